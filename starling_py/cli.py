@@ -1,0 +1,65 @@
+"""The command ``starling-py``: options, then the parts of a server put together.
+
+Whatever keeps a server from starting is one line on standard error and an exit code: 2 for a bad
+configuration or usage, 1 for everything else. A traceback means a defect.
+"""
+
+import gc
+import logging
+import sys
+from collections.abc import Sequence
+
+import trio
+
+from starling_py import __version__, options, process
+from starling_py.config import ConfigError, Settings
+from starling_py.journal.files import Files
+from starling_py.journal.spool import SpoolProblem
+from starling_py.process import ProcessProblem
+from starling_py.server import Core, Server, StartProblem, listen
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    try:
+        command_line = options.parse(argv)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"starling-py: {problem}", file=sys.stderr)
+        return 2
+    if command_line.check_config:
+        print(f"{command_line.config or 'the options'}: ok")
+        return 0
+    try:
+        serve(command_line.settings)
+    except (StartProblem, SpoolProblem, ProcessProblem) as problem:
+        print(f"starling-py: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def serve(settings: Settings) -> None:
+    """Run a server until it is stopped.
+
+    All that can keep it from starting happens before it detaches from the terminal, so whoever
+    starts it is told. Raises ``StartProblem``, ``SpoolProblem`` and ``ProcessProblem``.
+    """
+    process.raise_file_limit()
+    listeners = listen(settings.host, settings.port)
+    process.change_user(settings)
+    process.start_log(settings)
+    log.info("starling-py %s, spool %s, sync %s", __version__, settings.queue_path, settings.sync)
+    core = Core.open(settings, Files())
+    if settings.daemonize:
+        process.detach(listeners, core.spool.lock)
+    with process.pid_file(settings.pid_file):
+        # What is there now stays: the collector need not look at it again and again.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        try:
+            trio.run(Server(settings, core, listeners).run)
+        except Exception:
+            log.critical("the server failed", exc_info=True)
+            raise

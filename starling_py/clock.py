@@ -1,0 +1,26 @@
+"""The time, read once a tick and handed to everything that asks for it.
+
+The synchronous core never reads the system's clocks: it looks at a ``Clock`` whose two readings
+stand still until somebody calls ``refresh``. Expiry and age use the wall clock, waits and
+intervals the monotonic one, so a jump of the wall clock changes neither order nor waiting.
+"""
+
+import time
+
+
+class Clock:
+    """The two readings; a test's clock sets them itself instead of calling ``refresh``."""
+
+    __slots__ = ("monotonic", "wall_ms")
+
+    def __init__(self) -> None:
+        self.wall_ms = 0
+        """Milliseconds since the Unix epoch."""
+        self.monotonic = 0.0
+        """Seconds since some moment, never going back."""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the system's clocks."""
+        self.wall_ms = time.time_ns() // 1_000_000
+        self.monotonic = time.monotonic()

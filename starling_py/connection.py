@@ -1,0 +1,135 @@
+"""One client's socket: what came in goes to the session, what the session says goes out.
+
+A client that does not read its replies is not read from, so it cannot make the server hold more
+than a bounded amount for it. Closing is orderly: the replies are sent first, then this side of
+the connection is ended, and the socket is closed when the client has seen that or after a while;
+closing at once could make the system throw away replies that are still on their way.
+"""
+
+import socket
+
+from starling_py.readiness import READ, WRITE
+from starling_py.session import Session
+from starling_py.stats import Counters
+
+READ_SIZE = 65536
+"""Bytes read from one client in one tick."""
+
+
+class Connection:
+    """A socket and its session."""
+
+    __slots__ = (
+        "_counters",
+        "_ended",
+        "_input_ended",
+        "_unsent",
+        "active",
+        "descriptor",
+        "interest",
+        "peer",
+        "session",
+        "socket",
+        "ticket",
+        "touched",
+    )
+
+    def __init__(self, sock: socket.socket, peer: str, counters: Counters, now: float) -> None:
+        self.socket = sock
+        self.descriptor = sock.fileno()
+        self.peer = peer
+        self.session: Session
+        self.interest = READ
+        self.touched = False
+        """Whether it is on the tick's list already."""
+        self.ticket = 0
+        """The sync that its output waits for; 0 for none."""
+        self.active = now
+        """When bytes last went in or out, on the monotonic clock."""
+        self._counters = counters
+        self._unsent: bytes | memoryview = b""
+        self._input_ended = False
+        self._ended = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the client has nothing under way: nothing begun, awaited or unsent."""
+        session = self.session
+        return not (
+            self._unsent or session.output or session.midway or session.waiting or session.held
+        )
+
+    @property
+    def state(self) -> str:
+        """What the connection is doing, in one word."""
+        if self._ended:
+            return "closing"
+        if self._unsent:
+            return "writing"
+        if self.session.held:
+            return "syncing"
+        return "waiting" if self.session.waiting else "reading"
+
+    @property
+    def lingers(self) -> bool:
+        """Whether only the client's end of the connection is still open."""
+        return self._ended
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the client has not read all that was sent to it."""
+        return bool(self._unsent)
+
+    def receive(self, now: float) -> bool:
+        """Read once and hand it to the session. Raises ``OSError`` when the client is gone.
+
+        Returns whether the socket is done with and may be closed.
+        """
+        try:
+            data = self.socket.recv(READ_SIZE)
+        except BlockingIOError:
+            return False
+        if self._ended:
+            return not data
+        self.active = now
+        if data:
+            self._counters.bytes_read += len(data)
+            self.session.receive(data)
+        else:
+            self._input_ended = True
+            self.session.end_of_input()
+        return False
+
+    def send(self, now: float) -> bool:
+        """Send what can be sent; return whether that was all.
+
+        Raises ``OSError`` when the client is gone.
+        """
+        output = self.session.take_output()
+        if self._unsent:
+            output.insert(0, bytes(self._unsent))
+        data: bytes | memoryview = output[0] if len(output) == 1 else b"".join(output)
+        if not data:
+            return True
+        try:
+            sent = self.socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        self._counters.bytes_written += sent
+        if sent:
+            self.active = now
+        self._unsent = memoryview(data)[sent:] if sent < len(data) else b""
+        return sent == len(data)
+
+    def end(self) -> bool:
+        """End this side, once; return whether the other side has ended too."""
+        if not self._ended:
+            self._ended = True
+            self.socket.shutdown(socket.SHUT_WR)
+        return self._input_ended
+
+    def wanted(self) -> int:
+        """Return what the socket should be watched for."""
+        if self._unsent:
+            return WRITE
+        return READ if self._ended or (not self._input_ended and self.session.takes_input) else 0

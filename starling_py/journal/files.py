@@ -1,0 +1,93 @@
+"""Every file system call of the journal, and nothing else.
+
+This is the seam where tests inject faults: a short write, a full disk, a failing fsync, a crash
+between any two calls. It knows nothing of segments or records, and it never hides an error:
+every method raises ``OSError`` as the system reported it.
+"""
+
+import fcntl
+import os
+import stat
+
+
+class Files:
+    """The calls, one method each; paths are strings, open files are descriptors."""
+
+    def make_directory(self, path: str) -> None:
+        """Create one directory, its parents too, unless it is there already."""
+        os.makedirs(path, mode=0o750, exist_ok=True)  # noqa: PTH103 - paths are strings here
+
+    def list_directory(self, path: str) -> list[str]:
+        """Return the names in a directory, sorted."""
+        return sorted(os.listdir(path))  # noqa: PTH208
+
+    def is_directory(self, path: str) -> bool:
+        """Tell whether the path is a directory (not a link to one)."""
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+
+    def create(self, path: str) -> int:
+        """Create a file, or empty the one that is there; open for appending."""
+        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC, 0o640)
+
+    def open(self, path: str) -> int:
+        """Open an existing file for appending."""
+        return os.open(path, os.O_RDWR | os.O_APPEND)
+
+    def read(self, path: str) -> bytes:
+        """Return a whole file's bytes."""
+        with open(path, "rb") as file:  # noqa: PTH123
+            return file.read()
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """Append bytes; return how many were taken, which may be fewer than given."""
+        return os.write(descriptor, data)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Cut a file to a size in bytes."""
+        os.ftruncate(descriptor, size)
+
+    def sync(self, descriptor: int) -> None:
+        """Return when the file's data and size are on stable storage."""
+        os.fdatasync(descriptor) if hasattr(os, "fdatasync") else os.fsync(descriptor)
+
+    def sync_directory(self, path: str) -> None:
+        """Return when the names in a directory are on stable storage."""
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def duplicate(self, descriptor: int) -> int:
+        """Return another descriptor of the same open file."""
+        return os.dup(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        """Close an open file."""
+        os.close(descriptor)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name, replacing what had it."""
+        os.replace(old, new)  # noqa: PTH105
+
+    def unlink(self, path: str) -> None:
+        """Remove a file."""
+        os.unlink(path)  # noqa: PTH108
+
+    def remove_directory(self, path: str) -> None:
+        """Remove an empty directory."""
+        os.rmdir(path)  # noqa: PTH106
+
+    def lock(self, path: str) -> int:
+        """Create a file if it is missing and lock it for this process alone.
+
+        Returns the descriptor that holds the lock: closing it, or the end of every process that
+        inherited it, releases it. Raises ``BlockingIOError`` when another process has it.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor

@@ -1,0 +1,115 @@
+"""Segments: the files that a journal is cut into, and the header that each opens with.
+
+A segment is named by its number, so the names sort in the order of writing. Its header carries
+the magic, the format's version, the queue's true name, and where the journal stood when the
+segment was begun. A segment gets its name only when its header is whole, so a crash never
+leaves a named segment without one.
+"""
+
+import re
+import struct
+import zlib
+
+import attrs
+
+MAGIC = b"STARLING"
+VERSION = 1
+CHECKSUM_CRC32 = 1
+"""The only checksum algorithm so far; a header names it so that it can change."""
+
+# magic, version, checksum algorithm, length of the name, number, first id, oldest segment needed
+_FIXED = struct.Struct("<8sHBxIQQQ")
+_CHECKSUM = struct.Struct("<I")
+
+SUFFIX = ".segment"
+UNFINISHED_SUFFIX = ".new"
+"""A segment whose header is being written; left over only by a crash, and then removed."""
+_NAME = re.compile(r"(\d{16})\.segment\Z")
+
+
+class SegmentProblem(Exception):
+    """Bytes that are not the header of a segment this version can read."""
+
+
+class HeaderCutShort(SegmentProblem):
+    """The bytes end before the header does."""
+
+
+@attrs.frozen
+class Header:
+    """What a segment says of itself."""
+
+    queue: bytes
+    """The queue's true name."""
+    number: int
+    """Counts the queue's segments from 1; never used twice."""
+    first_id: int
+    """No item pushed in this segment has a lower id; the next one pushed may have this very id."""
+    oldest: int
+    """The lowest number of a segment that was still needed when this one was begun."""
+
+
+@attrs.define
+class Segment:
+    """One file of a journal that is in use."""
+
+    number: int
+    path: str
+    first_id: int
+    size: int
+    """Bytes, the header included."""
+
+
+def file_name(number: int) -> str:
+    """Return the file name of a segment."""
+    return f"{number:016d}{SUFFIX}"
+
+
+def number_of(name: str) -> int | None:
+    """Return the number in a segment's file name, or ``None`` for any other name."""
+    match = _NAME.match(name)
+    return int(match[1]) if match else None
+
+
+def encode(header: Header) -> bytes:
+    """Return a header's bytes."""
+    body = (
+        _FIXED.pack(
+            MAGIC,
+            VERSION,
+            CHECKSUM_CRC32,
+            len(header.queue),
+            header.number,
+            header.first_id,
+            header.oldest,
+        )
+        + header.queue
+    )
+    return body + _CHECKSUM.pack(zlib.crc32(body))
+
+
+def decode(data: memoryview) -> tuple[Header, int]:
+    """Read the header at the start of a segment; return it and its size in bytes.
+
+    Raises ``SegmentProblem``.
+    """
+    if len(data) < _FIXED.size and MAGIC.startswith(bytes(data[: len(MAGIC)])):
+        raise HeaderCutShort("too short for a segment's header")
+    if len(data) < _FIXED.size:
+        raise SegmentProblem("not a segment of a starling-py journal")
+    magic, version, algorithm, length, number, first_id, oldest = _FIXED.unpack_from(data)
+    if magic != MAGIC:
+        raise SegmentProblem("not a segment of a starling-py journal")
+    if version > VERSION:
+        raise SegmentProblem(
+            f"format version {version} is newer than this server's {VERSION}; use a newer server"
+        )
+    if version < 1 or algorithm != CHECKSUM_CRC32:
+        raise SegmentProblem("the header is damaged")
+    end = _FIXED.size + length
+    size = end + _CHECKSUM.size
+    if size > len(data):
+        raise HeaderCutShort("too short for a segment's header")
+    if _CHECKSUM.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
+        raise SegmentProblem("the header is damaged")
+    return Header(bytes(data[_FIXED.size : end]), number, first_id, oldest), size

@@ -1,0 +1,104 @@
+"""The command line of the server: Starling's options over the table of settings.
+
+Every option of a setting is made from `config.TABLE`, so a new one is declared there and nowhere
+else. Options give text and know no rules of their own: `config.load` judges them as it judges the
+file. This module prints only what argparse prints: help, version and usage errors. A
+`ConfigError` passes through to whoever wires the program.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from starling_py import __version__
+from starling_py.config import TABLE, Setting, Settings, load
+
+_EPILOG = """\
+examples:
+  starling-py -q spool -p 0 -v
+        try it out: journals in ./spool, any free port, a detailed log
+  starling-py -f conf/production.yml --check-config
+        check a configuration file, and start nothing
+
+An option beats the file, and the file beats the default. All settings and exit codes are described
+in docs/configuration.md; conf/production.yml has every setting with its default.
+"""
+
+
+@attrs.frozen
+class CommandLine:
+    """What the command line asks for.
+
+    `settings` are complete, `check_config` asks to stop once they have been found good, and
+    `config` is the file they came from, as given, or None.
+    """
+
+    settings: Settings
+    check_config: bool
+    config: Path | None
+
+
+def parse(argv: Sequence[str] | None = None) -> CommandLine:
+    """Read the options in `argv`, without the program's name; by default those of the process.
+
+    Raises `SystemExit` with 0 after help or version and with 2 after bad usage, having printed
+    them, and `ConfigError` with all bad values of the options and of the file they name.
+    """
+    given = vars(parser().parse_args(argv))
+    check_config: bool = given.pop("check_config")
+    config: Path | None = given.pop("config")
+    return CommandLine(load(config, given), check_config, config)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser. A setting's option that is not given leaves nothing in the result."""
+    made = argparse.ArgumentParser(
+        prog="starling-py",
+        usage="%(prog)s [options]",
+        description="A persistent FIFO queue server that speaks the memcached protocol.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,  # -h is the host, as it always was
+        allow_abbrev=False,
+    )
+    general = made.add_argument_group("General")
+    general.add_argument(
+        "-f", "--config", metavar="FILE", type=Path, help="Read settings from this YAML file"
+    )
+    general.add_argument(
+        "--check-config", action="store_true", help="Check all settings, print what is wrong, exit"
+    )
+    general.add_argument(
+        "-V", "--version", action="version", version=f"%(prog)s {__version__}", help="Print version"
+    )
+    general.add_argument("-?", "--help", action="help", help="Print this help")
+    for section in dict.fromkeys(setting.section for setting in TABLE if setting.flags):
+        group = made.add_argument_group(section)
+        for setting in TABLE:
+            if setting.section == section and setting.flags:
+                _add(group, setting)
+    return made
+
+
+def _add(group: "argparse._ArgumentGroup", setting: Setting) -> None:
+    default = f"default: {setting.default_text}"
+    if setting.metavar is not None:
+        group.add_argument(
+            *setting.flags,
+            dest=setting.name,
+            default=argparse.SUPPRESS,
+            metavar=setting.metavar,
+            help=f"{setting.meaning} ({default})",
+        )
+    else:
+        effect = f"sets {setting.name} to {'true' if setting.const is True else setting.const}"
+        group.add_argument(
+            *setting.flags,
+            dest=setting.name,
+            default=argparse.SUPPRESS,
+            action="store_const",
+            const=setting.const,
+            help=f"{setting.meaning} ({effect}; {default})",
+        )

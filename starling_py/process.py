@@ -1,0 +1,137 @@
+"""The process around a server: log, daemon, user, pid file.
+
+All of it happens before trio starts: a fork or a change of user under a running event loop would
+leave it with threads and descriptors it no longer has. Detaching from the terminal and changing
+the user are python-daemon's work.
+"""
+
+import contextlib
+import grp
+import logging
+import logging.handlers
+import os
+import pwd
+import resource
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import daemon
+import daemon.daemon
+
+from starling_py.config import Settings
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_SYSLOG_SOCKETS = ("/dev/log", "/var/run/syslog")
+
+
+class ProcessProblem(Exception):
+    """The process cannot be set up; the text is one line that says what and where."""
+
+
+def start_log(settings: Settings) -> None:
+    """Send the log where the settings say. Raises ``ProcessProblem``.
+
+    A log file is opened anew when it was moved away, so it may be rotated at any time.
+    """
+    try:
+        handler = _handler(settings)
+    except OSError as error:
+        place = "syslog" if settings.syslog_channel is not None else settings.logger
+        raise ProcessProblem(f"{place}: cannot log there: {error.strerror or error}") from error
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(settings.log_level)
+
+
+def _handler(settings: Settings) -> logging.Handler:
+    handler: logging.Handler
+    if settings.syslog_channel is not None:
+        address = next((path for path in _SYSLOG_SOCKETS if Path(path).exists()), None)
+        if address is None:
+            raise ProcessProblem("syslog: there is no syslog socket on this machine")
+        handler = logging.handlers.SysLogHandler(address)
+        handler.ident = f"{settings.syslog_channel}: "
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        return handler
+    if settings.logger is None:
+        handler = logging.StreamHandler()
+    else:
+        handler = logging.handlers.WatchedFileHandler(settings.logger, encoding="utf-8")
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    return handler
+
+
+def change_user(settings: Settings) -> None:
+    """Become the user and group of the settings. Raises ``ProcessProblem``."""
+    if settings.user is None and settings.group is None:
+        return
+    try:
+        user = _user(settings.user)
+        group = user.pw_gid if settings.group is None else _group(settings.group)
+        daemon.daemon.change_process_owner(user.pw_uid, group, initgroups=True)
+    except (KeyError, daemon.daemon.DaemonOSEnvironmentError) as error:
+        wanted = ":".join(filter(None, (settings.user, settings.group)))
+        reason = error.args[0] if error.args else error
+        raise ProcessProblem(f"cannot run as {wanted}: {reason}") from error
+
+
+def _user(name: str | None) -> pwd.struct_passwd:
+    if name is None:
+        return pwd.getpwuid(os.getuid())
+    return pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+
+
+def _group(name: str) -> int:
+    return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
+
+
+def detach(sockets: Sequence[socket.socket], lock: int) -> None:
+    """Leave the terminal and go on in the background; the calling process ends with 0.
+
+    ``sockets``, the descriptor ``lock`` and the log stay open.
+    """
+    keep: list[object] = [*sockets, lock]
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler):
+            keep.append(handler.stream)
+        elif isinstance(handler, logging.handlers.SysLogHandler):
+            keep.append(handler.socket)  # type: ignore[attr-defined]
+    daemon.DaemonContext(
+        files_preserve=keep,
+        umask=0o027,
+        detach_process=True,
+        signal_map={
+            signal.SIGHUP: None,
+            signal.SIGTSTP: None,
+            signal.SIGTTIN: None,
+            signal.SIGTTOU: None,
+        },
+    ).open()
+
+
+@contextlib.contextmanager
+def pid_file(path: Path | None) -> Iterator[None]:
+    """Keep the process id in a file while the server runs. Raises ``ProcessProblem``."""
+    if path is None:
+        yield
+        return
+    content = f"{os.getpid()}\n"
+    try:
+        path.write_text(content)
+    except OSError as error:
+        raise ProcessProblem(f"{path}: cannot be written: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            if path.read_text() == content:
+                path.unlink()
+
+
+def raise_file_limit() -> None:
+    """Allow this process as many open files as the system lets it have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

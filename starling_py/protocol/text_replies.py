@@ -1,0 +1,90 @@
+"""The replies of memcached's classic text protocol, and Kestrel's additions to it.
+
+An item's ``VALUE`` line repeats the key exactly as the client sent it, options included: clients
+look the item up by the key they asked for, and lose it otherwise.
+"""
+
+from collections.abc import Sequence
+
+from starling_py.protocol.commands import Outcome
+
+OK = b"OK\r\n"
+
+_OUTCOMES = {
+    Outcome.STORED: b"STORED\r\n",
+    Outcome.NOT_STORED: b"NOT_STORED\r\n",
+    Outcome.DELETED: b"DELETED\r\n",
+    Outcome.NOT_FOUND: b"NOT_FOUND\r\n",
+    Outcome.OK: OK,
+    Outcome.RESET: b"RESET\r\n",
+    Outcome.END: b"END\r\n",
+    Outcome.UNKNOWN: b"ERROR\r\n",
+}
+
+
+class TextReplies:
+    """The half of the text dialect that writes."""
+
+    outcome = staticmethod(_OUTCOMES.__getitem__)
+
+    @staticmethod
+    def hit(key: bytes, flags: int, data: bytes, cas: int | None) -> tuple[bytes, ...]:
+        """Return an item in pieces, so that its data is not copied; ``cas`` is the item's id."""
+        if cas is None:
+            return b"VALUE %b %d %d\r\n" % (key, flags, len(data)), data, b"\r\n"
+        return b"VALUE %b %d %d %d\r\n" % (key, flags, len(data), cas), data, b"\r\n"
+
+    @staticmethod
+    def end_of_hits() -> bytes:
+        """Return what closes the reply to a get."""
+        return b"END\r\n"
+
+    @staticmethod
+    def client_error(text: str) -> bytes:
+        """Return the reply to a command that was wrong."""
+        return b"CLIENT_ERROR %b\r\n" % _line(text)
+
+    @staticmethod
+    def server_error(text: str) -> bytes:
+        """Return the reply to a command that the server failed at."""
+        return b"SERVER_ERROR %b\r\n" % _line(text)
+
+    @staticmethod
+    def disabled(what: str) -> bytes:
+        """Return the reply to a command that the settings do not allow (memcached's words)."""
+        return b"ERROR: %b not enabled\r\n" % _line(what)
+
+    @staticmethod
+    def number(number: int) -> bytes:
+        """Return a reply that is a bare number."""
+        return b"%d\r\n" % number
+
+    @staticmethod
+    def word(word: str) -> bytes:
+        """Return a reply that is a bare word."""
+        return b"%b\r\n" % _line(word)
+
+    @staticmethod
+    def version(version: str) -> bytes:
+        """Return the server's version."""
+        return b"VERSION %b\r\n" % _line(version)
+
+    @staticmethod
+    def stats(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """Return statistics, names and values being one token each."""
+        return b"".join(b"STAT %b %b\r\n" % pair for pair in pairs) + b"END\r\n"
+
+    @staticmethod
+    def dump(blocks: Sequence[tuple[bytes, Sequence[tuple[bytes, bytes]]]]) -> bytes:
+        """Return one named block of values a queue, as Kestrel's ``dump_stats`` does."""
+        lines = []
+        for name, pairs in blocks:
+            lines.append(b"queue '%b' {\r\n" % name)
+            lines += [b"  %b=%b\r\n" % pair for pair in pairs]
+            lines.append(b"}\r\n")
+        return b"".join(lines) + b"END\r\n"
+
+
+def _line(text: str) -> bytes:
+    """Keep a text on one line, whatever is in it."""
+    return " ".join(text.split()).encode("ascii", "backslashreplace")

@@ -1,0 +1,106 @@
+"""Which sockets are ready: epoll itself where there is one, else what the system has.
+
+Level-triggered: what is ready and left alone is reported again. The descriptor of the set can be
+watched in turn, which is how trio waits for all sockets at once.
+"""
+
+import select
+import selectors
+from typing import Protocol
+
+READ = 1
+WRITE = 4
+"""The same bits as epoll's; an error or a hang-up is reported as some other bit as well."""
+
+Ready = list[tuple[int, int]]
+
+
+class Readiness(Protocol):
+    """A set of watched descriptors."""
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable while anything in the set is ready."""
+
+    def register(self, descriptor: int, interest: int) -> None:
+        """Begin to watch a descriptor for ``READ``, ``WRITE`` or both."""
+
+    def modify(self, descriptor: int, interest: int) -> None:
+        """Watch it for something else; for nothing but errors with 0."""
+
+    def unregister(self, descriptor: int) -> None:
+        """Watch it no more; must happen before it is closed."""
+
+    def ready(self) -> Ready:
+        """Return what is ready now, without waiting."""
+
+    def close(self) -> None:
+        """Give the set up."""
+
+
+class EpollReadiness:
+    """Linux: no layer between the server and epoll."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self.fileno = self._epoll.fileno
+        self.register = self._epoll.register
+        self.modify = self._epoll.modify
+        self.unregister = self._epoll.unregister
+        self.close = self._epoll.close
+
+    def ready(self) -> Ready:
+        """Return what is ready now, without waiting."""
+        return self._epoll.poll(0)
+
+
+class SelectorReadiness:
+    """Elsewhere: the standard library's best selector, kqueue on macOS and the BSDs."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable while anything in the set is ready."""
+        descriptor: int = self._selector.fileno()
+        return descriptor
+
+    def register(self, descriptor: int, interest: int) -> None:
+        """Begin to watch a descriptor; with no interest it is only remembered."""
+        if interest:
+            self._selector.register(descriptor, _events(interest))
+
+    def modify(self, descriptor: int, interest: int) -> None:
+        """Watch it for something else."""
+        self.unregister(descriptor)
+        self.register(descriptor, interest)
+
+    def unregister(self, descriptor: int) -> None:
+        """Watch it no more."""
+        if descriptor in self._selector.get_map():
+            self._selector.unregister(descriptor)
+
+    def ready(self) -> Ready:
+        """Return what is ready now, without waiting."""
+        return [
+            (
+                key.fd,
+                (READ if events & selectors.EVENT_READ else 0)
+                | (WRITE if events & selectors.EVENT_WRITE else 0),
+            )
+            for key, events in self._selector.select(0)
+        ]
+
+    def close(self) -> None:
+        """Give the set up."""
+        self._selector.close()
+
+
+def _events(interest: int) -> int:
+    return (selectors.EVENT_READ if interest & READ else 0) | (
+        selectors.EVENT_WRITE if interest & WRITE else 0
+    )
+
+
+def best() -> Readiness:
+    """Return the set that suits this system."""
+    return EpollReadiness() if hasattr(select, "epoll") else SelectorReadiness()

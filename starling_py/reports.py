@@ -1,0 +1,68 @@
+"""What each word after ``stats`` asks for.
+
+The words are memcached's, with its answers where a queue server has nothing to say (many
+libraries send them on their own), and two of this server's: ``stats queues`` and ``stats queue
+NAME``.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from starling_py import stats
+from starling_py.protocol.commands import Outcome
+from starling_py.stats import Pairs
+
+_EMPTY_REPORTS = (b"items", b"slabs", b"cachedump", b"malloc", b"maps", b"extstore", b"proxy")
+
+
+class Host(Protocol):
+    """What a session asks of the server around it."""
+
+    def snapshot(self) -> stats.Snapshot:
+        """Return the state of the whole server."""
+
+    def settings(self) -> Pairs:
+        """Return the settings that the server runs with."""
+
+    def queue_settings(self) -> Pairs:
+        """Return those of the settings that concern every queue."""
+
+    def connections(self) -> Pairs:
+        """Return what is known of every connection."""
+
+    def reset(self) -> None:
+        """Begin to count anew."""
+
+    def shut_down(self) -> None:
+        """Begin to stop the server."""
+
+
+def find(words: Sequence[bytes], host: Host) -> Pairs | Outcome | None:
+    """Return the report that the words ask for, or ``None`` when there is no such report."""
+    if not words:
+        return stats.server_pairs(host.snapshot())
+    first, rest = words[0].lower(), [word.lower() for word in words[1:]]
+    if first in _EMPTY_REPORTS:
+        return []
+    if first == b"detail" and len(rest) == 1:
+        return {b"on": Outcome.OK, b"off": Outcome.OK, b"dump": Outcome.END}.get(rest[0])
+    if first == b"queue" and len(rest) == 1:
+        queues = host.snapshot().queues
+        return _queues([each for each in queues if each.name == words[1]])
+    if rest:
+        return None
+    if first == b"reset":
+        host.reset()
+        return Outcome.RESET
+    if first == b"sizes":
+        return [(b"sizes_status", b"disabled")]
+    simple: dict[bytes, Callable[[], Pairs]] = {
+        b"settings": host.settings,
+        b"conns": host.connections,
+        b"queues": lambda: _queues(host.snapshot().queues),
+    }
+    return simple[first]() if first in simple else None
+
+
+def _queues(queues: Sequence[stats.QueueSnapshot]) -> Pairs:
+    return [pair for each in queues for pair in stats.queue_pairs(each, b"queue_%b_" % each.name)]

@@ -1,0 +1,264 @@
+"""The server: listening sockets, the tick, signals, and an orderly end.
+
+SIGTERM and SIGINT end it: no client is accepted any more, whoever waits gets a miss, who is in
+the middle of something has the grace time to finish, then everything is synced and closed. A
+second signal ends the grace time. This is where trio is; it decides nothing about queues.
+"""
+
+import contextlib
+import errno
+import logging
+import signal
+import socket
+from collections.abc import Callable, Sequence
+
+import attrs
+import trio
+
+from starling_py import __version__, readiness, stats
+from starling_py.clock import Clock
+from starling_py.config import TABLE, Settings
+from starling_py.journal.commit import GroupCommit
+from starling_py.journal.files import Files
+from starling_py.journal.journal import Durability
+from starling_py.journal.spool import Spool
+from starling_py.queues.queue_collection import QueueCollection
+from starling_py.session import Policy, Session
+from starling_py.stats import Counters, Pairs
+from starling_py.syncer import SyncThread
+from starling_py.tick import Tick
+
+log = logging.getLogger(__name__)
+
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_WAIT_FOR_ROOM = 0.1
+_HOUSEKEEPING = 0.5
+_BACKLOG = 1024
+
+
+class StartProblem(Exception):
+    """The server cannot start; the text is one line that says what and where."""
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Open the listening sockets of a host name or address. Raises ``StartProblem``."""
+    sockets: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            sock = socket.socket(family, kind, protocol)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setblocking(False)
+            sock.bind(address)
+            sock.listen(_BACKLOG)
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        raise StartProblem(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    return sockets
+
+
+def address_of(sock: socket.socket) -> str:
+    """Return a socket's own address as ``host:port``."""
+    return _printed(sock.getsockname())
+
+
+def _printed(address: tuple[str, int] | str) -> str:
+    if isinstance(address, str):
+        return address or "unix"
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@attrs.frozen
+class Core:
+    """The part of a server that knows no trio, read back from its spool and ready to serve."""
+
+    clock: Clock
+    commits: GroupCommit
+    syncer: SyncThread
+    spool: Spool
+    queues: QueueCollection
+
+    @classmethod
+    def open(cls, settings: Settings, files: Files) -> "Core":
+        """Lock the spool and read every queue back. Raises ``SpoolProblem``."""
+        clock = Clock()
+        syncer = SyncThread(files)
+        policy = settings.sync
+        interval = None if policy.kind == "never" else policy.interval
+        commits = GroupCommit(interval, syncer, clock)
+        durability = Durability(interval is not None, settings.segment_size)
+        spool = Spool.open(files, str(settings.queue_path), durability, commits)
+        return cls(clock, commits, syncer, spool, QueueCollection(spool, clock))
+
+    def close(self) -> None:
+        """Sync what is not synced yet and let go of the spool."""
+        for batch in self.syncer.close():
+            self.commits.finish(batch)
+        self.commits.sync_everything()
+        self.queues.close()
+
+
+class Server:
+    """One server, from its open sockets to its end."""
+
+    def __init__(self, settings: Settings, core: Core, listeners: Sequence[socket.socket]) -> None:
+        self._settings = settings
+        self._core = core
+        self._listeners = listeners
+        self._counters = Counters()
+        self._started = core.clock.monotonic
+        self._stop = trio.Event()
+        self._policy = Policy(
+            settings.item_size_max,
+            settings.allow_flush_all,
+            settings.allow_shutdown,
+            __version__,
+        )
+        core.syncer.start()
+        self._tick = Tick(
+            core.queues,
+            core.commits,
+            core.syncer,
+            readiness.best(),
+            core.clock,
+            self._counters,
+            self._session,
+        )
+
+    async def run(self, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until a signal or ``shut_down`` stops the server; then close everything."""
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._handle_signals)
+                nursery.start_soon(self._keep_house)
+                nursery.start_soon(self._listen_until_stopped)
+                task_status.started()
+                await self._tick.run()
+                nursery.cancel_scope.cancel()
+        finally:
+            self._close_listeners()
+            self._tick.close()
+            self._core.close()
+            log.info("stopped")
+
+    def shut_down(self) -> None:
+        """Begin to stop; called again, stop without waiting for anybody."""
+        if self._stop.is_set():
+            self._tick.drain(0)
+        self._stop.set()
+
+    def snapshot(self) -> stats.Snapshot:
+        """Return the state of the whole server."""
+        core = self._core
+        return stats.Snapshot(
+            uptime=int(core.clock.monotonic - self._started),
+            time=core.clock.wall_ms // 1000,
+            version=__version__,
+            curr_connections=len(self._tick),
+            max_connections=self._settings.max_connections,
+            draining=self._stop.is_set(),
+            fsyncs=core.commits.syncs,
+            journal_failures=core.commits.failures,
+            counters=self._counters,
+            queues=core.queues.snapshot(),
+        )
+
+    def settings(self) -> Pairs:
+        """Return the settings, under this server's names and the ones that exporters want."""
+        settings = self._settings
+        values = [(setting.name, getattr(settings, setting.name)) for setting in TABLE]
+        aliases = {
+            "maxconns": settings.max_connections,
+            "tcpport": settings.port,
+            "inter": settings.host,
+            "verbosity": int(settings.log_level == "DEBUG"),
+        }
+        return stats.encoded([*values, *aliases.items()])
+
+    def queue_settings(self) -> Pairs:
+        """Return those of the settings that concern every queue."""
+        names = ("item_size_max", "segment_size", "sync")
+        return stats.encoded((name, getattr(self._settings, name)) for name in names)
+
+    def connections(self) -> Pairs:
+        """Return the address, state and silence in seconds of every connection."""
+        now = self._core.clock.monotonic
+        pairs: list[tuple[str, object]] = []
+        for each in self._tick:
+            pairs += [
+                (f"{each.descriptor}:addr", f"tcp:{each.peer}"),
+                (f"{each.descriptor}:state", each.state),
+                (f"{each.descriptor}:waiting_on", each.session.waiting_on),
+                (f"{each.descriptor}:secs_since_last_cmd", int(now - each.active)),
+            ]
+        return stats.encoded(pairs)
+
+    def reset(self) -> None:
+        """Begin to count anew."""
+        self._counters.reset()
+
+    async def _listen_until_stopped(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for listener in self._listeners:
+                nursery.start_soon(self._accept, listener)
+                log.info("listening on %s", address_of(listener))
+            await self._stop.wait()
+            nursery.cancel_scope.cancel()
+        self._close_listeners()
+        self._tick.drain(self._settings.grace_time)
+
+    async def _handle_signals(self, task_status: "trio.TaskStatus[None]") -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            task_status.started()
+            async for number in signals:
+                log.info("%s: stopping", signal.Signals(number).name)
+                self.shut_down()
+
+    async def _accept(self, listener: socket.socket) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(listener)
+            try:
+                sock, address = listener.accept()
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                if error.errno in _NO_ROOM:
+                    log.error("no more clients can be accepted for now: %s", error.strerror)
+                    await trio.sleep(_WAIT_FOR_ROOM)
+                else:
+                    log.info("a client was gone before it was accepted: %s", error)
+                continue
+            self._welcome(sock, _printed(address))
+
+    def _welcome(self, sock: socket.socket, peer: str) -> None:
+        """Begin to serve a client, unless there are too many."""
+        sock.setblocking(False)
+        if len(self._tick) >= self._settings.max_connections:
+            log.warning("%s: refused, as %d clients are connected", peer, len(self._tick))
+            self._counters.rejected_connections += 1
+            with contextlib.suppress(OSError):
+                sock.send(b"ERROR Too many open connections\r\n")
+            sock.close()
+            return
+        self._counters.total_connections += 1
+        with contextlib.suppress(OSError):  # macOS refuses this when the client is gone already
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._tick.add(sock, peer)
+
+    async def _keep_house(self) -> None:
+        while True:
+            await trio.sleep(_HOUSEKEEPING)
+            self._tick.drop_idle(self._settings.timeout)
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+
+    def _session(self, peer: str, wake: Callable[[], None]) -> Session:
+        return Session(self._core.queues, self._counters, self._policy, self, peer, wake)

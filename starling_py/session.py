@@ -1,0 +1,437 @@
+"""One client: executes its commands in order and keeps its replies in that order.
+
+A command is executed at once; a blocking get parks the session, and nothing more is executed for
+this client until it is served, its time is over, or it goes away. Replies collect in ``output``.
+A reply that depends on a queue's commit is noted, so that ``settle`` can replace it by an error
+if that commit failed: nobody is told of an operation that is not in the journal. The session
+knows neither sockets nor trio; whoever owns it sends its output, and only when it may.
+"""
+
+import logging
+from collections.abc import Callable, Collection
+from typing import Any
+
+import attrs
+
+from starling_py import names, reports, stats
+from starling_py.journal.journal import Journal, JournalError
+from starling_py.names import KeyProblem, Request
+from starling_py.protocol import commands, dialect_for
+from starling_py.protocol.commands import Command, Dialect, Outcome, Verb
+from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.queue_collection import QueueCollection, printable
+from starling_py.queues.waiters import Hit, Waiter
+from starling_py.reports import Host
+from starling_py.stats import Counters
+
+log = logging.getLogger(__name__)
+
+MAX_OUTPUT = 1 << 20
+"""Bytes of replies after which a client must read before more of its commands are executed."""
+MAX_INPUT = 1 << 20
+"""Bytes that a parked client may send ahead before it is no longer read from."""
+
+
+@attrs.frozen
+class Policy:
+    """The settings that sessions obey."""
+
+    item_size_max: int
+    allow_flush_all: bool
+    allow_shutdown: bool
+    version: str
+
+
+_Depends = tuple[PersistentQueue, int, int, bool]
+"""A reply that counts only if a queue's commit succeeds: the queue, where the reply begins and ends
+in the output, and whether to leave it out on failure instead of giving an error for it."""
+
+
+class Session:
+    """One client's commands and replies.
+
+    ``wake`` is called when something arrives in the output from outside ``receive``.
+    """
+
+    def __init__(
+        self,
+        queues: QueueCollection,
+        counters: Counters,
+        policy: Policy,
+        host: Host,
+        peer: str,
+        wake: Callable[[], None],
+    ) -> None:
+        self._queues = queues
+        self._counters = counters
+        self._policy = policy
+        self._host = host
+        self._peer = peer
+        self._wake = wake
+        self._dialect: Dialect | None = None
+        self._depends: list[_Depends] = []
+        self._waiter: Waiter | None = None
+        self._output_bytes = 0
+        self._input_ended = False
+        self.output: list[bytes] = []
+        """Replies not handed over yet."""
+        self.closing = False
+        """Whether the connection is to be closed once the output has been sent."""
+        self.held = False
+        """Set from outside while the output waits for a sync: nothing more is executed then."""
+        self.stopped_early = False
+        """Whether ``run`` stopped because there is much to send; it must be called again."""
+
+    @property
+    def _spoken(self) -> Dialect:
+        assert self._dialect is not None
+        return self._dialect
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a blocking get is under way."""
+        return self._waiter is not None
+
+    @property
+    def waiting_on(self) -> str:
+        """The queues that a blocking get waits for, separated by commas."""
+        requests = self._waiter.requests if self._waiter is not None else ()
+        return ",".join(printable(request.name) for request in requests)
+
+    @property
+    def midway(self) -> bool:
+        """Whether the client has begun a command and not finished it."""
+        return self._dialect is not None and self._dialect.midway
+
+    @property
+    def depends(self) -> bool:
+        """Whether part of the output depends on a commit that is not settled."""
+        return bool(self._depends)
+
+    @property
+    def takes_input(self) -> bool:
+        """Whether the client should be read from."""
+        return self._dialect is None or self._dialect.buffered <= MAX_INPUT
+
+    def receive(self, data: bytes) -> None:
+        """Take what the client sent and execute every command that is whole."""
+        dialect = self._dialect
+        if dialect is None:
+            dialect = self._dialect = dialect_for(data[0], self._policy.item_size_max)
+            if dialect is None:
+                log.info("%s: the binary protocol is not spoken here; closed", self._peer)
+                self.closing = True
+                return
+        dialect.feed(data)
+        self.run()
+
+    def run(self) -> None:
+        """Execute whole commands until the session parks, has much to send, or runs out."""
+        dialect = self._dialect
+        if dialect is None:
+            return
+        self.stopped_early = False
+        while self._waiter is None and not self.closing and not self.held:
+            if self._output_bytes >= MAX_OUTPUT:
+                self.stopped_early = True
+                return
+            command = dialect.next_command()
+            if command is None:
+                self.closing = self._input_ended
+                return
+            _HANDLERS[type(command)](self, command)
+
+    def end_of_input(self) -> None:
+        """Take notice that the client sends nothing more: what it waits for, it no longer gets."""
+        self._input_ended = True
+        if self._waiter is not None:
+            self._queues.stop_waiting(self._waiter)
+            self._wait_over()
+        if self._dialect is None:
+            self.closing = True
+        self.run()
+
+    def gone(self) -> None:
+        """Take notice that the client is gone: it waits for nothing any more."""
+        if self._waiter is not None:
+            self._queues.stop_waiting(self._waiter)
+            self._waiter = None
+        self.closing = True
+
+    def settle(self) -> None:
+        """Let the replies that depend on a commit stand, unless the journal has failed since."""
+        self.revoke({queue.journal for queue, *_ in self._depends if queue.journal.broken})
+        self._depends.clear()
+
+    def revoke(self, failed: Collection[Journal]) -> None:
+        """Replace the replies that depend on failed journals; the others go on depending."""
+        for depends in [each for each in self._depends if each[0].journal in failed]:
+            self._depends.remove(depends)
+            queue, start, end, drop = depends
+            if start == end:
+                self._count_silent("journal failed")
+                continue
+            self.output[start:end] = [b""] * (end - start)
+            if not drop:
+                reason = queue.journal.broken or "journal cannot be written"
+                self.output[start] = self._spoken.server_error(reason)
+
+    def take_output(self) -> list[bytes]:
+        """Hand the output over."""
+        output = self.output
+        self.output = []
+        self._output_bytes = 0
+        return output
+
+    def _reply(self, reply: bytes, queue: PersistentQueue | None = None) -> None:
+        """Add a whole reply; ``queue`` is the one whose commit it depends on."""
+        output = self.output
+        output.append(reply)
+        if queue is not None:
+            self._depends.append((queue, len(output) - 1, len(output), False))
+
+    def _answer(
+        self, outcome: Outcome, queue: PersistentQueue | None = None, *, quiet: bool = False
+    ) -> None:
+        if not quiet:
+            self._reply(self._spoken.outcome(outcome), queue)
+        elif queue is not None:
+            self._depends.append((queue, len(self.output), len(self.output), False))
+
+    def _fail(self, problem: KeyProblem | JournalError, *, quiet: bool = False) -> None:
+        """Answer a command that could not be executed."""
+        if isinstance(problem, KeyProblem):
+            self._counters.protocol_errors += 1
+            reply = self._spoken.client_error(str(problem))
+        else:
+            reply = self._spoken.server_error(str(problem))
+        if quiet:
+            self._count_silent(str(problem))
+        else:
+            self._reply(reply)
+
+    def _count_silent(self, reason: str) -> None:
+        self._counters.noreply_errors += 1
+        log.info("%s: a command without reply failed: %s", self._peer, reason)
+
+    def _store(self, command: commands.Store) -> None:
+        self._counters.cmd_set += 1
+        quiet = command.quiet
+        try:
+            name = names.parse_plain(command.key)
+            if command.verb is Verb.SET:
+                queue: PersistentQueue | None = self._queues.put(
+                    name, command.data, command.flags, command.exptime
+                )
+            elif command.verb is Verb.ADD:
+                queue = self._queues.add(name, command.data, command.flags, command.exptime)
+            else:
+                queue = None
+        except (KeyProblem, JournalError) as problem:
+            self._fail(problem, quiet=quiet)
+            return
+        if queue is not None:
+            self._counters.total_items += 1
+            self._answer(Outcome.STORED, queue, quiet=quiet)
+        elif command.verb is Verb.CAS:
+            self._counters.cas_misses += 1
+            self._answer(Outcome.NOT_FOUND, quiet=quiet)
+        else:
+            self._answer(Outcome.NOT_STORED, quiet=quiet)
+
+    def _get(self, command: commands.Get) -> None:
+        try:
+            requests = [names.parse(key) for key in command.keys]
+        except KeyProblem as problem:
+            self._fail(problem)
+            return
+        if len(requests) > 1:
+            # The same key twice is served once: clients keep one value a key.
+            requests = list(dict.fromkeys(requests))
+        hits = []
+        failure = None
+        for request in requests:
+            try:
+                hit = self._queues.read(request)
+            except JournalError as problem:
+                # What another queue has given already must reach the client all the same.
+                failure = problem
+            else:
+                if hit is not None:
+                    hits.append(hit)
+        wait_ms = 0 if hits else max(request.wait_ms for request in requests)
+        if failure is not None and not hits:
+            self._fail(failure)
+        elif wait_ms and not self._input_ended:
+            self._wait(requests, wait_ms, with_cas=command.with_cas)
+        else:
+            self._hits(hits, requests, with_cas=command.with_cas)
+
+    def _hits(self, hits: list[Hit], requests: list[Request], *, with_cas: bool) -> None:
+        """Give the reply to a get, in the order of its keys."""
+        counters = self._counters
+        counters.cmd_get += len(requests)
+        counters.get_hits += len(hits)
+        counters.get_misses += len(requests) - len(hits)
+        dialect = self._spoken
+        output = self.output
+        for hit in hits:
+            item = hit.item
+            start = len(output)
+            cas = item.id if with_cas else None
+            output += dialect.hit(hit.request.key, item.flags, item.data, cas)
+            self._output_bytes += len(item.data)
+            if hit.request.peek:
+                counters.cmd_peek += 1
+            else:
+                alone = len(requests) == 1
+                end = len(output) + 1 if alone else len(output)
+                self._depends.append((hit.queue, start, end, not alone))
+        output.append(dialect.end_of_hits())
+
+    def _wait(self, requests: list[Request], wait_ms: int, *, with_cas: bool) -> None:
+        unique = {request.name: request for request in reversed(requests)}
+
+        def serve(hit: Hit) -> None:
+            self._waiter = None
+            self._hits([hit], [hit.request], with_cas=with_cas)
+            self._wake()
+
+        def over() -> None:
+            self._wait_over()
+            self._wake()
+
+        self._waiter = self._queues.wait(tuple(unique.values()), wait_ms, serve, over)
+
+    def _wait_over(self) -> None:
+        self._waiter = None
+        self._counters.cmd_get += 1
+        self._counters.get_misses += 1
+        self._reply(self._spoken.end_of_hits())
+
+    def _delete(self, command: commands.Delete) -> None:
+        try:
+            queue = self._queues.delete(names.parse_plain(command.key))
+        except (KeyProblem, JournalError) as problem:
+            self._fail(problem, quiet=command.quiet)
+            return
+        if queue is None:
+            self._counters.delete_misses += 1
+            self._answer(Outcome.NOT_FOUND, quiet=command.quiet)
+        else:
+            self._counters.delete_hits += 1
+            log.info("%s: queue %s deleted", self._peer, printable(queue.name))
+            self._answer(Outcome.DELETED, queue, quiet=command.quiet)
+
+    def _absent(self, command: commands.Absent) -> None:
+        self._counters.count_miss(command.word)
+        self._answer(Outcome.NOT_FOUND, quiet=command.quiet)
+
+    def _flush(self, command: commands.Flush) -> None:
+        self._counters.cmd_flush += 1
+        try:
+            queue = self._queues.flush(names.parse_plain(command.key))
+        except (KeyProblem, JournalError) as problem:
+            self._fail(problem)
+            return
+        if queue is not None:
+            log.info("%s: queue %s flushed", self._peer, printable(queue.name))
+        self._answer(Outcome.END, queue)
+
+    def _flush_all(self, command: commands.FlushAll) -> None:
+        self._counters.cmd_flush += 1
+        if self._policy.allow_flush_all:
+            log.info("%s: all queues flushed", self._peer)
+            for queue in self._queues:
+                try:
+                    queue.flush()
+                except JournalError as problem:
+                    self._fail(problem, quiet=command.quiet)
+                    return
+                self._answer(Outcome.OK, queue, quiet=True)
+        self._answer(Outcome.OK, quiet=command.quiet)
+
+    def _flush_expired(self, command: commands.FlushExpired) -> None:
+        try:
+            if command.key is None:
+                wanted = [queue.name for queue in self._queues]
+            else:
+                wanted = [names.parse_plain(command.key)]
+            removed = sum(self._queues.flush_expired(name) for name in wanted)
+        except (KeyProblem, JournalError) as problem:
+            self._fail(problem)
+            return
+        self._reply(self._spoken.number(removed))
+
+    def _stats(self, command: commands.Stats) -> None:
+        report = reports.find(command.words, self._host)
+        if report is None:
+            self._answer(Outcome.UNKNOWN)
+        elif isinstance(report, Outcome):
+            self._answer(report)
+        else:
+            self._long_reply(self._spoken.stats(report))
+
+    def _dump_stats(self, command: commands.DumpStats) -> None:
+        queues = self._host.snapshot().queues
+        wanted = [each for each in queues if not command.keys or each.name in command.keys]
+        self._long_reply(self._spoken.dump(stats.dump_blocks(wanted)))
+
+    def _dump_config(self, _: commands.DumpConfig) -> None:
+        settings = self._host.queue_settings()
+        self._long_reply(self._spoken.dump([(each.name, settings) for each in self._queues]))
+
+    def _long_reply(self, reply: bytes) -> None:
+        self._output_bytes += len(reply)
+        self._reply(reply)
+
+    def _status(self, _: commands.Status) -> None:
+        self._reply(self._spoken.word("UP"))
+
+    def _version(self, _: commands.Version) -> None:
+        self._reply(self._spoken.version(self._policy.version))
+
+    def _acknowledge(self, command: commands.Acknowledge) -> None:
+        self._answer(Outcome.OK, quiet=command.quiet)
+
+    def _shutdown(self, _: commands.Shutdown) -> None:
+        if self._policy.allow_shutdown:
+            log.info("%s: asked the server to stop", self._peer)
+            self._host.shut_down()
+            self.closing = True
+        else:
+            self._reply(self._spoken.disabled("shutdown"))
+
+    def _quit(self, _: commands.Quit) -> None:
+        self.closing = True
+
+    def _refuse(self, refusal: commands.Refusal) -> None:
+        self._counters.protocol_errors += 1
+        if refusal.too_large:
+            self._counters.store_too_large += 1
+        if refusal.reply:
+            self._reply(refusal.reply)
+        elif not refusal.close:
+            self._count_silent("the command was wrong")
+        if refusal.close:
+            self.closing = True
+
+
+_HANDLERS: dict[type[Command], Callable[[Session, Any], None]] = {
+    commands.Store: Session._store,
+    commands.Get: Session._get,
+    commands.Delete: Session._delete,
+    commands.Absent: Session._absent,
+    commands.Flush: Session._flush,
+    commands.FlushAll: Session._flush_all,
+    commands.FlushExpired: Session._flush_expired,
+    commands.Stats: Session._stats,
+    commands.DumpStats: Session._dump_stats,
+    commands.DumpConfig: Session._dump_config,
+    commands.Status: Session._status,
+    commands.Version: Session._version,
+    commands.Acknowledge: Session._acknowledge,
+    commands.Shutdown: Session._shutdown,
+    commands.Quit: Session._quit,
+    commands.Refusal: Session._refuse,
+}

@@ -1,0 +1,171 @@
+"""What the server tells of itself: one snapshot, and the forms it is printed in.
+
+``Counters`` are what only ever counts up while the server runs; they and the queues at one moment
+are a ``Snapshot``, and everything that prints statistics prints that.
+Names are Starling's where it had one, then memcached's, then Kestrel's per queue; every value is
+a single token, because clients look no further.
+"""
+
+import os
+import resource
+from collections.abc import Iterable
+
+import attrs
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+@attrs.define
+class Counters:
+    """Counts since the server started, or since ``stats reset``."""
+
+    total_items: int = 0
+    """Items stored."""
+    cmd_get: int = 0
+    """Keys asked for; hits and misses together."""
+    cmd_set: int = 0
+    """Storage commands."""
+    cmd_flush: int = 0
+    cmd_touch: int = 0
+    cmd_peek: int = 0
+    """Keys looked at without taking."""
+    get_hits: int = 0
+    get_misses: int = 0
+    delete_hits: int = 0
+    delete_misses: int = 0
+    touch_misses: int = 0
+    incr_misses: int = 0
+    decr_misses: int = 0
+    cas_misses: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    total_connections: int = 0
+    rejected_connections: int = 0
+    """Connections closed at once because there were as many as the server takes."""
+    idle_kicks: int = 0
+    """Connections closed because they were idle for longer than ``timeout``."""
+    store_too_large: int = 0
+    """Items refused because they were larger than ``item_size_max``."""
+    protocol_errors: int = 0
+    """Commands answered with an error because they were wrong."""
+    noreply_errors: int = 0
+    """Commands that failed without anybody being told, because the client wanted no reply."""
+    session_errors: int = 0
+    """Sessions ended by an error in the server; each is in the log with its traceback."""
+
+    def count_miss(self, word: str) -> None:
+        """Count a command that found nothing to change: touch, incr or decr."""
+        name = f"{word}_misses"
+        setattr(self, name, getattr(self, name) + 1)
+        self.cmd_touch += word == "touch"
+
+    def reset(self) -> None:
+        """Begin to count anew."""
+        for field in attrs.fields(Counters):
+            setattr(self, field.name, 0)
+
+
+@attrs.frozen
+class QueueSnapshot:
+    """One queue at one moment."""
+
+    name: bytes
+    items: int
+    bytes: int
+    total_items: int
+    """Items ever put, over restarts."""
+    logsize: int
+    """Bytes on disk."""
+    expired_items: int
+    age: int
+    """How long the head has waited, in milliseconds."""
+    waiters: int
+    get_hits: int
+    """Items taken since the server started."""
+    total_flushes: int
+    journal_rotations: int
+    journal_broken: int
+    """1 when the journal failed and the queue is read-only."""
+
+
+@attrs.frozen
+class Snapshot:
+    """The whole server at one moment."""
+
+    uptime: int
+    time: int
+    version: str
+    curr_connections: int
+    max_connections: int
+    draining: bool
+    fsyncs: int
+    journal_failures: int
+    counters: Counters
+    queues: list[QueueSnapshot]
+
+
+def server_pairs(snapshot: Snapshot) -> Pairs:
+    """Return the names and values of the whole server, then of each queue."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    counters = snapshot.counters
+    values: list[tuple[str, object]] = [
+        ("pid", os.getpid()),
+        ("uptime", snapshot.uptime),
+        ("time", snapshot.time),
+        ("version", snapshot.version),
+        ("pointer_size", 64),
+        ("rusage_user", f"{usage.ru_utime:.6f}"),
+        ("rusage_system", f"{usage.ru_stime:.6f}"),
+        ("curr_items", sum(queue.items for queue in snapshot.queues)),
+        ("total_items", counters.total_items),
+        ("bytes", sum(queue.bytes for queue in snapshot.queues)),
+        ("curr_connections", snapshot.curr_connections),
+        ("max_connections", snapshot.max_connections),
+        ("limit_maxbytes", 0),
+        ("threads", 1),
+        ("accepting_conns", int(not snapshot.draining)),
+        ("curr_queues", len(snapshot.queues)),
+        ("fsyncs", snapshot.fsyncs),
+        ("journal_failures", snapshot.journal_failures),
+        *((name, value) for name, value in attrs.asdict(counters).items() if name != "total_items"),
+        *((name, 0) for name in _NEVER_COUNTED),
+    ]
+    pairs = encoded(values)
+    for queue in snapshot.queues:
+        pairs += queue_pairs(queue, b"queue_%b_" % queue.name)
+    return pairs
+
+
+_NEVER_COUNTED = (
+    # What memcached counts and a queue has no case of; exporters want the names.
+    "cas_hits",
+    "cas_badval",
+    "incr_hits",
+    "decr_hits",
+    "touch_hits",
+    "auth_cmds",
+    "auth_errors",
+    "evictions",
+    "reclaimed",
+    "conn_yields",
+    "listen_disabled_num",
+)
+
+
+def queue_pairs(queue: QueueSnapshot, prefix: bytes) -> Pairs:
+    """Return the names and values of one queue."""
+    values = attrs.asdict(queue, filter=lambda field, _: field.name != "name")
+    return [(prefix + name, value) for name, value in encoded(values.items())]
+
+
+def dump_blocks(queues: Iterable[QueueSnapshot]) -> list[tuple[bytes, Pairs]]:
+    """Return a block of values for each queue, for Kestrel's ``dump_stats``."""
+    return [(queue.name, queue_pairs(queue, b"")) for queue in queues]
+
+
+def encoded(values: Iterable[tuple[str, object]]) -> Pairs:
+    """Return names and values as they go over the wire, each value made one token."""
+    return [
+        (name.encode(), b"_".join(str(value).encode("utf-8", "replace").split()) or b"-")
+        for name, value in values
+    ]

@@ -1,0 +1,257 @@
+"""The tick: read every ready client once, execute, commit, reply.
+
+A tick is a transaction: if the server dies before the commit, no client was told anything. Every
+reply waits for the commit it depends on, and under ``sync: always`` for the sync that makes that
+commit safe. One trio task runs all ticks; it gives way to trio's other tasks at bounded
+intervals, also when there is always something to do.
+"""
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+
+import trio
+
+from starling_py.clock import Clock
+from starling_py.connection import Connection
+from starling_py.journal.commit import GroupCommit
+from starling_py.queues.queue_collection import QueueCollection
+from starling_py.readiness import READ, WRITE, Readiness, Ready
+from starling_py.session import Session
+from starling_py.stats import Counters
+from starling_py.syncer import SyncThread
+
+log = logging.getLogger(__name__)
+
+GIVE_WAY = 0.005
+"""Seconds after which trio's other tasks get a turn, also when the server is busy."""
+LINGER = 1.0
+"""Seconds that a client has to notice that the server ended the connection."""
+
+MakeSession = Callable[[str, Callable[[], None]], Session]
+"""Makes a session from the client's address and a function to call when it has output."""
+
+
+class Tick:
+    """All connections of a server and the work on them."""
+
+    def __init__(
+        self,
+        queues: QueueCollection,
+        commits: GroupCommit,
+        syncer: SyncThread,
+        readiness: Readiness,
+        clock: Clock,
+        counters: Counters,
+        make_session: MakeSession,
+    ) -> None:
+        self._queues = queues
+        self._commits = commits
+        self._syncer = syncer
+        self._readiness = readiness
+        self._clock = clock
+        self._counters = counters
+        self._make_session = make_session
+        self._connections: dict[int, Connection] = {}
+        self._touched: list[Connection] = []
+        self._again: list[Connection] = []
+        self._held: list[Connection] = []
+        self._stop_at: float | None = None
+        self._nap = trio.CancelScope()
+        readiness.register(syncer.fileno(), READ)
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._connections.values())
+
+    def add(self, sock: socket.socket, peer: str) -> None:
+        """Serve a client on a non-blocking socket."""
+        connection = Connection(sock, peer, self._counters, self._clock.monotonic)
+        connection.session = self._make_session(peer, lambda: self._touch(connection))
+        self._connections[connection.descriptor] = connection
+        self._readiness.register(connection.descriptor, READ)
+
+    async def run(self) -> None:
+        """Serve until ``drain`` was called and everybody is gone or the time is over."""
+        clock = self._clock
+        gave_way = clock.monotonic
+        while True:
+            ready = self._readiness.ready()
+            if ready or self._again:
+                if clock.monotonic - gave_way > GIVE_WAY:
+                    gave_way = clock.monotonic
+                    await trio.lowlevel.checkpoint()
+            else:
+                await self._wait()
+                ready = self._readiness.ready()
+                gave_way = clock.monotonic
+            self.turn(ready)
+            if self._stop_at is not None and self._drained():
+                return
+
+    async def _wait(self) -> None:
+        """Wait until a socket is ready or something is due."""
+        due = [
+            moment
+            for moment in (self._queues.next_deadline, self._commits.sync_due, self._stop_at)
+            if moment is not None
+        ]
+        self._clock.refresh()
+        seconds = max(0.0, min(due) - self._clock.monotonic) if due else float("inf")
+        with trio.move_on_after(seconds) as self._nap:
+            await trio.lowlevel.wait_readable(self._readiness.fileno())
+
+    def turn(self, ready: Ready) -> None:
+        """Do one tick's work for what is ready."""
+        self._clock.refresh()
+        connections = self._connections
+        for descriptor, events in ready:
+            connection = connections.get(descriptor)
+            if connection is not None:
+                self._serve(connection, events)
+            elif descriptor == self._syncer.fileno():
+                self._collect_syncs()
+        if self._again:
+            again, self._again = self._again, []
+            for connection in again:
+                self._resume(connection)
+        self._queues.end_overdue_waits()
+        if self._stop_at is not None:
+            self._queues.end_all_waits()
+        self._commit()
+        while self._touched:
+            touched, self._touched = self._touched, []
+            for connection in touched:
+                connection.touched = False
+                self._reply(connection)
+
+    def drain(self, grace_time: float) -> None:
+        """Begin to stop: whoever has nothing under way is sent off, the others have some time."""
+        self._clock.refresh()
+        self._stop_at = self._clock.monotonic + grace_time
+        self._nap.cancel()
+        self.turn([(descriptor, READ) for descriptor in self._connections])
+
+    def close(self) -> None:
+        """Drop every client that is left."""
+        for connection in list(self._connections.values()):
+            self._drop(connection)
+
+    def drop_idle(self, timeout: float) -> None:
+        """Drop clients that were silent for ``timeout`` seconds (0: never) or linger too long."""
+        now = self._clock.monotonic
+        for connection in list(self._connections.values()):
+            silence = now - connection.active
+            if connection.lingers:
+                if silence > LINGER:
+                    self._drop(connection)
+            elif timeout and silence > timeout and not connection.session.waiting:
+                log.info("%s: idle for %d seconds; closed", connection.peer, silence)
+                self._counters.idle_kicks += 1
+                self._drop(connection)
+
+    def _touch(self, connection: Connection) -> None:
+        if not connection.touched:
+            connection.touched = True
+            self._touched.append(connection)
+
+    def _serve(self, connection: Connection, events: int) -> None:
+        """Read from a client, or go on sending to it."""
+        try:
+            if events & WRITE and connection.blocked:
+                if connection.send(self._clock.monotonic):
+                    connection.session.run()
+            elif connection.receive(self._clock.monotonic):
+                self._drop(connection)
+        except OSError as error:
+            log.debug("%s: %s", connection.peer, error)
+            self._drop(connection)
+        except Exception:
+            self._crashed(connection)
+        self._touch(connection)
+
+    def _resume(self, connection: Connection) -> None:
+        """Execute what a session had to leave for later."""
+        if connection.descriptor in self._connections:
+            try:
+                connection.session.run()
+            except Exception:
+                self._crashed(connection)
+            else:
+                self._touch(connection)
+
+    def _commit(self) -> None:
+        """Write the journals, and make replies wait for the sync if that is the policy."""
+        while self._commits.pending:
+            committed = self._commits.commit()
+            if committed.failed:
+                for connection in self._connections.values():
+                    connection.session.revoke(committed.failed)
+            if committed.ticket:
+                for connection in self._touched:
+                    if connection.session.depends:
+                        connection.ticket = committed.ticket
+        self._commits.sync_if_due()
+
+    def _collect_syncs(self) -> None:
+        for batch in self._syncer.collect():
+            self._commits.finish(batch)
+        held, self._held = self._held, []
+        for connection in held:
+            if connection.descriptor not in self._connections:
+                continue
+            if connection.ticket > self._commits.finished:
+                self._held.append(connection)
+            else:
+                connection.ticket = 0
+                connection.session.held = False
+                self._again.append(connection)
+
+    def _reply(self, connection: Connection) -> None:
+        """Send what a client may be told by now."""
+        if connection.descriptor not in self._connections:
+            return
+        session = connection.session
+        if connection.ticket > self._commits.finished:
+            if not session.held:
+                session.held = True
+                self._held.append(connection)
+            return
+        if session.depends:
+            session.settle()
+        try:
+            if session.output and not connection.blocked:
+                connection.send(self._clock.monotonic)
+            if not connection.blocked:
+                draining = self._stop_at is not None
+                if (session.closing and connection.end()) or (draining and connection.finished):
+                    self._drop(connection)
+                    return
+                if session.stopped_early:
+                    self._again.append(connection)
+        except OSError as error:
+            log.debug("%s: %s", connection.peer, error)
+            self._drop(connection)
+            return
+        wanted = connection.wanted()
+        if wanted != connection.interest:
+            connection.interest = wanted
+            self._readiness.modify(connection.descriptor, wanted)
+
+    def _crashed(self, connection: Connection) -> None:
+        """End a session that ran into a defect; the others go on."""
+        log.exception("%s: error in the session; closed", connection.peer)
+        self._counters.session_errors += 1
+        self._drop(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        if self._connections.pop(connection.descriptor, None) is not None:
+            connection.session.gone()
+            self._readiness.unregister(connection.descriptor)
+            connection.socket.close()
+
+    def _drained(self) -> bool:
+        assert self._stop_at is not None
+        return not self._connections or self._clock.monotonic >= self._stop_at

@@ -1,0 +1,155 @@
+"""The command: its three outputs, its errors, and one run of the live table on a real terminal."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+import pytest
+
+import starling_py
+from starling_py.top.cli import main
+
+Serve = Callable[[Sequence[bytes | None]], int]
+REPLY = (
+    b"STAT version 1.0.0\r\nSTAT pid 12\r\nSTAT rusage_user 0.120000\r\n"
+    b"STAT queue_b\xff\x1b_items 3\r\nSTAT queue_caf\xc3\xa9_items 2\r\nEND\r\n"
+)
+COMMAND = [sys.executable, "-m", "starling_py.top"]
+
+
+def test_once_prints_sorted_lines_as_the_server_said_them(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--once", "-p", str(serve([REPLY]))]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "pid: 12",
+        r"queue_b\xff\x1b_items: 3",
+        "queue_café_items: 2",
+        "rusage_user: 0.120000",
+        "version: 1.0.0",
+    ]
+
+
+def test_json_prints_one_object_with_numbers_as_numbers(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--json", "--port", str(serve([REPLY])), "-h", "127.0.0.1"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "pid": 12,
+        "queue_b\\xff\x1b_items": 3,
+        "queue_café_items": 2,
+        "rusage_user": 0.12,
+        "version": "1.0.0",
+    }
+
+
+@pytest.mark.parametrize("mode", [["--once"], ["--json"], []])
+def test_a_server_that_cannot_be_reached_is_one_line_and_status_one(
+    mode: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert main([*mode, "-p", "1"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "starling-top: cannot reach 127.0.0.1:1: Connection refused\n"
+
+
+def test_an_ipv6_address_is_told_from_the_port(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--once", "-h", "::1", "-p", "1"]) == 1
+    assert "cannot reach [::1]:1: " in capsys.readouterr().err
+
+
+def test_without_a_terminal_the_live_table_suggests_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([]) == 2
+    assert capsys.readouterr().err == (
+        "starling-top: the live table needs a terminal; use --once or --json\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["-p", "0"], ["-p", "65536"], ["-p", "²"], ["-d", "0"], ["-d", "nan"], ["-d", "x"]]
+    + [["--sort", "colour"], ["--hostn", "x"], ["extra"]],
+)
+def test_wrong_options_exit_with_status_two(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "starling-top: error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--help", "-?"])
+def test_help_is_not_h_and_shows_examples(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([option])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    assert "-h HOST" in out
+    assert "examples:" in out
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_the_package_version(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([option])
+    assert capsys.readouterr().out == f"starling-top {starling_py.__version__}\n"
+
+
+def test_a_closed_pipe_is_no_error(serve: Serve) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [*COMMAND, "--once", "-p", str(serve([REPLY]))],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=60,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_terminal_that_lacks_a_character_gets_an_escape(serve: Serve) -> None:
+    done = subprocess.run(
+        [*COMMAND, "--once", "-p", str(serve([REPLY]))],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=True,
+        timeout=60,
+    )
+    assert rb"queue_caf\xe9_items: 2" in done.stdout
+
+
+def read_until(terminal: int, expected: bytes) -> bytes:
+    output = b""
+    while expected not in output:
+        output += os.read(terminal, 4096)
+    return output
+
+
+def test_the_live_table_polls_reports_a_lost_server_and_quits_leaving_the_terminal_clean(
+    serve: Serve,
+) -> None:
+    port = serve([REPLY, REPLY, None])
+    ours, theirs = pty.openpty()
+    arguments = [*COMMAND, "-p", str(port), "-d", "0.1"]
+    environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
+    with subprocess.Popen(arguments, stdin=theirs, stdout=theirs, env=environment) as process:
+        os.close(theirs)
+        read_until(ours, b"PUT/S")
+        read_until(ours, b"DOWN since")
+        os.write(ours, b"q")
+        # Leaving the alternate screen is the last but one thing a full-screen program does.
+        read_until(ours, b"\x1b[?1049l")
+        assert process.wait(30) == 0
+    os.close(ours)
