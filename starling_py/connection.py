@@ -26,6 +26,7 @@ class Connection:
         "_unsent",
         "active",
         "descriptor",
+        "dropped",
         "interest",
         "peer",
         "session",
@@ -40,6 +41,8 @@ class Connection:
         self.peer = peer
         self.session: Session
         self.interest = READ
+        self.dropped = False
+        """Whether it is closed for good."""
         self.touched = False
         """Whether it is on the tick's list already."""
         self.ticket = 0
@@ -106,20 +109,20 @@ class Connection:
         Raises ``OSError`` when the client is gone.
         """
         output = self.session.take_output()
-        if self._unsent:
-            output.insert(0, bytes(self._unsent))
         data: bytes | memoryview = output[0] if len(output) == 1 else b"".join(output)
-        if not data:
-            return True
+        if self._unsent:
+            data = b"".join((self._unsent, data))
         try:
             sent = self.socket.send(data)
         except BlockingIOError:
             sent = 0
+        self.active = now
         self._counters.bytes_written += sent
-        if sent:
-            self.active = now
-        self._unsent = memoryview(data)[sent:] if sent < len(data) else b""
-        return sent == len(data)
+        if sent == len(data):
+            self._unsent = b""
+            return True
+        self._unsent = memoryview(data)[sent:]
+        return False
 
     def end(self) -> bool:
         """End this side, once; return whether the other side has ended too."""
@@ -132,4 +135,6 @@ class Connection:
         """Return what the socket should be watched for."""
         if self._unsent:
             return WRITE
-        return READ if self._ended or (not self._input_ended and self.session.takes_input) else 0
+        if self._ended:
+            return READ
+        return READ if self.session.takes_input and not self._input_ended else 0

@@ -71,6 +71,7 @@ def parse(key: bytes) -> Request:
     return Request(key, name, peek, wait_ms or 0)
 
 
+@lru_cache(maxsize=4096)
 def parse_plain(key: bytes) -> bytes:
     """Read a key that must be a queue's name alone, for commands that take no option.
 

@@ -26,8 +26,14 @@ from starling_py.stats import Counters
 
 log = logging.getLogger(__name__)
 
+# Looking a member up in an enumeration costs as much as a function call.
+SET = Verb.SET
+STORED = Outcome.STORED
+
 MAX_OUTPUT = 1 << 20
 """Bytes of replies after which a client must read before more of its commands are executed."""
+MAX_COMMANDS = 512
+"""Commands executed for one client before the others have their turn."""
 MAX_INPUT = 1 << 20
 """Bytes that a parked client may send ahead before it is no longer read from."""
 
@@ -69,6 +75,7 @@ class Session:
         self._peer = peer
         self._wake = wake
         self._dialect: Dialect | None = None
+        self._spoken: Dialect
         self._depends: list[_Depends] = []
         self._waiter: Waiter | None = None
         self._output_bytes = 0
@@ -80,12 +87,7 @@ class Session:
         self.held = False
         """Set from outside while the output waits for a sync: nothing more is executed then."""
         self.stopped_early = False
-        """Whether ``run`` stopped because there is much to send; it must be called again."""
-
-    @property
-    def _spoken(self) -> Dialect:
-        assert self._dialect is not None
-        return self._dialect
+        """Whether ``run`` stopped though there is more to do; it must be called again."""
 
     @property
     def waiting(self) -> bool:
@@ -111,7 +113,9 @@ class Session:
     @property
     def takes_input(self) -> bool:
         """Whether the client should be read from."""
-        return self._dialect is None or self._dialect.buffered <= MAX_INPUT
+        if self._waiter is None and not self.held and not self.stopped_early:
+            return True
+        return self._spoken.buffered <= MAX_INPUT
 
     def receive(self, data: bytes) -> None:
         """Take what the client sent and execute every command that is whole."""
@@ -122,24 +126,27 @@ class Session:
                 log.info("%s: the binary protocol is not spoken here; closed", self._peer)
                 self.closing = True
                 return
+            self._spoken = dialect
         dialect.feed(data)
         self.run()
 
     def run(self) -> None:
-        """Execute whole commands until the session parks, has much to send, or runs out."""
+        """Execute whole commands until the session parks, has had its turn, or runs out."""
         dialect = self._dialect
         if dialect is None:
             return
         self.stopped_early = False
-        while self._waiter is None and not self.closing and not self.held:
-            if self._output_bytes >= MAX_OUTPUT:
-                self.stopped_early = True
+        for _ in range(MAX_COMMANDS):
+            if self._waiter is not None or self.closing or self.held:
                 return
+            if self._output_bytes >= MAX_OUTPUT:
+                break
             command = dialect.next_command()
             if command is None:
                 self.closing = self._input_ended
                 return
             _HANDLERS[type(command)](self, command)
+        self.stopped_early = True
 
     def end_of_input(self) -> None:
         """Take notice that the client sends nothing more: what it waits for, it no longer gets."""
@@ -159,8 +166,7 @@ class Session:
         self.closing = True
 
     def settle(self) -> None:
-        """Let the replies that depend on a commit stand, unless the journal has failed since."""
-        self.revoke({queue.journal for queue, *_ in self._depends if queue.journal.broken})
+        """Let the replies that depend on a commit stand; it has succeeded."""
         self._depends.clear()
 
     def revoke(self, failed: Collection[Journal]) -> None:
@@ -217,37 +223,55 @@ class Session:
     def _store(self, command: commands.Store) -> None:
         self._counters.cmd_set += 1
         quiet = command.quiet
+        verb = command.verb
+        queue: PersistentQueue | None = None
         try:
             name = names.parse_plain(command.key)
-            if command.verb is Verb.SET:
-                queue: PersistentQueue | None = self._queues.put(
-                    name, command.data, command.flags, command.exptime
-                )
-            elif command.verb is Verb.ADD:
+            if verb is SET:
+                queue = self._queues.put(name, command.data, command.flags, command.exptime)
+            elif verb is Verb.ADD:
                 queue = self._queues.add(name, command.data, command.flags, command.exptime)
-            else:
-                queue = None
         except (KeyProblem, JournalError) as problem:
             self._fail(problem, quiet=quiet)
             return
         if queue is not None:
             self._counters.total_items += 1
-            self._answer(Outcome.STORED, queue, quiet=quiet)
-        elif command.verb is Verb.CAS:
+            output = self.output
+            start = len(output)
+            if not quiet:
+                output.append(self._spoken.outcome(STORED))
+            self._depends.append((queue, start, len(output), False))
+        elif verb is Verb.CAS:
             self._counters.cas_misses += 1
             self._answer(Outcome.NOT_FOUND, quiet=quiet)
         else:
             self._answer(Outcome.NOT_STORED, quiet=quiet)
 
     def _get(self, command: commands.Get) -> None:
+        keys = command.keys
         try:
-            requests = [names.parse(key) for key in command.keys]
-        except KeyProblem as problem:
+            if len(keys) > 1:
+                self._get_many([names.parse(key) for key in keys], with_cas=command.with_cas)
+                return
+            request = names.parse(keys[0])
+            hit = self._queues.read(request)
+        except (KeyProblem, JournalError) as problem:
             self._fail(problem)
             return
-        if len(requests) > 1:
-            # The same key twice is served once: clients keep one value a key.
-            requests = list(dict.fromkeys(requests))
+        if hit is None and request.wait_ms and not self._input_ended:
+            self._wait([request], request.wait_ms, with_cas=command.with_cas)
+            return
+        self._counters.cmd_get += 1
+        if hit is None:
+            self._counters.get_misses += 1
+        else:
+            self._hit(hit, alone=True, with_cas=command.with_cas)
+        self.output.append(self._spoken.end_of_hits())
+
+    def _get_many(self, requests: list[Request], *, with_cas: bool) -> None:
+        """Execute a get of several keys: at most one item from each."""
+        # The same key twice is served once: clients keep one value a key.
+        requests = list(dict.fromkeys(requests))
         hits = []
         failure = None
         for request in requests:
@@ -261,40 +285,39 @@ class Session:
                     hits.append(hit)
         wait_ms = 0 if hits else max(request.wait_ms for request in requests)
         if failure is not None and not hits:
-            self._fail(failure)
-        elif wait_ms and not self._input_ended:
-            self._wait(requests, wait_ms, with_cas=command.with_cas)
-        else:
-            self._hits(hits, requests, with_cas=command.with_cas)
-
-    def _hits(self, hits: list[Hit], requests: list[Request], *, with_cas: bool) -> None:
-        """Give the reply to a get, in the order of its keys."""
-        counters = self._counters
-        counters.cmd_get += len(requests)
-        counters.get_hits += len(hits)
-        counters.get_misses += len(requests) - len(hits)
-        dialect = self._spoken
-        output = self.output
+            raise failure
+        if wait_ms and not self._input_ended:
+            self._wait(requests, wait_ms, with_cas=with_cas)
+            return
+        self._counters.cmd_get += len(requests)
+        self._counters.get_misses += len(requests) - len(hits)
         for hit in hits:
-            item = hit.item
-            start = len(output)
-            cas = item.id if with_cas else None
-            output += dialect.hit(hit.request.key, item.flags, item.data, cas)
-            self._output_bytes += len(item.data)
-            if hit.request.peek:
-                counters.cmd_peek += 1
-            else:
-                alone = len(requests) == 1
-                end = len(output) + 1 if alone else len(output)
-                self._depends.append((hit.queue, start, end, not alone))
-        output.append(dialect.end_of_hits())
+            self._hit(hit, alone=False, with_cas=with_cas)
+        self.output.append(self._spoken.end_of_hits())
+
+    def _hit(self, hit: Hit, *, alone: bool, with_cas: bool) -> None:
+        """Give an item to the client; ``alone`` tells that the reply has no other."""
+        request, item, queue = hit
+        self._counters.get_hits += 1
+        output = self.output
+        start = len(output)
+        data = item.data
+        output += self._spoken.hit(request.key, item.flags, data, item.id if with_cas else None)
+        self._output_bytes += len(data)
+        if request.peek:
+            self._counters.cmd_peek += 1
+        else:
+            end = len(output)
+            self._depends.append((queue, start, end + 1 if alone else end, not alone))
 
     def _wait(self, requests: list[Request], wait_ms: int, *, with_cas: bool) -> None:
         unique = {request.name: request for request in reversed(requests)}
 
         def serve(hit: Hit) -> None:
             self._waiter = None
-            self._hits([hit], [hit.request], with_cas=with_cas)
+            self._counters.cmd_get += 1
+            self._hit(hit, alone=True, with_cas=with_cas)
+            self.output.append(self._spoken.end_of_hits())
             self._wake()
 
         def over() -> None:

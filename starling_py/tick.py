@@ -130,7 +130,8 @@ class Tick:
     def drain(self, grace_time: float) -> None:
         """Begin to stop: whoever has nothing under way is sent off, the others have some time."""
         self._clock.refresh()
-        self._stop_at = self._clock.monotonic + grace_time
+        stop_at = self._clock.monotonic + grace_time
+        self._stop_at = stop_at if self._stop_at is None else min(stop_at, self._stop_at)
         self._nap.cancel()
         self.turn([(descriptor, READ) for descriptor in self._connections])
 
@@ -174,13 +175,12 @@ class Tick:
 
     def _resume(self, connection: Connection) -> None:
         """Execute what a session had to leave for later."""
-        if connection.descriptor in self._connections:
+        if not connection.dropped:
             try:
                 connection.session.run()
             except Exception:
                 self._crashed(connection)
-            else:
-                self._touch(connection)
+            self._touch(connection)
 
     def _commit(self) -> None:
         """Write the journals, and make replies wait for the sync if that is the policy."""
@@ -200,7 +200,7 @@ class Tick:
             self._commits.finish(batch)
         held, self._held = self._held, []
         for connection in held:
-            if connection.descriptor not in self._connections:
+            if connection.dropped:
                 continue
             if connection.ticket > self._commits.finished:
                 self._held.append(connection)
@@ -211,7 +211,7 @@ class Tick:
 
     def _reply(self, connection: Connection) -> None:
         """Send what a client may be told by now."""
-        if connection.descriptor not in self._connections:
+        if connection.dropped:
             return
         session = connection.session
         if connection.ticket > self._commits.finished:
@@ -220,11 +220,13 @@ class Tick:
                 self._held.append(connection)
             return
         if session.depends:
+            if self._commits.broken:
+                session.revoke(self._commits.broken)
             session.settle()
         try:
-            if session.output and not connection.blocked:
-                connection.send(self._clock.monotonic)
-            if not connection.blocked:
+            if not connection.blocked and (
+                not session.output or connection.send(self._clock.monotonic)
+            ):
                 draining = self._stop_at is not None
                 if (session.closing and connection.end()) or (draining and connection.finished):
                     self._drop(connection)
@@ -247,7 +249,9 @@ class Tick:
         self._drop(connection)
 
     def _drop(self, connection: Connection) -> None:
-        if self._connections.pop(connection.descriptor, None) is not None:
+        if not connection.dropped:
+            connection.dropped = True
+            del self._connections[connection.descriptor]
             connection.session.gone()
             self._readiness.unregister(connection.descriptor)
             connection.socket.close()

@@ -73,12 +73,13 @@ class GroupCommit:
         self._begun = 0
         self.finished = 0
         """The ticket of the last batch that was synced."""
-        self.sync_due: float | None = None
-        """When the next sync is due on the monotonic clock, if one is."""
+        self._sync_due: float | None = None
         self.syncs = 0
         """Syncs of one file, done since the server started."""
         self.failures = 0
         """Writes and syncs that failed since the server started."""
+        self.broken: set[Journal] = set()
+        """Journals that take nothing any more."""
 
     def touch(self, journal: Journal) -> None:
         """Take part in the next commit."""
@@ -88,6 +89,11 @@ class GroupCommit:
     def pending(self) -> bool:
         """Whether there is anything to commit."""
         return bool(self._touched)
+
+    @property
+    def sync_due(self) -> float | None:
+        """When the next sync can begin, on the monotonic clock, if one is due at all."""
+        return self._sync_due if self._begun == self.finished else None
 
     @property
     def unsynced(self) -> bool:
@@ -103,8 +109,8 @@ class GroupCommit:
             try:
                 journal.write()
             except JournalError:
-                self.failures += 1
                 failed.append(journal)
+                self._note_failure(journal)
                 if owner is not None:
                     owner.rolled_back()
                 continue
@@ -117,17 +123,13 @@ class GroupCommit:
             ticket = self._begun + 1
             if self._begun == self.finished:
                 self._begin()
-        elif self._interval is not None and self._unsynced and self.sync_due is None:
-            self.sync_due = self._clock.monotonic + self._interval
+        elif self._interval is not None and self._unsynced and self._sync_due is None:
+            self._sync_due = self._clock.monotonic + self._interval
         return Committed(frozenset(failed) if failed else _NOTHING_FAILED, ticket)
 
     def sync_if_due(self) -> None:
         """Begin the sync of the interval when its time has come and none is running."""
-        if (
-            self.sync_due is not None
-            and self.sync_due <= self._clock.monotonic
-            and self._begun == self.finished
-        ):
+        if (due := self.sync_due) is not None and due <= self._clock.monotonic:
             self._begin()
 
     def finish(self, batch: Batch) -> None:
@@ -135,14 +137,11 @@ class GroupCommit:
         self.finished = batch.ticket
         for (journal, _), error in zip(batch.work, batch.errors, strict=True):
             self.syncs += 1
-            self.failures += error is not None
             journal.end_sync(error)
+            if error is not None:
+                self._note_failure(journal)
         if self._interval == 0 and self._unsynced:
             self._begin()
-
-    def forget(self, journal: Journal) -> None:
-        """Leave out a journal that is being removed."""
-        self._unsynced.discard(journal)
 
     def sync_everything(self) -> None:
         """Sync whatever is not synced yet, here and now; for the end of a server."""
@@ -150,17 +149,22 @@ class GroupCommit:
         for journal in unsynced:
             journal.sync()
 
+    def _note_failure(self, journal: Journal) -> None:
+        self.failures += 1
+        if journal.broken is not None:
+            self.broken.add(journal)
+
     def _begin(self) -> None:
         self._begun += 1
-        self.sync_due = None
+        self._sync_due = None
         batch = Batch(self._begun, [])
         unsynced, self._unsynced = self._unsynced, set()
         for journal in unsynced:
             try:
                 descriptor = journal.begin_sync()
             except OSError as error:
-                self.failures += 1
                 journal.end_sync(error)
+                self._note_failure(journal)
             else:
                 if descriptor is not None:
                     batch.work.append((journal, descriptor))

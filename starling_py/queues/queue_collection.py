@@ -54,8 +54,8 @@ class QueueCollection:
             self._queues[name] = queue
             log.info("queue %s: created", printable(name))
         now_ms = self._clock.wall_ms
-        queue.put(data, flags, exptime and expiry_ms(exptime, now_ms), now_ms)
-        if self._waiters:
+        queue.put(data, flags, expiry_ms(exptime, now_ms) if exptime else 0, now_ms)
+        if self._waiters.waiting:
             self._serve(queue)
         return queue
 
@@ -74,9 +74,9 @@ class QueueCollection:
         queue = self._queues.get(request.name)
         if queue is None:
             return None
-        read = queue.peek if request.peek else queue.pop
-        item = read(self._clock.wall_ms)
-        return None if item is None else Hit(request, item, queue)
+        now_ms = self._clock.wall_ms
+        item = queue.peek(now_ms) if request.peek else queue.pop(now_ms)
+        return None if item is None else (request, item, queue)
 
     def wait(
         self,

@@ -15,15 +15,8 @@ from starling_py.journal.record import Item
 from starling_py.names import Request
 from starling_py.queues.persistent_queue import PersistentQueue
 
-
-@attrs.define
-class Hit:
-    """An item that a read found."""
-
-    request: Request
-    item: Item
-    queue: PersistentQueue
-    """The reply that carries the item depends on this queue's commit, unless it was a peek."""
+Hit = tuple[Request, Item, PersistentQueue]
+"""An item that a read found, and the queue whose commit the reply depends on."""
 
 
 @attrs.define(eq=False)
@@ -52,10 +45,8 @@ class Waiters:
         self._by_name: dict[bytes, deque[Waiter]] = {}
         self._deadlines: list[tuple[float, int, Waiter]] = []
         self._serial = 0
-        self._waiting = 0
-
-    def __len__(self) -> int:
-        return self._waiting
+        self.waiting = 0
+        """How many wait."""
 
     def count(self, name: bytes) -> int:
         """Return how many wait for this queue."""
@@ -66,7 +57,7 @@ class Waiters:
         for request in waiter.requests:
             self._by_name.setdefault(request.name, deque()).append(waiter)
         self._serial += 1
-        self._waiting += 1
+        self.waiting += 1
         heapq.heappush(self._deadlines, (waiter.deadline, self._serial, waiter))
 
     def remove(self, waiter: Waiter) -> None:
@@ -74,13 +65,13 @@ class Waiters:
         if not waiter.waiting:
             return
         waiter.waiting = False
-        self._waiting -= 1
+        self.waiting -= 1
         for request in waiter.requests:
             line = self._by_name[request.name]
             line.remove(waiter)
             if not line:
                 del self._by_name[request.name]
-        if len(self._deadlines) > 64 and len(self._deadlines) > 2 * self._waiting:
+        if len(self._deadlines) > 64 and len(self._deadlines) > 2 * self.waiting:
             self._deadlines = [entry for entry in self._deadlines if entry[2].waiting]
             heapq.heapify(self._deadlines)
 

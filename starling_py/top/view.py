@@ -128,7 +128,7 @@ class TopView:
         if self._restarted_at is not None:
             server.append(f"restarted at {self._restarted_at}")
         self._server.set_text("   ".join(server))
-        # An old Starling lists only the queues touched since its start, but has no other count.
+        # The server's own count, if any: its list of queues may leave out untouched ones.
         items = snapshot.number("curr_items")
         traffic = [
             f" items {format_count(table.total.items if items is None else items)}",

@@ -1,0 +1,211 @@
+"""The lines of memcached's classic text protocol: which line is which command.
+
+A line's meaning depends on nothing but its bytes, so ``read_known_line`` remembers the lines
+that come again and again, which most do; whoever gets a command from it must not change it.
+Every function here returns a command for what is right and a ``Refusal`` for what is wrong; none
+raises anything.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import attrs
+
+from starling_py.names import MAX_KEY
+from starling_py.protocol import commands, text_replies
+from starling_py.protocol.commands import Command, Refusal, Verb
+
+MAX_LENGTH = 2**31 - 3
+"""The largest length of a body that is understood."""
+MAX_FLAGS = 2**32 - 1
+
+ERROR = b"ERROR\r\n"
+BAD_FORMAT = b"CLIENT_ERROR bad command line format\r\n"
+
+
+@attrs.frozen
+class StoreLine:
+    """A storage line: a body follows."""
+
+    verb: Verb
+    key: bytes
+    flags: int
+    exptime: int
+    length: int
+    """Bytes of the body, without the CRLF behind it."""
+    quiet: bool
+    refusal: Refusal | None
+    """What to answer in place of storing, once the body has been read."""
+
+
+def read_line(line: bytes) -> Command | StoreLine:
+    """Read a line, without its LF; a CR before it is a blank like any other."""
+    words = line.split()
+    if not words:
+        return Refusal(ERROR)
+    parse = _PARSERS.get(words[0])
+    if parse is None:
+        if words[-1].startswith(b"HTTP/"):
+            # A browser, or somebody who abuses one: not even an answer.
+            return Refusal(b"", close=True)
+        parse = _PARSERS.get(words[0].lower(), _unknown)
+    return parse(words)
+
+
+read_known_line = lru_cache(maxsize=2048)(read_line)
+
+
+def may_be_long(start: bytes) -> bool:
+    """Tell whether a line that starts so may name many keys."""
+    words = start.split(None, 1)
+    return bool(words) and words[0].lower() in _KEY_LISTS
+
+
+def _store(verb: Verb, words: list[bytes]) -> Refusal | StoreLine:
+    count = 6 if verb is Verb.CAS else 5
+    size = words[4] if len(words) > 4 else b""
+    if not size.isdigit() or len(size) > 10 or (length := int(size)) > MAX_LENGTH:
+        return Refusal(BAD_FORMAT, close=True)
+    quiet = len(words) > count and words[count] == b"noreply"
+    key, flags, exptime = words[1:4]
+    right = (
+        len(key) <= MAX_KEY
+        and _is_number(exptime)
+        and flags.isdigit()
+        and len(flags) <= 10
+        and int(flags) <= MAX_FLAGS
+        and (verb is not Verb.CAS or b"".join(words[5:6]).isdigit())
+    )
+    if not right:
+        return StoreLine(verb, key, 0, 0, length, quiet, Refusal(b"" if quiet else BAD_FORMAT))
+    return StoreLine(verb, key, int(flags), int(exptime), length, quiet, None)
+
+
+def _is_number(word: bytes) -> bool:
+    """Tell whether a word is a whole number that fits 64 bits, perhaps negative."""
+    return len(word) <= 20 and (word.isdigit() or (word[:1] == b"-" and word[1:].isdigit()))
+
+
+def _storage(verb: Verb) -> "Parser":
+    return lambda words: _store(verb, words)
+
+
+def _get(words: list[bytes], *, with_cas: bool) -> Command:
+    if len(words) < 2:
+        return Refusal(ERROR)
+    keys = words[1:]
+    if any(len(key) > MAX_KEY for key in keys):
+        return Refusal(BAD_FORMAT)
+    return commands.Get(keys, with_cas)
+
+
+def _get_and_touch(words: list[bytes], *, with_cas: bool) -> Command:
+    if len(words) < 3:
+        return Refusal(ERROR)
+    if not _is_number(words[1]):
+        return Refusal(b"CLIENT_ERROR invalid exptime argument\r\n")
+    return _get(words[1:], with_cas=with_cas)
+
+
+def _quietly(words: list[bytes], count: int) -> bool:
+    return len(words) > count and words[count] == b"noreply"
+
+
+def _delete(words: list[bytes]) -> Command:
+    extra = [word for word in words[2:] if word not in (b"0", b"noreply")]
+    if len(words) < 2:
+        return Refusal(ERROR)
+    if extra or len(words) > 4 or len(words[1]) > MAX_KEY:
+        usage = b".  Usage: delete <key> [noreply]\r\n"
+        return Refusal(BAD_FORMAT[:-2] + usage if extra or len(words) > 4 else BAD_FORMAT)
+    return commands.Delete(words[1], quiet=b"noreply" in words[2:])
+
+
+def _change_in_place(words: list[bytes]) -> Command:
+    if len(words) < 3:
+        return Refusal(ERROR)
+    quiet = _quietly(words, 3)
+    if len(words[1]) > MAX_KEY or not _is_number(words[2]):
+        return Refusal(b"" if quiet else BAD_FORMAT)
+    return commands.Absent(words[0].lower().decode(), words[1], quiet)
+
+
+def _flush_all(words: list[bytes]) -> Command:
+    quiet = words[-1] == b"noreply"
+    arguments = words[1:-1] if quiet else words[1:]
+    if len(arguments) > 1 or not all(_is_number(word) for word in arguments):
+        return Refusal(b"" if quiet else b"CLIENT_ERROR invalid exptime argument\r\n")
+    return commands.FlushAll(quiet)
+
+
+def _verbosity(words: list[bytes]) -> Command:
+    quiet = words[-1] == b"noreply"
+    if len(words) < 2:
+        return Refusal(ERROR)
+    if not quiet and not words[1].isdigit():
+        return Refusal(BAD_FORMAT)
+    return commands.Acknowledge(quiet)
+
+
+def _memory_limit(words: list[bytes]) -> Command:
+    if len(words) < 2:
+        return Refusal(ERROR)
+    if not words[1].isdigit():
+        return Refusal(BAD_FORMAT)
+    return commands.Acknowledge(_quietly(words, 2))
+
+
+def _one_key(make: Callable[[bytes], Command]) -> "Parser":
+    def parse(words: list[bytes]) -> Command:
+        if len(words) != 2:
+            return Refusal(ERROR)
+        return make(words[1]) if len(words[1]) <= MAX_KEY else Refusal(BAD_FORMAT)
+
+    return parse
+
+
+def _bare(make: Callable[[], Command]) -> "Parser":
+    return lambda words: make() if len(words) == 1 else Refusal(ERROR)
+
+
+def _unknown(_: list[bytes]) -> Command:
+    return Refusal(ERROR)
+
+
+def _fixed(reply: bytes) -> "Parser":
+    return lambda _: Refusal(reply)
+
+
+Parser = Callable[[list[bytes]], Command | StoreLine]
+
+_KEY_LISTS = frozenset({b"get", b"gets", b"gat", b"gats"})
+
+_PARSERS: dict[bytes, Parser] = {
+    **{verb.value.encode(): _storage(verb) for verb in Verb},
+    b"get": lambda words: _get(words, with_cas=False),
+    b"gets": lambda words: _get(words, with_cas=True),
+    b"gat": lambda words: _get_and_touch(words, with_cas=False),
+    b"gats": lambda words: _get_and_touch(words, with_cas=True),
+    b"delete": _delete,
+    b"touch": _change_in_place,
+    b"incr": _change_in_place,
+    b"decr": _change_in_place,
+    b"flush": _one_key(commands.Flush),
+    b"flush_all": _flush_all,
+    b"flush_expired": _one_key(commands.FlushExpired),
+    b"flush_all_expired": _bare(lambda: commands.FlushExpired(None)),
+    b"stats": lambda words: commands.Stats(words[1:]),
+    b"dump_stats": lambda words: commands.DumpStats(words[1:]),
+    b"dump_config": _bare(commands.DumpConfig),
+    b"status": _bare(commands.Status),
+    b"version": _bare(commands.Version),
+    b"verbosity": _verbosity,
+    b"cache_memlimit": _memory_limit,
+    b"shutdown": lambda _: commands.Shutdown(),
+    b"quit": _bare(commands.Quit),
+    b"watch": _fixed(b"CLIENT_ERROR watch commands not allowed\r\n"),
+    b"lru_crawler": _fixed(b"CLIENT_ERROR lru crawler disabled\r\n"),
+    b"slabs": _fixed(b"CLIENT_ERROR slab reassignment disabled\r\n"),
+    b"reload": _fixed(b"CLIENT_ERROR reload not enabled\r\n"),
+    b"refresh_certs": _fixed(text_replies.OK),
+}
