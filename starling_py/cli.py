@@ -12,11 +12,12 @@ from collections.abc import Sequence
 import trio
 
 from starling_py import __version__, options, process
-from starling_py.config import ConfigError, Settings
+from starling_py.config import ConfigError
 from starling_py.journal.files import Files
 from starling_py.journal.spool import SpoolProblem
 from starling_py.process import ProcessProblem
 from starling_py.server import Core, Server, StartProblem, listen
+from starling_py.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (StartProblem, SpoolProblem, ProcessProblem) as problem:
         print(f"starling-py: {problem}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # while the queues are read back; nothing is lost by it
+        return 130
     return 0
 
 

@@ -1,6 +1,6 @@
 """The command line of the server: Starling's options over the table of settings.
 
-Every option of a setting is made from `config.TABLE`, so a new one is declared there and nowhere
+Every option of a setting is made from `settings.TABLE`, so a new one is declared there and nowhere
 else. Options give text and know no rules of their own: `config.load` judges them as it judges the
 file. This module prints only what argparse prints: help, version and usage errors. A
 `ConfigError` passes through to whoever wires the program.
@@ -13,7 +13,8 @@ from pathlib import Path
 import attrs
 
 from starling_py import __version__
-from starling_py.config import TABLE, Setting, Settings, load
+from starling_py.config import load
+from starling_py.settings import TABLE, Setting, Settings
 
 _EPILOG = """\
 examples:

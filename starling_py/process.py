@@ -20,7 +20,7 @@ from pathlib import Path
 import daemon
 import daemon.daemon
 
-from starling_py.config import Settings
+from starling_py.settings import Settings
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _SYSLOG_SOCKETS = ("/dev/log", "/var/run/syslog")
@@ -58,6 +58,7 @@ def _handler(settings: Settings) -> logging.Handler:
     if settings.logger is None:
         handler = logging.StreamHandler()
     else:
+        settings.logger.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.handlers.WatchedFileHandler(settings.logger, encoding="utf-8")
     handler.setFormatter(logging.Formatter(_FORMAT))
     return handler
@@ -119,6 +120,7 @@ def pid_file(path: Path | None) -> Iterator[None]:
         return
     content = f"{os.getpid()}\n"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
     except OSError as error:
         raise ProcessProblem(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -17,13 +17,13 @@ import trio
 
 from starling_py import __version__, readiness, stats
 from starling_py.clock import Clock
-from starling_py.config import TABLE, Settings
 from starling_py.journal.commit import GroupCommit
 from starling_py.journal.files import Files
 from starling_py.journal.journal import Durability
 from starling_py.journal.spool import Spool
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.session import Policy, Session
+from starling_py.settings import TABLE, Settings
 from starling_py.stats import Counters, Pairs
 from starling_py.syncer import SyncThread
 from starling_py.tick import Tick
@@ -54,10 +54,11 @@ def listen(host: str, port: int) -> list[socket.socket]:
             sock.setblocking(False)
             sock.bind(address)
             sock.listen(_BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a host name may be no name at all
         for sock in sockets:
             sock.close()
-        raise StartProblem(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StartProblem(f"cannot listen on {host}:{port}: {reason}") from error
     return sockets
 
 

@@ -179,8 +179,7 @@ class Session:
                 continue
             self.output[start:end] = [b""] * (end - start)
             if not drop:
-                reason = queue.journal.broken or "journal cannot be written"
-                self.output[start] = self._spoken.server_error(reason)
+                self.output[start] = self._spoken.server_error(queue.journal.failure)
 
     def take_output(self) -> list[bytes]:
         """Hand the output over."""

@@ -15,7 +15,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.config import TABLE, ConfigError, Setting, Settings, SyncPolicy, load
+from starling_py.config import ConfigError, load
+from starling_py.settings import TABLE, Setting, Settings, SyncPolicy
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ("conf/development.yml", "conf/production.yml")

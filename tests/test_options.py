@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import starling_py
-from starling_py.config import TABLE, ConfigError, Settings, SyncPolicy
+from starling_py.config import ConfigError
 from starling_py.options import CommandLine, parse, parser
+from starling_py.settings import TABLE, Settings, SyncPolicy
 
 
 def test_no_options_give_the_defaults_and_no_file() -> None:

@@ -83,6 +83,8 @@ class Journal:
         self._descriptor: int | None = None
         self.broken: str | None = None
         """Why the journal takes no more records; ``None`` while it does."""
+        self.failure = ""
+        """Why the last write or sync that failed did so."""
         self.rotations = 0
         """Segments begun since the server started, beside the first."""
 
@@ -132,7 +134,8 @@ class Journal:
             self._oldest = self._segments[0].number if self._segments else self._oldest
             log.error("%s: journal cannot be written: %s", self._directory, error)
             self._pushed_id = self.next_id - 1
-            raise JournalError(f"journal cannot be written: {_reason(error)}") from error
+            self.failure = f"journal cannot be written: {_reason(error)}"
+            raise JournalError(self.failure) from error
         self.next_id = self._pushed_id + 1
         self._doomed, self._dying = self._doomed + self._dying, []
         if not self._durability.syncs:
@@ -284,7 +287,7 @@ class Journal:
                 log.warning("%s: a dead segment cannot be removed: %s", each.path, error)
 
     def _break(self, what: str, error: OSError) -> None:
-        self.broken = f"journal {what}: {_reason(error)}"
+        self.broken = self.failure = f"journal {what}: {_reason(error)}"
         log.critical(
             "%s: %s; the queue is read-only until the server is started again",
             self._directory,

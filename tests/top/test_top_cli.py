@@ -3,8 +3,10 @@
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -17,7 +19,7 @@ REPLY = (
     b"STAT version 1.0.0\r\nSTAT pid 12\r\nSTAT rusage_user 0.120000\r\n"
     b"STAT queue_b\xff\x1b_items 3\r\nSTAT queue_caf\xc3\xa9_items 2\r\nEND\r\n"
 )
-COMMAND = [sys.executable, "-m", "starling_py.top"]
+COMMAND = [sys.executable, "-W", "error", "-m", "starling_py.top"]
 
 
 def test_once_prints_sorted_lines_as_the_server_said_them(
@@ -74,14 +76,13 @@ def test_without_a_terminal_the_live_table_suggests_once(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["-p", "0"], ["-p", "65536"], ["-p", "²"], ["-d", "0"], ["-d", "nan"], ["-d", "x"]]
-    + [["--sort", "colour"], ["--hostn", "x"], ["extra"]],
+    ["-p 0", "-p 65536", "-p ²", "-d 0", "-d nan", "-d x", "--sort colour", "--hostn x", "extra"],
 )
 def test_wrong_options_exit_with_status_two(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
+    arguments: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(arguments)
+        main(arguments.split())
     assert caught.value.code == 2
     assert "starling-top: error: " in capsys.readouterr().err
 
@@ -133,6 +134,7 @@ def test_a_terminal_that_lacks_a_character_gets_an_escape(serve: Serve) -> None:
 def read_until(terminal: int, expected: bytes) -> bytes:
     output = b""
     while expected not in output:
+        assert select.select([terminal], [], [], 30)[0], output
         output += os.read(terminal, 4096)
     return output
 
@@ -142,6 +144,7 @@ def test_the_live_table_polls_reports_a_lost_server_and_quits_leaving_the_termin
 ) -> None:
     port = serve([REPLY, REPLY, None])
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
     arguments = [*COMMAND, "-p", str(port), "-d", "0.1"]
     environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
     with subprocess.Popen(arguments, stdin=theirs, stdout=theirs, env=environment) as process:

@@ -1,0 +1,163 @@
+"""The queues of one spool as a server has them, without the server: for tests of the journal."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from tests.journal.simulated_disk import SimulatedDisk
+
+from starling_py.clock import Clock
+from starling_py.journal import commit
+from starling_py.journal.commit import Batch, Committed, GroupCommit
+from starling_py.journal.files import Files
+from starling_py.journal.journal import Durability
+from starling_py.journal.record import Item
+from starling_py.journal.recovery import Recovered, recover
+from starling_py.journal.spool import Spool
+from starling_py.names import directory_name
+from starling_py.queues.queue_collection import QueueCollection
+
+SPOOL = "/spool"
+NAME = b"jobs"
+DIRECTORY = f"{SPOOL}/jobs"
+NOW_MS = 1_700_000_000_000
+
+Items = tuple[tuple[int, bytes, int], ...]
+"""The id, the data and the flags of each item of a queue."""
+
+
+class StandingClock(Clock):
+    """A clock that a test moves itself."""
+
+    __slots__ = ()
+
+    def refresh(self) -> None:
+        self.wall_ms = NOW_MS
+        self.monotonic = 100.0
+
+
+class InlineSyncer:
+    """Syncs a batch as soon as it is submitted."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self.commits: GroupCommit
+        self.batches: list[Batch] = []
+
+    def submit(self, batch: Batch) -> None:
+        self.batches.append(batch)
+        commit.sync(self._files, batch)
+        self.commits.finish(batch)
+
+
+class DeferredSyncer:
+    """Keeps the batches until a test lets them be synced."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self.commits: GroupCommit
+        self.waiting: deque[Batch] = deque()
+
+    def submit(self, batch: Batch) -> None:
+        self.waiting.append(batch)
+
+    def sync_one(self) -> Batch:
+        """Sync the oldest batch and say that it is done."""
+        batch = self.waiting.popleft()
+        commit.sync(self._files, batch)
+        self.commits.finish(batch)
+        return batch
+
+
+class Harness:
+    """A spool, its group commit and its queues."""
+
+    def __init__(
+        self,
+        files: Files,
+        *,
+        segment_size: int = 200,
+        interval: float | None = 0,
+        path: str = SPOOL,
+        deferred: bool = False,
+    ) -> None:
+        self.files = files
+        self.clock = StandingClock()
+        self.deferred = DeferredSyncer(files)
+        self.inline = InlineSyncer(files)
+        syncer = self.deferred if deferred else self.inline
+        self.commits = GroupCommit(interval, syncer, self.clock)
+        self.deferred.commits = self.inline.commits = self.commits
+        durability = Durability(interval is not None, segment_size)
+        self.spool = Spool.open(files, path, durability, self.commits)
+        self.queues = QueueCollection(self.spool, self.clock)
+
+    def put(self, data: bytes, name: bytes = NAME, flags: int = 0) -> None:
+        """Put an item, without committing it."""
+        self.queues.put(name, data, flags, 0)
+
+    def pop(self, name: bytes = NAME) -> bytes | None:
+        """Pop an item, without committing that."""
+        queue = self.queues.find(name)
+        item = None if queue is None else queue.pop(self.clock.wall_ms)
+        return None if item is None else item.data
+
+    def commit(self) -> list[Committed]:
+        """Commit until nothing is left to commit, as one tick does."""
+        done = []
+        while self.commits.pending:
+            done.append(self.commits.commit())
+        return done
+
+    def put_all(self, datas: Sequence[bytes], name: bytes = NAME) -> None:
+        """Put and commit items one by one."""
+        for data in datas:
+            self.put(data, name)
+            self.commit()
+
+    def pop_all(self, count: int, name: bytes = NAME) -> list[bytes | None]:
+        """Pop and commit items one by one."""
+        popped = []
+        for _ in range(count):
+            popped.append(self.pop(name))
+            self.commit()
+        return popped
+
+    def items(self, name: bytes = NAME) -> Items | None:
+        """Return what is in a queue now; ``None`` when there is no such queue."""
+        queue = self.queues.find(name)
+        return None if queue is None else brief(queue._items)
+
+    def datas(self, name: bytes = NAME) -> list[bytes]:
+        """Return the data of a queue's items."""
+        return [data for _, data, _ in self.items(name) or ()]
+
+    def close(self) -> None:
+        """End in order."""
+        self.commits.sync_everything()
+        self.queues.close()
+
+
+def brief(items: "deque[Item] | Sequence[Item]") -> Items:
+    """Return what tests compare items by."""
+    return tuple((item.id, item.data, item.flags) for item in items)
+
+
+def recovered_items(state: Recovered | None) -> Items | None:
+    """Return what a journal was read back as; ``None`` when there is no queue."""
+    return None if state is None or state.deleted else brief(list(state.items.values()))
+
+
+def empty_disk() -> SimulatedDisk:
+    """Return a disk with an empty spool on it, safely."""
+    return SimulatedDisk.holding({f"{SPOOL}/": b""})
+
+
+def read_back(disk: SimulatedDisk, name: bytes = NAME) -> Recovered | None:
+    """Recover one queue's journal."""
+    return recover(disk, f"{SPOOL}/{directory_name(name)}")
+
+
+def segments_of(disk: SimulatedDisk, name: bytes = NAME) -> dict[str, bytes]:
+    """Return the segments of a queue, by path, oldest first."""
+    contents = disk.contents(f"{SPOOL}/{directory_name(name)}")
+    return {path: data for path, data in contents.items() if path.endswith(".segment")}

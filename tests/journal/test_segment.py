@@ -1,0 +1,105 @@
+"""Segment headers and file names: only what this server wrote is taken for a segment."""
+
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from starling_py.journal import segment
+from starling_py.journal.segment import Header, HeaderCutShort, SegmentProblem
+
+UNSIGNED = st.integers(0, 2**64 - 1)
+headers = st.builds(
+    Header,
+    queue=st.binary(min_size=1, max_size=250),
+    number=UNSIGNED,
+    first_id=UNSIGNED,
+    oldest=UNSIGNED,
+)
+HEADER = Header(b"jobs", 3, 17, 2)
+ENCODED = segment.encode(HEADER)
+
+
+def with_right_checksum(data: bytes) -> bytes:
+    """Return a header's bytes with the checksum made to fit the rest."""
+    return data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "little")
+
+
+@given(header=headers, behind=st.binary(max_size=50))
+def test_a_header_is_read_back_as_it_was(header: Header, behind: bytes) -> None:
+    data = segment.encode(header)
+    assert segment.decode(memoryview(data + behind)) == (header, len(data))
+
+
+@given(header=headers, where=st.floats(0, 1, exclude_max=True))
+def test_a_header_that_is_cut_anywhere_is_known_for_that(header: Header, where: float) -> None:
+    data = segment.encode(header)
+    with pytest.raises(HeaderCutShort):
+        segment.decode(memoryview(data)[: int(len(data) * where)])
+
+
+def test_the_layout_is_the_one_that_is_documented() -> None:
+    assert ENCODED[:8] == b"STARLING"
+    assert ENCODED[8:10] == (1).to_bytes(2, "little")
+    assert ENCODED[10] == segment.CHECKSUM_CRC32 == 1
+    assert ENCODED[11] == 0
+    assert ENCODED[12:16] == (4).to_bytes(4, "little")
+    assert ENCODED[16:24] == (3).to_bytes(8, "little")
+    assert ENCODED[24:32] == (17).to_bytes(8, "little")
+    assert ENCODED[32:40] == (2).to_bytes(8, "little")
+    assert ENCODED[40:44] == b"jobs"
+    assert ENCODED[44:] == zlib.crc32(ENCODED[:44]).to_bytes(4, "little")
+
+
+def test_every_single_wrong_bit_of_a_header_is_noticed() -> None:
+    for bit in range(len(ENCODED) * 8):
+        wrong = bytearray(ENCODED)
+        wrong[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(SegmentProblem):
+            segment.decode(memoryview(wrong + bytes(200)))
+
+
+@given(st.binary(max_size=120))
+def test_arbitrary_bytes_are_no_header(data: bytes) -> None:
+    with pytest.raises(SegmentProblem):
+        segment.decode(memoryview(data))
+
+
+def test_a_newer_version_is_refused_with_both_versions_named() -> None:
+    newer = with_right_checksum(ENCODED[:8] + (2).to_bytes(2, "little") + ENCODED[10:])
+    with pytest.raises(SegmentProblem, match=r"version 2 is newer than this server's 1"):
+        segment.decode(memoryview(newer))
+
+
+@pytest.mark.parametrize("where", [8, 10], ids=["version 0", "unknown checksum"])
+def test_a_version_or_checksum_that_never_existed_is_damage(where: int) -> None:
+    wrong = bytearray(ENCODED)
+    wrong[where] = 0
+    with pytest.raises(SegmentProblem, match="damaged"):
+        segment.decode(memoryview(with_right_checksum(bytes(wrong))))
+
+
+@given(st.lists(st.integers(0, 10**16 - 1), max_size=10))
+def test_file_names_sort_as_their_numbers_do(numbers: list[int]) -> None:
+    names = sorted(segment.file_name(number) for number in numbers)
+    assert [segment.number_of(name) for name in names] == sorted(numbers)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "1.segment",
+        "0000000000000001.segment.new",
+        "0000000000000001.segment.torn-40",
+        "0000000000000001.segment\n",
+        "x0000000000000001.segment",
+        "00000000000000001.segment",
+        "0000000000000001.SEGMENT",
+        "-000000000000001.segment",
+        "\u0660" * 15 + "\u0661.segment",
+    ],
+)
+def test_any_other_name_is_not_that_of_a_segment(name: str) -> None:
+    assert segment.number_of(name) is None

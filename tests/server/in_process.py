@@ -1,0 +1,272 @@
+"""A server in the test's own process, and a client that says exactly what bytes it expects."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Self
+
+import attrs
+import trio
+
+from starling_py.config import Settings
+from starling_py.journal.files import Files
+from starling_py.server import Core, Server, listen
+
+PATIENCE = 5.0
+"""Seconds after which something that should have happened has not."""
+
+
+class Client:
+    """One connection to a server.
+
+    ``say`` hands bytes to the system without giving the server a turn, so what several clients
+    say one after the other meets the server in one tick.
+    """
+
+    def __init__(self, port: int, receive_buffer: int | None = None) -> None:
+        self._socket = socket.socket()
+        if receive_buffer is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self._socket.connect(("127.0.0.1", port))
+        self._socket.setblocking(False)
+        self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(self._socket))
+        self._received = b""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.hang_up()
+
+    def say(self, data: bytes) -> None:
+        """Send little enough to be taken at once; the server has not seen it on return."""
+        assert self._socket.send(data) == len(data)
+
+    async def send(self, data: bytes) -> None:
+        """Send everything, however long the server takes to read it."""
+        await self._stream.send_all(data)
+
+    async def send_what_is_taken(self, patience: float) -> int:
+        """Send ``version`` until nothing is taken for some time; return the number of bytes."""
+        sent = 0
+        data = b"version\r\n" * 4096
+        while True:
+            try:
+                sent += self._socket.send(data[sent % 9 :])
+            except BlockingIOError:
+                with trio.move_on_after(patience) as waited:
+                    await trio.lowlevel.wait_writable(self._socket)
+                if waited.cancelled_caught:
+                    return sent
+
+    async def expect(self, reply: bytes) -> None:
+        """Read as many bytes as the reply has, and insist that they are the reply."""
+        while len(self._received) < len(reply):
+            assert reply.startswith(self._received)
+            assert await self._receive(), f"closed after {self._received!r} of {reply!r}"
+        assert await self.read(len(reply)) == reply
+
+    async def ask(self, command: bytes, reply: bytes) -> None:
+        """Send a command and insist on the reply."""
+        await self.send(command)
+        await self.expect(reply)
+
+    async def read(self, count: int) -> bytes:
+        """Return the next bytes; fewer only when the server ends the connection."""
+        while len(self._received) < count and await self._receive():
+            pass
+        data, self._received = self._received[:count], self._received[count:]
+        return data
+
+    async def read_until(self, end: bytes) -> bytes:
+        """Return everything up to and with ``end``."""
+        while end not in self._received:
+            assert await self._receive(), f"closed after {self._received!r}"
+        data, _, self._received = self._received.partition(end)
+        return data + end
+
+    async def read_line(self) -> bytes:
+        """Return the next line without its end."""
+        return (await self.read_until(b"\r\n"))[:-2]
+
+    async def read_to_the_end(self) -> bytes:
+        """Return everything until the server ends the connection, in whatever way."""
+        with contextlib.suppress(trio.BrokenResourceError):
+            while await self._receive():
+                pass
+        data, self._received = self._received, b""
+        return data
+
+    async def expect_nothing(self, seconds: float = 0.1) -> None:
+        """Insist that nothing comes, and no end either, for some time."""
+        with trio.move_on_after(seconds) as waited:
+            while not self._received:
+                assert await self._receive(), "the server ended the connection"
+        assert waited.cancelled_caught, f"received {self._received!r}"
+
+    async def stats(self, words: bytes = b"stats") -> dict[str, str]:
+        """Return the answer to ``stats`` as a dictionary."""
+        await self.send(words + b"\r\n")
+        lines = (await self.read_until(b"END\r\n")).decode().splitlines()[:-1]
+        fields = [line.split(" ") for line in lines]
+        assert all(len(field) == 3 and field[0] == "STAT" for field in fields)
+        pairs = {name: value for _, name, value in fields}
+        assert len(pairs) == len(lines)
+        return pairs
+
+    async def send_eof(self) -> None:
+        """End this side of the connection and go on reading, as ``nc -N`` does."""
+        await self._stream.send_eof()
+
+    def hang_up(self) -> None:
+        """Close the connection without giving the server a turn."""
+        self._stream.socket.close()
+
+    def reset(self) -> None:
+        """Close the connection the hard way, as a client that was killed may."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.hang_up()
+
+    async def _receive(self) -> bool:
+        with trio.fail_after(PATIENCE):
+            data = await self._stream.receive_some(1 << 16)
+        self._received += data
+        return bool(data)
+
+
+@attrs.define
+class RunningServer:
+    """A server that runs in the background of a test."""
+
+    server: Server
+    core: Core
+    port: int
+    ended: trio.Event = attrs.field(factory=trio.Event)
+
+    def client(self, receive_buffer: int | None = None) -> Client:
+        """Connect one client more; a small buffer makes a slow reader felt soon."""
+        return Client(self.port, receive_buffer)
+
+    def clients(self, count: int) -> list[Client]:
+        """Connect several clients, in this order."""
+        return [self.client() for _ in range(count)]
+
+    async def run(self, *, task_status: "trio.TaskStatus[None]") -> None:
+        """Run until the server has stopped."""
+        try:
+            await self.server.run(task_status)
+        finally:
+            self.ended.set()
+
+    async def stop(self, within: float = PATIENCE) -> float:
+        """Stop the server as a signal does; return the seconds it took."""
+        start = trio.current_time()
+        self.server.shut_down()
+        with trio.fail_after(within):
+            await self.ended.wait()
+        return trio.current_time() - start
+
+    async def until_waiting(self, count: int) -> None:
+        """Return when so many clients wait for an item."""
+        async with self.client() as observer:
+            await observer.ask(b"version\r\n", b"VERSION 1.0.0\r\n")
+            with trio.fail_after(PATIENCE):
+                while True:
+                    conns = await observer.stats(b"stats conns")
+                    waiting = [value for value in conns.values() if value == "waiting"]
+                    if len(waiting) == count:
+                        return
+                    await trio.lowlevel.checkpoint()
+
+    async def until_connected(self, count: int) -> None:
+        """Return when so many clients are connected, not counting the one that asks."""
+        async with self.client() as observer:
+            with trio.fail_after(PATIENCE):
+                while int((await observer.stats())["curr_connections"]) != count + 1:
+                    await trio.lowlevel.checkpoint()
+
+
+@attrs.define
+class Servers:
+    """Starts servers on one spool, one after the other."""
+
+    spool: Path
+    nursery: trio.Nursery
+    started: list[RunningServer] = attrs.field(factory=list)
+
+    async def __call__(self, files: Files | None = None, **settings: object) -> RunningServer:
+        """Start a server with these settings, its files reached through ``files``."""
+        settings = {"queue_path": self.spool, "port": 0, "grace_time": 2, **settings}
+        made = Settings(**settings)
+        core = Core.open(made, files or Files())
+        listeners = listen("127.0.0.1", 0)
+        server = Server(made, core, listeners)
+        running = RunningServer(server, core, listeners[0].getsockname()[1])
+        self.started.append(running)
+        await self.nursery.start(lambda task_status: running.run(task_status=task_status))
+        return running
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def on(cls, spool: Path) -> AsyncIterator[Self]:
+        """Stop every server at the end, without grace."""
+        async with trio.open_nursery() as nursery:
+            servers = cls(spool, nursery)
+            yield servers
+            for running in servers.started:
+                running.server.shut_down()
+                running.server.shut_down()
+
+
+class SlowSyncFiles(Files):
+    """Files whose syncs of data wait until a test lets them through, and may then fail."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.go.set()
+        self.begun = threading.Semaphore(0)
+        self.syncs = 0
+        self.error: OSError | None = None
+
+    def sync(self, descriptor: int) -> None:
+        """Wait, then fail or sync."""
+        if threading.current_thread() is not threading.main_thread():
+            self.syncs += 1
+            self.begun.release()
+            assert self.go.wait(PATIENCE)
+            if self.error is not None:
+                raise self.error
+        super().sync(descriptor)
+
+    async def until_begun(self) -> None:
+        """Return when a sync has begun that was not noticed before."""
+        await trio.to_thread.run_sync(self.begun.acquire)
+
+
+class FailingFiles(Files):
+    """Files that take no more bytes while ``error`` is set, after a few of the first ones."""
+
+    def __init__(self) -> None:
+        self.error: OSError | None = None
+        self.takes = 0
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """Take what there is room for, then fail, as a full disk does."""
+        if self.error is None:
+            return super().write(descriptor, data)
+        if not self.takes:
+            raise self.error
+        taken, self.takes = min(self.takes, len(data)), 0
+        return super().write(descriptor, data[:taken])
+
+
+def put(queue: bytes, data: bytes, flags: int = 0, exptime: int = 0) -> bytes:
+    """Return the command that puts an item."""
+    return b"set %b %d %d %d\r\n%b\r\n" % (queue, flags, exptime, len(data), data)
+
+
+def item(key: bytes, data: bytes, flags: int = 0) -> bytes:
+    """Return the whole reply to a get that found an item."""
+    return b"VALUE %b %d %d\r\n%b\r\nEND\r\n" % (key, flags, len(data), data)
