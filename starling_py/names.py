@@ -65,9 +65,9 @@ def parse(key: bytes) -> Request:
                 raise KeyProblem(f"t= takes milliseconds from 0 to {MAX_WAIT_MS}")
             wait_ms = int(value)
         elif word in (b"peek", b"t") and option != word + b"=":
-            raise KeyProblem(f"option /{_printable(option)} is repeated or malformed")
+            raise KeyProblem(f"option /{printable(option)} is repeated or malformed")
         else:
-            raise KeyProblem(f"unknown option /{_printable(option)}")
+            raise KeyProblem(f"unknown option /{printable(option)}")
     return Request(key, name, peek, wait_ms or 0)
 
 
@@ -100,5 +100,6 @@ def directory_name(name: bytes) -> str:
     return f"{encoded[:120]}={hashlib.sha256(name).hexdigest()}"
 
 
-def _printable(option: bytes) -> str:
-    return option[:40].decode("ascii", "backslashreplace")
+def printable(name: bytes) -> str:
+    """Return bytes that a client sent in a form that is fit for a log or a message: one word."""
+    return name.decode("latin-1").encode("unicode_escape").decode("ascii").replace(" ", "\\x20")

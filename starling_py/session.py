@@ -15,11 +15,11 @@ import attrs
 
 from starling_py import names, reports, stats
 from starling_py.journal.journal import Journal, JournalError
-from starling_py.names import KeyProblem, Request
+from starling_py.names import KeyProblem, Request, printable
 from starling_py.protocol import commands, dialect_for
 from starling_py.protocol.commands import Command, Dialect, Outcome, Verb
 from starling_py.queues.persistent_queue import PersistentQueue
-from starling_py.queues.queue_collection import QueueCollection, printable
+from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.waiters import Hit, Waiter
 from starling_py.reports import Host
 from starling_py.stats import Counters
@@ -310,7 +310,9 @@ class Session:
             self._depends.append((queue, start, end + 1 if alone else end, not alone))
 
     def _wait(self, requests: list[Request], wait_ms: int, *, with_cas: bool) -> None:
-        unique = {request.name: request for request in reversed(requests)}
+        unique: dict[bytes, Request] = {}
+        for request in requests:
+            unique.setdefault(request.name, request)
 
         def serve(hit: Hit) -> None:
             self._waiter = None
@@ -354,11 +356,11 @@ class Session:
         try:
             queue = self._queues.flush(names.parse_plain(command.key))
         except (KeyProblem, JournalError) as problem:
-            self._fail(problem)
+            self._fail(problem, quiet=command.quiet)
             return
         if queue is not None:
             log.info("%s: queue %s flushed", self._peer, printable(queue.name))
-        self._answer(Outcome.END, queue)
+        self._answer(Outcome.END, queue, quiet=command.quiet)
 
     def _flush_all(self, command: commands.FlushAll) -> None:
         self._counters.cmd_flush += 1
@@ -381,9 +383,10 @@ class Session:
                 wanted = [names.parse_plain(command.key)]
             removed = sum(self._queues.flush_expired(name) for name in wanted)
         except (KeyProblem, JournalError) as problem:
-            self._fail(problem)
+            self._fail(problem, quiet=command.quiet)
             return
-        self._reply(self._spoken.number(removed))
+        if not command.quiet:
+            self._reply(self._spoken.number(removed))
 
     def _stats(self, command: commands.Stats) -> None:
         report = reports.find(command.words, self._host)

@@ -68,6 +68,7 @@ class Flush:
     """Remove every item of a queue."""
 
     key: bytes
+    quiet: bool
 
 
 @attrs.define
@@ -82,6 +83,7 @@ class FlushExpired:
     """Remove the dead items at the head of a queue, or of every queue."""
 
     key: bytes | None
+    quiet: bool
 
 
 @attrs.define

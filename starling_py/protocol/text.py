@@ -11,7 +11,13 @@ their way never changes the commands. No input raises anything: what is wrong be
 import attrs
 
 from starling_py.protocol.commands import Command, Refusal, Store
-from starling_py.protocol.text_lines import StoreLine, may_be_long, read_known_line, read_line
+from starling_py.protocol.text_lines import (
+    MAX_KNOWN_LINE,
+    StoreLine,
+    may_be_long,
+    read_known_line,
+    read_line,
+)
 from starling_py.protocol.text_replies import TextReplies
 
 MAX_LINE = 2048
@@ -112,9 +118,15 @@ class TextDialect(TextReplies):
         self._position = self._searched = position = end + 1
         if end - start > MAX_LINE:
             return self._long_line(buffer[start:end])
-        line = read_known_line(buffer[start:end])
-        if not isinstance(line, StoreLine):
-            return line
+        line = buffer[start:end]
+        command = read_known_line(line) if end - start <= MAX_KNOWN_LINE else read_line(line)
+        if not isinstance(command, StoreLine):
+            return command
+        return self._body_at(position, command)
+
+    def _body_at(self, position: int, line: StoreLine) -> Command | None:
+        """Read the body of a storage line, which is often there as a whole."""
+        buffer = self._buffer
         behind = position + line.length
         if line.refusal is None and line.length <= self._item_size_max and len(buffer) > behind + 1:
             if not buffer.startswith(b"\r\n", behind):

@@ -12,7 +12,7 @@ from functools import lru_cache
 import attrs
 
 from starling_py.names import MAX_KEY
-from starling_py.protocol import commands, text_replies
+from starling_py.protocol import commands
 from starling_py.protocol.commands import Command, Refusal, Verb
 
 MAX_LENGTH = 2**31 - 3
@@ -21,6 +21,8 @@ MAX_FLAGS = 2**32 - 1
 
 ERROR = b"ERROR\r\n"
 BAD_FORMAT = b"CLIENT_ERROR bad command line format\r\n"
+BAD_EXPTIME = b"CLIENT_ERROR invalid exptime argument\r\n"
+BAD_DELTA = b"CLIENT_ERROR invalid numeric delta argument\r\n"
 
 
 @attrs.frozen
@@ -52,6 +54,8 @@ def read_line(line: bytes) -> Command | StoreLine:
     return parse(words)
 
 
+MAX_KNOWN_LINE = 256
+"""Bytes of the longest line that is worth remembering."""
 read_known_line = lru_cache(maxsize=2048)(read_line)
 
 
@@ -66,7 +70,10 @@ def _store(verb: Verb, words: list[bytes]) -> Refusal | StoreLine:
     size = words[4] if len(words) > 4 else b""
     if not size.isdigit() or len(size) > 10 or (length := int(size)) > MAX_LENGTH:
         return Refusal(BAD_FORMAT, close=True)
-    quiet = len(words) > count and words[count] == b"noreply"
+    quiet = _quietly(words, count)
+    if len(words) > count + quiet:
+        # Perhaps a blank in the key: the word taken for the length may be another one.
+        return Refusal(BAD_FORMAT, close=True)
     key, flags, exptime = words[1:4]
     right = (
         len(key) <= MAX_KEY
@@ -82,7 +89,7 @@ def _store(verb: Verb, words: list[bytes]) -> Refusal | StoreLine:
 
 
 def _is_number(word: bytes) -> bool:
-    """Tell whether a word is a whole number that fits 64 bits, perhaps negative."""
+    """Tell whether a word is a whole number of up to 20 characters, perhaps negative."""
     return len(word) <= 20 and (word.isdigit() or (word[:1] == b"-" and word[1:].isdigit()))
 
 
@@ -103,7 +110,7 @@ def _get_and_touch(words: list[bytes], *, with_cas: bool) -> Command:
     if len(words) < 3:
         return Refusal(ERROR)
     if not _is_number(words[1]):
-        return Refusal(b"CLIENT_ERROR invalid exptime argument\r\n")
+        return Refusal(BAD_EXPTIME)
     return _get(words[1:], with_cas=with_cas)
 
 
@@ -112,54 +119,55 @@ def _quietly(words: list[bytes], count: int) -> bool:
 
 
 def _delete(words: list[bytes]) -> Command:
-    extra = [word for word in words[2:] if word not in (b"0", b"noreply")]
+    quiet = words[-1] == b"noreply" and len(words) > 2
     if len(words) < 2:
         return Refusal(ERROR)
-    if extra or len(words) > 4 or len(words[1]) > MAX_KEY:
-        usage = b".  Usage: delete <key> [noreply]\r\n"
-        return Refusal(BAD_FORMAT[:-2] + usage if extra or len(words) > 4 else BAD_FORMAT)
-    return commands.Delete(words[1], quiet=b"noreply" in words[2:])
+    if (words[2:-1] if quiet else words[2:]) not in ([], [b"0"]):
+        usage = BAD_FORMAT[:-2] + b".  Usage: delete <key> [noreply]\r\n"
+        return Refusal(b"" if quiet else usage)
+    if len(words[1]) > MAX_KEY:
+        return Refusal(b"" if quiet else BAD_FORMAT)
+    return commands.Delete(words[1], quiet)
 
 
 def _change_in_place(words: list[bytes]) -> Command:
     if len(words) < 3:
         return Refusal(ERROR)
     quiet = _quietly(words, 3)
-    if len(words[1]) > MAX_KEY or not _is_number(words[2]):
+    word = words[0].lower().decode()
+    if len(words[1]) > MAX_KEY:
         return Refusal(b"" if quiet else BAD_FORMAT)
-    return commands.Absent(words[0].lower().decode(), words[1], quiet)
+    if not (_is_number(words[2]) if word == "touch" else words[2].isdigit()):
+        return Refusal(b"" if quiet else BAD_EXPTIME if word == "touch" else BAD_DELTA)
+    return commands.Absent(word, words[1], quiet)
 
 
 def _flush_all(words: list[bytes]) -> Command:
     quiet = words[-1] == b"noreply"
     arguments = words[1:-1] if quiet else words[1:]
     if len(arguments) > 1 or not all(_is_number(word) for word in arguments):
-        return Refusal(b"" if quiet else b"CLIENT_ERROR invalid exptime argument\r\n")
+        return Refusal(b"" if quiet else BAD_EXPTIME)
     return commands.FlushAll(quiet)
 
 
-def _verbosity(words: list[bytes]) -> Command:
+def _take_number(words: list[bytes]) -> Command:
+    """Read ``verbosity`` and ``cache_memlimit``, which have no effect on a queue."""
     quiet = words[-1] == b"noreply"
     if len(words) < 2:
         return Refusal(ERROR)
-    if not quiet and not words[1].isdigit():
-        return Refusal(BAD_FORMAT)
+    if not words[1].isdigit():
+        return Refusal(b"" if quiet else BAD_FORMAT)
     return commands.Acknowledge(quiet)
 
 
-def _memory_limit(words: list[bytes]) -> Command:
-    if len(words) < 2:
-        return Refusal(ERROR)
-    if not words[1].isdigit():
-        return Refusal(BAD_FORMAT)
-    return commands.Acknowledge(_quietly(words, 2))
-
-
-def _one_key(make: Callable[[bytes], Command]) -> "Parser":
+def _one_key(make: Callable[[bytes, bool], Command]) -> "Parser":
     def parse(words: list[bytes]) -> Command:
-        if len(words) != 2:
+        quiet = _quietly(words, 2)
+        if len(words) != (3 if quiet else 2):
             return Refusal(ERROR)
-        return make(words[1]) if len(words[1]) <= MAX_KEY else Refusal(BAD_FORMAT)
+        if len(words[1]) > MAX_KEY:
+            return Refusal(b"" if quiet else BAD_FORMAT)
+        return make(words[1], quiet)
 
     return parse
 
@@ -193,19 +201,19 @@ _PARSERS: dict[bytes, Parser] = {
     b"flush": _one_key(commands.Flush),
     b"flush_all": _flush_all,
     b"flush_expired": _one_key(commands.FlushExpired),
-    b"flush_all_expired": _bare(lambda: commands.FlushExpired(None)),
+    b"flush_all_expired": _bare(lambda: commands.FlushExpired(None, quiet=False)),
     b"stats": lambda words: commands.Stats(words[1:]),
     b"dump_stats": lambda words: commands.DumpStats(words[1:]),
     b"dump_config": _bare(commands.DumpConfig),
     b"status": _bare(commands.Status),
     b"version": _bare(commands.Version),
-    b"verbosity": _verbosity,
-    b"cache_memlimit": _memory_limit,
+    b"verbosity": _take_number,
+    b"cache_memlimit": _take_number,
+    b"refresh_certs": lambda words: commands.Acknowledge(words[-1] == b"noreply"),
     b"shutdown": lambda _: commands.Shutdown(),
     b"quit": _bare(commands.Quit),
     b"watch": _fixed(b"CLIENT_ERROR watch commands not allowed\r\n"),
     b"lru_crawler": _fixed(b"CLIENT_ERROR lru crawler disabled\r\n"),
     b"slabs": _fixed(b"CLIENT_ERROR slab reassignment disabled\r\n"),
     b"reload": _fixed(b"CLIENT_ERROR reload not enabled\r\n"),
-    b"refresh_certs": _fixed(text_replies.OK),
 }

@@ -3,6 +3,8 @@
 RELATIVE_LIMIT = 2_592_000
 """Thirty days in seconds: up to here the number counts from now (memcached's protocol.txt)."""
 
+_MINUS_ONE_UNSIGNED = (2**32 - 1, 2**64 - 1)
+"""How libraries without signed numbers send -1 (Django's timeout=0 through libmemcached does)."""
 _LONG_AGO = 1
 _FOR_EVER = 2**63 - 1
 
@@ -15,6 +17,6 @@ def expiry_ms(exptime: int, now_ms: int) -> int:
     """
     if exptime == 0:
         return 0
-    if exptime < 0:
+    if exptime < 0 or exptime in _MINUS_ONE_UNSIGNED:
         return _LONG_AGO
     return min(exptime * 1000 + (now_ms if exptime <= RELATIVE_LIMIT else 0), _FOR_EVER)

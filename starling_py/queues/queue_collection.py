@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from starling_py.clock import Clock
 from starling_py.journal.spool import Spool
-from starling_py.names import Request
+from starling_py.names import Request, printable
 from starling_py.queues.expiry import expiry_ms
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.waiters import Hit, Waiter, Waiters
@@ -167,8 +167,3 @@ class QueueCollection:
         del self._queues[queue.name]
         self._spool.remove(queue.journal)
         log.info("queue %s: deleted", printable(queue.name))
-
-
-def printable(name: bytes) -> str:
-    """Return a queue's name for the log: one word, whatever its bytes."""
-    return name.decode("ascii", "backslashreplace")

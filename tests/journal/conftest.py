@@ -1,6 +1,7 @@
 """What the tests of the journal share."""
 
 import pytest
+
 from tests.journal.simulated_disk import SimulatedDisk
 from tests.journal.spool_harness import empty_disk
 

@@ -3,8 +3,6 @@
 from collections import deque
 from collections.abc import Sequence
 
-from tests.journal.simulated_disk import SimulatedDisk
-
 from starling_py.clock import Clock
 from starling_py.journal import commit
 from starling_py.journal.commit import Batch, Committed, GroupCommit
@@ -15,6 +13,7 @@ from starling_py.journal.recovery import Recovered, recover
 from starling_py.journal.spool import Spool
 from starling_py.names import directory_name
 from starling_py.queues.queue_collection import QueueCollection
+from tests.journal.simulated_disk import SimulatedDisk
 
 SPOOL = "/spool"
 NAME = b"jobs"

@@ -29,6 +29,7 @@ from starling_py.protocol.commands import (
     Version,
 )
 from starling_py.protocol.text import TextDialect
+from starling_py.protocol.text_lines import read_known_line
 
 LIMIT = 64
 """The largest item of these tests."""
@@ -37,6 +38,7 @@ ERROR = Refusal(b"ERROR\r\n")
 BAD_FORMAT = Refusal(b"CLIENT_ERROR bad command line format\r\n")
 BAD_FORMAT_CLOSE = Refusal(b"CLIENT_ERROR bad command line format\r\n", close=True)
 BAD_CHUNK = Refusal(b"CLIENT_ERROR bad data chunk\r\n", close=True)
+BAD_DELTA = Refusal(b"CLIENT_ERROR invalid numeric delta argument\r\n")
 BAD_EXPTIME = Refusal(b"CLIENT_ERROR invalid exptime argument\r\n")
 BAD_DELETE = Refusal(b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n")
 TOO_LARGE = Refusal(b"SERVER_ERROR object too large for cache\r\n", too_large=True)
@@ -170,10 +172,10 @@ cuts = st.lists(st.integers(0, 5000), max_size=12)
 
 
 @given(streams, cuts, st.booleans())
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @example(b"set q 0 0 1\r\na\r\nget q\r\n", [13, 14, 15, 16, 17, 18], False)
 @example(b"set q 0 0 65\r\n" + b"x" * 65 + b"\r\nget q\r\n", [14, 70, 79, 80, 81], True)
-@example(b" " * 2048 + b"get q\r\n", [2060], True)
+@example(b" " * 2048 + b"get q\r\n", [2050], True)
 @example(b" " * 2045 + b"gets q\r\n", [2049], True)
 @example(b" " * 2045 + b"getaway q\r\n", [2049], True)
 def test_the_same_bytes_give_the_same_commands_however_they_are_cut(
@@ -183,7 +185,7 @@ def test_the_same_bytes_give_the_same_commands_however_they_are_cut(
 
 
 @given(streams.filter(lambda stream: len(stream) < 500))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_the_same_bytes_give_the_same_commands_when_they_come_one_at_a_time(
     stream: bytes,
 ) -> None:
@@ -215,7 +217,7 @@ right_commands = st.one_of(
 
 
 @given(st.lists(right_commands, max_size=8), cuts)
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_commands_sent_together_are_read_one_by_one(
     sent: list[tuple[bytes, Command]], places: list[int]
 ) -> None:
@@ -224,7 +226,7 @@ def test_commands_sent_together_are_read_one_by_one(
 
 
 @given(st.binary(max_size=3000), cuts)
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_garbage_raises_nothing(garbage: bytes, places: list[int]) -> None:
     for command in commands_of(cut(garbage, places)):
         assert isinstance(command, Command)
@@ -268,7 +270,6 @@ def _rows_of_storage() -> list[Row]:
 COMMAND_MAP: list[Row] = [
     *_rows_of_storage(),
     (b"set q/x 0 0 1", b"a", Store(Verb.SET, b"q/x", 0, 0, b"a", quiet=False)),
-    (b"set q 0 0 1 foo", b"a", Store(Verb.SET, b"q", 0, 0, b"a", quiet=False)),
     (b"set q 0 0 0", b"", Store(Verb.SET, b"q", 0, 0, b"", quiet=False)),
     (b"cas q 0 0 1", b"a", BAD_FORMAT),
     (b"cas q 0 0 1 x", b"a", BAD_FORMAT),
@@ -294,7 +295,7 @@ COMMAND_MAP: list[Row] = [
     (b"touch q 5", None, Absent("touch", b"q", quiet=False)),
     (b"touch q", None, ERROR),
     (b"incr q 1", None, Absent("incr", b"q", quiet=False)),
-    (b"incr q x", None, BAD_FORMAT),
+    (b"incr q x", None, BAD_DELTA),
     (b"incr", None, ERROR),
     (b"decr q 1", None, Absent("decr", b"q", quiet=False)),
     (b"decr " + K251 + b" 1", None, BAD_FORMAT),
@@ -310,13 +311,13 @@ COMMAND_MAP: list[Row] = [
     (b"flush_all 30", None, FlushAll(quiet=False)),
     (b"flush_all foo", None, BAD_EXPTIME),
     (b"flush_all 0 0", None, BAD_EXPTIME),
-    (b"flush q", None, Flush(b"q")),
+    (b"flush q", None, Flush(b"q", quiet=False)),
     (b"flush", None, ERROR),
     (b"flush a b", None, ERROR),
     (b"flush " + K251, None, BAD_FORMAT),
-    (b"flush_expired q", None, FlushExpired(b"q")),
+    (b"flush_expired q", None, FlushExpired(b"q", quiet=False)),
     (b"flush_expired", None, ERROR),
-    (b"flush_all_expired", None, FlushExpired(None)),
+    (b"flush_all_expired", None, FlushExpired(None, quiet=False)),
     (b"flush_all_expired q", None, ERROR),
     (b"version", None, Version()),
     (b"version foo", None, ERROR),
@@ -492,7 +493,7 @@ def wrong_storage_lines(draw: st.DrawFn, body: bytes) -> bytes:
 
 
 @given(st.data(), hostile_bodies, st.booleans(), st.sampled_from([b"\r\n", b"\n"]), cuts)
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_a_readable_length_takes_its_body_whatever_else_is_wrong_and_gets_one_refusal(
     data: st.DataObject, body: bytes, quiet: bool, line_end: bytes, places: list[int]
 ) -> None:
@@ -742,3 +743,20 @@ def test_a_get_of_more_than_64_kib_closes(start: bytes) -> None:
     assert commands_of([line]) == [LONG_LINE]
     assert commands_of([line[:-1]]) == [LONG_LINE]
     assert commands_of(_chunks(line, 1000)) == [LONG_LINE]
+
+
+@pytest.mark.parametrize("line", [b"set a 1 0 0 13", b"set a b 0 0 13", b"set q 0 0 1 foo"])
+def test_a_word_too_many_closes_because_another_word_may_be_the_length(line: bytes) -> None:
+    # A library that sends a key with a blank in it: the body must not run.
+    stream = line + b"\r\n\r\nflush_all\r\n\r\n"
+    first = commands_of([stream])[0]
+    assert first == BAD_FORMAT_CLOSE
+
+
+def test_many_long_lines_are_not_remembered() -> None:
+    dialect = TextDialect(1024)
+    known = read_known_line.cache_info().currsize
+    for number in range(100):
+        dialect.feed(b"get " + b"k" * 240 + b" %d" % number + b"k" * 200 + b"\r\n")
+        assert isinstance(dialect.next_command(), Get)
+    assert read_known_line.cache_info().currsize == known

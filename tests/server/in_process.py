@@ -29,7 +29,11 @@ class Client:
         self._socket = socket.socket()
         if receive_buffer is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._socket.connect(("127.0.0.1", port))
+        try:
+            self._socket.connect(("127.0.0.1", port))
+        except OSError:
+            self._socket.close()
+            raise
         self._socket.setblocking(False)
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(self._socket))
         self._received = b""
@@ -221,40 +225,70 @@ class Servers:
 
 
 class SlowSyncFiles(Files):
-    """Files whose syncs of data wait until a test lets them through, and may then fail."""
+    """Files whose syncs beside the tick wait to be let go, once they are held, and may then fail."""
 
     def __init__(self) -> None:
-        self.go = threading.Event()
-        self.go.set()
-        self.begun = threading.Semaphore(0)
-        self.syncs = 0
+        self.held = False
         self.error: OSError | None = None
+        self.begun = 0
+        """Syncs begun beside the tick."""
+        self.synced = 0
+        """Syncs that succeeded, wherever they happened."""
+        self._permits = threading.Semaphore(0)
 
     def sync(self, descriptor: int) -> None:
         """Wait, then fail or sync."""
         if threading.current_thread() is not threading.main_thread():
-            self.syncs += 1
-            self.begun.release()
-            assert self.go.wait(PATIENCE)
+            self.begun += 1
+            assert not self.held or self._permits.acquire(timeout=PATIENCE)
             if self.error is not None:
                 raise self.error
         super().sync(descriptor)
+        self.synced += 1
 
-    async def until_begun(self) -> None:
-        """Return when a sync has begun that was not noticed before."""
-        await trio.to_thread.run_sync(self.begun.acquire)
+    def let_go(self, count: int) -> None:
+        """Let so many syncs through."""
+        self._permits.release(count)
+
+    def let_all_go(self) -> None:
+        """Hold no sync any more."""
+        self.held = False
+        self.let_go(100)
+
+    async def until_begun(self, count: int) -> None:
+        """Return when so many syncs have begun beside the tick."""
+        with trio.fail_after(PATIENCE):
+            while self.begun < count:
+                await trio.sleep(0.001)
 
 
 class FailingFiles(Files):
-    """Files that take no more bytes while ``error`` is set, after a few of the first ones."""
+    """Files that take no more bytes while ``error`` is set, or only a few first (``takes``).
+
+    ``only`` is part of the path of the files that fail.
+    """
 
     def __init__(self) -> None:
         self.error: OSError | None = None
         self.takes = 0
+        self.only = ""
+        self._paths: dict[int, str] = {}
+
+    def create(self, path: str) -> int:
+        """Remember which file it is."""
+        descriptor = super().create(path)
+        self._paths[descriptor] = path
+        return descriptor
+
+    def open(self, path: str) -> int:
+        """Remember which file it is."""
+        descriptor = super().open(path)
+        self._paths[descriptor] = path
+        return descriptor
 
     def write(self, descriptor: int, data: bytes) -> int:
         """Take what there is room for, then fail, as a full disk does."""
-        if self.error is None:
+        if self.error is None or self.only not in self._paths[descriptor]:
             return super().write(descriptor, data)
         if not self.takes:
             raise self.error

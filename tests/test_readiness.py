@@ -1,0 +1,89 @@
+"""Both kinds of readiness set report the same things."""
+
+import select
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from starling_py.readiness import (
+    READ,
+    WRITE,
+    EpollReadiness,
+    Readiness,
+    SelectorReadiness,
+    best,
+)
+
+KINDS = [SelectorReadiness, *([EpollReadiness] if hasattr(select, "epoll") else [])]
+
+
+@pytest.fixture(params=KINDS)
+def readiness(request: pytest.FixtureRequest) -> Iterator[Readiness]:
+    made: Readiness = request.param()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_what_is_ready_is_reported_until_it_is_dealt_with(
+    readiness: Readiness, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, theirs = pair
+    readiness.register(ours.fileno(), READ)
+    assert readiness.ready() == []
+    theirs.send(b"x")
+    assert readiness.ready() == [(ours.fileno(), READ)]
+    assert readiness.ready() == [(ours.fileno(), READ)]
+    ours.recv(1)
+    assert readiness.ready() == []
+
+
+def test_the_interest_can_change_and_can_be_nothing(
+    readiness: Readiness, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, theirs = pair
+    theirs.send(b"x")
+    readiness.register(ours.fileno(), READ)
+    readiness.modify(ours.fileno(), WRITE)
+    assert readiness.ready() == [(ours.fileno(), WRITE)]
+    readiness.modify(ours.fileno(), 0)
+    assert readiness.ready() == []
+    readiness.modify(ours.fileno(), READ | WRITE)
+    assert readiness.ready() == [(ours.fileno(), READ | WRITE)]
+    readiness.unregister(ours.fileno())
+    assert readiness.ready() == []
+
+
+def test_the_set_itself_is_readable_while_something_in_it_is_ready(
+    readiness: Readiness, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, theirs = pair
+    readiness.register(ours.fileno(), READ)
+    assert select.select([readiness.fileno()], [], [], 0)[0] == []
+    theirs.send(b"x")
+    assert select.select([readiness.fileno()], [], [], 5)[0] == [readiness.fileno()]
+
+
+def test_a_peer_that_is_gone_is_reported(
+    readiness: Readiness, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, theirs = pair
+    readiness.register(ours.fileno(), READ)
+    theirs.close()
+    ((descriptor, events),) = readiness.ready()
+    assert descriptor == ours.fileno()
+    assert events & READ
+
+
+def test_the_best_set_of_this_system_is_chosen() -> None:
+    chosen = best()
+    expected = "EpollReadiness" if hasattr(select, "epoll") else "SelectorReadiness"
+    assert type(chosen).__name__ == expected
+    chosen.close()
