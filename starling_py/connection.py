@@ -1,4 +1,4 @@
-"""One client's socket: what came in goes to the session, what the session says goes out.
+"""One client's socket and its session: what has come in, and what is still to go out.
 
 A client that does not read its replies is not read from, so it cannot make the server hold more
 than a bounded amount for it. Closing is orderly: the replies are sent first, then this side of
@@ -22,11 +22,11 @@ class Connection:
     __slots__ = (
         "_counters",
         "_ended",
-        "_input_ended",
         "_unsent",
         "active",
         "descriptor",
         "dropped",
+        "input_ended",
         "interest",
         "peer",
         "session",
@@ -51,7 +51,8 @@ class Connection:
         """When bytes last went in or out, on the monotonic clock."""
         self._counters = counters
         self._unsent: bytes | memoryview = b""
-        self._input_ended = False
+        self.input_ended = False
+        """Whether the client sends nothing more."""
         self._ended = False
 
     @property
@@ -83,25 +84,21 @@ class Connection:
         """Whether the client has not read all that was sent to it."""
         return bool(self._unsent)
 
-    def receive(self, now: float) -> bool:
-        """Read once and hand it to the session. Raises ``OSError`` when the client is gone.
+    def read(self, now: float) -> bytes | None:
+        """Read once: nothing at the end of the client's input, ``None`` if there is none now.
 
-        Returns whether the socket is done with and may be closed.
+        Raises ``OSError`` when the client is gone.
         """
         try:
             data = self.socket.recv(READ_SIZE)
         except BlockingIOError:
-            return False
-        if self._ended:
-            return not data
-        self.active = now
-        if data:
+            return None
+        if not self._ended:
+            self.active = now
             self._counters.bytes_read += len(data)
-            self.session.receive(data)
-        else:
-            self._input_ended = True
-            self.session.end_of_input()
-        return False
+        if not data:
+            self.input_ended = True
+        return data
 
     def send(self, now: float) -> bool:
         """Send what can be sent; return whether that was all.
@@ -129,7 +126,7 @@ class Connection:
         if not self._ended:
             self._ended = True
             self.socket.shutdown(socket.SHUT_WR)
-        return self._input_ended
+        return self.input_ended
 
     def wanted(self) -> int:
         """Return what the socket should be watched for."""
@@ -137,4 +134,4 @@ class Connection:
             return WRITE
         if self._ended:
             return READ
-        return READ if self.session.takes_input and not self._input_ended else 0
+        return READ if self.session.takes_input and not self.input_ended else 0

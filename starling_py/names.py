@@ -8,6 +8,7 @@ never become a pop.
 """
 
 import hashlib
+import re
 from functools import lru_cache
 
 import attrs
@@ -20,6 +21,9 @@ MAX_WAIT_MS = 2**31 - 1
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-.")
 _LONGEST_DIRECTORY_NAME = 200
+_DIRECTORY_NAME = re.compile(
+    r"(?:[a-z0-9_-]|%[0-9a-f]{2})(?:[a-z0-9_.-]|%[0-9a-f]{2})*%?[0-9a-f]?(?:=[0-9a-f]{64})?"
+)
 
 
 class KeyProblem(Exception):
@@ -98,6 +102,11 @@ def directory_name(name: bytes) -> str:
     if len(encoded) <= _LONGEST_DIRECTORY_NAME:
         return encoded
     return f"{encoded[:120]}={hashlib.sha256(name).hexdigest()}"
+
+
+def is_directory_name(text: str) -> bool:
+    """Tell whether ``directory_name`` could have given this name."""
+    return _DIRECTORY_NAME.fullmatch(text) is not None
 
 
 def printable(name: bytes) -> str:

@@ -98,9 +98,7 @@ class Core:
 
     def close(self) -> None:
         """Sync what is not synced yet and let go of the spool."""
-        for batch in self.syncer.close():
-            self.commits.finish(batch)
-        self.commits.sync_everything()
+        self.commits.sync_everything(self.syncer.close())
         self.queues.close()
 
 
@@ -147,10 +145,14 @@ class Server:
             self._core.close()
             log.info("stopped")
 
-    def shut_down(self) -> None:
-        """Begin to stop; called again, stop without waiting for anybody."""
+    def stop(self) -> None:
+        """Begin to stop; called again, end the grace time."""
         if self._stop.is_set():
             self._tick.drain(0)
+        self._stop.set()
+
+    def shut_down(self) -> None:
+        """Begin to stop, however many clients ask for it."""
         self._stop.set()
 
     def snapshot(self) -> stats.Snapshot:
@@ -218,7 +220,7 @@ class Server:
             task_status.started()
             async for number in signals:
                 log.info("%s: stopping", signal.Signals(number).name)
-                self.shut_down()
+                self.stop()
 
     async def _accept(self, listener: socket.socket) -> None:
         while True:

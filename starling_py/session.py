@@ -8,7 +8,7 @@ knows neither sockets nor trio; whoever owns it sends its output, and only when 
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import attrs
@@ -48,15 +48,16 @@ class Policy:
     version: str
 
 
-_Depends = tuple[PersistentQueue, int, int, bool]
+_PUT, _TAKEN, _TAKEN_AMONG_OTHERS, _CHANGED = range(4)
+_Depends = tuple[PersistentQueue, int, int, int]
 """A reply that counts only if a queue's commit succeeds: the queue, where the reply begins and ends
-in the output, and whether to leave it out on failure instead of giving an error for it."""
+in the output, and what it tells of."""
 
 
 class Session:
     """One client's commands and replies.
 
-    ``wake`` is called when something arrives in the output from outside ``receive``.
+    ``wake`` is called when a wait is over: ``run`` must be called then.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Session:
         self._spoken: Dialect
         self._depends: list[_Depends] = []
         self._waiter: Waiter | None = None
+        self._after_wait: Callable[[], None] | None = None
         self._output_bytes = 0
         self._input_ended = False
         self.output: list[bytes] = []
@@ -135,6 +137,9 @@ class Session:
         dialect = self._dialect
         if dialect is None:
             return
+        if self._after_wait is not None:
+            after_wait, self._after_wait = self._after_wait, None
+            after_wait()
         self.stopped_early = False
         for _ in range(MAX_COMMANDS):
             if self._waiter is not None or self.closing or self.held:
@@ -149,14 +154,16 @@ class Session:
         self.stopped_early = True
 
     def end_of_input(self) -> None:
-        """Take notice that the client sends nothing more: what it waits for, it no longer gets."""
+        """Take notice that the client sends nothing more: what it waits for, it no longer gets.
+
+        ``run`` must be called afterwards.
+        """
         self._input_ended = True
-        if self._waiter is not None:
-            self._queues.stop_waiting(self._waiter)
-            self._wait_over()
         if self._dialect is None:
             self.closing = True
-        self.run()
+        if self._waiter is not None:
+            self._queues.stop_waiting(self._waiter)
+            self._waiter.over()
 
     def gone(self) -> None:
         """Take notice that the client is gone: it waits for nothing any more."""
@@ -173,12 +180,14 @@ class Session:
         """Replace the replies that depend on failed journals; the others go on depending."""
         for depends in [each for each in self._depends if each[0].journal in failed]:
             self._depends.remove(depends)
-            queue, start, end, drop = depends
+            queue, start, end, told = depends
+            self._counters.total_items -= told == _PUT
+            self._counters.get_hits -= told in (_TAKEN, _TAKEN_AMONG_OTHERS)
             if start == end:
                 self._count_silent("journal failed")
                 continue
             self.output[start:end] = [b""] * (end - start)
-            if not drop:
+            if told != _TAKEN_AMONG_OTHERS:
                 self.output[start] = self._spoken.server_error(queue.journal.failure)
 
     def take_output(self) -> list[bytes]:
@@ -193,7 +202,7 @@ class Session:
         output = self.output
         output.append(reply)
         if queue is not None:
-            self._depends.append((queue, len(output) - 1, len(output), False))
+            self._depends.append((queue, len(output) - 1, len(output), _CHANGED))
 
     def _answer(
         self, outcome: Outcome, queue: PersistentQueue | None = None, *, quiet: bool = False
@@ -201,7 +210,7 @@ class Session:
         if not quiet:
             self._reply(self._spoken.outcome(outcome), queue)
         elif queue is not None:
-            self._depends.append((queue, len(self.output), len(self.output), False))
+            self._depends.append((queue, len(self.output), len(self.output), _CHANGED))
 
     def _fail(self, problem: KeyProblem | JournalError, *, quiet: bool = False) -> None:
         """Answer a command that could not be executed."""
@@ -239,7 +248,7 @@ class Session:
             start = len(output)
             if not quiet:
                 output.append(self._spoken.outcome(STORED))
-            self._depends.append((queue, start, len(output), False))
+            self._depends.append((queue, start, len(output), _PUT))
         elif verb is Verb.CAS:
             self._counters.cas_misses += 1
             self._answer(Outcome.NOT_FOUND, quiet=quiet)
@@ -269,11 +278,14 @@ class Session:
 
     def _get_many(self, requests: list[Request], *, with_cas: bool) -> None:
         """Execute a get of several keys: at most one item from each."""
-        # The same key twice is served once: clients keep one value a key.
-        requests = list(dict.fromkeys(requests))
+        # A queue named twice is served once: clients keep one value a key.
+        requests = list({request.name: request for request in reversed(requests)}.values())[::-1]
         hits = []
         failure = None
+        size = 0
         for request in requests:
+            if size > MAX_OUTPUT:
+                break
             try:
                 hit = self._queues.read(request)
             except JournalError as problem:
@@ -282,16 +294,21 @@ class Session:
             else:
                 if hit is not None:
                     hits.append(hit)
+                    size += len(hit[1].data)
         wait_ms = 0 if hits else max(request.wait_ms for request in requests)
         if failure is not None and not hits:
             raise failure
         if wait_ms and not self._input_ended:
             self._wait(requests, wait_ms, with_cas=with_cas)
             return
-        self._counters.cmd_get += len(requests)
-        self._counters.get_misses += len(requests) - len(hits)
+        self._give(hits, len(requests), alone=False, with_cas=with_cas)
+
+    def _give(self, hits: list[Hit], keys: int, *, alone: bool, with_cas: bool) -> None:
+        """Give the whole reply to a get of so many keys."""
+        self._counters.cmd_get += keys
+        self._counters.get_misses += keys - len(hits)
         for hit in hits:
-            self._hit(hit, alone=False, with_cas=with_cas)
+            self._hit(hit, alone=alone, with_cas=with_cas)
         self.output.append(self._spoken.end_of_hits())
 
     def _hit(self, hit: Hit, *, alone: bool, with_cas: bool) -> None:
@@ -307,31 +324,28 @@ class Session:
             self._counters.cmd_peek += 1
         else:
             end = len(output)
-            self._depends.append((queue, start, end + 1 if alone else end, not alone))
+            told = (end + 1, _TAKEN) if alone else (end, _TAKEN_AMONG_OTHERS)
+            self._depends.append((queue, start, *told))
 
     def _wait(self, requests: list[Request], wait_ms: int, *, with_cas: bool) -> None:
-        unique: dict[bytes, Request] = {}
-        for request in requests:
-            unique.setdefault(request.name, request)
+        """Park until one of the requests finds something or the time is over.
+
+        What is to be said then is said by ``run``, so that a defect in saying it ends this
+        session and not the one that put the item.
+        """
 
         def serve(hit: Hit) -> None:
-            self._waiter = None
-            self._counters.cmd_get += 1
-            self._hit(hit, alone=True, with_cas=with_cas)
-            self.output.append(self._spoken.end_of_hits())
-            self._wake()
+            self._end_wait(lambda: self._give([hit], 1, alone=True, with_cas=with_cas))
 
         def over() -> None:
-            self._wait_over()
-            self._wake()
+            self._end_wait(lambda: self._give([], len(requests), alone=False, with_cas=with_cas))
 
-        self._waiter = self._queues.wait(tuple(unique.values()), wait_ms, serve, over)
+        self._waiter = self._queues.wait(tuple(requests), wait_ms, serve, over)
 
-    def _wait_over(self) -> None:
+    def _end_wait(self, after_wait: Callable[[], None]) -> None:
         self._waiter = None
-        self._counters.cmd_get += 1
-        self._counters.get_misses += 1
-        self._reply(self._spoken.end_of_hits())
+        self._after_wait = after_wait
+        self._wake()
 
     def _delete(self, command: commands.Delete) -> None:
         try:
@@ -366,14 +380,14 @@ class Session:
         self._counters.cmd_flush += 1
         if self._policy.allow_flush_all:
             log.info("%s: all queues flushed", self._peer)
-            for queue in self._queues:
-                try:
-                    queue.flush()
-                except JournalError as problem:
-                    self._fail(problem, quiet=command.quiet)
-                    return
-                self._answer(Outcome.OK, queue, quiet=True)
-        self._answer(Outcome.OK, quiet=command.quiet)
+            try:
+                touched = [self._queues.flush(queue.name) for queue in list(self._queues)]
+            except JournalError as problem:
+                self._fail(problem, quiet=command.quiet)
+                return
+            self._answer_for(touched, self._spoken.outcome(Outcome.OK), quiet=command.quiet)
+        else:
+            self._answer(Outcome.OK, quiet=command.quiet)
 
     def _flush_expired(self, command: commands.FlushExpired) -> None:
         try:
@@ -385,8 +399,19 @@ class Session:
         except (KeyProblem, JournalError) as problem:
             self._fail(problem, quiet=command.quiet)
             return
-        if not command.quiet:
-            self._reply(self._spoken.number(removed))
+        touched = [self._queues.find(name) for name in wanted]
+        self._answer_for(touched, self._spoken.number(removed), quiet=command.quiet)
+
+    def _answer_for(
+        self, queues: Iterable[PersistentQueue | None], reply: bytes, *, quiet: bool
+    ) -> None:
+        """Give a reply that depends on the commits of several queues."""
+        start = len(self.output)
+        if not quiet:
+            self.output.append(reply)
+        for queue in queues:
+            if queue is not None:
+                self._depends.append((queue, start, len(self.output), _CHANGED))
 
     def _stats(self, command: commands.Stats) -> None:
         report = reports.find(command.words, self._host)

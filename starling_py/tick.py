@@ -56,6 +56,7 @@ class Tick:
         self._touched: list[Connection] = []
         self._again: list[Connection] = []
         self._held: list[Connection] = []
+        self._woken: list[Connection] = []
         self._stop_at: float | None = None
         self._nap = trio.CancelScope()
         readiness.register(syncer.fileno(), READ)
@@ -68,8 +69,9 @@ class Tick:
 
     def add(self, sock: socket.socket, peer: str) -> None:
         """Serve a client on a non-blocking socket."""
+        self._clock.refresh()
         connection = Connection(sock, peer, self._counters, self._clock.monotonic)
-        connection.session = self._make_session(peer, lambda: self._touch(connection))
+        connection.session = self._make_session(peer, lambda: self._woken.append(connection))
         self._connections[connection.descriptor] = connection
         self._readiness.register(connection.descriptor, READ)
 
@@ -87,8 +89,13 @@ class Tick:
                 await self._wait()
                 ready = self._readiness.ready()
                 gave_way = clock.monotonic
+            if self._stop_at is not None:
+                # Everybody is looked at, and nobody sent off with something of theirs unread.
+                ready = [*ready, *((descriptor, READ | WRITE) for descriptor in self._connections)]
+                for connection in self._connections.values():
+                    self._touch(connection)
             self.turn(ready)
-            if self._stop_at is not None and self._drained():
+            if self._stop_at is not None and self._drained(self._stop_at):
                 return
 
     async def _wait(self) -> None:
@@ -106,25 +113,22 @@ class Tick:
     def turn(self, ready: Ready) -> None:
         """Do one tick's work for what is ready."""
         self._clock.refresh()
-        connections = self._connections
-        for descriptor, events in ready:
-            connection = connections.get(descriptor)
-            if connection is not None:
-                self._serve(connection, events)
-            elif descriptor == self._syncer.fileno():
-                self._collect_syncs()
-        if self._again:
-            again, self._again = self._again, []
-            for connection in again:
-                self._resume(connection)
+        again, self._again = self._again, []
+        received = self._read(ready)
+        for connection in again:
+            self._execute(connection)
+        for connection, data in received:
+            self._execute(connection, data)
         self._queues.end_overdue_waits()
         if self._stop_at is not None:
             self._queues.end_all_waits()
-        self._commit()
-        while self._touched:
-            touched, self._touched = self._touched, []
-            for connection in touched:
-                connection.touched = False
+        self._finish()
+        self._commits.sync_if_due()
+        self._release()
+        touched, self._touched = self._touched, []
+        for connection in touched:
+            connection.touched = False
+            if not connection.dropped:
                 self._reply(connection)
 
     def drain(self, grace_time: float) -> None:
@@ -133,7 +137,6 @@ class Tick:
         stop_at = self._clock.monotonic + grace_time
         self._stop_at = stop_at if self._stop_at is None else min(stop_at, self._stop_at)
         self._nap.cancel()
-        self.turn([(descriptor, READ) for descriptor in self._connections])
 
     def close(self) -> None:
         """Drop every client that is left."""
@@ -142,6 +145,7 @@ class Tick:
 
     def drop_idle(self, timeout: float) -> None:
         """Drop clients that were silent for ``timeout`` seconds (0: never) or linger too long."""
+        self._clock.refresh()
         now = self._clock.monotonic
         for connection in list(self._connections.values()):
             silence = now - connection.active
@@ -153,38 +157,69 @@ class Tick:
                 self._counters.idle_kicks += 1
                 self._drop(connection)
 
+    def _read(self, ready: Ready) -> list[tuple[Connection, bytes]]:
+        """Read from everybody who is ready, before anything is executed for anybody.
+
+        So an item is never handed to a client that has hung up by then.
+        """
+        received = []
+        now = self._clock.monotonic
+        for descriptor, events in ready:
+            connection = self._connections.get(descriptor)
+            if connection is None:
+                if descriptor == self._syncer.fileno():
+                    for batch in self._syncer.collect():
+                        self._commits.finish(batch)
+                continue
+            try:
+                if events & WRITE and connection.blocked:
+                    if connection.send(now):
+                        self._again.append(connection)
+                    continue
+                data = connection.read(now)
+            except OSError as error:
+                log.debug("%s: %s", connection.peer, error)
+                self._drop(connection)
+                continue
+            if data:
+                received.append((connection, data))
+            elif data is not None:
+                connection.session.end_of_input()
+                received.append((connection, data))
+        return received
+
+    def _execute(self, connection: Connection, data: bytes = b"") -> None:
+        """Let a session take what its client sent, or go on with what it had to leave."""
+        if connection.dropped:
+            return
+        if connection.lingers:
+            if connection.input_ended:
+                self._drop(connection)
+            return
+        try:
+            if data:
+                connection.session.receive(data)
+            else:
+                connection.session.run()
+        except Exception:
+            log.exception("%s: error in the session; closed", connection.peer)
+            self._counters.session_errors += 1
+            self._drop(connection)
+        self._touch(connection)
+
     def _touch(self, connection: Connection) -> None:
+        """Put a connection on the list of those that may have something to be sent."""
         if not connection.touched:
             connection.touched = True
             self._touched.append(connection)
 
-    def _serve(self, connection: Connection, events: int) -> None:
-        """Read from a client, or go on sending to it."""
-        try:
-            if events & WRITE and connection.blocked:
-                if connection.send(self._clock.monotonic):
-                    connection.session.run()
-            elif connection.receive(self._clock.monotonic):
-                self._drop(connection)
-        except OSError as error:
-            log.debug("%s: %s", connection.peer, error)
-            self._drop(connection)
-        except Exception:
-            self._crashed(connection)
-        self._touch(connection)
-
-    def _resume(self, connection: Connection) -> None:
-        """Execute what a session had to leave for later."""
-        if not connection.dropped:
-            try:
-                connection.session.run()
-            except Exception:
-                self._crashed(connection)
-            self._touch(connection)
-
-    def _commit(self) -> None:
-        """Write the journals, and make replies wait for the sync if that is the policy."""
-        while self._commits.pending:
+    def _finish(self) -> None:
+        """Let whoever has waited long enough go on, and commit, until nothing is left to do."""
+        while True:
+            while self._woken:
+                self._execute(self._woken.pop())
+            if not self._commits.pending:
+                return
             committed = self._commits.commit()
             if committed.failed:
                 for connection in self._connections.values():
@@ -193,26 +228,23 @@ class Tick:
                 for connection in self._touched:
                     if connection.session.depends:
                         connection.ticket = committed.ticket
-        self._commits.sync_if_due()
 
-    def _collect_syncs(self) -> None:
-        for batch in self._syncer.collect():
-            self._commits.finish(batch)
+    def _release(self) -> None:
+        """Let go of the output whose sync is done; the session goes on in the next tick.
+
+        Not sooner, or the output would have to wait for what the session does then.
+        """
         held, self._held = self._held, []
         for connection in held:
-            if connection.dropped:
-                continue
             if connection.ticket > self._commits.finished:
                 self._held.append(connection)
-            else:
-                connection.ticket = 0
+            elif not connection.dropped:
                 connection.session.held = False
                 self._again.append(connection)
+                self._touch(connection)
 
     def _reply(self, connection: Connection) -> None:
         """Send what a client may be told by now."""
-        if connection.dropped:
-            return
         session = connection.session
         if connection.ticket > self._commits.finished:
             if not session.held:
@@ -242,12 +274,6 @@ class Tick:
             connection.interest = wanted
             self._readiness.modify(connection.descriptor, wanted)
 
-    def _crashed(self, connection: Connection) -> None:
-        """End a session that ran into a defect; the others go on."""
-        log.exception("%s: error in the session; closed", connection.peer)
-        self._counters.session_errors += 1
-        self._drop(connection)
-
     def _drop(self, connection: Connection) -> None:
         if not connection.dropped:
             connection.dropped = True
@@ -256,6 +282,5 @@ class Tick:
             self._readiness.unregister(connection.descriptor)
             connection.socket.close()
 
-    def _drained(self) -> bool:
-        assert self._stop_at is not None
-        return not self._connections or self._clock.monotonic >= self._stop_at
+    def _drained(self, stop_at: float) -> bool:
+        return not self._connections or self._clock.monotonic >= stop_at

@@ -134,6 +134,9 @@ class Client:
 
     def told(self) -> bytes:
         """Commit, and return what may be sent now."""
+        if self.woken:
+            self.woken = 0
+            self.session.run()
         while self.core.commits.pending:
             committed = self.core.commits.commit()
             if committed.failed:

@@ -201,7 +201,6 @@ class TestWaiting:
         assert client.told() == b""
         assert list(core.queues) == []
         put(core.client(), b"1")
-        client.session.run()
         expected = b"VALUE q/t=1000 0 1\r\n1\r\nEND\r\nSTORED\r\nVERSION 1.0.0\r\n"
         assert client.told() == expected
 
@@ -214,8 +213,8 @@ class TestWaiting:
         assert client.told() == b""
         core.clock.advance(0.001)
         core.queues.end_overdue_waits()
-        assert client.told() == b"END\r\n"
         assert not client.session.waiting
+        assert client.told() == b"END\r\n"
 
     def test_waiters_are_served_first_come_first_served_one_item_each(self, core: Core) -> None:
         clients = [core.client() for _ in range(5)]
@@ -269,6 +268,7 @@ class TestWaiting:
     def test_a_client_that_sends_nothing_more_waits_no_longer(self, client: Client) -> None:
         client.ask(b"get q/t=1000\r\nget q/t=1000\r\nversion\r\n")
         client.session.end_of_input()
+        client.session.run()
         assert client.told() == b"END\r\nEND\r\nVERSION 1.0.0\r\n"
         assert client.session.closing
 

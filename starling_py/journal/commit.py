@@ -6,6 +6,7 @@ before it began. Under an interval nobody waits: what was written is synced at t
 Under ``never`` nothing is synced. This module decides when; it never touches a socket.
 """
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import attrs
@@ -39,11 +40,12 @@ def sync(files: Files, batch: Batch) -> None:
     for _, descriptor in batch.work:
         error = None
         try:
-            files.sync(descriptor)
+            try:
+                files.sync(descriptor)
+            finally:
+                files.close(descriptor)
         except OSError as problem:
             error = problem
-        finally:
-            files.close(descriptor)
         batch.errors.append(error)
 
 
@@ -71,6 +73,7 @@ class GroupCommit:
         self._touched: list[Journal] = []
         self._unsynced: set[Journal] = set()
         self._begun = 0
+        self._closing = False
         self.finished = 0
         """The ticket of the last batch that was synced."""
         self._sync_due: float | None = None
@@ -107,19 +110,23 @@ class GroupCommit:
         for journal in touched:
             owner = journal.owner
             try:
-                journal.write()
+                written = journal.write()
             except JournalError:
                 failed.append(journal)
                 self._note_failure(journal)
                 if owner is not None:
                     owner.rolled_back()
                 continue
+            if not written:
+                continue
             if owner is not None:
                 owner.committed()
-            if self._interval is not None:
+            if self._interval is None:
+                journal.settle()
+            else:
                 self._unsynced.add(journal)
         ticket = 0
-        if self._interval == 0:
+        if self._interval == 0 and self._unsynced:
             ticket = self._begun + 1
             if self._begun == self.finished:
                 self._begin()
@@ -140,11 +147,17 @@ class GroupCommit:
             journal.end_sync(error)
             if error is not None:
                 self._note_failure(journal)
-        if self._interval == 0 and self._unsynced:
+        if self._interval == 0 and self._unsynced and not self._closing:
             self._begin()
 
-    def sync_everything(self) -> None:
-        """Sync whatever is not synced yet, here and now; for the end of a server."""
+    def sync_everything(self, finished: Iterable[Batch] = ()) -> None:
+        """Take the batches that the syncer finished last, and sync here and now what they left.
+
+        This is for the end of a server: no batch is begun afterwards.
+        """
+        self._closing = True
+        for batch in finished:
+            self.finish(batch)
         unsynced, self._unsynced = self._unsynced, set()
         for journal in unsynced:
             journal.sync()

@@ -14,16 +14,20 @@ class Files:
     """The calls, one method each; paths are strings, open files are descriptors."""
 
     def make_directory(self, path: str) -> None:
-        """Create one directory, its parents too, unless it is there already."""
-        os.makedirs(path, mode=0o750, exist_ok=True)  # noqa: PTH103 - paths are strings here
+        """Create one directory, unless it is there already."""
+        try:
+            os.mkdir(path, mode=0o750)  # noqa: PTH102 - paths are strings here
+        except FileExistsError:
+            if not self.is_directory(path):
+                raise
 
     def list_directory(self, path: str) -> list[str]:
         """Return the names in a directory, sorted."""
         return sorted(os.listdir(path))  # noqa: PTH208
 
     def is_directory(self, path: str) -> bool:
-        """Tell whether the path is a directory (not a link to one)."""
-        return stat.S_ISDIR(os.lstat(path).st_mode)
+        """Tell whether the path is a directory, or a link to one."""
+        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
 
     def create(self, path: str) -> int:
         """Create a file, or empty the one that is there; open for appending."""
@@ -77,6 +81,10 @@ class Files:
     def remove_directory(self, path: str) -> None:
         """Remove an empty directory."""
         os.rmdir(path)  # noqa: PTH106
+
+    def random_bits(self) -> int:
+        """Return 32 random bits that nobody outside can know."""
+        return int.from_bytes(os.urandom(4), "little")
 
     def lock(self, path: str) -> int:
         """Create a file if it is missing and lock it for this process alone.

@@ -46,6 +46,9 @@ class Owner(Protocol):
     def rolled_back(self) -> None:
         """Take back the operations since the last commit: they could not be written."""
 
+    def settled(self) -> None:
+        """Take notice that all that is written is as safe as the policy makes it."""
+
 
 class Journal:
     """One queue's records on their way to disk.
@@ -63,6 +66,7 @@ class Journal:
         segments: list[Segment],
         next_id: int = 1,
         oldest: int = 1,
+        salt: int = 0,
     ) -> None:
         self._files = files
         self._directory = directory
@@ -71,6 +75,9 @@ class Journal:
         self._touch = touch
         self._segments = segments
         self._oldest = oldest
+        self._salt = salt
+        self._asked = False
+        self._written_since_sync = False
         self._buffer: list[bytes] = []
         self.next_id = next_id
         """The id that the next item gets; as of the last successful ``write``."""
@@ -110,7 +117,8 @@ class Journal:
             raise JournalError(self.broken)
         if not self._buffer:
             self._touch(self)
-        self._buffer += record.push(item)
+        self._asked = True
+        self._buffer += record.push(item, self._salt)
         self._pushed_id = item.id
 
     def append(self, record_type: int, record_id: int) -> None:
@@ -119,28 +127,34 @@ class Journal:
             raise JournalError(self.broken)
         if not self._buffer:
             self._touch(self)
-        self._buffer.append(record.bare(record_type, record_id))
+        self._asked = True
+        self._buffer.append(record.bare(record_type, record_id, self._salt))
 
-    def write(self) -> None:
-        """Put the collected records into the last segment.
+    def write(self) -> bool:
+        """Put the collected records into the last segment; return whether they are there.
 
-        Raises ``JournalError`` when they could not be written; then none of them counts.
+        Raises ``JournalError`` when an operation could not be written; then nothing counts that
+        was collected. That dead segments could not be given up is no such failure.
         """
         buffer, self._buffer = self._buffer, []
+        asked, self._asked = self._asked, False
         try:
+            if self.broken is not None:
+                raise JournalError(self.broken)
             self._write_all(self._ready(), b"".join(buffer))
-        except OSError as error:
+        except (OSError, JournalError) as error:
             self._segments[:0], self._dying = self._dying, []
             self._oldest = self._segments[0].number if self._segments else self._oldest
-            log.error("%s: journal cannot be written: %s", self._directory, error)
             self._pushed_id = self.next_id - 1
-            self.failure = f"journal cannot be written: {_reason(error)}"
-            raise JournalError(self.failure) from error
+            log.error("%s: journal cannot be written: %s", self._directory, error)
+            self.failure = self.broken or f"journal cannot be written: {_reason(error)}"
+            if asked:
+                raise JournalError(self.failure) from error
+            return False
         self.next_id = self._pushed_id + 1
+        self._written_since_sync = True
         self._doomed, self._dying = self._doomed + self._dying, []
-        if not self._durability.syncs:
-            doomed, self._doomed = self._doomed, []
-            self._unlink(doomed)
+        return True
 
     def reclaim(self, lowest_id: int) -> None:
         """Give up the segments in which every item has an id below ``lowest_id``.
@@ -152,27 +166,30 @@ class Journal:
             dead += 1
         if dead and self.broken is None:
             self._oldest = self._segments[dead].number
-            self.append(record.RECLAIM, self._oldest)
+            if not self._buffer:
+                self._touch(self)
+            self._buffer.append(record.bare(record.RECLAIM, self._oldest, self._salt))
             self._dying += self._segments[:dead]
             del self._segments[:dead]
 
     def begin_sync(self) -> int | None:
         """Return a descriptor to sync and to close, for work in another thread.
 
-        ``None`` when there is nothing to sync. Raises ``OSError``.
+        ``None`` when there is nothing to sync, or no use in it. Raises ``OSError``.
         """
-        if self._descriptor is None:
+        if self._descriptor is None or self.broken is not None:
             return None
+        descriptor = self._files.duplicate(self._descriptor)
         self._doomed_when_synced, self._doomed = self._doomed_when_synced + self._doomed, []
-        return self._files.duplicate(self._descriptor)
+        self._written_since_sync = False
+        return descriptor
 
     def end_sync(self, error: OSError | None) -> None:
         """Take the outcome of the sync that ``begin_sync`` was for."""
         if error is not None:
             self._break("cannot be synced", error)
-            return
-        doomed, self._doomed_when_synced = self._doomed_when_synced, []
-        self._unlink(doomed)
+        elif self.broken is None:
+            self.settle()
 
     def sync(self) -> None:
         """Sync here and now; a failure breaks the journal instead of being raised."""
@@ -192,27 +209,24 @@ class Journal:
     def close(self) -> None:
         """Close the open segment; the journal may be used again afterwards."""
         if self._descriptor is not None:
-            self._files.close(self._descriptor)
-            self._descriptor = None
+            descriptor, self._descriptor = self._descriptor, None
+            try:
+                self._files.close(descriptor)
+            except OSError as error:
+                log.warning("%s: error on closing a segment: %s", self._directory, error)
 
     def remove(self, aside: str) -> None:
-        """Remove the journal's files and its directory, after giving it the path ``aside``.
+        """Take the journal out of its place, giving its directory the path ``aside``.
 
         The renaming is what makes the removal whole: were files to vanish one by one from their
         place, a power cut could leave the older ones without the record that voids them.
-        Raises ``OSError``.
+        Raises ``OSError`` when the journal is still in its place.
         """
+        if self._segments:
+            self._files.rename(self._directory, aside)
         self.close()
-        if not self._segments:
-            return
         for segments in (self._segments, self._dying, self._doomed, self._doomed_when_synced):
             segments.clear()
-        self._files.rename(self._directory, aside)
-        if self._durability.syncs:
-            self._files.sync_directory(self._directory.rpartition("/")[0])
-        for name in self._files.list_directory(aside):
-            self._files.unlink(f"{aside}/{name}")
-        self._files.remove_directory(aside)
 
     def _write_all(self, descriptor: int, data: bytes) -> None:
         last = self._segments[-1]
@@ -231,15 +245,21 @@ class Journal:
     def _ready(self) -> int:
         """Return the descriptor to write to, beginning a segment where one is due."""
         if not self._segments:
-            self._files.make_directory(self._directory)
-            if self._durability.syncs:
-                self._files.sync_directory(self._directory.rpartition("/")[0])
+            self._make_directory()
             self._begin_segment(1)
         elif self._segments[-1].size >= self._durability.segment_size:
             self._rotate()
         if self._descriptor is None:
             self._descriptor = self._files.open(self._segments[-1].path)
         return self._descriptor
+
+    def _make_directory(self) -> None:
+        self._files.make_directory(self._directory)
+        names = self._files.list_directory(self._directory)
+        if any(segment.number_of(name) is not None for name in names):
+            raise JournalError(f"journal {self._directory} is there already, and was not read")
+        if self._durability.syncs:
+            self._files.sync_directory(self._directory.rpartition("/")[0])
 
     def _rotate(self) -> None:
         """Begin the next segment; go on with the present one when that fails."""
@@ -251,6 +271,8 @@ class Journal:
         try:
             self._begin_segment(self._segments[-1].number + 1)
         except OSError as error:
+            if self.broken is not None:
+                raise
             log.warning("%s: no new segment can be begun: %s", self._directory, error)
         else:
             self.rotations += 1
@@ -258,7 +280,9 @@ class Journal:
     def _begin_segment(self, number: int) -> None:
         path = f"{self._directory}/{segment.file_name(number)}"
         unfinished = path + segment.UNFINISHED_SUFFIX
-        header = segment.encode(segment.Header(self._queue, number, self.next_id, self._oldest))
+        header = segment.encode(
+            segment.Header(self._queue, number, self.next_id, self._oldest, self._salt)
+        )
         descriptor = self._files.create(unfinished)
         try:
             if self._files.write(descriptor, header) != len(header):
@@ -266,25 +290,38 @@ class Journal:
             if self._durability.syncs:
                 self._files.sync(descriptor)
             self._files.rename(unfinished, path)
-            if self._durability.syncs:
-                self._files.sync_directory(self._directory)
         except OSError:
-            self._files.close(descriptor)
-            for leftover in (unfinished, path):
-                with contextlib.suppress(OSError):
-                    self._files.unlink(leftover)
+            with contextlib.suppress(OSError):
+                self._files.close(descriptor)
+            with contextlib.suppress(OSError):
+                self._files.unlink(unfinished)
             raise
         self.close()
         self._descriptor = descriptor
         self._segments.append(Segment(number, path, self.next_id, len(header)))
+        if self._durability.syncs:
+            try:
+                self._files.sync_directory(self._directory)
+            except OSError as error:
+                # The segment may or may not be there after a power cut, and cannot be taken back.
+                self._break("cannot be synced", error)
+                raise
 
-    def _unlink(self, doomed: list[Segment]) -> None:
+    def settle(self) -> None:
+        """Do what had to wait until the records that were written were safe.
+
+        Under a policy that syncs, ``end_sync`` calls it.
+        """
+        doomed = self._doomed_when_synced if self._durability.syncs else self._doomed
         for each in doomed:
             try:
                 self._files.unlink(each.path)
             except OSError as error:
                 # Harmless: the next start sees that it is not needed, and tries again.
                 log.warning("%s: a dead segment cannot be removed: %s", each.path, error)
+        doomed.clear()
+        if self.owner is not None and not (self._durability.syncs and self._written_since_sync):
+            self.owner.settled()
 
     def _break(self, what: str, error: OSError) -> None:
         self.broken = self.failure = f"journal {what}: {_reason(error)}"
@@ -295,5 +332,5 @@ class Journal:
         )
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -2,8 +2,10 @@
 
 A record is a checksum, a length, a type, an id, and for a push the item (``docs/journal.md``
 has the layout). The checksum covers everything after itself, so no damaged record is ever taken
-for a sound one, whichever of its fields was hit. This module never decides what damage means:
-``scan`` stops in front of it and says where, and the caller knows which file that is.
+for a sound one, whichever of its fields was hit; and it begins with the journal's salt, which
+clients do not know, so no item's data is ever taken for a record either. This module never
+decides what damage means: ``scan`` stops in front of it and says where, and the caller knows
+which file that is.
 
 To change the format: add a type or a field under a new ``segment.VERSION``, keep reading every
 older version, write down the difference in ``docs/journal.md``, and add a golden file of the old
@@ -71,22 +73,23 @@ class Record:
     """Where the record starts, in bytes from the start of the file."""
 
 
-def push(item: Item) -> tuple[bytes, bytes]:
+def push(item: Item, salt: int = 0) -> tuple[bytes, bytes]:
     """Return the record of a put in two pieces, so that the data is not copied."""
     data = item.data
     head = _PUSH_AFTER_CHECKSUM.pack(
         _PUSH_LENGTH + len(data), PUSH, item.id, item.added_ms, item.expiry_ms, item.flags
     )
-    return zlib.crc32(data, zlib.crc32(head)).to_bytes(CHECKSUM_SIZE, "little") + head, data
+    checksum = zlib.crc32(data, zlib.crc32(head, salt))
+    return checksum.to_bytes(CHECKSUM_SIZE, "little") + head, data
 
 
-def bare(record_type: int, record_id: int) -> bytes:
+def bare(record_type: int, record_id: int, salt: int = 0) -> bytes:
     """Return a record of any other type."""
     head = _AFTER_CHECKSUM.pack(_BARE_LENGTH, record_type, record_id)
-    return zlib.crc32(head).to_bytes(CHECKSUM_SIZE, "little") + head
+    return zlib.crc32(head, salt).to_bytes(CHECKSUM_SIZE, "little") + head
 
 
-def read(data: memoryview, offset: int) -> tuple[Record, int] | None:
+def read(data: memoryview, offset: int, salt: int = 0) -> tuple[Record, int] | None:
     """Read the record at ``offset``.
 
     Returns it with the offset behind it, or ``None`` when there is no sound record.
@@ -100,7 +103,7 @@ def read(data: memoryview, offset: int) -> tuple[Record, int] | None:
         return None
     if (record_type != PUSH and length != expected) or length > _PUSH_LENGTH + MAX_DATA:
         return None
-    if zlib.crc32(data[offset + CHECKSUM_SIZE : end]) != checksum:
+    if zlib.crc32(data[offset + CHECKSUM_SIZE : end], salt) != checksum:
         return None
     item = None
     if record_type == PUSH:
@@ -111,23 +114,23 @@ def read(data: memoryview, offset: int) -> tuple[Record, int] | None:
     return Record(record_type, record_id, item, offset), end
 
 
-def scan(data: memoryview, offset: int) -> Iterator[Record | int]:
+def scan(data: memoryview, offset: int, salt: int = 0) -> Iterator[Record | int]:
     """Yield the sound records from ``offset`` on, then, as the last value, where they end.
 
     When that number is the length of ``data``, every byte belonged to a sound record.
     """
-    while (found := read(data, offset)) is not None:
+    while (found := read(data, offset, salt)) is not None:
         record, offset = found
         yield record
     yield offset
 
 
-def find_sound_record(data: memoryview, offset: int) -> int | None:
+def find_sound_record(data: memoryview, offset: int, salt: int = 0) -> int | None:
     """Look for a sound record anywhere at or behind ``offset`` and return where it starts.
 
     This tells a torn tail (nothing sound follows) from damage in the middle of a file.
     """
     for candidate in range(offset, len(data) - HEADER_SIZE + 1):
-        if read(data, candidate) is not None:
+        if read(data, candidate, salt) is not None:
             return candidate
     return None

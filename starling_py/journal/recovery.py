@@ -5,8 +5,9 @@ aside as a copy and cut off. Everything else that is not as it was written is da
 is never skipped: ``JournalDamaged`` names the file and the offset, and nothing is changed.
 """
 
+import itertools
 import logging
-from itertools import takewhile
+from collections.abc import Callable
 
 import attrs
 
@@ -40,7 +41,8 @@ class Recovered:
     next_id: int
     oldest: int
     """The lowest number of a segment that is still needed."""
-    segments: list[Segment]
+    salt: int
+    segments: list[Segment] = attrs.field(factory=list)
     deleted: bool = False
     """Whether the queue was deleted and only its files were left."""
 
@@ -62,7 +64,7 @@ class Recovered:
             self._drop(bounds.get(entry.id, 0))
 
     def _drop(self, below_id: int) -> None:
-        for item_id in list(takewhile(lambda item_id: item_id < below_id, self.items)):
+        for item_id in list(itertools.takewhile(lambda item_id: item_id < below_id, self.items)):
             del self.items[item_id]
 
 
@@ -75,12 +77,20 @@ class _TornTail:
     tail: bytes
 
 
-def recover(files: Files, directory: str) -> Recovered | None:
+def recover(
+    files: Files,
+    directory: str,
+    is_right: Callable[[bytes], bool] = lambda _: True,
+    *,
+    syncs: bool = True,
+) -> Recovered | None:
     """Read the journal in a directory.
 
     Returns ``None`` when it holds no journal, only what a crash left before there was one.
-    Removes the files that a crash left behind and cuts a torn tail off. Raises
-    ``JournalDamaged`` and ``OSError``.
+    Removes the files that a crash left behind and cuts a torn tail off. With ``syncs``, what was
+    read is synced: the process that wrote it may have died before it did so, and nobody may be
+    handed an item that a power cut could still take back. ``is_right`` tells whether a queue of
+    this name belongs into this directory. Raises ``JournalDamaged`` and ``OSError``.
     """
     names = files.list_directory(directory)
     numbers = sorted(number for name in names if (number := segment.number_of(name)) is not None)
@@ -95,11 +105,18 @@ def recover(files: Files, directory: str) -> Recovered | None:
         state, end = _replay(path, data, number, state, bounds)
         if end < len(data) or not data:
             torn = _TornTail(path, end, bytes(data[end:]))
+        if state is not None and not is_right(state.queue):
+            raise JournalDamaged(directory, 0, f"this is the journal of {state.queue!r}")
     if state is not None:
         _check_numbers(directory, numbers, state)
+    elif torn is not None and numbers[-1] > 1:
+        # The first segment of a journal may be empty, but those before this one were given up.
+        raise JournalDamaged(torn.path, 0, "the header is missing")
     if torn is not None:
-        _cut(files, torn)
+        _cut(files, directory, names, torn)
     _tidy(files, directory, names, state)
+    if syncs and state is not None:
+        _sync(files, directory, state)
     return state
 
 
@@ -113,26 +130,26 @@ def _replay(
     try:
         header, offset = _header(path, data, number, state)
     except HeaderCutShort as problem:
-        _no_sound_record_from(path, data, 0, str(problem))
+        _no_sound_record_from(path, data, 0, 0 if state is None else state.salt, str(problem))
         return state, 0
     if state is None:
-        state = Recovered(header.queue, {}, header.first_id, header.oldest, [])
+        state = Recovered(header.queue, {}, header.first_id, header.oldest, header.salt)
     state.next_id = max(state.next_id, header.first_id)
     state.oldest = max(state.oldest, header.oldest)
     bounds[number] = header.first_id
-    for entry in record.scan(data, offset):
+    for entry in record.scan(data, offset, state.salt):
         if isinstance(entry, int):
             offset = entry
         else:
             state.apply(entry, bounds)
-    _no_sound_record_from(path, data, offset, "this record is not sound")
+    _no_sound_record_from(path, data, offset, state.salt, "this record is not sound")
     state.segments.append(Segment(number, path, header.first_id, offset))
     return state, offset
 
 
-def _no_sound_record_from(path: str, data: memoryview, offset: int, reason: str) -> None:
+def _no_sound_record_from(path: str, data: memoryview, offset: int, salt: int, reason: str) -> None:
     """Raise ``JournalDamaged`` when damage at ``offset`` is not the end of what was written."""
-    sound = record.find_sound_record(data, offset)
+    sound = record.find_sound_record(data, offset, salt)
     if sound is not None:
         raise JournalDamaged(path, offset, f"{reason}, but a sound one follows at byte {sound}")
 
@@ -150,22 +167,27 @@ def _header(
         raise JournalDamaged(path, 0, f"the header says that this is segment {header.number}")
     if state is not None and header.queue != state.queue:
         raise JournalDamaged(path, 0, f"this segment belongs to the queue {header.queue!r}")
+    if state is not None and header.salt != state.salt:
+        raise JournalDamaged(path, 0, "this segment belongs to another journal of this queue")
     return header, offset
 
 
 def _check_numbers(directory: str, numbers: list[int], state: Recovered) -> None:
     """Refuse a journal with a segment missing that was still needed."""
-    present = {each.number for each in state.segments}
-    needed = set(range(state.oldest, numbers[-1])) - present
-    if needed:
-        missing = f"{directory}/{segment.file_name(min(needed))}"
-        raise JournalDamaged(missing, 0, "this segment is missing")
+    expected = state.oldest
+    for number in numbers:
+        if number > expected:
+            path = f"{directory}/{segment.file_name(expected)}"
+            raise JournalDamaged(path, 0, "this segment is missing")
+        if number == expected:
+            expected += 1
 
 
 def _tidy(files: Files, directory: str, names: list[str], state: Recovered | None) -> None:
     """Remove what is no longer needed: unfinished segments, and dead ones that a crash kept."""
     for name in names:
-        if name.endswith(segment.UNFINISHED_SUFFIX):
+        finished = name.removesuffix(segment.UNFINISHED_SUFFIX)
+        if finished != name and segment.number_of(finished) is not None:
             files.unlink(f"{directory}/{name}")
         elif segment.number_of(name) is None and TORN_SUFFIX not in name:
             log.warning("%s/%s: not a file of this server; left alone", directory, name)
@@ -175,18 +197,22 @@ def _tidy(files: Files, directory: str, names: list[str], state: Recovered | Non
             state.segments.remove(each)
 
 
-def _cut(files: Files, torn: _TornTail) -> None:
+def _sync(files: Files, directory: str, state: Recovered) -> None:
+    """Make sure that what was read cannot be lost any more."""
+    for each in state.segments:
+        descriptor = files.open(each.path)
+        try:
+            files.sync(descriptor)
+        finally:
+            files.close(descriptor)
+    files.sync_directory(directory)
+    files.sync_directory(directory.rpartition("/")[0])
+
+
+def _cut(files: Files, directory: str, names: list[str], torn: _TornTail) -> None:
     """Keep a torn tail in a file of its own and cut it off the segment."""
     if torn.tail:
-        aside = f"{torn.path}{TORN_SUFFIX}-{torn.offset}"
-        copy = files.create(aside)
-        try:
-            tail = torn.tail
-            while tail:
-                tail = tail[files.write(copy, tail) :]
-            files.sync(copy)
-        finally:
-            files.close(copy)
+        aside = _keep(files, directory, names, torn)
         log.warning(
             "%s: the last %d bytes are no whole record, as after a crash; kept in %s and cut off",
             torn.path,
@@ -202,3 +228,20 @@ def _cut(files: Files, torn: _TornTail) -> None:
         files.sync(descriptor)
     finally:
         files.close(descriptor)
+
+
+def _keep(files: Files, directory: str, names: list[str], torn: _TornTail) -> str:
+    """Write a torn tail to a file under a name that is not taken, and return its path."""
+    stem = f"{torn.path}{TORN_SUFFIX}-{torn.offset}"
+    candidates = (stem if count == 0 else f"{stem}-{count}" for count in itertools.count())
+    aside = next(path for path in candidates if path.rpartition("/")[2] not in names)
+    copy = files.create(aside)
+    try:
+        tail = torn.tail
+        while tail:
+            tail = tail[files.write(copy, tail) :]
+        files.sync(copy)
+    finally:
+        files.close(copy)
+    files.sync_directory(directory)
+    return aside

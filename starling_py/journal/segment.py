@@ -17,14 +17,14 @@ VERSION = 1
 CHECKSUM_CRC32 = 1
 """The only checksum algorithm so far; a header names it so that it can change."""
 
-# magic, version, checksum algorithm, length of the name, number, first id, oldest segment needed
-_FIXED = struct.Struct("<8sHBxIQQQ")
+# magic, version, checksum algorithm, length of the name, salt, number, first id, oldest segment
+_FIXED = struct.Struct("<8sHBxIIQQQ")
 _CHECKSUM = struct.Struct("<I")
 
 SUFFIX = ".segment"
 UNFINISHED_SUFFIX = ".new"
 """A segment whose header is being written; left over only by a crash, and then removed."""
-_NAME = re.compile(r"(\d{16})\.segment\Z")
+_NAME = re.compile(r"([0-9]{16})\.segment\Z")
 
 
 class SegmentProblem(Exception):
@@ -47,6 +47,9 @@ class Header:
     """No item pushed in this segment has a lower id; the next one pushed may have this very id."""
     oldest: int
     """The lowest number of a segment that was still needed when this one was begun."""
+    salt: int = 0
+    """What the checksums of the journal's records begin with: 32 random bits, the same in every
+    segment of a journal."""
 
 
 @attrs.define
@@ -79,6 +82,7 @@ def encode(header: Header) -> bytes:
             VERSION,
             CHECKSUM_CRC32,
             len(header.queue),
+            header.salt,
             header.number,
             header.first_id,
             header.oldest,
@@ -97,7 +101,7 @@ def decode(data: memoryview) -> tuple[Header, int]:
         raise HeaderCutShort("too short for a segment's header")
     if len(data) < _FIXED.size:
         raise SegmentProblem("not a segment of a starling-py journal")
-    magic, version, algorithm, length, number, first_id, oldest = _FIXED.unpack_from(data)
+    magic, version, algorithm, length, salt, number, first_id, oldest = _FIXED.unpack_from(data)
     if magic != MAGIC:
         raise SegmentProblem("not a segment of a starling-py journal")
     if version > VERSION:
@@ -112,4 +116,4 @@ def decode(data: memoryview) -> tuple[Header, int]:
         raise HeaderCutShort("too short for a segment's header")
     if _CHECKSUM.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
         raise SegmentProblem("the header is damaged")
-    return Header(bytes(data[_FIXED.size : end]), number, first_id, oldest), size
+    return Header(bytes(data[_FIXED.size : end]), number, first_id, oldest, salt), size

@@ -7,12 +7,22 @@ clients: who waits for it is kept in ``waiters``.
 """
 
 from collections import deque
-from collections.abc import Callable
+from typing import Protocol
 
 from starling_py.journal import record
 from starling_py.journal.journal import Journal
 from starling_py.journal.record import Item
 from starling_py.stats import QueueSnapshot
+
+
+class Keeper(Protocol):
+    """Who keeps the queue among others."""
+
+    def gone(self, queue: "PersistentQueue") -> None:
+        """Take notice that the deletion of a queue is written, or its creation never was."""
+
+    def restored(self, queue: "PersistentQueue") -> None:
+        """Take notice that items have come back, as their removal could not be written."""
 
 
 class PersistentQueue:
@@ -22,14 +32,14 @@ class PersistentQueue:
         self,
         name: bytes,
         journal: Journal,
-        gone: Callable[["PersistentQueue"], None],
-        items: "deque[Item] | None" = None,
+        keeper: Keeper,
+        items: deque[Item] | None = None,
     ) -> None:
-        """``gone`` is called once a deletion of the queue is written."""
+        """Without ``items`` the queue is new: it does not exist before a put is written."""
         self.name = name
         self.journal = journal
         journal.owner = self
-        self._gone = gone
+        self._keeper = keeper
         self._items: deque[Item] = deque() if items is None else items
         self._popped: list[Item] = []
         self._next_id = journal.next_id
@@ -43,6 +53,7 @@ class PersistentQueue:
         self.expired_items = 0
         """Items found dead since the server started."""
         self.total_flushes = 0
+        self._counts_before = (0, 0, 0)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -113,10 +124,14 @@ class PersistentQueue:
         """Make what happened since the last commit final."""
         self._popped.clear()
         self._deleted_before = self.deleted
-        if self.deleted:
-            self._gone(self)
-        elif self.journal.has_old_segments:
+        self._counts_before = (self.get_hits, self.expired_items, self.total_flushes)
+        if self.journal.has_old_segments and not self.deleted:
             self.journal.reclaim(self._items[0].id if self._items else self._next_id)
+
+    def settled(self) -> None:
+        """Go, if the deletion of the queue is safe and no put has come since."""
+        if self.deleted and self._deleted_before:
+            self._keeper.gone(self)
 
     def rolled_back(self) -> None:
         """Take back what happened since the last commit."""
@@ -128,8 +143,12 @@ class PersistentQueue:
         self._next_id = self.journal.next_id
         self.bytes = sum(len(item.data) for item in self._items)
         self.deleted = self._deleted_before
+        self.get_hits, self.expired_items, self.total_flushes = self._counts_before
         if self.deleted:
-            self._gone(self)
+            if self._next_id == 1:  # it never existed, so there is nothing to be made safe
+                self._keeper.gone(self)
+        else:
+            self._keeper.restored(self)
 
     def _remove(self, item: Item) -> None:
         self.journal.append(record.REMOVE, item.id)

@@ -32,7 +32,7 @@ class QueueCollection:
         self._waiters = Waiters()
         for state, journal in spool.recover():
             items = deque(state.items.values())
-            self._queues[state.queue] = PersistentQueue(state.queue, journal, self._gone, items)
+            self._queues[state.queue] = PersistentQueue(state.queue, journal, self, items)
             log.info("queue %s: %d items recovered", printable(state.queue), len(items))
 
     def __iter__(self) -> Iterator[PersistentQueue]:
@@ -50,7 +50,7 @@ class QueueCollection:
         """
         queue = self._queues.get(name)
         if queue is None:
-            queue = PersistentQueue(name, self._spool.journal(name), self._gone)
+            queue = PersistentQueue(name, self._spool.journal(name), self)
             self._queues[name] = queue
             log.info("queue %s: created", printable(name))
         now_ms = self._clock.wall_ms
@@ -154,6 +154,16 @@ class QueueCollection:
             queue.journal.close()
         self._spool.close()
 
+    def gone(self, queue: PersistentQueue) -> None:
+        """Drop a queue whose deletion is written, or whose creation never was."""
+        if self._queues.get(queue.name) is queue and self._spool.remove(queue.journal):
+            del self._queues[queue.name]
+
+    def restored(self, queue: PersistentQueue) -> None:
+        """Serve who waits for a queue whose items have come back."""
+        if self._waiters.waiting:
+            self._serve(queue)
+
     def _serve(self, queue: PersistentQueue) -> None:
         while queue and (waiter := self._waiters.first(queue.name)) is not None:
             hit = self.read(waiter.request_for(queue.name))
@@ -161,9 +171,3 @@ class QueueCollection:
                 return
             self._waiters.remove(waiter)
             waiter.serve(hit)
-
-    def _gone(self, queue: PersistentQueue) -> None:
-        """Drop a queue whose deletion is written, or whose creation never was."""
-        del self._queues[queue.name]
-        self._spool.remove(queue.journal)
-        log.info("queue %s: deleted", printable(queue.name))

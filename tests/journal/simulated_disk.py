@@ -109,6 +109,10 @@ def _apply(names: dict[str, _Node], change: "dict[str, _Node | None]") -> None:
             names[name] = node
 
 
+SALT = 0xC0FFEE
+"""The salt of every journal on a simulated disk."""
+
+
 class SimulatedDisk(Files):
     """A whole file system, empty at first; paths begin with a slash."""
 
@@ -326,6 +330,9 @@ class SimulatedDisk(Files):
         directory, name = self._parent(path)
         directory.change({name: None})
         self._called()
+
+    def random_bits(self) -> int:
+        return SALT
 
     def lock(self, path: str) -> int:
         self._call("lock", path)

@@ -16,8 +16,9 @@ headers = st.builds(
     number=UNSIGNED,
     first_id=UNSIGNED,
     oldest=UNSIGNED,
+    salt=st.integers(0, 2**32 - 1),
 )
-HEADER = Header(b"jobs", 3, 17, 2)
+HEADER = Header(b"jobs", 3, 17, 2, salt=5)
 ENCODED = segment.encode(HEADER)
 
 
@@ -45,11 +46,12 @@ def test_the_layout_is_the_one_that_is_documented() -> None:
     assert ENCODED[10] == segment.CHECKSUM_CRC32 == 1
     assert ENCODED[11] == 0
     assert ENCODED[12:16] == (4).to_bytes(4, "little")
-    assert ENCODED[16:24] == (3).to_bytes(8, "little")
-    assert ENCODED[24:32] == (17).to_bytes(8, "little")
-    assert ENCODED[32:40] == (2).to_bytes(8, "little")
-    assert ENCODED[40:44] == b"jobs"
-    assert ENCODED[44:] == zlib.crc32(ENCODED[:44]).to_bytes(4, "little")
+    assert ENCODED[16:20] == (5).to_bytes(4, "little")
+    assert ENCODED[20:28] == (3).to_bytes(8, "little")
+    assert ENCODED[28:36] == (17).to_bytes(8, "little")
+    assert ENCODED[36:44] == (2).to_bytes(8, "little")
+    assert ENCODED[44:48] == b"jobs"
+    assert ENCODED[48:] == zlib.crc32(ENCODED[:48]).to_bytes(4, "little")
 
 
 def test_every_single_wrong_bit_of_a_header_is_noticed() -> None:

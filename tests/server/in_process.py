@@ -146,6 +146,7 @@ class RunningServer:
 
     server: Server
     core: Core
+    files: Files
     port: int
     ended: trio.Event = attrs.field(factory=trio.Event)
 
@@ -167,7 +168,7 @@ class RunningServer:
     async def stop(self, within: float = PATIENCE) -> float:
         """Stop the server as a signal does; return the seconds it took."""
         start = trio.current_time()
-        self.server.shut_down()
+        self.server.stop()
         with trio.fail_after(within):
             await self.ended.wait()
         return trio.current_time() - start
@@ -204,10 +205,11 @@ class Servers:
         """Start a server with these settings, its files reached through ``files``."""
         settings = {"queue_path": self.spool, "port": 0, "grace_time": 2, **settings}
         made = Settings(**settings)
-        core = Core.open(made, files or Files())
+        files = files or Files()
+        core = Core.open(made, files)
         listeners = listen("127.0.0.1", 0)
         server = Server(made, core, listeners)
-        running = RunningServer(server, core, listeners[0].getsockname()[1])
+        running = RunningServer(server, core, files, listeners[0].getsockname()[1])
         self.started.append(running)
         await self.nursery.start(lambda task_status: running.run(task_status=task_status))
         return running
@@ -218,10 +220,14 @@ class Servers:
         """Stop every server at the end, without grace."""
         async with trio.open_nursery() as nursery:
             servers = cls(spool, nursery)
-            yield servers
-            for running in servers.started:
-                running.server.shut_down()
-                running.server.shut_down()
+            try:
+                yield servers
+            finally:
+                for running in servers.started:
+                    if isinstance(running.files, SlowSyncFiles):
+                        running.files.let_all_go()
+                    running.server.stop()
+                    running.server.stop()
 
 
 class SlowSyncFiles(Files):

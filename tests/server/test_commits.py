@@ -105,13 +105,16 @@ async def test_under_always_a_reply_does_not_wait_for_the_sync_of_a_later_comman
     running = await start(files, sync="always")
     async with running.client() as client:
         files.held = True
-        for number in range(1, 6):
-            await client.send(put(b"q", b"%d" % number))
-            await files.until_begun(number)
-            await client.send(put(b"q", b"%d more" % number))
-            files.let_go(1)
-            await client.expect(b"STORED\r\n" * (1 if number == 1 else 2))
+        await client.send(put(b"q", b"first"))
+        await files.until_begun(1)
+        await client.send(put(b"q", b"second"))
+        await client.expect_nothing(0.05)
+        files.let_go(1)
+        await client.expect(b"STORED\r\n")
+        await files.until_begun(2)
+        await client.expect_nothing()
         files.let_all_go()
+        await client.expect(b"STORED\r\n")
 
 
 async def test_under_an_interval_nobody_waits_for_the_sync(start: Servers) -> None:

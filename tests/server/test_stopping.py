@@ -50,7 +50,7 @@ async def test_a_command_that_was_half_sent_may_be_finished(start: Servers) -> N
     async with running.client() as client:
         await client.send(b"set q 0 0 10\r\nhalf-")
         await running.until_connected(1)
-        running.server.shut_down()
+        running.server.stop()
         await client.expect_nothing()
         await client.send(b"done!\r\n")
         assert await client.read_to_the_end() == b"STORED\r\n"
@@ -65,7 +65,7 @@ async def test_a_blocking_get_that_was_half_sent_does_not_wait_any_more(start: S
     async with running.client() as client:
         await client.send(b"get q/t=600")
         await running.until_connected(1)
-        running.server.shut_down()
+        running.server.stop()
         await client.expect_nothing()
         await client.send(b"00\r\n")
         assert await client.read_to_the_end() == b"END\r\n"
@@ -98,7 +98,7 @@ async def test_who_reads_late_gets_everything_within_the_grace_time(start: Serve
             await lazy.ask(put(b"q", body), b"STORED\r\n")
         await lazy.send(b"get q\r\n" * 5)
         await running.until_connected(1)
-        running.server.shut_down()
+        running.server.stop()
         assert await lazy.read_to_the_end() == item(b"q", body) * 5
     await running.stop(within=2)
 
@@ -108,7 +108,7 @@ async def test_a_second_stop_ends_the_grace_time(start: Servers) -> None:
     async with running.client() as client:
         await client.send(b"set q 0 0 10\r\nhalf-")
         await running.until_connected(1)
-        running.server.shut_down()
+        running.server.stop()
         await client.expect_nothing()
         await running.stop(within=2)
         assert await client.read_to_the_end() == b""
@@ -119,7 +119,7 @@ async def test_no_new_client_is_accepted_during_the_grace_time(start: Servers) -
     async with running.client() as client:
         await client.send(b"set q 0 0 10\r\nhalf-")
         await running.until_connected(1)
-        running.server.shut_down()
+        running.server.stop()
         await client.expect_nothing()
         with pytest.raises(ConnectionRefusedError):
             running.client()
@@ -159,7 +159,7 @@ async def test_a_stop_waits_for_the_sync_that_replies_depend_on(start: Servers) 
         files.held = True
         await client.send(put(b"q", b"1"))
         await files.until_begun(1)
-        running.server.shut_down()
+        running.server.stop()
         await client.expect_nothing()
         files.let_all_go()
         assert await client.read_to_the_end() == b"STORED\r\n"
@@ -193,7 +193,7 @@ async def test_what_waits_for_its_sync_is_synced_though_the_grace_time_is_over(
             while (await observer.stats())["queue_b_items"] != "2":
                 await trio.lowlevel.checkpoint()
         before = files.synced
-        running.server.shut_down()
+        running.server.stop()
         # The end waits for the thread, and this task cannot run meanwhile.
         threading.Timer(0.1, files.let_all_go).start()
         await running.stop()

@@ -1,0 +1,435 @@
+"""The spool: one directory a queue, one server a spool, and nothing foreign is touched."""
+
+import contextlib
+import errno
+import os
+import zlib
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from starling_py.journal import record, segment
+from starling_py.journal.files import Files
+from starling_py.journal.record import Item
+from starling_py.journal.spool import REMOVED, SpoolProblem
+from starling_py.names import directory_name
+from tests.journal.simulated_disk import SALT, CHANGES, Fault, ProcessKilled, SimulatedDisk
+from tests.journal.spool_harness import DIRECTORY, NAME, SPOOL, Harness, empty_disk, segments_of
+
+FIRST = f"{DIRECTORY}/0000000000000001.segment"
+
+
+def spool_with(*names: bytes) -> SimulatedDisk:
+    """Return a disk with queues of two items each."""
+    disk = empty_disk()
+    harness = Harness(disk)
+    for name in names:
+        harness.put_all([b"a", b"b"], name)
+    harness.close()
+    return disk
+
+
+def names_in(disk: SimulatedDisk, path: str = SPOOL) -> list[str]:
+    """Return what a directory holds, the lock left out."""
+    return [name for name in disk.list_directory(path) if name != ".lock"]
+
+
+# Starting and names.
+
+
+def test_an_empty_spool_has_no_queues_and_gets_only_a_lock(disk: SimulatedDisk) -> None:
+    harness = Harness(disk)
+    assert list(harness.queues) == []
+    harness.close()
+    assert disk.list_directory(SPOOL) == [".lock"]
+
+
+def test_asking_for_what_does_not_exist_leaves_nothing_on_disk(disk: SimulatedDisk) -> None:
+    harness = Harness(disk)
+    assert harness.pop(b"nobody") is None
+    assert harness.queues.delete(b"nobody") is None
+    assert harness.queues.flush(b"nobody") is None
+    assert not harness.commits.pending
+    assert names_in(disk) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"..", b".", b".lock", b"a.b", b"%2e%2e", b"UPPER", b"upper", b"~removed-", b"x~removed-1",
+        b"\xff\xfe\x01", b"lost+found", b"a=b", b"a" * 250, b"A" * 250, "käse".encode(),
+    ],
+)  # fmt: skip
+def test_any_name_is_a_queue_of_its_own_inside_the_spool(disk: SimulatedDisk, name: bytes) -> None:
+    harness = Harness(disk)
+    harness.put_all([b"x"], name)
+    harness.put_all([b"y"], name.swapcase() + b"_")
+    directory = directory_name(name)
+    assert set(names_in(disk)) == {directory, directory_name(name.swapcase() + b"_")}
+    assert "/" not in directory
+    assert not directory.startswith(".")
+    assert names_in(disk, f"{SPOOL}/{directory}") == ["0000000000000001.segment"]
+    again = Harness(disk.after_process_death())
+    assert again.datas(name) == [b"x"]
+    assert {queue.name for queue in again.queues} == {name, name.swapcase() + b"_"}
+
+
+def test_a_spool_made_by_this_server_survives_a_power_cut_with_what_was_put_into_it() -> None:
+    disk = SimulatedDisk.holding({"/var/": b""})
+    harness = Harness(disk, path="/var/spool/starling")
+    harness.put_all([b"a"])
+    again = Harness(disk.after_power_cut(), path="/var/spool/starling")
+    assert again.datas() == [b"a"]
+
+
+def test_a_spool_that_cannot_be_made_is_one_line_that_names_it(disk: SimulatedDisk) -> None:
+    disk.put("/file", b"")
+    with pytest.raises(SpoolProblem, match=r"^/file/spool: Not a directory$"):
+        Harness(disk, path="/file/spool")
+    disk.fault = Fault(1, errno.EACCES, frozenset({"lock"}))
+    with pytest.raises(SpoolProblem, match=r"^/spool: Permission denied$"):
+        Harness(disk)
+
+
+# One server.
+
+
+def test_a_second_server_on_the_same_directory_is_refused(tmp_path: Path) -> None:
+    path = str(tmp_path / "spool")
+    harness = Harness(Files(), path=path)
+    harness.put_all([b"a"])
+    with pytest.raises(SpoolProblem, match=f"^{path}: another server is using this spool$"):
+        Harness(Files(), path=path)
+    harness.put_all([b"b"])
+    harness.close()
+    again = Harness(Files(), path=path)
+    assert again.datas() == [b"a", b"b"]
+    again.close()
+
+
+def test_a_lock_left_behind_by_a_dead_server_keeps_nobody_out(disk: SimulatedDisk) -> None:
+    Harness(disk).put_all([b"a"])
+    assert Harness(disk.after_process_death()).datas() == [b"a"]
+
+
+# Deleting.
+
+
+def test_a_deleted_queue_leaves_nothing_and_can_be_made_anew(disk: SimulatedDisk) -> None:
+    harness = Harness(disk, segment_size=100)
+    harness.put_all([b"x" * 60] * 5)
+    harness.queues.delete(NAME)
+    harness.commit()
+    assert names_in(disk) == []
+    assert disk.open_descriptors == 0
+    harness.put_all([b"new"])
+    assert harness.items() == ((1, b"new", 0),)
+    assert Harness(disk.after_power_cut()).items() == ((1, b"new", 0),)
+
+
+def test_a_queue_deleted_and_made_anew_in_one_commit_is_the_new_one(disk: SimulatedDisk) -> None:
+    harness = Harness(disk, segment_size=100)
+    harness.put_all([b"x" * 60] * 5)
+    harness.queues.delete(NAME)
+    harness.put(b"new")
+    harness.commit()
+    assert harness.datas() == [b"new"]
+    assert Harness(disk.after_power_cut()).items() == harness.items() == ((6, b"new", 0),)
+
+
+def test_a_queue_made_and_deleted_in_one_commit_leaves_nothing(disk: SimulatedDisk) -> None:
+    harness = Harness(disk)
+    harness.put(b"a")
+    harness.queues.delete(NAME)
+    harness.commit()
+    assert harness.items() is None
+    assert names_in(disk) == []
+
+
+@pytest.mark.parametrize("power", [False, True], ids=["process killed", "power cut"])
+def test_a_deletion_that_dies_at_any_call_is_done_or_not_done(power: bool) -> None:
+    calls = 0
+    died = True
+    while died:
+        disk = empty_disk()
+        harness = Harness(disk, segment_size=100)
+        harness.put_all([b"x" * 60] * 5)
+        whole = harness.items()
+        disk.kill_process_after(calls)
+        died = False
+        harness.queues.delete(NAME)
+        try:
+            harness.commit()
+        except ProcessKilled:
+            died = True
+        survivor = disk.after_power_cut() if power else disk.after_process_death()
+        again = Harness(survivor)
+        assert again.items() in ((None, whole) if died else (None,)), f"call {calls}"
+        if again.items() is None:
+            assert names_in(survivor) == []
+            again.put_all([b"new"])
+            assert Harness(survivor.after_power_cut()).datas() == [b"new"]
+        calls += 1
+    assert calls > 8
+
+
+def test_removing_a_deleted_queue_at_the_start_may_die_at_any_call_too() -> None:
+    # The directory of a queue whose deletion was written, and nothing more.
+    disk = empty_disk()
+    harness = Harness(disk, segment_size=100)
+    harness.put_all([b"x" * 60] * 5)
+    contents = segments_of(disk)
+    contents[max(contents)] += record.bare(record.DELETE, 5, SALT)
+    calls = 0
+    died = True
+    while died:
+        disk = SimulatedDisk.holding(contents)
+        disk.kill_process_after(calls)
+        died = False
+        try:
+            Harness(disk)
+        except ProcessKilled:
+            died = True
+        after_cuts = [disk.after_power_cut(Random(seed)) for seed in range(20)]
+        for survivor in (*after_cuts, disk.after_process_death()):
+            again = Harness(survivor)
+            assert again.items() is None, f"call {calls}"
+            assert names_in(survivor) == []
+        calls += 1
+
+
+@pytest.mark.parametrize("call", ["rename", "sync_directory", "unlink", "remove_directory"])
+def test_an_item_put_after_a_removal_that_failed_is_not_lost(call: str) -> None:
+    disk = empty_disk()
+    harness = Harness(disk, segment_size=10**6)
+    harness.put_all([b"x" * 60] * 5)
+    harness.queues.delete(NAME)
+    disk.fault = Fault(1, errno.EIO, frozenset({call}), lasting=True)
+    harness.commit()
+    assert disk.fault.struck
+    disk.fault = None
+    assert harness.items() is None
+    harness.put(b"new")
+    if harness.commit()[0].failed:
+        assert harness.items() is None
+    expected = harness.datas()
+    assert Harness(disk.after_power_cut()).datas() == expected
+    assert Harness(disk.after_process_death()).datas() == expected
+
+
+@pytest.mark.parametrize("call", ["rename", "sync_directory"])
+def test_a_deletion_that_was_told_stays_after_a_power_cut_though_removing_failed(
+    call: str,
+) -> None:
+    disk = empty_disk()
+    harness = Harness(disk)
+    harness.put_all([b"a", b"b"])
+    harness.queues.delete(NAME)
+    disk.fault = Fault(1, errno.EIO, frozenset({call}))
+    (done,) = harness.commit()
+    assert not done.failed
+    assert harness.commits.finished == done.ticket
+    assert Harness(disk.after_power_cut()).items() is None
+
+
+def test_what_is_left_of_removed_queues_goes_at_the_next_start() -> None:
+    disk = spool_with(NAME)
+    disk.put(f"{SPOOL}/jobs{REMOVED}1/0000000000000003.segment", b"anything")
+    disk.put(f"{SPOOL}/other{REMOVED}2/")
+    assert Harness(disk).datas() == [b"a", b"b"]
+    assert names_in(disk) == ["jobs"]
+
+
+# What is not of this server, and what is wrong.
+
+
+def test_foreign_files_and_directories_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    disk = spool_with(NAME)
+    foreign = {
+        f"{SPOOL}/README": b"mine",
+        f"{SPOOL}/notes{REMOVED}by-me": b"a file",
+        f"{SPOOL}/lost+found/": b"",
+        f"{SPOOL}/Backup/jobs.tar": b"mine",
+        f"{SPOOL}/Backup/settings.new": b"mine",
+    }
+    for path, content in foreign.items():
+        disk.put(path, content)
+    harness = Harness(disk)
+    assert harness.datas() == [b"a", b"b"]
+    assert [queue.name for queue in harness.queues] == [NAME]
+    contents = disk.contents()
+    assert {path: contents.get(path) for path in foreign} == foreign
+    assert "README: not a journal of this server" in caplog.text
+
+
+def test_a_foreign_directory_that_nobody_may_read_keeps_no_server_from_starting() -> None:
+    disk = spool_with(NAME)
+    disk.put(f"{SPOOL}/lost+found/")
+
+    class Guarded(SimulatedDisk):
+        def list_directory(self, path: str) -> list[str]:
+            if path.endswith("lost+found"):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+            return super().list_directory(path)
+
+    assert Harness(Guarded.holding(disk.contents())).datas() == [b"a", b"b"]
+
+
+def test_a_file_in_the_place_of_a_queues_directory_costs_only_that_queue() -> None:
+    disk = spool_with(b"other")
+    disk.put(DIRECTORY, b"mine")
+    harness = Harness(disk)
+    harness.put(b"x")
+    (done,) = harness.commit()
+    assert done.failed
+    assert harness.items() is None
+    assert harness.datas(b"other") == [b"a", b"b"]
+    assert disk.contents()[DIRECTORY] == b"mine"
+
+
+def test_a_link_to_a_queues_directory_is_followed_or_refused_but_never_written_over(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "spool"
+    harness = Harness(Files(), path=str(path))
+    harness.put_all([b"a"])
+    harness.close()
+    (path / "jobs").rename(tmp_path / "elsewhere")
+    (path / "jobs").symlink_to(tmp_path / "elsewhere")
+    before = (tmp_path / "elsewhere" / "0000000000000001.segment").read_bytes()
+    try:
+        harness = Harness(Files(), path=str(path))
+    except SpoolProblem:
+        return
+    harness.put(b"b")
+    harness.commit()
+    harness.close()
+    after = (tmp_path / "elsewhere" / "0000000000000001.segment").read_bytes()
+    assert after.startswith(before)
+
+
+def test_a_journal_that_is_there_already_is_never_written_over(disk: SimulatedDisk) -> None:
+    # As when somebody puts a copy back while the server runs.
+    harness = Harness(disk)
+    copy = segments_of(spool_with(NAME))
+    for path, content in copy.items():
+        disk.put(path, content)
+    harness.put(b"x")
+    harness.commit()
+    contents = segments_of(disk)
+    assert all(contents[path].startswith(content) for path, content in copy.items())
+
+
+def test_the_directory_of_another_queue_is_refused_and_nothing_changed() -> None:
+    contents = spool_with(NAME).contents(DIRECTORY)
+    for torn in (b"", b"torn"):
+        moved = {path.replace("/jobs/", "/other/"): data + torn for path, data in contents.items()}
+        disk = SimulatedDisk.holding(moved)
+        with pytest.raises(SpoolProblem, match=r"/spool/other: .*the journal of b'jobs'"):
+            Harness(disk)
+        after = disk.contents()
+        assert {path: after.get(path) for path in moved} == moved
+        assert set(after) - set(moved) == {f"{SPOOL}/.lock"}
+
+
+def test_damage_refuses_to_start_with_the_file_the_byte_and_what_to_do() -> None:
+    disk = spool_with(b"a", NAME, b"z")
+    broken = bytearray(disk.contents()[FIRST])
+    broken[60] ^= 1
+    disk.put(FIRST, bytes(broken))
+    before = disk.contents()
+    with pytest.raises(SpoolProblem) as problem:
+        Harness(disk)
+    text = str(problem.value)
+    assert text.startswith(f"{FIRST}: damaged at byte 52: ")
+    assert f"move {DIRECTORY} out of the spool" in text
+    assert "\n" not in text
+    assert disk.contents() == before
+
+
+def test_without_the_damaged_queue_the_others_are_served() -> None:
+    disk = spool_with(b"a", NAME, b"z")
+    disk.put(FIRST, b"x" * 100)
+    disk.rename(DIRECTORY, f"{SPOOL}/.jobs-aside")
+    kept = {path: data for path, data in disk.contents().items() if "aside" not in path}
+    harness = Harness(SimulatedDisk.holding(kept))
+    assert harness.datas(b"a") == harness.datas(b"z") == [b"a", b"b"]
+
+
+def test_a_newer_format_refuses_to_start_and_says_so() -> None:
+    disk = spool_with(b"other")
+    newer = bytearray(segment.encode(segment.Header(NAME, 1, 1, 1)))
+    newer[8] = 7
+    newer[-4:] = zlib.crc32(newer[:-4]).to_bytes(4, "little")
+    disk.put(FIRST, bytes(newer) + b"".join(record.push(Item(1, 0, 0, 0, b"x"))))
+    before = disk.contents()
+    with pytest.raises(SpoolProblem, match=r"format version 7 is newer than this server's 1"):
+        Harness(disk)
+    assert disk.contents() == before
+
+
+@pytest.mark.parametrize("call", ["read", "list_directory", "is_directory"])
+def test_an_error_while_reading_back_is_one_line_and_changes_nothing(call: str) -> None:
+    nth = 0
+    while True:
+        nth += 1
+        disk = spool_with(b"one", b"two")
+        before = disk.contents()
+        fault = disk.fault = Fault(nth, errno.EIO, frozenset({call}))
+        try:
+            Harness(disk)
+        except SpoolProblem as problem:
+            text = str(problem)
+        else:
+            assert not fault.struck
+            break
+        assert text.endswith("Input/output error")
+        assert disk.contents() == before
+    assert nth > 1
+
+
+def test_a_start_that_fails_at_any_call_loses_nothing() -> None:
+    nth = 0
+    struck = True
+    while struck:
+        nth += 1
+        disk = spool_with(NAME, b"other")
+        disk.put(FIRST, disk.contents()[FIRST] + b"torn")
+        disk.put(f"{SPOOL}/gone{REMOVED}1/0000000000000001.segment", b"x")
+        disk.put(f"{SPOOL}/empty/")
+        fault = disk.fault = Fault(nth, errno.EIO, CHANGES | {"lock", "open"})
+        with contextlib.suppress(SpoolProblem):
+            Harness(disk)
+        struck = fault.struck
+        for survivor in (disk.after_power_cut(), disk.after_process_death()):
+            again = Harness(survivor)
+            assert again.datas() == again.datas(b"other") == [b"a", b"b"]
+    assert nth > 8
+
+
+def test_two_spools_in_one_process_do_not_meet(tmp_path: Path) -> None:
+    one = Harness(Files(), path=str(tmp_path / "one"))
+    two = Harness(Files(), path=str(tmp_path / "two"))
+    one.put_all([b"a"])
+    two.put_all([b"b"])
+    assert (one.datas(), two.datas()) == ([b"a"], [b"b"])
+    one.close()
+    two.close()
+
+
+def test_the_real_files_rotate_give_up_delete_and_recover(tmp_path: Path) -> None:
+    path = str(tmp_path / "spool")
+    for _ in range(3):
+        harness = Harness(Files(), path=path, segment_size=150)
+        harness.put_all([b"x" * 60] * 6)
+        assert harness.pop_all(5) == [b"x" * 60] * 5
+        harness.put_all([b"x"], b"short")
+        harness.queues.delete(b"short")
+        harness.commit()
+        harness.close()
+    harness = Harness(Files(), path=path, segment_size=150)
+    assert [item_id for item_id, _, _ in harness.items() or ()] == [16, 17, 18]
+    assert sorted(os.listdir(path)) == [".lock", "jobs"]  # noqa: PTH208
+    assert oct((Path(path) / "jobs").stat().st_mode & 0o777) <= "0o750"
+    harness.close()

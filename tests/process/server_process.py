@@ -1,0 +1,174 @@
+"""A server as a process of its own, started by its command as a person starts it."""
+
+import contextlib
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from pymemcache.client.base import Client
+
+ROOT = Path(__file__).parent.parent.parent
+COMMAND = (sys.executable, "-m", "starling_py")
+PATIENCE = 10.0
+"""Seconds in which a process must start, and in which it must stop."""
+
+
+def environment() -> dict[str, str]:
+    """Return an environment in which the checkout's package is found from any directory."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def run(*options: object, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end; for what is expected not to serve."""
+    return subprocess.run(
+        [*COMMAND, *map(str, options)],
+        capture_output=True,
+        check=False,
+        env=environment(),
+        text=True,
+        timeout=timeout,
+    )
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def connect(port: int, **options: object) -> Client:
+    """Return a client that insists on replies and gives up some day."""
+    settings = {"default_noreply": False, "timeout": PATIENCE, **options}
+    return Client(("127.0.0.1", port), **settings)
+
+
+def answers(port: int) -> bool:
+    """Tell whether a server answers on the port."""
+    client = connect(port)
+    try:
+        return bool(client.version())
+    except OSError:
+        return False
+    finally:
+        client.close()
+
+
+def wait_until_it_answers(port: int) -> None:
+    """Return when a server answers on the port."""
+    deadline = time.monotonic() + PATIENCE
+    while not answers(port):
+        assert time.monotonic() < deadline, f"no server answers on port {port}"
+        time.sleep(0.01)
+
+
+def wait_until_gone(pid: int) -> None:
+    """Return when a process that is no child of this one has ended."""
+    deadline = time.monotonic() + PATIENCE
+    while Path(f"/proc/{pid}/stat").exists() and not _is_zombie(pid):
+        assert time.monotonic() < deadline, f"process {pid} is still there"
+        time.sleep(0.01)
+
+
+def _is_zombie(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
+
+
+class ServerProcess:
+    """A server in the foreground; its log is read from standard error.
+
+    It may be started again after it has ended, on the same port and with the same options.
+    """
+
+    def __init__(self, spool: Path, *options: object, port: int = 0) -> None:
+        self.port = port
+        self.log: list[str] = []
+        """Everything it has said on standard error, over all its lives."""
+        self._options = ("-q", spool, *options)
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self.kill()
+
+    @property
+    def pid(self) -> int:
+        """The process id of its present life."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and return when it listens and obeys signals."""
+        command = [*COMMAND, *map(str, self._options), "--port", str(self.port)]
+        self._process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, env=environment(), text=True
+        )
+        lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, args=(self._process, lines))
+        self._reader.start()
+        while True:
+            line = lines.get(timeout=PATIENCE)
+            assert line, f"it ended at once: {''.join(self.log)}"
+            if "listening on" in line:
+                self.port = int(line.rpartition(":")[2])
+                return
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Stop it in order and return its exit code."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self._end()
+
+    def kill(self) -> None:
+        """Kill it where it stands."""
+        assert self._process is not None
+        self._process.kill()
+        self._end()
+
+    def client(self, **options: object) -> Client:
+        """Return a client of it."""
+        return connect(self.port, **options)
+
+    def _end(self) -> int:
+        assert self._process is not None
+        assert self._reader is not None
+        code = self._process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+        self._process = self._reader = None
+        return code
+
+    def _read(self, process: "subprocess.Popen[str]", lines: "queue.SimpleQueue[str]") -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            self.log.append(line)
+            lines.put(line)
+        lines.put("")
+
+
+@contextlib.contextmanager
+def daemon_cleared_away(pid_file: Path) -> Iterator[None]:
+    """Kill what a daemon's pid file still names at the end, so that no test leaves one behind."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int(pid_file.read_text()), signal.SIGKILL)

@@ -1,0 +1,214 @@
+"""What keeps the command from starting: one line that says what and where, and an exit code.
+
+2 stands for bad usage or configuration, 1 for everything else; a traceback is a defect.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.process.server_process import COMMAND, ServerProcess, environment, free_port, run
+
+
+def refusal(code: int, *options: object) -> str:
+    """Return the one line with which the command refuses."""
+    done = run(*options)
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.splitlines()
+    problems = [line for line in lines if line.startswith("starling-py: ")]
+    others = [line for line in lines if " INFO " not in line and line not in problems]
+    assert not others
+    assert len(problems) == 1
+    assert done.stdout == ""
+    assert done.returncode == code
+    return problems[0]
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        line = refusal(1, "-q", tmp_path / "spool", "-p", port)
+    assert line == f"starling-py: cannot listen on 127.0.0.1:{port}: Address already in use"
+    assert not (tmp_path / "spool").exists()
+
+
+def test_a_host_that_is_not_this_machines(tmp_path: Path) -> None:
+    line = refusal(1, "-q", tmp_path / "spool", "-h", "192.0.2.1", "-p", 0)
+    assert line.startswith("starling-py: cannot listen on 192.0.2.1:0: ")
+
+
+def test_a_spool_that_another_server_uses(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    with ServerProcess(spool) as server:
+        line = refusal(1, "-q", spool, "-p", 0)
+        assert line == f"starling-py: {spool}: another server is using this spool"
+        client = server.client()
+        assert client.set("q", b"1")
+        client.close()
+        server.kill()
+        # The lock goes with its process, however that ends.
+        server.start()
+
+
+def test_a_spool_that_is_a_file(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    spool.write_text("")
+    line = refusal(1, "-q", spool, "-p", 0)
+    assert line == f"starling-py: {spool}: File exists"
+
+
+def test_a_spool_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    line = refusal(1, "-q", tmp_path / "file" / "spool", "-p", 0)
+    assert line == f"starling-py: {tmp_path}/file/spool: Not a directory"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_spool_that_cannot_be_written(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    line = refusal(1, "-q", tmp_path / "spool", "-p", 0)
+    tmp_path.chmod(0o700)
+    assert line == f"starling-py: {tmp_path}/spool: Permission denied"
+
+
+def test_a_spool_on_a_file_system_that_takes_no_files(tmp_path: Path) -> None:
+    line = refusal(1, "-q", "/proc/spool", "-p", 0)
+    assert line.startswith("starling-py: /proc/spool: ")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_spool_that_the_user_of_the_settings_cannot_write(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    line = refusal(1, "-q", tmp_path / "spool", "-p", 0, "-u", "65534", "-g", "65534")
+    assert line == f"starling-py: {tmp_path}/spool: Permission denied"
+
+
+def test_an_unknown_user(tmp_path: Path) -> None:
+    line = refusal(1, "-q", tmp_path / "spool", "-p", 0, "-u", "nobody-at-all")
+    assert "nobody-at-all" in line
+
+
+def test_a_damaged_journal(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    with ServerProcess(spool) as server:
+        client = server.client()
+        for number in range(3):
+            client.set("q", b"item %d" % number)
+        client.close()
+        assert server.stop() == 0
+    (segment,) = (spool / "q").iterdir()
+    whole = segment.read_bytes()
+    damaged = whole.replace(b"item 1", b"item X")
+    segment.write_bytes(damaged)
+    line = refusal(1, "-q", spool, "-p", 0)
+    assert f"{segment}: damaged at byte " in line
+    assert f"move {spool}/q out of the spool" in line
+    assert segment.read_bytes() == damaged
+    # What the line advises helps.
+    segment.write_bytes(whole)
+    with ServerProcess(spool) as server:
+        client = server.client()
+        assert [client.get("q") for _ in range(4)] == [b"item 0", b"item 1", b"item 2", None]
+        client.close()
+
+
+def test_what_else_lies_in_a_spool_is_left_alone(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    (spool / "foreign").mkdir(parents=True)
+    (spool / "foreign" / "notes.txt").write_text("mine")
+    (spool / "file").write_text("mine too")
+    with ServerProcess(spool) as server:
+        client = server.client()
+        assert client.set("q", b"1")
+        assert b"queue_q_items" in client.stats()
+        client.close()
+        assert server.stop() == 0
+    assert (spool / "foreign" / "notes.txt").read_text() == "mine"
+    assert (spool / "file").read_text() == "mine too"
+
+
+def test_an_unknown_option() -> None:
+    done = run("--prot", 1)
+    assert done.returncode == 2
+    assert "--prot" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_an_option_without_its_value() -> None:
+    done = run("--port")
+    assert done.returncode == 2
+    assert "--port" in done.stderr.splitlines()[-1]
+
+
+def test_a_value_that_cannot_be() -> None:
+    assert refusal(2, "--port", "70000").startswith("starling-py: --port: 70000: must be a whole")
+
+
+def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "none.yml"
+    expected = f"starling-py: {path}: cannot be read: No such file or directory"
+    assert refusal(2, "-f", path) == expected
+
+
+def test_all_that_is_wrong_with_a_configuration_is_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yml"
+    path.write_text("starling:\n  prot: 22122\n  timeout: never\n")
+    done = run("-f", path)
+    assert done.returncode == 2
+    first, second = done.stderr.splitlines()
+    assert first == f"starling-py: {path}:2: starling.prot: unknown setting; did you mean 'port'?"
+    assert second.startswith(f"starling-py: {path}:3: starling.timeout: never: must be")
+
+
+def test_a_good_configuration_is_called_so_and_nothing_starts(tmp_path: Path) -> None:
+    path = tmp_path / "good.yml"
+    path.write_text(f"starling:\n  queue_path: {tmp_path}/spool\n")
+    done = run("-f", path, "--check-config")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{path}: ok\n", "")
+    assert not (tmp_path / "spool").exists()
+
+
+def test_a_log_file_that_cannot_be_written(tmp_path: Path) -> None:
+    line = refusal(1, "-q", tmp_path / "spool", "-p", 0, "-L", tmp_path / "none" / "log")
+    assert line == f"starling-py: {tmp_path}/none/log: cannot log there: No such file or directory"
+
+
+@pytest.mark.parametrize("daemonize", [(), ("--daemonize",)])
+def test_a_pid_file_that_cannot_be_written(tmp_path: Path, daemonize: tuple[str, ...]) -> None:
+    """Also before it detaches from the terminal: afterwards nobody would be told."""
+    pid_file = tmp_path / "none" / "pid"
+    log = tmp_path / "log"
+    line = refusal(
+        1, "-q", tmp_path / "spool", "-p", 0, "-P", pid_file, "-L", log, *daemonize
+    )
+    assert line == f"starling-py: {pid_file}: cannot be written: No such file or directory"
+
+
+def test_ctrl_c_while_it_reads_its_journals_is_no_traceback(tmp_path: Path) -> None:
+    """The read is held up by a journal that is a pipe nobody writes to."""
+    (tmp_path / "spool" / "q").mkdir(parents=True)
+    os.mkfifo(tmp_path / "spool" / "q" / "0000000000000001.log")
+    with ServerProcess(tmp_path / "other") as server:
+        client = server.client()
+        client.set("q", b"1")
+        client.close()
+        (name,) = (path.name for path in (tmp_path / "other" / "q").iterdir())
+        server.stop()
+    (tmp_path / "spool" / "q" / "0000000000000001.log").rename(tmp_path / "spool" / "q" / name)
+    process = subprocess.Popen(
+        [*COMMAND, "-q", tmp_path / "spool", "-p", str(free_port())],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    with process:
+        assert "spool" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(10) != 0
+    assert "Traceback" not in rest
