@@ -55,14 +55,21 @@ def serve(settings: Settings) -> None:
     process.start_log(settings)
     log.info("starling-py %s, spool %s, sync %s", __version__, settings.queue_path, settings.sync)
     core = Core.open(settings, Files())
+    pid_file = settings.pid_file
+    if pid_file is not None:
+        process.write_pid_file(pid_file)
     if settings.daemonize:
         process.detach(listeners, core.spool.lock)
-    with process.pid_file(settings.pid_file):
-        # What is there now stays: the collector need not look at it again and again.
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
-        try:
-            trio.run(Server(settings, core, listeners).run)
-        except Exception:
-            log.critical("the server failed", exc_info=True)
-            raise
+        if pid_file is not None:
+            process.write_pid_file(pid_file)
+    # What is there now stays: the collector need not look at it again and again.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        trio.run(Server(settings, core, listeners).run)
+    except Exception:
+        log.critical("the server failed", exc_info=True)
+        raise
+    finally:
+        if pid_file is not None:
+            process.remove_pid_file(pid_file)

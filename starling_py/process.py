@@ -14,7 +14,7 @@ import pwd
 import resource
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import daemon
@@ -112,24 +112,23 @@ def detach(sockets: Sequence[socket.socket], lock: int) -> None:
     ).open()
 
 
-@contextlib.contextmanager
-def pid_file(path: Path | None) -> Iterator[None]:
-    """Keep the process id in a file while the server runs. Raises ``ProcessProblem``."""
-    if path is None:
-        yield
-        return
-    content = f"{os.getpid()}\n"
+def write_pid_file(path: Path) -> None:
+    """Write the process id to a file, whose directory is made if need be.
+
+    Raises ``ProcessProblem``.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
+        path.write_text(f"{os.getpid()}\n")
     except OSError as error:
         raise ProcessProblem(f"{path}: cannot be written: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            if path.read_text() == content:
-                path.unlink()
+
+
+def remove_pid_file(path: Path) -> None:
+    """Remove the file, unless another process has put its id there."""
+    with contextlib.suppress(OSError):
+        if path.read_text() == f"{os.getpid()}\n":
+            path.unlink()
 
 
 def raise_file_limit() -> None:

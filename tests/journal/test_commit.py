@@ -41,6 +41,19 @@ class Owner:
     def rolled_back(self) -> None:
         self.heard.append("rolled back")
 
+    def settled(self) -> None:
+        self.heard.append("settled")
+
+
+def pending(commits: GroupCommit) -> bool:
+    """Tell whether there is anything to commit now."""
+    return commits.pending
+
+
+def unsynced(commits: GroupCommit) -> bool:
+    """Tell whether anything is to be synced now."""
+    return commits.unsynced
+
 
 def lone_journal(
     disk: SimulatedDisk, interval: float | None = 0
@@ -58,15 +71,18 @@ def lone_journal(
 
 
 def test_a_commit_writes_what_was_touched_once_and_tells_each_owner(disk: SimulatedDisk) -> None:
-    commits, _, journal = lone_journal(disk)
-    owner = journal.owner = Owner()
-    assert not commits.pending
+    commits, syncer, journal = lone_journal(disk)
+    owner = Owner()
+    journal.owner = owner
+    assert not pending(commits)
     journal.push(Item(1, 0, 0, 0, b"a"))
     journal.push(Item(2, 0, 0, 0, b"b"))
-    assert commits.pending
+    assert pending(commits)
     commits.commit()
-    assert not commits.pending
+    assert not pending(commits)
     assert owner.heard == ["committed"]
+    syncer.sync_one()
+    assert owner.heard == ["committed", "settled"]
 
 
 def test_a_journal_that_fails_takes_no_other_with_it(disk: SimulatedDisk) -> None:
@@ -111,10 +127,10 @@ def test_a_reply_waits_for_the_sync_of_its_write(disk: SimulatedDisk) -> None:
     (done,) = harness.commit()
     assert done.ticket == 1
     assert harness.commits.finished == 0
-    assert harness.commits.unsynced
+    assert unsynced(harness.commits)
     harness.deferred.sync_one()
     assert harness.commits.finished == 1
-    assert not harness.commits.unsynced
+    assert not unsynced(harness.commits)
     assert harness.commits.syncs == 1
     assert Harness(disk.after_power_cut()).datas() == [b"a"]
 
@@ -276,6 +292,52 @@ def test_a_late_good_sync_of_a_broken_journal_gives_no_segment_up(disk: Simulate
     assert set(before) <= set(segments_of(disk))
 
 
+@pytest.mark.parametrize("call", ["sync", "write and truncate"])
+def test_a_journal_that_breaks_while_it_gives_segments_up_is_known_as_broken(call: str) -> None:
+    # Whoever waits for what was written before must not be told that it is safe.
+    disk = empty_disk()
+    harness = Harness(disk, segment_size=150, deferred=True)
+    harness.put_all([b"x" * 120, b"y"])
+    while harness.deferred.waiting:
+        harness.deferred.sync_one()
+    harness.put(b"z" * 150)
+    harness.pop()
+    (first,) = [harness.commits.commit()]
+    assert not first.failed
+    assert pending(harness.commits), "the record that gives the first segment up"
+    if call == "sync":
+        disk.fault = Fault(1, errno.EIO, SYNC)
+    else:
+        disk.fault = Fault(1, errno.EIO, frozenset({"write", "truncate"}), lasting=True)
+    harness.commits.commit()
+    assert disk.fault.struck
+    disk.fault = None
+    while harness.deferred.waiting:
+        harness.deferred.sync_one()
+    journal = journal_of(harness)
+    if journal.broken is not None:
+        assert journal in harness.commits.broken
+    assert harness.commits.failures > 0
+
+
+def test_a_deletion_that_is_safe_only_at_a_rotation_disturbs_no_commit_under_way(
+    disk: SimulatedDisk,
+) -> None:
+    harness = Harness(disk, interval=3600, segment_size=150)
+    harness.put_all([b"x" * 120])
+    harness.queues.delete(NAME)
+    harness.commit()
+    harness.put_all([b"y" * 150])
+    harness.queues.delete(NAME)
+    harness.commit()
+    harness.put(b"z" * 150)
+    harness.queues.delete(NAME)
+    harness.commit()
+    harness.put_all([b"last"])
+    assert harness.datas() == [b"last"]
+    assert Harness(disk.after_process_death(), interval=3600).datas() == [b"last"]
+
+
 def test_an_error_on_closing_after_a_sync_is_that_syncs_error(disk: SimulatedDisk) -> None:
     harness = Harness(disk, deferred=True)
     harness.put_all([b"a"])
@@ -308,7 +370,7 @@ def test_a_queue_that_is_deleted_while_its_sync_is_under_way_disturbs_nobody(
         harness.deferred.sync_one()
     harness.put_all([b"anew"])
     harness.deferred.sync_one()
-    assert not harness.commits.unsynced
+    assert not unsynced(harness.commits)
     again = Harness(disk.after_power_cut())
     assert again.datas() == [b"anew"]
     assert again.datas(b"other") == [b"a"]
@@ -337,7 +399,7 @@ def test_under_an_interval_nobody_waits_and_the_sync_comes_when_it_is_due(
     assert harness.commits.sync_due is None
     harness.deferred.sync_one()
     assert Harness(disk.after_power_cut()).datas() == [b"a", b"b"]
-    assert not harness.commits.unsynced
+    assert not unsynced(harness.commits)
 
 
 def test_under_an_interval_a_slow_sync_is_waited_for_and_then_the_next_is_due(
@@ -422,7 +484,7 @@ def test_under_never_nothing_waits_nothing_is_due_and_nothing_is_synced(
     (done,) = harness.commit()
     assert done.ticket == 0
     assert harness.commits.sync_due is None
-    assert not harness.commits.unsynced
+    assert not unsynced(harness.commits)
     harness.close()
     assert not [call for call in disk.calls if call.startswith("sync")]
     assert Harness(disk.after_process_death(), interval=None).datas() == [b"a"]
@@ -432,9 +494,9 @@ def test_at_the_end_everything_is_synced(disk: SimulatedDisk) -> None:
     harness = Harness(disk, interval=3600)
     for name in (b"one", b"two", b"three"):
         harness.put_all([b"x" * 150, b"y"], name)
-    assert harness.commits.unsynced
+    assert unsynced(harness.commits)
     harness.close()
-    assert not harness.commits.unsynced
+    assert not unsynced(harness.commits)
     after = Harness(disk.after_power_cut())
     for name in (b"one", b"two", b"three"):
         assert after.datas(name) == [b"x" * 150, b"y"]

@@ -9,7 +9,7 @@ import pytest
 from starling_py.journal import record
 from starling_py.journal.journal import Durability, Journal, JournalError
 from starling_py.journal.record import Item
-from tests.journal.simulated_disk import SALT, CHANGES, Fault, SimulatedDisk
+from tests.journal.simulated_disk import CHANGES, SALT, Fault, SimulatedDisk
 from tests.journal.spool_harness import (
     DIRECTORY,
     NAME,

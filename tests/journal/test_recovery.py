@@ -222,6 +222,21 @@ def test_any_single_wrong_bit_is_reported_or_costs_a_tail_that_is_kept(journal: 
     assert "refused" in ends
 
 
+@pytest.mark.parametrize("journal", JOURNALS.values(), ids=JOURNALS)
+def test_a_wrong_bit_in_a_header_with_records_behind_it_is_always_reported(
+    journal: Written,
+) -> None:
+    for path, whole in journal.segments.items():
+        _, size = segment.decode(memoryview(whole))
+        for bit in range(size * 8):
+            wrong = bytearray(whole)
+            wrong[bit // 8] ^= 1 << bit % 8
+            contents = journal.segments | {path: bytes(wrong)}
+            assert _check_damage(contents, path, journal.last, journal.final) == "refused", (
+                f"{path}, bit {bit}"
+            )
+
+
 def test_a_wrong_bit_in_a_last_segment_without_records_is_reported_or_costs_nothing() -> None:
     number = len(FOUR_SEGMENTS.segments) + 1
     state = read_back(SimulatedDisk.holding(FOUR_SEGMENTS.segments))

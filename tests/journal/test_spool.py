@@ -14,7 +14,7 @@ from starling_py.journal.files import Files
 from starling_py.journal.record import Item
 from starling_py.journal.spool import REMOVED, SpoolProblem
 from starling_py.names import directory_name
-from tests.journal.simulated_disk import SALT, CHANGES, Fault, ProcessKilled, SimulatedDisk
+from tests.journal.simulated_disk import CHANGES, SALT, Fault, ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import DIRECTORY, NAME, SPOOL, Harness, empty_disk, segments_of
 
 FIRST = f"{DIRECTORY}/0000000000000001.segment"
@@ -239,6 +239,28 @@ def test_what_is_left_of_removed_queues_goes_at_the_next_start() -> None:
     disk.put(f"{SPOOL}/other{REMOVED}2/")
     assert Harness(disk).datas() == [b"a", b"b"]
     assert names_in(disk) == ["jobs"]
+
+
+def test_what_is_left_of_a_removed_queue_is_in_nobodys_way() -> None:
+    # Removed, made anew and deleted again; a power cut brought the first files back.
+    contents = segments_of(spool_with(NAME))
+    contents[FIRST] += record.bare(record.DELETE, 2, SALT)
+    leftover = {f"{DIRECTORY}{REMOVED}{n}/0000000000000001.segment": b"x" for n in (1, 2, 3)}
+    disk = SimulatedDisk.holding(contents | leftover)
+    harness = Harness(disk)
+    assert harness.items() is None
+    assert names_in(disk) == []
+
+    # The same while the server runs, where what is left cannot be removed.
+    disk = spool_with(NAME)
+    disk.put(f"{DIRECTORY}{REMOVED}1/a directory/")
+    harness = Harness(disk)
+    harness.queues.delete(NAME)
+    harness.commit()
+    harness.put_all([b"new"])
+    assert harness.datas() == [b"new"]
+    again = Harness(disk.after_power_cut())
+    assert again.datas() == [b"new"]
 
 
 # What is not of this server, and what is wrong.

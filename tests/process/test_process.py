@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from pymemcache.client.base import Client, PooledClient
+from pymemcache.exceptions import MemcacheError
 
 from tests.process.server_process import (
     ServerProcess,
@@ -91,7 +92,7 @@ def test_a_stop_under_load_loses_nothing_that_was_acknowledged(server: ServerPro
             for number in range(1_000_000):
                 client.set("q", b"%d" % number)
                 acknowledged.append(number)
-        except OSError:
+        except (OSError, MemcacheError):
             return
         finally:
             client.close()
@@ -198,7 +199,6 @@ def test_pymemcache_works_with_replies(server: ServerProcess) -> None:
     assert client.delete("q") is True
     assert client.delete("q") is False
     assert client.flush_all() is True
-    assert client.verbosity(1) is True
     assert client.stats("settings")[b"maxconns"] == 4096
     assert client.stats()[b"curr_connections"] == 1
     client.quit()
@@ -251,7 +251,6 @@ def test_what_netcat_sends_is_answered_in_full(server: ServerProcess) -> None:
 
 
 def test_the_configuration_of_the_book_starts_a_daemon(tmp_path: Path) -> None:
-    (tmp_path / "log").mkdir()
     port, pid_file = free_port(), tmp_path / "starling.pid"
     conf = tmp_path / "starling.yml"
     conf.write_text(THE_BOOK.format(port=port, folder=tmp_path, daemonize="true"))
@@ -291,7 +290,7 @@ def test_daemonizing_by_options_works_from_any_directory_with_relative_paths(
         assert (done.returncode, done.stderr) == (0, "")
         wait_until_it_answers(port)
         pid = int(pid_file.read_text())
-        assert os.path.realpath(f"/proc/{pid}/cwd") == "/"  # noqa: PTH118
+        assert os.path.realpath(f"/proc/{pid}/cwd") == "/"
         os.kill(pid, signal.SIGHUP)
         wait_until_it_answers(port)
         os.kill(pid, signal.SIGINT)

@@ -17,9 +17,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.core import Core, ManualClock
 from starling_py.journal.files import Files
 from starling_py.names import Request
+from tests.core import Core, ManualClock
 
 NAMES = st.sampled_from([b"jobs", b"Jobs", b"a+b", b"..", b"\xff\x01"])
 DATA = st.binary(max_size=40) | st.binary(min_size=900, max_size=1100)

@@ -10,6 +10,6 @@ from tests.server.in_process import Servers
 
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Servers]:
-    """Start a server: ``await start(files, setting=value, ...)``."""
+    """Give what starts servers; settings go by their names."""
     async with Servers.on(tmp_path / "spool") as servers:
         yield servers

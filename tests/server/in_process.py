@@ -10,9 +10,9 @@ from typing import Self
 import attrs
 import trio
 
-from starling_py.config import Settings
 from starling_py.journal.files import Files
 from starling_py.server import Core, Server, listen
+from starling_py.settings import Settings
 
 PATIENCE = 5.0
 """Seconds after which something that should have happened has not."""
@@ -204,7 +204,7 @@ class Servers:
     async def __call__(self, files: Files | None = None, **settings: object) -> RunningServer:
         """Start a server with these settings, its files reached through ``files``."""
         settings = {"queue_path": self.spool, "port": 0, "grace_time": 2, **settings}
-        made = Settings(**settings)
+        made = Settings(**settings)  # type: ignore[arg-type]
         files = files or Files()
         core = Core.open(made, files)
         listeners = listen("127.0.0.1", 0)
@@ -231,7 +231,7 @@ class Servers:
 
 
 class SlowSyncFiles(Files):
-    """Files whose syncs beside the tick wait to be let go, once they are held, and may then fail."""
+    """Files whose syncs beside the tick wait to be let go, if they are held, and may then fail."""
 
     def __init__(self) -> None:
         self.held = False

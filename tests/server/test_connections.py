@@ -239,7 +239,9 @@ async def test_a_huge_value_is_swallowed_without_being_kept(start: Servers) -> N
         while left:
             await client.send(piece[:left])
             left -= min(left, len(piece))
-        await client.ask(b"\r\nversion\r\n", b"SERVER_ERROR object too large for cache\r\n" + VERSION)
+        await client.ask(
+            b"\r\nversion\r\n", b"SERVER_ERROR object too large for cache\r\n" + VERSION
+        )
 
 
 @pytest.mark.parametrize(
@@ -297,7 +299,20 @@ async def test_an_endless_line_is_closed(start: Servers) -> None:
 async def test_garbage_hurts_nobody_else(start: Servers) -> None:
     running = await start()
     dice = random.Random(4)
-    words = [b"set", b"get", b"q", b"0", b"3", b"\r\n", b"\n", b" ", b"-1", b"\0", b"noreply", b"/t="]
+    words = [
+        b"set",
+        b"get",
+        b"q",
+        b"0",
+        b"3",
+        b"\r\n",
+        b"\n",
+        b" ",
+        b"-1",
+        b"\0",
+        b"noreply",
+        b"/t=",
+    ]
     async with running.client() as good:
         await good.ask(put(b"safe", b"yes"), b"STORED\r\n")
         for _ in range(150):

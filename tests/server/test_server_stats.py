@@ -6,22 +6,58 @@ import resource
 import pytest
 import trio
 
-from starling_py.config import TABLE
+from starling_py.settings import TABLE
 from tests.server.in_process import Client, Servers, item, put
 
-STARLING = (
-    "pid uptime time version rusage_user rusage_system curr_items total_items bytes"
-    " curr_connections total_connections cmd_get cmd_set get_hits get_misses bytes_read"
-    " bytes_written limit_maxbytes"
-).split()
-EXPORTERS = (
-    "cas_misses cas_hits cas_badval delete_misses delete_hits incr_misses incr_hits decr_misses"
-    " decr_hits touch_misses touch_hits cmd_flush cmd_touch evictions accepting_conns threads"
-    " pointer_size max_connections listen_disabled_num conn_yields rejected_connections"
-    " store_too_large auth_cmds auth_errors idle_kicks"
-).split()
-QUEUE = "items total_items logsize expired_items age".split()
-KESTREL = "bytes waiters total_flushes".split()
+STARLING = [
+    "pid",
+    "uptime",
+    "time",
+    "version",
+    "rusage_user",
+    "rusage_system",
+    "curr_items",
+    "total_items",
+    "bytes",
+    "curr_connections",
+    "total_connections",
+    "cmd_get",
+    "cmd_set",
+    "get_hits",
+    "get_misses",
+    "bytes_read",
+    "bytes_written",
+    "limit_maxbytes",
+]
+EXPORTERS = [
+    "cas_misses",
+    "cas_hits",
+    "cas_badval",
+    "delete_misses",
+    "delete_hits",
+    "incr_misses",
+    "incr_hits",
+    "decr_misses",
+    "decr_hits",
+    "touch_misses",
+    "touch_hits",
+    "cmd_flush",
+    "cmd_touch",
+    "evictions",
+    "accepting_conns",
+    "threads",
+    "pointer_size",
+    "max_connections",
+    "listen_disabled_num",
+    "conn_yields",
+    "rejected_connections",
+    "store_too_large",
+    "auth_cmds",
+    "auth_errors",
+    "idle_kicks",
+]
+QUEUE = ["items", "total_items", "logsize", "expired_items", "age"]
+KESTREL = ["bytes", "waiters", "total_flushes"]
 
 
 async def changes(client: Client, command: bytes, reply: bytes) -> dict[str, int]:
