@@ -118,6 +118,7 @@ class GroupCommit:
                     owner.rolled_back()
                 continue
             if not written:
+                self._note_failure(journal)
                 continue
             if owner is not None:
                 owner.committed()

@@ -60,8 +60,13 @@ class Recovered:
             self.items.clear()
             self.deleted = True
         elif entry.type == record.RECLAIM:
-            self.oldest = max(self.oldest, entry.id)
-            self._drop(bounds.get(entry.id, 0))
+            self.give_up(entry.id, bounds)
+
+    def give_up(self, oldest: int, bounds: dict[int, int]) -> None:
+        """Forget what segments below a number hold; they may have come back without the others."""
+        if oldest > self.oldest:
+            self.oldest = oldest
+            self._drop(bounds.get(oldest, 0))
 
     def _drop(self, below_id: int) -> None:
         for item_id in list(itertools.takewhile(lambda item_id: item_id < below_id, self.items)):
@@ -114,9 +119,9 @@ def recover(
         raise JournalDamaged(torn.path, 0, "the header is missing")
     if torn is not None:
         _cut(files, directory, names, torn)
-    _tidy(files, directory, names, state)
     if syncs and state is not None:
         _sync(files, directory, state)
+    _tidy(files, directory, names, state)
     return state
 
 
@@ -130,13 +135,13 @@ def _replay(
     try:
         header, offset = _header(path, data, number, state)
     except HeaderCutShort as problem:
-        _no_sound_record_from(path, data, 0, 0 if state is None else state.salt, str(problem))
+        _no_sound_record_from(path, data, 0, problem.salt, str(problem))
         return state, 0
     if state is None:
         state = Recovered(header.queue, {}, header.first_id, header.oldest, header.salt)
     state.next_id = max(state.next_id, header.first_id)
-    state.oldest = max(state.oldest, header.oldest)
     bounds[number] = header.first_id
+    state.give_up(header.oldest, bounds)
     for entry in record.scan(data, offset, state.salt):
         if isinstance(entry, int):
             offset = entry

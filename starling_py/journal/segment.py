@@ -34,6 +34,11 @@ class SegmentProblem(Exception):
 class HeaderCutShort(SegmentProblem):
     """The bytes end before the header does."""
 
+    def __init__(self, salt: int = 0) -> None:
+        super().__init__("too short for a segment's header")
+        self.salt = salt
+        """The salt, if it is there."""
+
 
 @attrs.frozen
 class Header:
@@ -98,7 +103,7 @@ def decode(data: memoryview) -> tuple[Header, int]:
     Raises ``SegmentProblem``.
     """
     if len(data) < _FIXED.size and MAGIC.startswith(bytes(data[: len(MAGIC)])):
-        raise HeaderCutShort("too short for a segment's header")
+        raise HeaderCutShort
     if len(data) < _FIXED.size:
         raise SegmentProblem("not a segment of a starling-py journal")
     magic, version, algorithm, length, salt, number, first_id, oldest = _FIXED.unpack_from(data)
@@ -113,7 +118,7 @@ def decode(data: memoryview) -> tuple[Header, int]:
     end = _FIXED.size + length
     size = end + _CHECKSUM.size
     if size > len(data):
-        raise HeaderCutShort("too short for a segment's header")
+        raise HeaderCutShort(salt)
     if _CHECKSUM.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
         raise SegmentProblem("the header is damaged")
     return Header(bytes(data[_FIXED.size : end]), number, first_id, oldest, salt), size

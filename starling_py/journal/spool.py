@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 LOCK = ".lock"
 REMOVED = "~removed-"
 """Marks a directory that is being removed; ``~`` is in no directory name of a queue."""
-_REMOVED_NAME = re.compile(rf"[^~]+{REMOVED}[0-9]+\Z")
+_REMOVED_NAME = re.compile(rf"[^~]+{REMOVED}([0-9]+)\Z")
 
 
 class SpoolProblem(Exception):
@@ -66,6 +66,8 @@ class Spool:
         path = self.path
         try:
             entries = self.files.list_directory(path)
+            leftovers = [match for entry in entries if (match := _REMOVED_NAME.match(entry))]
+            self._removed = max((int(match[1]) for match in leftovers), default=0)
             for entry in (entry for entry in entries if entry != LOCK):
                 path = f"{self.path}/{entry}"
                 state = self._recover(entry, path)
