@@ -24,13 +24,15 @@ class SyncThread:
         self._files = files
         self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._finished: deque[Batch] = deque()
-        self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
         self._signal, self._wake = socket.socketpair()
         self._signal.setblocking(False)
         self._wake.setblocking(False)
+        # Made only now: a thread object does not survive a fork either.
+        self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
         self._thread.start()
 
     def fileno(self) -> int:
@@ -54,10 +56,11 @@ class SyncThread:
 
     def close(self) -> list[Batch]:
         """Wait for what was submitted, end the thread, and return what finished last."""
-        self._batches.put(None)
-        self._thread.join()
-        self._signal.close()
-        self._wake.close()
+        if self._thread is not None:
+            self._batches.put(None)
+            self._thread.join()
+            self._signal.close()
+            self._wake.close()
         return list(self._finished)
 
     def _run(self) -> None:

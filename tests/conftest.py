@@ -1,0 +1,15 @@
+"""What tests of every kind may start from."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.process.server_process import ServerProcess
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    """Start a server as a process of its own, on a spool of its own."""
+    with ServerProcess(tmp_path / "spool") as process:
+        yield process
