@@ -60,7 +60,11 @@ class Connection:
         """Whether the client has nothing under way: nothing begun, awaited or unsent."""
         session = self.session
         return not (
-            self._unsent or session.output or session.midway or session.waiting or session.held
+            self._unsent
+            or session.replies.chunks
+            or session.midway
+            or session.waiting
+            or session.held
         )
 
     @property
@@ -105,7 +109,7 @@ class Connection:
 
         Raises ``OSError`` when the client is gone.
         """
-        output = self.session.take_output()
+        output = self.session.replies.take()
         data: bytes | memoryview = output[0] if len(output) == 1 else b"".join(output)
         if self._unsent:
             data = b"".join((self._unsent, data))

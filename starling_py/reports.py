@@ -1,22 +1,37 @@
-"""What each word after ``stats`` asks for.
+"""The replies to questions about the server: statistics, settings, version, Kestrel's forms.
 
-The words are memcached's, with its answers where a queue server has nothing to say (many
-libraries send them on their own), and two of this server's: ``stats queues`` and ``stats queue
-NAME``.
+The words after ``stats`` are memcached's, with its answers where a queue server has nothing to say
+(many libraries send them on their own), and two of this server's: ``stats queues`` and ``stats
+queue NAME``. Nothing here changes anything but ``stats reset``.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from starling_py import stats
-from starling_py.protocol.commands import Outcome
+from starling_py.protocol.commands import (
+    Dialect,
+    DumpConfig,
+    DumpStats,
+    Outcome,
+    Stats,
+    Status,
+    Version,
+)
 from starling_py.stats import Pairs
 
 _EMPTY_REPORTS = (b"items", b"slabs", b"cachedump", b"malloc", b"maps", b"extstore", b"proxy")
 
 
+Question = Stats | DumpStats | DumpConfig | Status | Version
+
+
 class Host(Protocol):
     """What a session asks of the server around it."""
+
+    @property
+    def version(self) -> str:
+        """The server's version: three plain numbers, the first of them 1 or more."""
 
     def snapshot(self) -> stats.Snapshot:
         """Return the state of the whole server."""
@@ -35,6 +50,25 @@ class Host(Protocol):
 
     def shut_down(self) -> None:
         """Begin to stop the server."""
+
+
+def reply(question: Question, host: Host, dialect: Dialect) -> bytes:
+    """Return the reply to a question."""
+    if isinstance(question, Version):
+        return dialect.version(host.version)
+    if isinstance(question, Status):
+        return dialect.word("UP")
+    if isinstance(question, DumpConfig):
+        settings = host.queue_settings()
+        return dialect.dump([(each.name, settings) for each in host.snapshot().queues])
+    if isinstance(question, DumpStats):
+        queues = host.snapshot().queues
+        wanted = [each for each in queues if not question.keys or each.name in question.keys]
+        return dialect.dump(stats.dump_blocks(wanted))
+    report = find(question.words, host)
+    if report is None:
+        return dialect.outcome(Outcome.UNKNOWN)
+    return dialect.outcome(report) if isinstance(report, Outcome) else dialect.stats(report)
 
 
 def find(words: Sequence[bytes], host: Host) -> Pairs | Outcome | None:

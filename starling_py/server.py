@@ -105,6 +105,8 @@ class Core:
 class Server:
     """One server, from its open sockets to its end."""
 
+    version = __version__
+
     def __init__(self, settings: Settings, core: Core, listeners: Sequence[socket.socket]) -> None:
         self._settings = settings
         self._core = core
@@ -116,7 +118,6 @@ class Server:
             settings.item_size_max,
             settings.allow_flush_all,
             settings.allow_shutdown,
-            __version__,
         )
         core.syncer.start()
         self._tick = Tick(
@@ -161,7 +162,7 @@ class Server:
         return stats.Snapshot(
             uptime=int(core.clock.monotonic - self._started),
             time=core.clock.wall_ms // 1000,
-            version=__version__,
+            version=self.version,
             curr_connections=len(self._tick),
             max_connections=self._settings.max_connections,
             draining=self._stop.is_set(),

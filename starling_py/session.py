@@ -1,26 +1,26 @@
-"""One client: executes its commands in order and keeps its replies in that order.
+"""One client: executes its commands in order.
 
 A command is executed at once; a blocking get parks the session, and nothing more is executed for
-this client until it is served, its time is over, or it goes away. Replies collect in ``output``.
-A reply that depends on a queue's commit is noted, so that ``settle`` can replace it by an error
-if that commit failed: nobody is told of an operation that is not in the journal. The session
-knows neither sockets nor trio; whoever owns it sends its output, and only when it may.
+this client until it is served, its time is over, or it goes away. What the client is to be told
+collects in its ``replies``. The session knows neither sockets nor trio; whoever owns it sends the
+replies, and only when they may be sent.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 
-from starling_py import names, reports, stats
-from starling_py.journal.journal import Journal, JournalError
+from starling_py import names, reports
+from starling_py.journal.journal import JournalError
 from starling_py.names import KeyProblem, Request, printable
 from starling_py.protocol import commands, dialect_for
 from starling_py.protocol.commands import Command, Dialect, Outcome, Verb
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.waiters import Hit, Waiter
+from starling_py.replies import PUT, Replies
 from starling_py.reports import Host
 from starling_py.stats import Counters
 
@@ -45,13 +45,6 @@ class Policy:
     item_size_max: int
     allow_flush_all: bool
     allow_shutdown: bool
-    version: str
-
-
-_PUT, _TAKEN, _TAKEN_AMONG_OTHERS, _CHANGED = range(4)
-_Depends = tuple[PersistentQueue, int, int, int]
-"""A reply that counts only if a queue's commit succeeds: the queue, where the reply begins and ends
-in the output, and what it tells of."""
 
 
 class Session:
@@ -76,18 +69,15 @@ class Session:
         self._peer = peer
         self._wake = wake
         self._dialect: Dialect | None = None
-        self._spoken: Dialect
-        self._depends: list[_Depends] = []
         self._waiter: Waiter | None = None
         self._after_wait: Callable[[], None] | None = None
-        self._output_bytes = 0
         self._input_ended = False
-        self.output: list[bytes] = []
-        """Replies not handed over yet."""
+        self.replies = Replies(counters, peer)
+        """What the client is still to be told."""
         self.closing = False
-        """Whether the connection is to be closed once the output has been sent."""
+        """Whether the connection is to be closed once the replies have been sent."""
         self.held = False
-        """Set from outside while the output waits for a sync: nothing more is executed then."""
+        """Set from outside while the replies wait for a sync: nothing more is executed then."""
         self.stopped_early = False
         """Whether ``run`` stopped though there is more to do; it must be called again."""
 
@@ -108,16 +98,11 @@ class Session:
         return self._dialect is not None and self._dialect.midway
 
     @property
-    def depends(self) -> bool:
-        """Whether part of the output depends on a commit that is not settled."""
-        return bool(self._depends)
-
-    @property
     def takes_input(self) -> bool:
         """Whether the client should be read from."""
         if self._waiter is None and not self.held and not self.stopped_early:
             return True
-        return self._spoken.buffered <= MAX_INPUT
+        return self._dialect is None or self._dialect.buffered <= MAX_INPUT
 
     def receive(self, data: bytes) -> None:
         """Take what the client sent and execute every command that is whole."""
@@ -128,7 +113,7 @@ class Session:
                 log.info("%s: the binary protocol is not spoken here; closed", self._peer)
                 self.closing = True
                 return
-            self._spoken = dialect
+            self.replies.dialect = dialect
         dialect.feed(data)
         self.run()
 
@@ -144,7 +129,7 @@ class Session:
         for _ in range(MAX_COMMANDS):
             if self._waiter is not None or self.closing or self.held:
                 return
-            if self._output_bytes >= MAX_OUTPUT:
+            if self.replies.size >= MAX_OUTPUT:
                 break
             command = dialect.next_command()
             if command is None:
@@ -172,61 +157,15 @@ class Session:
             self._waiter = None
         self.closing = True
 
-    def settle(self) -> None:
-        """Let the replies that depend on a commit stand; it has succeeded."""
-        self._depends.clear()
-
-    def revoke(self, failed: Collection[Journal]) -> None:
-        """Replace the replies that depend on failed journals; the others go on depending."""
-        for depends in [each for each in self._depends if each[0].journal in failed]:
-            self._depends.remove(depends)
-            queue, start, end, told = depends
-            self._counters.total_items -= told == _PUT
-            self._counters.get_hits -= told in (_TAKEN, _TAKEN_AMONG_OTHERS)
-            if start == end:
-                self._count_silent("journal failed")
-                continue
-            self.output[start:end] = [b""] * (end - start)
-            if told != _TAKEN_AMONG_OTHERS:
-                self.output[start] = self._spoken.server_error(queue.journal.failure)
-
-    def take_output(self) -> list[bytes]:
-        """Hand the output over."""
-        output = self.output
-        self.output = []
-        self._output_bytes = 0
-        return output
-
-    def _reply(self, reply: bytes, queue: PersistentQueue | None = None) -> None:
-        """Add a whole reply; ``queue`` is the one whose commit it depends on."""
-        output = self.output
-        output.append(reply)
-        if queue is not None:
-            self._depends.append((queue, len(output) - 1, len(output), _CHANGED))
-
-    def _answer(
-        self, outcome: Outcome, queue: PersistentQueue | None = None, *, quiet: bool = False
-    ) -> None:
-        if not quiet:
-            self._reply(self._spoken.outcome(outcome), queue)
-        elif queue is not None:
-            self._depends.append((queue, len(self.output), len(self.output), _CHANGED))
-
     def _fail(self, problem: KeyProblem | JournalError, *, quiet: bool = False) -> None:
         """Answer a command that could not be executed."""
+        reason = str(problem)
+        dialect = self.replies.dialect
         if isinstance(problem, KeyProblem):
             self._counters.protocol_errors += 1
-            reply = self._spoken.client_error(str(problem))
+            self.replies.add_error(dialect.client_error(reason), reason, quiet=quiet)
         else:
-            reply = self._spoken.server_error(str(problem))
-        if quiet:
-            self._count_silent(str(problem))
-        else:
-            self._reply(reply)
-
-    def _count_silent(self, reason: str) -> None:
-        self._counters.noreply_errors += 1
-        log.info("%s: a command without reply failed: %s", self._peer, reason)
+            self.replies.add_error(dialect.server_error(reason), reason, quiet=quiet)
 
     def _store(self, command: commands.Store) -> None:
         self._counters.cmd_set += 1
@@ -244,16 +183,12 @@ class Session:
             return
         if queue is not None:
             self._counters.total_items += 1
-            output = self.output
-            start = len(output)
-            if not quiet:
-                output.append(self._spoken.outcome(STORED))
-            self._depends.append((queue, start, len(output), _PUT))
+            self.replies.add_for(queue, STORED, PUT, quiet=quiet)
         elif verb is Verb.CAS:
             self._counters.cas_misses += 1
-            self._answer(Outcome.NOT_FOUND, quiet=quiet)
+            self.replies.add_outcome(Outcome.NOT_FOUND, quiet=quiet)
         else:
-            self._answer(Outcome.NOT_STORED, quiet=quiet)
+            self.replies.add_outcome(Outcome.NOT_STORED, quiet=quiet)
 
     def _get(self, command: commands.Get) -> None:
         keys = command.keys
@@ -274,7 +209,7 @@ class Session:
             self._counters.get_misses += 1
         else:
             self._hit(hit, alone=True, with_cas=command.with_cas)
-        self.output.append(self._spoken.end_of_hits())
+        self.replies.end_hits()
 
     def _get_many(self, requests: list[Request], *, with_cas: bool) -> None:
         """Execute a get of several keys: at most one item from each."""
@@ -309,23 +244,12 @@ class Session:
         self._counters.get_misses += keys - len(hits)
         for hit in hits:
             self._hit(hit, alone=alone, with_cas=with_cas)
-        self.output.append(self._spoken.end_of_hits())
+        self.replies.end_hits()
 
     def _hit(self, hit: Hit, *, alone: bool, with_cas: bool) -> None:
-        """Give an item to the client; ``alone`` tells that the reply has no other."""
-        request, item, queue = hit
         self._counters.get_hits += 1
-        output = self.output
-        start = len(output)
-        data = item.data
-        output += self._spoken.hit(request.key, item.flags, data, item.id if with_cas else None)
-        self._output_bytes += len(data)
-        if request.peek:
-            self._counters.cmd_peek += 1
-        else:
-            end = len(output)
-            told = (end + 1, _TAKEN) if alone else (end, _TAKEN_AMONG_OTHERS)
-            self._depends.append((queue, start, *told))
+        self._counters.cmd_peek += hit[0].peek
+        self.replies.add_hit(hit, alone=alone, with_cas=with_cas)
 
     def _wait(self, requests: list[Request], wait_ms: int, *, with_cas: bool) -> None:
         """Park until one of the requests finds something or the time is over.
@@ -355,15 +279,15 @@ class Session:
             return
         if queue is None:
             self._counters.delete_misses += 1
-            self._answer(Outcome.NOT_FOUND, quiet=command.quiet)
+            self.replies.add_outcome(Outcome.NOT_FOUND, quiet=command.quiet)
         else:
             self._counters.delete_hits += 1
             log.info("%s: queue %s deleted", self._peer, printable(queue.name))
-            self._answer(Outcome.DELETED, queue, quiet=command.quiet)
+            self.replies.add_for(queue, Outcome.DELETED, quiet=command.quiet)
 
     def _absent(self, command: commands.Absent) -> None:
         self._counters.count_miss(command.word)
-        self._answer(Outcome.NOT_FOUND, quiet=command.quiet)
+        self.replies.add_outcome(Outcome.NOT_FOUND, quiet=command.quiet)
 
     def _flush(self, command: commands.Flush) -> None:
         self._counters.cmd_flush += 1
@@ -372,9 +296,11 @@ class Session:
         except (KeyProblem, JournalError) as problem:
             self._fail(problem, quiet=command.quiet)
             return
-        if queue is not None:
+        if queue is None:
+            self.replies.add_outcome(Outcome.END, quiet=command.quiet)
+        else:
             log.info("%s: queue %s flushed", self._peer, printable(queue.name))
-        self._answer(Outcome.END, queue, quiet=command.quiet)
+            self.replies.add_for(queue, Outcome.END, quiet=command.quiet)
 
     def _flush_all(self, command: commands.FlushAll) -> None:
         self._counters.cmd_flush += 1
@@ -385,9 +311,10 @@ class Session:
             except JournalError as problem:
                 self._fail(problem, quiet=command.quiet)
                 return
-            self._answer_for(touched, self._spoken.outcome(Outcome.OK), quiet=command.quiet)
+            reply = self.replies.dialect.outcome(Outcome.OK)
+            self.replies.add_for_all(touched, reply, quiet=command.quiet)
         else:
-            self._answer(Outcome.OK, quiet=command.quiet)
+            self.replies.add_outcome(Outcome.OK, quiet=command.quiet)
 
     def _flush_expired(self, command: commands.FlushExpired) -> None:
         try:
@@ -400,49 +327,14 @@ class Session:
             self._fail(problem, quiet=command.quiet)
             return
         touched = [self._queues.find(name) for name in wanted]
-        self._answer_for(touched, self._spoken.number(removed), quiet=command.quiet)
+        reply = self.replies.dialect.number(removed)
+        self.replies.add_for_all(touched, reply, quiet=command.quiet)
 
-    def _answer_for(
-        self, queues: Iterable[PersistentQueue | None], reply: bytes, *, quiet: bool
-    ) -> None:
-        """Give a reply that depends on the commits of several queues."""
-        start = len(self.output)
-        if not quiet:
-            self.output.append(reply)
-        for queue in queues:
-            if queue is not None:
-                self._depends.append((queue, start, len(self.output), _CHANGED))
-
-    def _stats(self, command: commands.Stats) -> None:
-        report = reports.find(command.words, self._host)
-        if report is None:
-            self._answer(Outcome.UNKNOWN)
-        elif isinstance(report, Outcome):
-            self._answer(report)
-        else:
-            self._long_reply(self._spoken.stats(report))
-
-    def _dump_stats(self, command: commands.DumpStats) -> None:
-        queues = self._host.snapshot().queues
-        wanted = [each for each in queues if not command.keys or each.name in command.keys]
-        self._long_reply(self._spoken.dump(stats.dump_blocks(wanted)))
-
-    def _dump_config(self, _: commands.DumpConfig) -> None:
-        settings = self._host.queue_settings()
-        self._long_reply(self._spoken.dump([(each.name, settings) for each in self._queues]))
-
-    def _long_reply(self, reply: bytes) -> None:
-        self._output_bytes += len(reply)
-        self._reply(reply)
-
-    def _status(self, _: commands.Status) -> None:
-        self._reply(self._spoken.word("UP"))
-
-    def _version(self, _: commands.Version) -> None:
-        self._reply(self._spoken.version(self._policy.version))
+    def _report(self, command: reports.Question) -> None:
+        self.replies.add(reports.reply(command, self._host, self.replies.dialect))
 
     def _acknowledge(self, command: commands.Acknowledge) -> None:
-        self._answer(Outcome.OK, quiet=command.quiet)
+        self.replies.add_outcome(Outcome.OK, quiet=command.quiet)
 
     def _shutdown(self, _: commands.Shutdown) -> None:
         if self._policy.allow_shutdown:
@@ -450,7 +342,7 @@ class Session:
             self._host.shut_down()
             self.closing = True
         else:
-            self._reply(self._spoken.disabled("shutdown"))
+            self.replies.add(self.replies.dialect.disabled("shutdown"))
 
     def _quit(self, _: commands.Quit) -> None:
         self.closing = True
@@ -459,12 +351,10 @@ class Session:
         self._counters.protocol_errors += 1
         if refusal.too_large:
             self._counters.store_too_large += 1
-        if refusal.reply:
-            self._reply(refusal.reply)
-        elif not refusal.close:
-            self._count_silent("the command was wrong")
-        if refusal.close:
-            self.closing = True
+        self.closing = refusal.close
+        if refusal.reply or not refusal.close:
+            quiet = not refusal.reply
+            self.replies.add_error(refusal.reply, "the command was wrong", quiet=quiet)
 
 
 _HANDLERS: dict[type[Command], Callable[[Session, Any], None]] = {
@@ -475,11 +365,11 @@ _HANDLERS: dict[type[Command], Callable[[Session, Any], None]] = {
     commands.Flush: Session._flush,
     commands.FlushAll: Session._flush_all,
     commands.FlushExpired: Session._flush_expired,
-    commands.Stats: Session._stats,
-    commands.DumpStats: Session._dump_stats,
-    commands.DumpConfig: Session._dump_config,
-    commands.Status: Session._status,
-    commands.Version: Session._version,
+    commands.Stats: Session._report,
+    commands.DumpStats: Session._report,
+    commands.DumpConfig: Session._report,
+    commands.Status: Session._report,
+    commands.Version: Session._report,
     commands.Acknowledge: Session._acknowledge,
     commands.Shutdown: Session._shutdown,
     commands.Quit: Session._quit,

@@ -223,10 +223,10 @@ class Tick:
             committed = self._commits.commit()
             if committed.failed:
                 for connection in self._connections.values():
-                    connection.session.revoke(committed.failed)
+                    connection.session.replies.revoke(committed.failed)
             if committed.ticket:
                 for connection in self._touched:
-                    if connection.session.depends:
+                    if connection.session.replies.depends:
                         connection.ticket = committed.ticket
 
     def _release(self) -> None:
@@ -251,13 +251,14 @@ class Tick:
                 session.held = True
                 self._held.append(connection)
             return
-        if session.depends:
+        replies = session.replies
+        if replies.depends:
             if self._commits.broken:
-                session.revoke(self._commits.broken)
-            session.settle()
+                replies.revoke(self._commits.broken)
+            replies.settle()
         try:
             if not connection.blocked and (
-                not session.output or connection.send(self._clock.monotonic)
+                not replies.chunks or connection.send(self._clock.monotonic)
             ):
                 draining = self._stop_at is not None
                 if (session.closing and connection.end()) or (draining and connection.finished):

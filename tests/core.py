@@ -46,6 +46,8 @@ class InlineSyncer:
 class Core:
     """A spool with its queues, as a server has it, on files and a clock of the test's choice."""
 
+    version = "1.0.0"
+
     def __init__(
         self,
         path: Path,
@@ -63,7 +65,7 @@ class Core:
         spool = Spool.open(self.files, str(path), durability, self.commits)
         self.queues = QueueCollection(spool, self.clock)
         self.counters = Counters()
-        self.policy = policy or Policy(1 << 20, False, False, "1.0.0")
+        self.policy = policy or Policy(1 << 20, False, False)
         self.stopped = False
 
     def commit(self) -> None:
@@ -84,7 +86,7 @@ class Core:
         return stats.Snapshot(
             uptime=0,
             time=self.clock.wall_ms // 1000,
-            version="1.0.0",
+            version=self.version,
             curr_connections=1,
             max_connections=1,
             draining=False,
@@ -140,11 +142,11 @@ class Client:
         while self.core.commits.pending:
             committed = self.core.commits.commit()
             if committed.failed:
-                self.session.revoke(committed.failed)
+                self.session.replies.revoke(committed.failed)
         if self.core.commits.broken:
-            self.session.revoke(self.core.commits.broken)
-        self.session.settle()
-        return b"".join(self.session.take_output())
+            self.session.replies.revoke(self.core.commits.broken)
+        self.session.replies.settle()
+        return b"".join(self.session.replies.take())
 
     def ask(self, data: bytes) -> bytes:
         """Send, commit, and return the replies."""

@@ -305,7 +305,7 @@ class TestBadInput:
     ) -> None:
         assert client.ask(b"shutdown\r\n") == b"ERROR: shutdown not enabled\r\n"
         assert not core.stopped
-        other = Core(tmp_path / "other", policy=Policy(1, False, True, "1.0.0"))
+        other = Core(tmp_path / "other", policy=Policy(1, False, True))
         assert other.client().ask(b"shutdown\r\n") == b""
         assert other.stopped
 

@@ -471,6 +471,26 @@ def test_a_rotation_that_fails_lets_the_present_segment_go_on(disk: SimulatedDis
         assert Harness(disk.after_power_cut()).datas() == [b"a" * 100, b"b", b"c"]
 
 
+def test_a_file_whose_sync_failed_never_becomes_a_segment(disk: SimulatedDisk) -> None:
+    # Neither the sync nor the removal of the unfinished segment works; then all is well again.
+    for first in (True, False):
+        disk = empty_disk()
+        harness = Harness(disk, segment_size=100)
+        if not first:
+            harness.put_all([b"a" * 100])
+        calls = frozenset({"sync", "unlink"})
+        # The second segment is begun after a sync of the first one, which is not to fail.
+        disk.fault = Fault(1 if first else 2, errno.EIO, calls, lasting=True)
+        harness.put(b"b")
+        harness.commits.commit()
+        assert disk.fault.struck
+        disk.fault = None
+        if any(queue.journal.broken for queue in harness.queues):
+            continue
+        harness.put_all([b"c"])
+        assert Harness(disk.after_power_cut()).datas() == harness.datas()
+
+
 def test_a_new_segment_whose_name_may_not_be_safe_is_never_left_behind_the_present_one(
     disk: SimulatedDisk,
 ) -> None:

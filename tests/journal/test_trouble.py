@@ -1,0 +1,141 @@
+"""Calls that fail now and then, syncs that come late, and power cuts, all in one schedule."""
+
+import errno
+from random import Random
+
+import attrs
+
+from starling_py.journal.journal import Journal, JournalError
+from starling_py.journal.spool import SpoolProblem
+from tests.journal.simulated_disk import CHANGES, Fault
+from tests.journal.spool_harness import NAME, Harness, Items, empty_disk
+
+OTHER = b"Other"
+NAMES = (NAME, OTHER)
+SEGMENT_SIZE = 160
+SCHEDULES = 200
+FAILING = (
+    CHANGES | {"duplicate", "open", "close"},
+    frozenset({"write"}),
+    frozenset({"sync", "sync_directory"}),
+)
+
+
+@attrs.define
+class Queue:
+    """What one queue held after each operation that was not refused, and what is sure of it."""
+
+    states: list[Items | None] = attrs.field(factory=lambda: [None])
+    safe: int = 0
+    """The index of the last state that a finished sync covers."""
+    refused: list[Items | None] = attrs.field(factory=list)
+    """States that were taken back: until the next sync, a power cut may bring them to light."""
+
+
+class Schedule:
+    """Random operations on two queues while one call or another fails, from one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.random = Random(seed)
+        self.cuts = Random(-seed - 1)
+        self.disk = empty_disk()
+        self.harness = Harness(self.disk, segment_size=SEGMENT_SIZE, deferred=True)
+        self.queues = {name: Queue() for name in NAMES}
+        self.promised: list[tuple[int, Queue, Journal, int]] = []
+        self.disk.after_call = self.cut
+
+    def step(self) -> None:
+        """Do some operations, commit them, let some syncs come, with a call failing perhaps."""
+        if self.random.random() < 0.25:
+            self.disk.fault = Fault(
+                self.random.randint(1, 6),
+                self.random.choice((errno.EIO, errno.ENOSPC)),
+                self.random.choice(FAILING),
+                short=self.random.random() < 0.5,
+            )
+        before = {name: len(queue.states) for name, queue in self.queues.items()}
+        for _ in range(self.random.choice((1, 1, 2, 3))):
+            self.operate(self.random.choice((NAME, NAME, OTHER)))
+        self.commit(before)
+        while self.harness.deferred.waiting and self.random.random() < 0.5:
+            self.harness.deferred.sync_one()
+        self.note_what_is_safe()
+
+    def operate(self, name: bytes) -> None:
+        """Do something with a queue, unless it is refused at once."""
+        do = self.random.choices(("put", "pop", "flush", "delete"), (50, 35, 6, 9))[0]
+        try:
+            if do == "put":
+                size = self.random.choice((0, 3, 40, 90, 170))
+                self.harness.put(self.random.randbytes(size), name, self.random.getrandbits(32))
+            elif do == "pop":
+                self.harness.pop(name)
+            elif do == "flush":
+                self.harness.queues.flush(name)
+            else:
+                self.harness.queues.delete(name)
+        except JournalError:
+            return
+        found = self.harness.items(name)
+        if found != self.queues[name].states[-1]:
+            self.queues[name].states.append(found)
+
+    def commit(self, before: dict[bytes, int]) -> None:
+        """Commit, and take back what is refused."""
+        journals = {name: queue.journal for name, queue in self.harness.queues._queues.items()}
+        ticket = 0
+        while self.harness.commits.pending:
+            done = self.harness.commits.commit()
+            ticket = max(ticket, done.ticket)
+            for name, queue in self.queues.items():
+                if journals.get(name) in done.failed:
+                    queue.refused += queue.states[before[name] :]
+                    del queue.states[before[name] :]
+        for name, queue in self.queues.items():
+            assert self.harness.items(name) == queue.states[-1], f"seed {self.seed}: {name!r}"
+            if len(queue.states) > before[name]:
+                last = len(queue.states) - 1
+                self.promised.append((ticket, queue, journals[name], last))
+
+    def note_what_is_safe(self) -> None:
+        """Remember what clients have been told by now."""
+        commits = self.harness.commits
+        for promise in list(self.promised):
+            ticket, queue, journal, index = promise
+            if ticket <= commits.finished:
+                self.promised.remove(promise)
+                if journal not in commits.broken:
+                    queue.safe = max(queue.safe, index)
+
+    def cut(self) -> None:
+        """Cut the power now and look at another server that starts on what is left."""
+        left = self.disk.after_power_cut(self.cuts)
+        try:
+            harness = Harness(left, segment_size=SEGMENT_SIZE)
+        except SpoolProblem as refusal:
+            raise AssertionError(f"seed {self.seed}: refused: {refusal}") from refusal
+        self.compare(harness, "after a power cut")
+
+    def compare(self, harness: Harness, when: str) -> None:
+        """Check that a server found nothing but what may be there."""
+        for name, queue in self.queues.items():
+            found = harness.items(name) or ()
+            possible = [items or () for items in queue.states[queue.safe :] + queue.refused]
+            assert found in possible, f"seed {self.seed}, {when}: {name!r} is {found}"
+
+    def end(self) -> None:
+        """Let the process die; everything that was not refused is there, and nothing else."""
+        self.disk.after_call = None
+        harness = Harness(self.disk.after_process_death(), segment_size=SEGMENT_SIZE)
+        for name, queue in self.queues.items():
+            found, expected = harness.items(name) or (), queue.states[-1] or ()
+            assert found == expected, f"seed {self.seed}, at the end: {name!r} is {found}"
+
+
+def test_whatever_fails_whenever_what_was_told_stays_and_what_was_refused_does_not() -> None:
+    for seed in range(SCHEDULES):
+        schedule = Schedule(seed)
+        for _ in range(25):
+            schedule.step()
+        schedule.end()
