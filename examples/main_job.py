@@ -175,10 +175,10 @@ class Server:
         return code
 
 
-def produce(client: Client, book: Sent) -> None:
+def produce(client: Client, book: Sent, give_up: threading.Event) -> None:
     """Send every line, and go on to the next only when it was answered."""
     for number, line in enumerate(book.lines):
-        while True:
+        while not give_up.is_set():
             try:
                 stored = client.set(QUEUE, b"%b %d\n%b" % (book.name, number, line))
             except ConnectionRefusedError:
@@ -190,14 +190,20 @@ def produce(client: Client, book: Sent) -> None:
             else:
                 if not stored:
                     raise RuntimeError(f"line {number} was refused")
+                book.acknowledged += 1
                 break
-        book.acknowledged += 1
     client.close()
 
 
-def consume(client: Client, book: Received, gate: Gate, finish: threading.Event) -> None:
+def consume(
+    client: Client,
+    book: Received,
+    gate: Gate,
+    finish: threading.Event,
+    give_up: threading.Event,
+) -> None:
     """Take what there is until the end is near and nothing is left."""
-    while True:
+    while not give_up.is_set():
         if gate.go_through():
             client.close()  # its connection died with the server; the next get makes a new one
         last = finish.is_set()
@@ -237,11 +243,12 @@ def run(
     received = Received()
     gate = Gate()
     finish = threading.Event()
+    give_up = threading.Event()
     total_items = 0
     with ThreadPoolExecutor(3) as pool:
         try:
-            producers = [pool.submit(produce, server.client(), book) for book in sent]
-            consumer = pool.submit(consume, server.client(), received, gate, finish)
+            producers = [pool.submit(produce, server.client(), book, give_up) for book in sent]
+            consumer = pool.submit(consume, server.client(), received, gate, finish, give_up)
             for number in range(kills):
                 # Somewhere in each part, while the producers are at work.
                 part = len(lines) // (kills + 1)
@@ -259,7 +266,7 @@ def run(
             if server.stop() != 0:
                 raise RuntimeError("the server did not stop in order")
         finally:
-            finish.set()
+            give_up.set()
             server.kill()
     report = Report(sent, received, kills, total_items, time.monotonic() - begin)
     check(report)

@@ -78,6 +78,8 @@ class Journal:
         self._salt = salt
         self._asked = False
         self._written_since_sync = False
+        self._writing = False
+        self._leftover = False
         self._buffer: list[bytes] = []
         self.next_id = next_id
         """The id that the next item gets; as of the last successful ``write``."""
@@ -141,6 +143,7 @@ class Journal:
         try:
             if self.broken is not None:
                 raise JournalError(self.broken)
+            self._writing = True
             self._write_all(self._ready(), b"".join(buffer))
         except (OSError, JournalError) as error:
             self._segments[:0], self._dying = self._dying, []
@@ -151,6 +154,8 @@ class Journal:
             if asked:
                 raise JournalError(self.failure) from error
             return False
+        finally:
+            self._writing = False
         self.next_id = self._pushed_id + 1
         self._written_since_sync = True
         self._doomed, self._dying = self._doomed + self._dying, []
@@ -237,6 +242,9 @@ class Journal:
         except OSError:
             try:
                 self._files.truncate(descriptor, last.size)
+                if self._durability.syncs:
+                    # What was refused must not be there after a power cut either.
+                    self._files.sync(descriptor)
             except OSError as error:
                 self._break("has half a record that cannot be cut off", error)
             raise
@@ -258,6 +266,7 @@ class Journal:
         names = self._files.list_directory(self._directory)
         if any(segment.number_of(name) is not None for name in names):
             raise JournalError(f"journal {self._directory} is there already, and was not read")
+        self._leftover = segment.file_name(1) + segment.UNFINISHED_SUFFIX in names
         if self._durability.syncs:
             self._files.sync_directory(self._directory.rpartition("/")[0])
 
@@ -283,6 +292,10 @@ class Journal:
         header = segment.encode(
             segment.Header(self._queue, number, self.next_id, self._oldest, self._salt)
         )
+        if self._leftover:
+            # Not to be used again: a sync of it may have failed.
+            self._files.unlink(unfinished)
+            self._leftover = False
         descriptor = self._files.create(unfinished)
         try:
             if self._files.write(descriptor, header) != len(header):
@@ -293,8 +306,10 @@ class Journal:
         except OSError:
             with contextlib.suppress(OSError):
                 self._files.close(descriptor)
+            self._leftover = True
             with contextlib.suppress(OSError):
                 self._files.unlink(unfinished)
+                self._leftover = False
             raise
         self.close()
         self._descriptor = descriptor
@@ -320,7 +335,9 @@ class Journal:
                 # Harmless: the next start sees that it is not needed, and tries again.
                 log.warning("%s: a dead segment cannot be removed: %s", each.path, error)
         doomed.clear()
-        if self.owner is not None and not (self._durability.syncs and self._written_since_sync):
+        unsafe = self._durability.syncs and self._written_since_sync
+        # A deleted queue's journal must not go in the middle of a write: the next sync will do.
+        if self.owner is not None and not unsafe and not self._writing:
             self.owner.settled()
 
     def _break(self, what: str, error: OSError) -> None:

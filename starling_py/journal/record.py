@@ -125,12 +125,18 @@ def scan(data: memoryview, offset: int, salt: int = 0) -> Iterator[Record | int]
     yield offset
 
 
-def find_sound_record(data: memoryview, offset: int, salt: int = 0) -> int | None:
+def find_sound_record(
+    data: memoryview, offset: int, salt: int = 0, highest_id: int = 2**64 - 1
+) -> int | None:
     """Look for a sound record anywhere at or behind ``offset`` and return where it starts.
 
-    This tells a torn tail (nothing sound follows) from damage in the middle of a file.
+    This tells a torn tail (nothing sound follows) from damage in the middle of a file. No record
+    can have an id above ``highest_id``, which saves the checksums of most of what is none.
     """
     for candidate in range(offset, len(data) - HEADER_SIZE + 1):
+        _, _, record_type, record_id = _HEADER.unpack_from(data, candidate)
+        if not PUSH <= record_type <= RECLAIM or record_id > highest_id:
+            continue
         if read(data, candidate, salt) is not None:
             return candidate
     return None

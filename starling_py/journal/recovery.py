@@ -135,7 +135,7 @@ def _replay(
     try:
         header, offset = _header(path, data, number, state)
     except HeaderCutShort as problem:
-        _no_sound_record_from(path, data, 0, problem.salt, str(problem))
+        _no_sound_record_from(path, data, 0, problem.salt, 2**64 - 1, str(problem))
         return state, 0
     if state is None:
         state = Recovered(header.queue, {}, header.first_id, header.oldest, header.salt)
@@ -147,14 +147,18 @@ def _replay(
             offset = entry
         else:
             state.apply(entry, bounds)
-    _no_sound_record_from(path, data, offset, state.salt, "this record is not sound")
+    # A segment cannot hold more records than it has room for.
+    highest_id = max(state.next_id + len(data) // record.HEADER_SIZE, number)
+    _no_sound_record_from(path, data, offset, state.salt, highest_id, "this record is not sound")
     state.segments.append(Segment(number, path, header.first_id, offset))
     return state, offset
 
 
-def _no_sound_record_from(path: str, data: memoryview, offset: int, salt: int, reason: str) -> None:
+def _no_sound_record_from(
+    path: str, data: memoryview, offset: int, salt: int, highest_id: int, reason: str
+) -> None:
     """Raise ``JournalDamaged`` when damage at ``offset`` is not the end of what was written."""
-    sound = record.find_sound_record(data, offset, salt)
+    sound = record.find_sound_record(data, offset, salt, highest_id)
     if sound is not None:
         raise JournalDamaged(path, offset, f"{reason}, but a sound one follows at byte {sound}")
 

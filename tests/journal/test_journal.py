@@ -79,9 +79,9 @@ def test_a_segment_gets_its_name_only_when_its_header_is_safe(disk: SimulatedDis
     journal = new_journal(disk)
     journal.push(item(1))
     journal.write()
-    steps = [call.split()[0] for call in disk.calls]
+    steps = [name for call in disk.calls if (name := call.split()[0]) in CHANGES]
     assert steps == [
-        "make_directory", "list_directory", "sync_directory", "create", "write", "sync", "rename",
+        "make_directory", "sync_directory", "create", "write", "sync", "rename",
         "sync_directory", "write",
     ]  # fmt: skip
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -64,26 +64,34 @@ def answers(port: int) -> bool:
         client.close()
 
 
+def wait_until(what: Callable[[], bool]) -> None:
+    """Return when something holds, as it soon must."""
+    deadline = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.002)
+
+
 def wait_until_it_answers(port: int) -> None:
     """Return when a server answers on the port."""
-    deadline = time.monotonic() + PATIENCE
-    while not answers(port):
-        assert time.monotonic() < deadline, f"no server answers on port {port}"
-        time.sleep(0.01)
+    wait_until(lambda: answers(port))
 
 
 def wait_until_gone(pid: int) -> None:
     """Return when a process that is no child of this one has ended."""
-    deadline = time.monotonic() + PATIENCE
-    while Path(f"/proc/{pid}/stat").exists() and not _is_zombie(pid):
-        assert time.monotonic() < deadline, f"process {pid} is still there"
-        time.sleep(0.01)
+    wait_until(lambda: _is_gone(pid))
 
 
-def _is_zombie(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    return True
+def _is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        # Where nobody collects orphans, as in some containers, it stays behind as a zombie.
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return state == "Z"
 
 
 class ServerProcess:
@@ -123,12 +131,13 @@ class ServerProcess:
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, args=(self._process, lines))
         self._reader.start()
-        while True:
-            line = lines.get(timeout=PATIENCE)
-            assert line, f"it ended at once: {''.join(self.log)}"
-            if "listening on" in line:
-                self.port = int(line.rpartition(":")[2])
-                return
+        try:
+            while "listening on" not in (line := lines.get(timeout=PATIENCE)):
+                assert line, f"it ended at once: {''.join(self.log)}"
+        except BaseException:
+            self.kill()
+            raise
+        self.port = int(line.rpartition(":")[2])
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Stop it in order and return its exit code."""

@@ -5,7 +5,6 @@ import random
 import signal
 import socket
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from tests.process.server_process import (
     daemon_cleared_away,
     free_port,
     run,
+    wait_until,
     wait_until_gone,
     wait_until_it_answers,
 )
@@ -89,10 +89,9 @@ def test_a_stop_under_load_loses_nothing_that_was_acknowledged(server: ServerPro
         finally:
             client.close()
 
-    producer = threading.Thread(target=produce)
+    producer = threading.Thread(target=produce, daemon=True)
     producer.start()
-    while len(acknowledged) < 500:
-        time.sleep(0.001)
+    wait_until(lambda: len(acknowledged) >= 500)
     assert server.stop() == 0
     producer.join(10)
     server.start()
@@ -107,11 +106,10 @@ def test_a_stop_under_load_loses_nothing_that_was_acknowledged(server: ServerPro
 def test_a_waiting_client_gets_its_miss_when_the_server_is_stopped(server: ServerProcess) -> None:
     client = server.client()
     answers: list[bytes | None] = []
-    waiter = threading.Thread(target=lambda: answers.append(client.get("q/t=60000")))
+    waiter = threading.Thread(target=lambda: answers.append(client.get("q/t=60000")), daemon=True)
     waiter.start()
     observer = server.client()
-    while b"waiting" not in observer.stats("conns").values():
-        time.sleep(0.001)
+    wait_until(lambda: b"waiting" in observer.stats("conns").values())
     assert server.stop() == 0
     waiter.join(10)
     assert answers == [None]

@@ -12,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.server_process import COMMAND, ServerProcess, environment, run
+from tests.process.server_process import (
+    COMMAND,
+    PATIENCE,
+    ServerProcess,
+    environment,
+    run,
+    wait_until,
+)
 
 
 def refusal(code: int, *options: object) -> str:
@@ -201,13 +208,20 @@ def test_ctrl_c_while_it_reads_its_journals_is_no_traceback(tmp_path: Path) -> N
     (segment,) = (spool / "q").iterdir()
     segment.unlink()
     os.mkfifo(segment)
-    process = subprocess.Popen(
-        [*COMMAND, "-q", spool, "-p", "0"], env=environment(), stderr=subprocess.PIPE, text=True
-    )
-    with process:
-        assert process.stderr is not None
-        assert "spool" in process.stderr.readline()
+    said = tmp_path / "stderr"
+    with said.open("w") as file:
+        process = subprocess.Popen(
+            [*COMMAND, "-q", spool, "-p", "0"],
+            env=environment(),
+            stderr=file,
+            # Where the tests run in the background, they and their children ignore it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+    try:
+        wait_until(lambda: f"spool {spool}" in said.read_text())
         process.send_signal(signal.SIGINT)
-        rest = process.stderr.read()
-        assert process.wait(10) != 0
-    assert "Traceback" not in rest
+        assert process.wait(PATIENCE) != 0
+    finally:
+        process.kill()
+        process.wait()
+    assert "Traceback" not in said.read_text()

@@ -120,6 +120,12 @@ class Client:
         assert len(pairs) == len(lines)
         return pairs
 
+    async def until_stat(self, name: str, value: str) -> None:
+        """Return when a statistic has a value, as it soon must."""
+        with trio.fail_after(PATIENCE):
+            while (await self.stats()).get(name) != value:
+                await trio.sleep(0.001)
+
     async def send_eof(self) -> None:
         """End this side of the connection and go on reading, as ``nc -N`` does."""
         await self._stream.send_eof()
@@ -188,9 +194,7 @@ class RunningServer:
     async def until_connected(self, count: int) -> None:
         """Return when so many clients are connected, not counting the one that asks."""
         async with self.client() as observer:
-            with trio.fail_after(PATIENCE):
-                while int((await observer.stats())["curr_connections"]) != count + 1:
-                    await trio.lowlevel.checkpoint()
+            await observer.until_stat("curr_connections", str(count + 1))
 
 
 @attrs.define

@@ -8,7 +8,6 @@ import errno
 import os
 
 import pytest
-import trio
 
 from starling_py.journal.spool import SpoolProblem
 from tests.server.in_process import FailingFiles, Servers, SlowSyncFiles, item, put
@@ -86,8 +85,7 @@ async def test_under_always_many_clients_share_few_syncs(start: Servers) -> None
     for client in clients[1:]:
         await client.send(put(b"q", b"x"))
     async with running.client() as observer:
-        while (await observer.stats())["queue_q_items"] != "51":
-            await trio.lowlevel.checkpoint()
+        await observer.until_stat("queue_q_items", "51")
     files.let_all_go()
     for client in clients:
         await client.expect(b"STORED\r\n")
@@ -205,9 +203,7 @@ async def test_a_sync_in_the_background_that_fails_makes_the_queue_refuse(start:
     running = await start(files, sync="1ms")
     async with running.client() as client:
         await client.ask(put(b"q", b"1"), b"STORED\r\n")
-        with trio.fail_after(5):
-            while (await client.stats())["queue_q_journal_broken"] == "0":
-                await trio.sleep(0.001)
+        await client.until_stat("queue_q_journal_broken", "1")
         await client.ask(put(b"q", b"2"), NO_SYNC)
         await client.ask(b"get q/peek\r\n", item(b"q/peek", b"1"))
 
@@ -226,8 +222,7 @@ async def test_a_failed_sync_of_one_queue_does_not_fail_the_replies_of_another(
         await files.until_begun(begun + 1)
         await good.send(put(b"good", b"1"))
         async with running.client() as observer:
-            while (await observer.stats())["queue_good_items"] != "2":
-                await trio.lowlevel.checkpoint()
+            await observer.until_stat("queue_good_items", "2")
         files.let_go(1)
         await bad.expect(NO_SYNC)
         await files.until_begun(begun + 2)

@@ -106,9 +106,7 @@ async def test_the_servers_own_numbers_are_true(start: Servers) -> None:
         assert stats["pointer_size"] in {"32", "64"}
         assert stats["threads"] == "1"
         other.hang_up()
-        with trio.fail_after(5):
-            while (await client.stats())["curr_connections"] != "1":
-                await trio.lowlevel.checkpoint()
+        await client.until_stat("curr_connections", "1")
         assert (await client.stats())["total_connections"] == "2"
 
 

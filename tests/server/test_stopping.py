@@ -190,8 +190,7 @@ async def test_what_waits_for_its_sync_is_synced_though_the_grace_time_is_over(
         await files.until_begun(3)
         await second.send(put(b"b", b"1"))
         async with running.client() as observer:
-            while (await observer.stats())["queue_b_items"] != "2":
-                await trio.lowlevel.checkpoint()
+            await observer.until_stat("queue_b_items", "2")
         before = files.synced
         running.server.stop()
         # The end waits for the thread, and this task cannot run meanwhile.
