@@ -103,6 +103,21 @@ async def test_who_reads_late_gets_everything_within_the_grace_time(start: Serve
     await running.stop(within=2)
 
 
+async def test_what_was_sent_before_the_stop_is_answered_in_full(start: Servers) -> None:
+    """Also when there is more of it than is read at once, and each read ends with a command."""
+    running = await start(grace_time=60)
+    command = b"version       \r\n"
+    assert 65536 % len(command) == 0
+    async with running.client() as client:
+        await client.ask(b"version\r\n", VERSION)
+        sent = client.say_what_is_taken(command * 10_000)
+        assert sent > 2 * 65536
+        client.say(b"\r\n")  # the end of a command cut off, or an empty line
+        running.server.shut_down()
+        whole = VERSION * (sent // len(command))
+        assert (await client.read_to_the_end()).startswith(whole)
+
+
 async def test_a_second_stop_ends_the_grace_time(start: Servers) -> None:
     running = await start(grace_time=60)
     async with running.client() as client:

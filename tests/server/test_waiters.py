@@ -262,6 +262,21 @@ async def test_a_client_that_sends_far_ahead_while_it_waits_is_not_read_for_ever
         await waiter.expect(b"VERSION 1.0.0\r\n" * (sent // 9))
 
 
+async def test_a_client_that_sent_far_ahead_and_hung_up_does_not_wait_any_more(
+    start: Servers,
+) -> None:
+    """Nothing more is read from it, and still its end must be noticed, or it loses an item."""
+    running = await start()
+    async with running.client() as waiter, running.client() as producer:
+        await waiter.send(b"get q/t=60000\r\n")
+        await running.until_waiting(1)
+        await waiter.send_what_is_taken(0.3)
+        waiter.hang_up()
+        await running.until_waiting(0)
+        await producer.ask(put(b"q", b"1"), b"STORED\r\n")
+        await expect_queue_holds(producer, b"1")
+
+
 async def test_a_storm_of_cancelled_waits_loses_nothing_and_keeps_the_line_in_order(
     start: Servers,
 ) -> None:
