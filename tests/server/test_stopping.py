@@ -107,15 +107,12 @@ async def test_what_was_sent_before_the_stop_is_answered_in_full(start: Servers)
     """Also when there is more of it than is read at once, and each read ends with a command."""
     running = await start(grace_time=60)
     command = b"version       \r\n"
-    assert 65536 % len(command) == 0
+    count = 2 * 65536 // len(command)
     async with running.client() as client:
         await client.ask(b"version\r\n", VERSION)
-        sent = client.say_what_is_taken(command * 10_000)
-        assert sent > 2 * 65536
-        client.say(b"\r\n")  # the end of a command cut off, or an empty line
+        client.say(command * count)
         running.server.shut_down()
-        whole = VERSION * (sent // len(command))
-        assert (await client.read_to_the_end()).startswith(whole)
+        assert await client.read_to_the_end() == VERSION * count
 
 
 async def test_a_second_stop_ends_the_grace_time(start: Servers) -> None:
