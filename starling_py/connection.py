@@ -8,7 +8,7 @@ closing at once could make the system throw away replies that are still on their
 
 import socket
 
-from starling_py.readiness import READ, WRITE
+from starling_py.readiness import HANG_UP, READ, WRITE
 from starling_py.session import Session
 from starling_py.stats import Counters
 
@@ -138,4 +138,6 @@ class Connection:
             return WRITE
         if self._ended:
             return READ
-        return READ if self.session.takes_input and not self.input_ended else 0
+        if self.input_ended:
+            return 0
+        return READ if self.session.takes_input else HANG_UP

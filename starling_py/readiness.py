@@ -10,7 +10,10 @@ from typing import Protocol
 
 READ = 1
 WRITE = 4
-"""The same bits as epoll's; an error or a hang-up is reported as some other bit as well."""
+HANG_UP = 0x2000
+"""The client sends nothing more, though it may have sent what is not read yet: known to epoll only.
+
+These are epoll's own bits; an error is reported as some other bit, asked for or not."""
 
 Ready = list[tuple[int, int]]
 
@@ -22,7 +25,7 @@ class Readiness(Protocol):
         """Return the descriptor that is readable while anything in the set is ready."""
 
     def register(self, descriptor: int, interest: int) -> None:
-        """Begin to watch a descriptor for ``READ``, ``WRITE`` or both."""
+        """Begin to watch a descriptor for ``READ``, ``WRITE``, ``HANG_UP`` or several of them."""
 
     def modify(self, descriptor: int, interest: int) -> None:
         """Watch it for something else; for nothing but errors with 0."""
@@ -30,8 +33,8 @@ class Readiness(Protocol):
     def unregister(self, descriptor: int) -> None:
         """Watch it no more; must happen before it is closed."""
 
-    def ready(self) -> Ready:
-        """Return what is ready now, without waiting."""
+    def ready(self, seconds: float = 0) -> Ready:
+        """Return what is ready, waiting for the first of it up to some seconds."""
 
     def close(self) -> None:
         """Give the set up."""
@@ -48,9 +51,9 @@ class EpollReadiness:
         self.unregister = self._epoll.unregister
         self.close = self._epoll.close
 
-    def ready(self) -> Ready:
-        """Return what is ready now, without waiting."""
-        return self._epoll.poll(0)
+    def ready(self, seconds: float = 0) -> Ready:
+        """Return what is ready, waiting for the first of it up to some seconds."""
+        return self._epoll.poll(seconds)
 
 
 class SelectorReadiness:
@@ -66,7 +69,7 @@ class SelectorReadiness:
 
     def register(self, descriptor: int, interest: int) -> None:
         """Begin to watch a descriptor; with no interest it is only remembered."""
-        if interest:
+        if interest & (READ | WRITE):
             self._selector.register(descriptor, _events(interest))
 
     def modify(self, descriptor: int, interest: int) -> None:
@@ -79,15 +82,15 @@ class SelectorReadiness:
         if descriptor in self._selector.get_map():
             self._selector.unregister(descriptor)
 
-    def ready(self) -> Ready:
-        """Return what is ready now, without waiting."""
+    def ready(self, seconds: float = 0) -> Ready:
+        """Return what is ready, waiting for the first of it up to some seconds."""
         return [
             (
                 key.fd,
                 (READ if events & selectors.EVENT_READ else 0)
                 | (WRITE if events & selectors.EVENT_WRITE else 0),
             )
-            for key, events in self._selector.select(0)
+            for key, events in self._selector.select(seconds)
         ]
 
     def close(self) -> None:

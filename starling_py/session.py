@@ -72,6 +72,7 @@ class Session:
         self._waiter: Waiter | None = None
         self._after_wait: Callable[[], None] | None = None
         self._input_ended = False
+        self._may_wait = True
         self.replies = Replies(counters, peer)
         """What the client is still to be told."""
         self.closing = False
@@ -146,6 +147,11 @@ class Session:
         self._input_ended = True
         if self._dialect is None:
             self.closing = True
+        self.stop_waiting()
+
+    def stop_waiting(self) -> None:
+        """Wait for nothing from now on: the client has hung up, whatever it sent before that."""
+        self._may_wait = False
         if self._waiter is not None:
             self._queues.stop_waiting(self._waiter)
             self._waiter.over()
@@ -201,7 +207,7 @@ class Session:
         except (KeyProblem, JournalError) as problem:
             self._fail(problem)
             return
-        if hit is None and request.wait_ms and not self._input_ended:
+        if hit is None and request.wait_ms and self._may_wait:
             self._wait([request], request.wait_ms, with_cas=command.with_cas)
             return
         self._counters.cmd_get += 1
@@ -233,7 +239,7 @@ class Session:
         wait_ms = 0 if hits else max(request.wait_ms for request in requests)
         if failure is not None and not hits:
             raise failure
-        if wait_ms and not self._input_ended:
+        if wait_ms and self._may_wait:
             self._wait(requests, wait_ms, with_cas=with_cas)
             return
         self._give(hits, len(requests), alone=False, with_cas=with_cas)
