@@ -20,7 +20,7 @@ from starling_py.clock import Clock
 from starling_py.journal.commit import GroupCommit
 from starling_py.journal.files import Files
 from starling_py.journal.journal import Durability
-from starling_py.journal.spool import Spool
+from starling_py.journal.spool import Spool, SpoolProblem
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.session import Policy, Session
 from starling_py.settings import TABLE, Settings
@@ -94,7 +94,11 @@ class Core:
         commits = GroupCommit(interval, syncer, clock)
         durability = Durability(interval is not None, settings.segment_size)
         spool = Spool.open(files, str(settings.queue_path), durability, commits)
-        return cls(clock, commits, syncer, spool, QueueCollection(spool, clock))
+        try:
+            return cls(clock, commits, syncer, spool, QueueCollection(spool, clock))
+        except SpoolProblem:
+            spool.close()
+            raise
 
     def close(self) -> None:
         """Sync what is not synced yet and let go of the spool."""

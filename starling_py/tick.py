@@ -133,7 +133,10 @@ class Tick:
         for connection in touched:
             connection.touched = False
             if not connection.dropped:
-                self._reply(connection)
+                try:
+                    self._reply(connection)
+                except Exception:
+                    self._crashed(connection)
 
     def drain(self, grace_time: float) -> None:
         """Begin to stop: whoever has nothing under way is sent off, the others have some time."""
@@ -209,9 +212,7 @@ class Tick:
             else:
                 connection.session.run()
         except Exception:
-            log.exception("%s: error in the session; closed", connection.peer)
-            self._counters.session_errors += 1
-            self._drop(connection)
+            self._crashed(connection)
         self._touch(connection)
 
     def _touch(self, connection: Connection) -> None:
@@ -281,6 +282,12 @@ class Tick:
         if wanted != connection.interest:
             connection.interest = wanted
             self._readiness.modify(connection.descriptor, wanted)
+
+    def _crashed(self, connection: Connection) -> None:
+        """End a session that ran into a defect; the others go on."""
+        log.exception("%s: error in the session; closed", connection.peer)
+        self._counters.session_errors += 1
+        self._drop(connection)
 
     def _drop(self, connection: Connection) -> None:
         if not connection.dropped:

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from starling_py.clock import Clock
+from starling_py.connection import Connection
 from starling_py.protocol.text_replies import TextReplies
 from starling_py.queues.queue_collection import QueueCollection
 from tests.server.in_process import Servers, item, put
@@ -344,5 +345,19 @@ async def test_an_error_at_the_end_of_a_wait_ends_the_waiter_and_not_the_server(
         monkeypatch.setattr(TextReplies, "end_of_hits", staticmethod(defect))
         await waiter.send(b"get q/t=20\r\n")
         assert await waiter.read_to_the_end() == b""
+        await other.ask(b"version\r\n", VERSION)
+        assert (await other.stats())["session_errors"] == "1"
+
+
+async def test_an_error_on_sending_a_reply_ends_that_session_only(
+    start: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await start()
+    async with running.client() as unlucky, running.client() as other:
+        await other.ask(b"version\r\n", VERSION)
+        with monkeypatch.context() as patched:
+            patched.setattr(Connection, "send", defect)
+            await unlucky.send(b"version\r\n")
+            assert await unlucky.read_to_the_end() == b""
         await other.ask(b"version\r\n", VERSION)
         assert (await other.stats())["session_errors"] == "1"
