@@ -106,6 +106,15 @@ class Schedule:
             assert again.items(OTHER) == harness.items(OTHER), f"{where}: after another cut"
 
 
+@pytest.fixture(
+    params=[0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1000, 9000, 1000))]
+)
+def first_seed(request: pytest.FixtureRequest) -> int:
+    """Where the seeds begin: at one place by default, at many in the long run."""
+    seed: int = request.param
+    return seed
+
+
 def failures(schedule: Callable[[int], None], seeds: range) -> list[str]:
     """Run schedules; return what went wrong in each that went wrong."""
     wrong = []
@@ -117,7 +126,7 @@ def failures(schedule: Callable[[int], None], seeds: range) -> list[str]:
     return wrong
 
 
-def test_a_power_cut_after_any_file_call_costs_nothing_that_was_told() -> None:
+def test_a_power_cut_after_any_file_call_costs_nothing_that_was_told(first_seed: int) -> None:
     def schedule(seed: int) -> None:
         run = Schedule(seed)
         run.disk.after_call = run.cut
@@ -126,24 +135,28 @@ def test_a_power_cut_after_any_file_call_costs_nothing_that_was_told() -> None:
         run.cut(all_gone=True)
         assert run.checked > 12
 
-    wrong = failures(schedule, range(SCHEDULES))
+    wrong = failures(schedule, range(first_seed, first_seed + SCHEDULES))
     assert not wrong, f"{len(wrong)} of {SCHEDULES} schedules: " + "\n".join(wrong[:10])
 
 
-def test_a_power_cut_that_takes_all_that_is_not_safe_costs_nothing_that_was_told() -> None:
+def test_a_power_cut_that_takes_all_that_is_not_safe_costs_nothing_that_was_told(
+    first_seed: int,
+) -> None:
     def schedule(seed: int) -> None:
         run = Schedule(seed)
         run.disk.after_call = lambda: run.cut(all_gone=True)
         for _ in range(12):
             run.step()
 
-    wrong = failures(schedule, range(SCHEDULES, SCHEDULES + SCHEDULES // 3))
+    wrong = failures(
+        schedule, range(first_seed + SCHEDULES, first_seed + SCHEDULES + SCHEDULES // 3)
+    )
     assert not wrong, f"{len(wrong)} schedules: " + "\n".join(wrong[:10])
 
 
 @pytest.mark.parametrize("interval", [0, 3600, None], ids=["always", "interval", "never"])
 def test_the_death_of_the_process_in_any_file_call_costs_nothing_that_was_told(
-    interval: float | None,
+    interval: float | None, first_seed: int
 ) -> None:
     def schedule(seed: int) -> None:
         run = Schedule(seed, interval)
@@ -156,13 +169,13 @@ def test_the_death_of_the_process_in_any_file_call_costs_nothing_that_was_told(
                 pass
             _restart_after_death(run)
 
-    wrong = failures(schedule, range(SCHEDULES))
+    wrong = failures(schedule, range(first_seed, first_seed + SCHEDULES))
     assert not wrong, f"{len(wrong)} of {SCHEDULES} schedules: " + "\n".join(wrong[:10])
 
 
 @pytest.mark.parametrize("interval", [0, 3600], ids=["always", "interval"])
 def test_a_power_cut_after_the_death_of_the_process_costs_nothing_that_was_told(
-    interval: float,
+    interval: float, first_seed: int
 ) -> None:
     """What a server read back, it serves: that must be as safe as what it wrote itself."""
 
@@ -186,7 +199,7 @@ def test_a_power_cut_after_the_death_of_the_process_costs_nothing_that_was_told(
                 run.harness.commits.sync_everything()
                 run.cut()
 
-    wrong = failures(schedule, range(SCHEDULES // 2))
+    wrong = failures(schedule, range(first_seed, first_seed + SCHEDULES // 2))
     assert not wrong, f"{len(wrong)} of {SCHEDULES // 2} schedules: " + "\n".join(wrong[:10])
 
 
