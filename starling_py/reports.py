@@ -82,7 +82,7 @@ def find(words: Sequence[bytes], host: Host) -> Pairs | Outcome | None:
         return {b"on": Outcome.OK, b"off": Outcome.OK, b"dump": Outcome.END}.get(rest[0])
     if first == b"queue" and len(rest) == 1:
         queues = host.snapshot().queues
-        return _queues([each for each in queues if each.name == words[1]])
+        return stats.queues_pairs([each for each in queues if each.name == words[1]])
     if rest:
         return None
     if first == b"reset":
@@ -93,10 +93,6 @@ def find(words: Sequence[bytes], host: Host) -> Pairs | Outcome | None:
     simple: dict[bytes, Callable[[], Pairs]] = {
         b"settings": host.settings,
         b"conns": host.connections,
-        b"queues": lambda: _queues(host.snapshot().queues),
+        b"queues": lambda: stats.queues_pairs(host.snapshot().queues),
     }
     return simple[first]() if first in simple else None
-
-
-def _queues(queues: Sequence[stats.QueueSnapshot]) -> Pairs:
-    return [pair for each in queues for pair in stats.queue_pairs(each, b"queue_%b_" % each.name)]

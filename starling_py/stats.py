@@ -130,10 +130,7 @@ def server_pairs(snapshot: Snapshot) -> Pairs:
         *((name, value) for name, value in attrs.asdict(counters).items() if name != "total_items"),
         *((name, 0) for name in _NEVER_COUNTED),
     ]
-    pairs = encoded(values)
-    for queue in snapshot.queues:
-        pairs += queue_pairs(queue, b"queue_%b_" % queue.name)
-    return pairs
+    return encoded(values) + queues_pairs(snapshot.queues)
 
 
 _NEVER_COUNTED = (
@@ -156,6 +153,11 @@ def queue_pairs(queue: QueueSnapshot, prefix: bytes) -> Pairs:
     """Return the names and values of one queue."""
     values = attrs.asdict(queue, filter=lambda field, _: field.name != "name")
     return [(prefix + name, value) for name, value in encoded(values.items())]
+
+
+def queues_pairs(queues: Iterable[QueueSnapshot]) -> Pairs:
+    """Return the names and values of queues, each name telling its queue."""
+    return [pair for each in queues for pair in queue_pairs(each, b"queue_%b_" % each.name)]
 
 
 def dump_blocks(queues: Iterable[QueueSnapshot]) -> list[tuple[bytes, Pairs]]:

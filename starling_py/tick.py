@@ -191,11 +191,11 @@ class Tick:
                 log.debug("%s: %s", connection.peer, error)
                 self._drop(connection)
                 continue
-            if data:
-                received.append((connection, data))
-            elif data is not None:
+            if data is None:
+                continue
+            if not data:
                 connection.session.end_of_input()
-                received.append((connection, data))
+            received.append((connection, data))
         return received
 
     def _execute(self, connection: Connection, data: bytes = b"") -> None:

@@ -13,7 +13,7 @@ import attrs
 
 from starling_py.clock import Clock
 from starling_py.journal.files import Files
-from starling_py.journal.journal import Journal, JournalError
+from starling_py.journal.journal import Journal, JournalError, sync_and_close
 
 
 class Syncer(Protocol):
@@ -38,15 +38,7 @@ class Batch:
 def sync(files: Files, batch: Batch) -> None:
     """Sync a batch's files one after the other and note each outcome; safe in any thread."""
     for _, descriptor in batch.work:
-        error = None
-        try:
-            try:
-                files.sync(descriptor)
-            finally:
-                files.close(descriptor)
-        except OSError as problem:
-            error = problem
-        batch.errors.append(error)
+        batch.errors.append(sync_and_close(files, descriptor))
 
 
 @attrs.frozen

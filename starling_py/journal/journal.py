@@ -200,16 +200,11 @@ class Journal:
         """Sync here and now; a failure breaks the journal instead of being raised."""
         try:
             descriptor = self.begin_sync()
-            if descriptor is None:
-                return
-            try:
-                self._files.sync(descriptor)
-            finally:
-                self._files.close(descriptor)
         except OSError as error:
             self.end_sync(error)
         else:
-            self.end_sync(None)
+            if descriptor is not None:
+                self.end_sync(sync_and_close(self._files, descriptor))
 
     def close(self) -> None:
         """Close the open segment; the journal may be used again afterwards."""
@@ -347,6 +342,18 @@ class Journal:
             self._directory,
             self.broken,
         )
+
+
+def sync_and_close(files: Files, descriptor: int) -> OSError | None:
+    """Sync a file and close it; return what went wrong with either. Safe in any thread."""
+    try:
+        try:
+            files.sync(descriptor)
+        finally:
+            files.close(descriptor)
+    except OSError as error:
+        return error
+    return None
 
 
 def _reason(error: Exception) -> str:

@@ -94,7 +94,8 @@ def recover(
     Returns ``None`` when it holds no journal, only what a crash left before there was one.
     Removes the files that a crash left behind and cuts a torn tail off. With ``syncs``, what was
     read is synced: the process that wrote it may have died before it did so, and nobody may be
-    handed an item that a power cut could still take back. ``is_right`` tells whether a queue of
+    handed an item that a power cut could still take back. (The directory's own name is left to
+    the caller, who has all directories to care for.) ``is_right`` tells whether a queue of
     this name belongs into this directory. Raises ``JournalDamaged`` and ``OSError``.
     """
     names = files.list_directory(directory)
@@ -215,7 +216,6 @@ def _sync(files: Files, directory: str, state: Recovered) -> None:
         finally:
             files.close(descriptor)
     files.sync_directory(directory)
-    files.sync_directory(directory.rpartition("/")[0])
 
 
 def _cut(files: Files, directory: str, names: list[str], torn: _TornTail) -> None:

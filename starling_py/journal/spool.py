@@ -73,6 +73,9 @@ class Spool:
                 state = self._recover(entry, path)
                 if state is not None:
                     found.append((state, self._journal(path, state)))
+            path = self.path
+            if found and self.durability.syncs:
+                self.files.sync_directory(path)
         except JournalDamaged as damage:
             raise SpoolProblem(
                 f"{damage}. Nothing was changed; move {path} out of the spool to start without"

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 
 from starling_py.protocol.commands import Outcome
 
-OK = b"OK\r\n"
-
 _OUTCOMES = {
     Outcome.STORED: b"STORED\r\n",
     Outcome.NOT_STORED: b"NOT_STORED\r\n",
     Outcome.DELETED: b"DELETED\r\n",
     Outcome.NOT_FOUND: b"NOT_FOUND\r\n",
-    Outcome.OK: OK,
+    Outcome.OK: b"OK\r\n",
     Outcome.RESET: b"RESET\r\n",
     Outcome.END: b"END\r\n",
     Outcome.UNKNOWN: b"ERROR\r\n",

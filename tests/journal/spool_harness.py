@@ -13,6 +13,7 @@ from starling_py.journal.recovery import Recovered, recover
 from starling_py.journal.spool import Spool
 from starling_py.names import directory_name
 from starling_py.queues.queue_collection import QueueCollection
+from tests.core import InlineSyncer
 from tests.journal.simulated_disk import SimulatedDisk
 
 SPOOL = "/spool"
@@ -32,20 +33,6 @@ class StandingClock(Clock):
     def refresh(self) -> None:
         self.wall_ms = NOW_MS
         self.monotonic = 100.0
-
-
-class InlineSyncer:
-    """Syncs a batch as soon as it is submitted."""
-
-    def __init__(self, files: Files) -> None:
-        self._files = files
-        self.commits: GroupCommit
-        self.batches: list[Batch] = []
-
-    def submit(self, batch: Batch) -> None:
-        self.batches.append(batch)
-        commit.sync(self._files, batch)
-        self.commits.finish(batch)
 
 
 class DeferredSyncer:
