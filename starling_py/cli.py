@@ -56,6 +56,8 @@ def serve(settings: Settings) -> None:
     log.info("starling-py %s, spool %s, sync %s", __version__, settings.queue_path, settings.sync)
     core = Core.open(settings, Files())
     pid_file = settings.pid_file
+    # Who reads the pid file may send a signal at once; it waits until the server can take it.
+    process.hold_signals()
     if pid_file is not None:
         process.write_pid_file(pid_file)
     if settings.daemonize:

@@ -105,14 +105,21 @@ class Connection:
         return data
 
     def send(self, now: float) -> bool:
-        """Send what can be sent; return whether that was all.
+        """Send the replies, as far as that can be done; return whether that was all.
 
         Raises ``OSError`` when the client is gone.
         """
         output = self.session.replies.take()
-        data: bytes | memoryview = output[0] if len(output) == 1 else b"".join(output)
-        if self._unsent:
-            data = b"".join((self._unsent, data))
+        return self._send(output[0] if len(output) == 1 else b"".join(output), now)
+
+    def send_rest(self, now: float) -> bool:
+        """Send what could not be sent before, and nothing else: that may have to wait for a sync.
+
+        Returns whether that was all. Raises ``OSError`` when the client is gone.
+        """
+        return self._send(self._unsent, now)
+
+    def _send(self, data: bytes | memoryview, now: float) -> bool:
         try:
             sent = self.socket.send(data)
         except BlockingIOError:

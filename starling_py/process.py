@@ -112,6 +112,20 @@ def detach(sockets: Sequence[socket.socket], lock: int) -> None:
     ).open()
 
 
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+"""The signals that stop a server."""
+
+
+def hold_signals() -> None:
+    """Let the signals that stop a server wait until ``take_signals``."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
+def take_signals() -> None:
+    """Have the signals delivered that were held back; call this once they are handled."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+
 def write_pid_file(path: Path) -> None:
     """Write the process id to a file, whose directory is made if need be.
 
@@ -136,3 +150,9 @@ def raise_file_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def file_limit() -> int:
+    """Return how many open files this process may have."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit if limit != resource.RLIM_INFINITY else 1 << 20

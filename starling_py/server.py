@@ -15,17 +15,18 @@ from collections.abc import Callable, Sequence
 import attrs
 import trio
 
-from starling_py import __version__, readiness, stats
+from starling_py import __version__, process, readiness, stats
 from starling_py.clock import Clock
 from starling_py.journal.commit import GroupCommit
 from starling_py.journal.files import Files
 from starling_py.journal.journal import Durability
 from starling_py.journal.spool import Spool, SpoolProblem
 from starling_py.queues.queue_collection import QueueCollection
+from starling_py.queues.window import WindowSizes
 from starling_py.session import Policy, Session
 from starling_py.settings import TABLE, Settings
 from starling_py.stats import Counters, Pairs
-from starling_py.syncer import SyncThread
+from starling_py.syncer import BackgroundThread, SyncThread
 from starling_py.tick import Tick
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _WAIT_FOR_ROOM = 0.1
 _HOUSEKEEPING = 0.5
 _BACKLOG = 1024
+_FEWEST_FILES = 16
 
 
 class StartProblem(Exception):
@@ -81,6 +83,7 @@ class Core:
     clock: Clock
     commits: GroupCommit
     syncer: SyncThread
+    background: BackgroundThread
     spool: Spool
     queues: QueueCollection
 
@@ -88,14 +91,25 @@ class Core:
     def open(cls, settings: Settings, files: Files) -> "Core":
         """Lock the spool and read every queue back. Raises ``SpoolProblem``."""
         clock = Clock()
-        syncer = SyncThread(files)
+        syncer = SyncThread()
+        background = BackgroundThread()
         policy = settings.sync
         interval = None if policy.kind == "never" else policy.interval
         commits = GroupCommit(interval, syncer, clock)
-        durability = Durability(interval is not None, settings.segment_size)
-        spool = Spool.open(files, str(settings.queue_path), durability, commits)
+        durability = Durability(interval is not None, settings.segment_size, interval == 0)
+        spool = Spool.open(
+            files,
+            str(settings.queue_path),
+            durability,
+            commits,
+            background,
+            quarantine=settings.quarantine,
+            open_files=max(_FEWEST_FILES, process.file_limit() // 4),
+        )
+        sizes = WindowSizes(settings.window_size, settings.window_total)
         try:
-            return cls(clock, commits, syncer, spool, QueueCollection(spool, clock))
+            queues = QueueCollection(spool, clock, sizes)
+            return cls(clock, commits, syncer, background, spool, queues)
         except SpoolProblem:
             spool.close()
             raise
@@ -103,6 +117,10 @@ class Core:
     def close(self) -> None:
         """Sync what is not synced yet and let go of the spool."""
         self.commits.sync_everything(self.syncer.close())
+        self.queues.seal()
+        self.commits.commit()
+        self.commits.sync_everything()
+        self.background.close()
         self.queues.close()
 
 
@@ -124,10 +142,12 @@ class Server:
             settings.allow_shutdown,
         )
         core.syncer.start()
+        core.background.start()
         self._tick = Tick(
             core.queues,
             core.commits,
             core.syncer,
+            core.background,
             readiness.best(),
             core.clock,
             self._counters,
@@ -172,6 +192,8 @@ class Server:
             draining=self._stop.is_set(),
             fsyncs=core.commits.syncs,
             journal_failures=core.commits.failures,
+            journals_healed=core.commits.healed,
+            disk_full=int(core.spool.reserve.short),
             counters=self._counters,
             queues=core.queues.snapshot(),
         )
@@ -190,7 +212,7 @@ class Server:
 
     def queue_settings(self) -> Pairs:
         """Return those of the settings that concern every queue."""
-        names = ("item_size_max", "segment_size", "sync")
+        names = ("item_size_max", "segment_size", "sync", "window_size", "quarantine")
         return stats.encoded((name, getattr(self._settings, name)) for name in names)
 
     def connections(self) -> Pairs:
@@ -221,7 +243,8 @@ class Server:
         self._tick.drain(self._settings.grace_time)
 
     async def _handle_signals(self, task_status: "trio.TaskStatus[None]") -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with trio.open_signal_receiver(*process.STOPPING) as signals:
+            process.take_signals()
             task_status.started()
             async for number in signals:
                 log.info("%s: stopping", signal.Signals(number).name)
@@ -263,6 +286,7 @@ class Server:
         while True:
             await trio.sleep(_HOUSEKEEPING)
             self._tick.drop_idle(self._settings.timeout)
+            self._core.queues.keep_house()
 
     def _close_listeners(self) -> None:
         for listener in self._listeners:

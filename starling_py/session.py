@@ -13,13 +13,14 @@ from typing import Any
 import attrs
 
 from starling_py import names, reports
-from starling_py.journal.journal import JournalError
+from starling_py.journal.trouble import JournalError
 from starling_py.names import KeyProblem, Request, printable
 from starling_py.protocol import commands, dialect_for
 from starling_py.protocol.commands import Command, Dialect, Outcome, Verb
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.waiters import Hit, Waiter
+from starling_py.queues.window import NotLoaded
 from starling_py.replies import PUT, Replies
 from starling_py.reports import Host
 from starling_py.stats import Counters
@@ -70,6 +71,7 @@ class Session:
         self._wake = wake
         self._dialect: Dialect | None = None
         self._waiter: Waiter | None = None
+        self._loading: PersistentQueue | None = None
         self._after_wait: Callable[[], None] | None = None
         self._input_ended = False
         self._may_wait = True
@@ -84,8 +86,8 @@ class Session:
 
     @property
     def waiting(self) -> bool:
-        """Whether a blocking get is under way."""
-        return self._waiter is not None
+        """Whether a command is under way that waits for something."""
+        return self._waiter is not None or self._loading is not None
 
     @property
     def waiting_on(self) -> str:
@@ -101,7 +103,8 @@ class Session:
     @property
     def takes_input(self) -> bool:
         """Whether the client should be read from."""
-        if self._waiter is None and not self.held and not self.stopped_early:
+        parked = self._waiter is not None or self._loading is not None
+        if not parked and not self.held and not self.stopped_early:
             return True
         return self._dialect is None or self._dialect.buffered <= MAX_INPUT
 
@@ -128,7 +131,7 @@ class Session:
             after_wait()
         self.stopped_early = False
         for _ in range(MAX_COMMANDS):
-            if self._waiter is not None or self.closing or self.held:
+            if self._waiter is not None or self.closing or self.held or self._loading is not None:
                 return
             if self.replies.size >= MAX_OUTPUT:
                 break
@@ -136,7 +139,7 @@ class Session:
             if command is None:
                 self.closing = self._input_ended
                 return
-            _HANDLERS[type(command)](self, command)
+            self._execute(command)
         self.stopped_early = True
 
     def end_of_input(self) -> None:
@@ -163,6 +166,24 @@ class Session:
             self._waiter = None
         self.closing = True
 
+    def _execute(self, command: Command) -> None:
+        """Execute a command, or park and do it later when it needs what is not in memory."""
+        try:
+            _HANDLERS[type(command)](self, command)
+        except NotLoaded as problem:
+            self._loading = problem.queue
+
+            def ask_again(failure: JournalError | None) -> None:
+                self._loading = None
+                if failure is None:
+                    self._after_wait = lambda: self._execute(command)
+                else:
+                    quiet = getattr(command, "quiet", False)
+                    self._after_wait = lambda: self._fail(failure, quiet=quiet)
+                self._wake()
+
+            problem.queue.when_loaded(ask_again)
+
     def _fail(self, problem: KeyProblem | JournalError, *, quiet: bool = False) -> None:
         """Answer a command that could not be executed."""
         reason = str(problem)
@@ -187,6 +208,9 @@ class Session:
         except (KeyProblem, JournalError) as problem:
             self._fail(problem, quiet=quiet)
             return
+        except NotLoaded:
+            self._counters.cmd_set -= 1  # it will be counted when it is executed
+            raise
         if queue is not None:
             self._counters.total_items += 1
             self.replies.add_for(queue, STORED, PUT, quiet=quiet)
@@ -221,7 +245,7 @@ class Session:
         """Execute a get of several keys: at most one item from each."""
         # A queue named twice is served once: clients keep one value a key.
         requests = list({request.name: request for request in reversed(requests)}.values())[::-1]
-        hits = []
+        hits: list[Hit] = []
         failure = None
         size = 0
         for request in requests:
@@ -229,6 +253,9 @@ class Session:
                 break
             try:
                 hit = self._queues.read(request)
+            except NotLoaded:
+                if not hits:
+                    raise
             except JournalError as problem:
                 # What another queue has given already must reach the client all the same.
                 failure = problem
@@ -242,7 +269,7 @@ class Session:
         if wait_ms and self._may_wait:
             self._wait(requests, wait_ms, with_cas=with_cas)
             return
-        self._give(hits, len(requests), alone=False, with_cas=with_cas)
+        self._give(hits, len(requests), alone=len(hits) == 1, with_cas=with_cas)
 
     def _give(self, hits: list[Hit], keys: int, *, alone: bool, with_cas: bool) -> None:
         """Give the whole reply to a get of so many keys."""
@@ -328,13 +355,24 @@ class Session:
                 wanted = [queue.name for queue in self._queues]
             else:
                 wanted = [names.parse_plain(command.key)]
-            removed = sum(self._queues.flush_expired(name) for name in wanted)
+            removed = self._remove_expired(wanted)
         except (KeyProblem, JournalError) as problem:
             self._fail(problem, quiet=command.quiet)
             return
         touched = [self._queues.find(name) for name in wanted]
         reply = self.replies.dialect.number(removed)
         self.replies.add_for_all(touched, reply, quiet=command.quiet)
+
+    def _remove_expired(self, wanted: list[bytes]) -> int:
+        """Remove dead items as far as they are in memory; if there are none, read on first."""
+        removed = 0
+        for name in wanted:
+            try:
+                removed += self._queues.flush_expired(name)
+            except NotLoaded:
+                if not removed:
+                    raise
+        return removed
 
     def _report(self, command: reports.Question) -> None:
         self.replies.add(reports.reply(command, self._host, self.replies.dialect))

@@ -157,6 +157,8 @@ _COUNT: Final = _whole(1, 1_000_000, "a whole number from 1 to 1000000")
 _ITEM_SIZE: Final = _whole(1, 1 << 30, "bytes from 1 to 1g, such as 4096, 64k or 1m", "[kmg]?")
 _SEGMENT_SIZE: Final = _whole(4096, 1 << 30, "bytes from 4k to 1g, such as 16m", "[kmg]?")
 
+_WINDOW_SIZE: Final = _whole(4096, 1 << 40, "bytes from 4k to 1024g, such as 8m", "[kmg]?")
+
 
 @attrs.frozen
 class Setting:
@@ -229,6 +231,12 @@ class Settings:
         "When journals reach the disk; always: before replies", "--sync POLICY")
     segment_size: int = _setting("Storage", "16m", _SEGMENT_SIZE,
         "Size after which a journal starts a new segment file")
+    window_size: int = _setting("Storage", "8m", _WINDOW_SIZE,
+        "Memory for the head of one queue; the rest is only on disk")
+    window_total: int = _setting("Storage", "64m", _WINDOW_SIZE,
+        "Memory for the heads of all queues together")
+    quarantine: bool = _setting("Storage", False, _FLAG,
+        "Serve a queue without older segments that are damaged; if false, refuse to")
     daemonize: bool = _setting("Process", False, _FLAG,
         "Leave the terminal and run in the background", "-d --daemonize", const=True)
     pid_file: Path | None = _setting("Process", None, _PATH,

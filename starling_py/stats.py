@@ -77,6 +77,8 @@ class QueueSnapshot:
     logsize: int
     """Bytes on disk."""
     expired_items: int
+    loaded: int
+    """Items in memory; the others are read from disk when their turn comes."""
     age: int
     """How long the head has waited, in milliseconds."""
     waiters: int
@@ -84,8 +86,12 @@ class QueueSnapshot:
     """Items taken since the server started."""
     total_flushes: int
     journal_rotations: int
+    journal_compactions: int
+    """Times that old segments gave way to what was live in them."""
     journal_broken: int
-    """1 when the journal failed and the queue is read-only."""
+    """1 while the journal is refused because its files cannot be written or read."""
+    quarantined: int
+    """Items given up since the server started because they cannot be read."""
 
 
 @attrs.frozen
@@ -100,6 +106,10 @@ class Snapshot:
     draining: bool
     fsyncs: int
     journal_failures: int
+    journals_healed: int
+    """Times that a journal was saved into a fresh segment after a failure."""
+    disk_full: int
+    """1 while nothing can be put because the disk is full."""
     counters: Counters
     queues: list[QueueSnapshot]
 
@@ -127,6 +137,8 @@ def server_pairs(snapshot: Snapshot) -> Pairs:
         ("curr_queues", len(snapshot.queues)),
         ("fsyncs", snapshot.fsyncs),
         ("journal_failures", snapshot.journal_failures),
+        ("journals_healed", snapshot.journals_healed),
+        ("disk_full", snapshot.disk_full),
         *((name, value) for name, value in attrs.asdict(counters).items() if name != "total_items"),
         *((name, 0) for name in _NEVER_COUNTED),
     ]

@@ -19,7 +19,7 @@ from starling_py.queues.queue_collection import QueueCollection
 from starling_py.readiness import HANG_UP, READ, WRITE, Readiness, Ready
 from starling_py.session import Session
 from starling_py.stats import Counters
-from starling_py.syncer import SyncThread
+from starling_py.syncer import BackgroundThread, SyncThread
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ class Tick:
         queues: QueueCollection,
         commits: GroupCommit,
         syncer: SyncThread,
+        background: BackgroundThread,
         readiness: Readiness,
         clock: Clock,
         counters: Counters,
@@ -51,6 +52,7 @@ class Tick:
         self._queues = queues
         self._commits = commits
         self._syncer = syncer
+        self._background = background
         self._readiness = readiness
         self._clock = clock
         self._counters = counters
@@ -63,6 +65,7 @@ class Tick:
         self._stop_at: float | None = None
         self._nap = trio.CancelScope()
         readiness.register(syncer.fileno(), READ)
+        readiness.register(background.fileno(), READ)
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -174,13 +177,11 @@ class Tick:
         for descriptor, events in ready:
             connection = self._connections.get(descriptor)
             if connection is None:
-                if descriptor == self._syncer.fileno():
-                    for batch in self._syncer.collect():
-                        self._commits.finish(batch)
+                self._collect(descriptor)
                 continue
             try:
                 if events & WRITE and connection.blocked:
-                    if connection.send(now):
+                    if connection.send_rest(now):
                         self._again.append(connection)
                     continue
                 if events & HANG_UP and connection.interest == HANG_UP:
@@ -197,6 +198,18 @@ class Tick:
                 connection.session.end_of_input()
             received.append((connection, data))
         return received
+
+    def _collect(self, descriptor: int) -> None:
+        """Take what a thread has finished."""
+        if descriptor == self._background.fileno():
+            self._background.collect()
+        elif descriptor == self._syncer.fileno():
+            for batch in self._syncer.collect():
+                failed = self._commits.finish(batch)
+                if failed:
+                    for connection in self._connections.values():
+                        if connection.ticket >= batch.ticket:
+                            connection.session.replies.revoke(failed)
 
     def _execute(self, connection: Connection, data: bytes = b"") -> None:
         """Let a session take what its client sent, or go on with what it had to leave."""
@@ -261,8 +274,6 @@ class Tick:
             return
         replies = session.replies
         if replies.depends:
-            if self._commits.broken:
-                replies.revoke(self._commits.broken)
             replies.settle()
         try:
             if not connection.blocked and (

@@ -1,16 +1,23 @@
 """The synchronous core put together for tests: no sockets, no trio, a clock that is set by hand."""
 
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from starling_py import stats
 from starling_py.clock import Clock
-from starling_py.journal.commit import Batch, GroupCommit, sync
+from starling_py.journal.background import Work
+from starling_py.journal.commit import Batch, GroupCommit
 from starling_py.journal.files import Files
 from starling_py.journal.journal import Durability
 from starling_py.journal.spool import Spool
 from starling_py.queues.queue_collection import QueueCollection
+from starling_py.queues.window import NotLoaded, WindowSizes
 from starling_py.session import Policy, Session
 from starling_py.stats import Counters, Pairs
+
+Answer = TypeVar("Answer")
 
 
 class ManualClock(Clock):
@@ -33,14 +40,36 @@ class ManualClock(Clock):
 class InlineSyncer:
     """Syncs at once, in the caller's thread."""
 
-    def __init__(self, files: Files) -> None:
-        self.files = files
+    def __init__(self) -> None:
         self.commits: GroupCommit
 
     def submit(self, batch: Batch) -> None:
         """Sync the batch and report it."""
-        sync(self.files, batch)
+        batch.run()
         self.commits.finish(batch)
+
+
+class PatientBackground:
+    """Does its work when a test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[Work, Callable[[], None] | None]] = deque()
+
+    def submit(self, work: Work, done: Callable[[], None] | None = None) -> None:
+        """Keep a piece of work."""
+        self.waiting.append((work, done))
+
+    def do_one(self) -> None:
+        """Do the oldest piece of work, and tell of it."""
+        work, done = self.waiting.popleft()
+        work.run()
+        if done is not None:
+            done()
+
+    def do_all(self) -> None:
+        """Work until nothing is left."""
+        while self.waiting:
+            self.do_one()
 
 
 class Core:
@@ -56,22 +85,33 @@ class Core:
         interval: float | None = None,
         segment_size: int = 4096,
         policy: Policy | None = None,
+        window_size: int = 1 << 23,
     ) -> None:
         self.files = Files() if files is None else files
         self.clock = ManualClock() if clock is None else clock
-        syncer = InlineSyncer(self.files)
+        syncer = InlineSyncer()
+        self.background = PatientBackground()
         self.commits = syncer.commits = GroupCommit(interval, syncer, self.clock)
-        durability = Durability(syncs=interval is not None, segment_size=segment_size)
-        spool = Spool.open(self.files, str(path), durability, self.commits)
-        self.queues = QueueCollection(spool, self.clock)
+        durability = Durability(interval is not None, segment_size, interval == 0)
+        spool = Spool.open(self.files, str(path), durability, self.commits, self.background)
+        self.queues = QueueCollection(spool, self.clock, WindowSizes(window_size, 1 << 30))
         self.counters = Counters()
         self.policy = policy or Policy(1 << 20, False, False)
         self.stopped = False
 
     def commit(self) -> None:
         """Commit as the end of a tick does, leaving sessions aside."""
-        while self.commits.pending:
+        while self.commits.pending or self.background.waiting:
             self.commits.commit()
+            self.background.do_all()
+
+    def patiently(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask until what was asked for is in memory, as a session does."""
+        while True:
+            try:
+                return ask()
+            except NotLoaded:
+                self.commit()
 
     def close(self) -> None:
         """Let go of the spool, as a process does that ends."""
@@ -92,6 +132,8 @@ class Core:
             draining=False,
             fsyncs=self.commits.syncs,
             journal_failures=self.commits.failures,
+            journals_healed=self.commits.healed,
+            disk_full=0,
             counters=self.counters,
             queues=self.queues.snapshot(),
         )
@@ -136,15 +178,15 @@ class Client:
 
     def told(self) -> bytes:
         """Commit, and return what may be sent now."""
-        if self.woken:
-            self.woken = 0
-            self.session.run()
-        while self.core.commits.pending:
-            committed = self.core.commits.commit()
+        core = self.core
+        while self.woken or core.commits.pending or core.background.waiting:
+            core.background.do_all()
+            if self.woken:
+                self.woken = 0
+                self.session.run()
+            committed = core.commits.commit()
             if committed.failed:
                 self.session.replies.revoke(committed.failed)
-        if self.core.commits.broken:
-            self.session.replies.revoke(self.core.commits.broken)
         self.session.replies.settle()
         return b"".join(self.session.replies.take())
 

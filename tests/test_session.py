@@ -454,6 +454,7 @@ class TestReports:
         before.close()
         before.clock.advance(60)
         after = Core(tmp_path / "spool", clock=before.clock)
+        after.commit()
         (queue,) = after.queues.snapshot()
         assert (queue.items, queue.total_items, queue.age) == (1, 2, 60_000)
 

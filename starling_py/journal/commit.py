@@ -3,7 +3,8 @@
 Under ``always``, a reply that depends on a write waits for the sync that covers it; the sync
 itself runs wherever the ``Syncer`` runs it, one at a time, and each covers all that was written
 before it began. Under an interval nobody waits: what was written is synced at that interval.
-Under ``never`` nothing is synced. This module decides when; it never touches a socket.
+Under ``never`` nothing is synced. Journals whose file went bad are healed in the same place. This
+module decides when; it never touches a socket.
 """
 
 from collections.abc import Iterable
@@ -12,8 +13,13 @@ from typing import Protocol
 import attrs
 
 from starling_py.clock import Clock
-from starling_py.journal.files import Files
-from starling_py.journal.journal import Journal, JournalError, sync_and_close
+from starling_py.journal.healing import Healing
+from starling_py.journal.journal import Journal
+from starling_py.journal.segment_writer import Syncing
+from starling_py.journal.trouble import JournalError
+
+HEAL_AGAIN = 1.0
+"""Seconds from one attempt to heal a journal to the next."""
 
 
 class Syncer(Protocol):
@@ -29,16 +35,22 @@ class Batch:
 
     ticket: int
     """Counts the batches from 1."""
-    work: list[tuple[Journal, int]]
-    """Each journal with a descriptor of its own to sync and to close."""
+    work: list[tuple[Journal, Syncing | Healing]]
+    """What is to be done for each journal."""
+    undone: frozenset[Journal] = frozenset()
+    """Those whose unsafe operations are not made safe by this but taken back."""
     errors: list[OSError | None] = attrs.field(factory=list)
     """The outcome for each, once it is there."""
 
-
-def sync(files: Files, batch: Batch) -> None:
-    """Sync a batch's files one after the other and note each outcome; safe in any thread."""
-    for _, descriptor in batch.work:
-        batch.errors.append(sync_and_close(files, descriptor))
+    def run(self) -> None:
+        """Do the work, one journal after the other, and note each outcome; safe in any thread."""
+        for _, work in self.work:
+            try:
+                work.run()
+            except OSError as error:
+                self.errors.append(error)
+            else:
+                self.errors.append(None)
 
 
 @attrs.frozen
@@ -63,22 +75,36 @@ class GroupCommit:
         self._syncer = syncer
         self._clock = clock
         self._touched: list[Journal] = []
-        self._unsynced: set[Journal] = set()
+        self._unsynced: dict[Journal, None] = {}
         self._begun = 0
         self._closing = False
         self.finished = 0
         """The ticket of the last batch that was synced."""
         self._sync_due: float | None = None
+        self._heal_due: float | None = None
         self.syncs = 0
-        """Syncs of one file, done since the server started."""
+        """Times that one journal was synced since the server started."""
         self.failures = 0
         """Writes and syncs that failed since the server started."""
-        self.broken: set[Journal] = set()
-        """Journals that take nothing any more."""
+        self.healed = 0
+        """Times that a journal was saved into a fresh segment since the server started."""
+        self.broken: dict[Journal, None] = {}
+        """Journals that take nothing for now, in the order in which they broke."""
 
     def touch(self, journal: Journal) -> None:
         """Take part in the next commit."""
         self._touched.append(journal)
+
+    def broke(self, journal: Journal, wait: float = 0) -> None:
+        """Heal a journal in so many seconds, or sooner; again and again, if need be."""
+        due = self._clock.monotonic + wait
+        self._heal_due = due if self._heal_due is None else min(due, self._heal_due)
+        self.broken[journal] = None
+
+    def forget(self, journal: Journal) -> None:
+        """Do nothing more for a journal that was removed."""
+        self._unsynced.pop(journal, None)
+        self.broken.pop(journal, None)
 
     @property
     def pending(self) -> bool:
@@ -88,7 +114,11 @@ class GroupCommit:
     @property
     def sync_due(self) -> float | None:
         """When the next sync can begin, on the monotonic clock, if one is due at all."""
-        return self._sync_due if self._begun == self.finished else None
+        if self._begun != self.finished:
+            return None
+        if self._sync_due is None or self._heal_due is None:
+            return self._heal_due if self._sync_due is None else self._sync_due
+        return min(self._sync_due, self._heal_due)
 
     @property
     def unsynced(self) -> bool:
@@ -102,22 +132,19 @@ class GroupCommit:
         for journal in touched:
             owner = journal.owner
             try:
-                written = journal.write()
+                journal.write()
             except JournalError:
                 failed.append(journal)
-                self._note_failure(journal)
+                self.failures += 1
                 if owner is not None:
                     owner.rolled_back()
-                continue
-            if not written:
-                self._note_failure(journal)
                 continue
             if owner is not None:
                 owner.committed()
             if self._interval is None:
                 journal.settle()
             else:
-                self._unsynced.add(journal)
+                self._unsynced[journal] = None
         ticket = 0
         if self._interval == 0 and self._unsynced:
             ticket = self._begun + 1
@@ -132,46 +159,57 @@ class GroupCommit:
         if (due := self.sync_due) is not None and due <= self._clock.monotonic:
             self._begin()
 
-    def finish(self, batch: Batch) -> None:
-        """Take a batch that the syncer has finished."""
+    def finish(self, batch: Batch) -> frozenset[Journal]:
+        """Take a batch that the syncer has finished.
+
+        Returns the journals that could not be synced though replies waited for that: what they
+        were asked for since their last sync is not done.
+        """
         self.finished = batch.ticket
-        for (journal, _), error in zip(batch.work, batch.errors, strict=True):
-            self.syncs += 1
-            journal.end_sync(error)
-            if error is not None:
-                self._note_failure(journal)
+        failed = set(batch.undone)
+        for (journal, work), error in zip(batch.work, batch.errors, strict=True):
+            healing = isinstance(work, Healing)
+            self.syncs += not healing
+            journal.end_sync(work, error)
+            if journal.broken is None:
+                self.healed += healing
+                self.broken.pop(journal, None)
+            else:
+                self.failures += 1
+                if healing:
+                    self.broke(journal, HEAL_AGAIN)
+                elif self._interval == 0:
+                    failed.add(journal)
         if self._interval == 0 and self._unsynced and not self._closing:
             self._begin()
+        return frozenset(failed) if failed else _NOTHING_FAILED
 
     def sync_everything(self, finished: Iterable[Batch] = ()) -> None:
         """Take the batches that the syncer finished last, and sync here and now what they left.
 
-        This is for the end of a server: no batch is begun afterwards.
+        This is for the end of a server; nothing may be committed afterwards.
         """
         self._closing = True
         for batch in finished:
             self.finish(batch)
-        unsynced, self._unsynced = self._unsynced, set()
-        for journal in unsynced:
-            journal.sync()
-
-    def _note_failure(self, journal: Journal) -> None:
-        self.failures += 1
-        if journal.broken is not None:
-            self.broken.add(journal)
+        for _ in range(2):  # what fails the first time is healed the second time
+            batch = self._batch()
+            batch.run()
+            self.finish(batch)
 
     def _begin(self) -> None:
+        self._syncer.submit(self._batch())
+
+    def _batch(self) -> Batch:
+        """Return the work for all that is not safe."""
         self._begun += 1
-        self._sync_due = None
+        self._sync_due = self._heal_due = None
         batch = Batch(self._begun, [])
-        unsynced, self._unsynced = self._unsynced, set()
-        for journal in unsynced:
-            try:
-                descriptor = journal.begin_sync()
-            except OSError as error:
-                journal.end_sync(error)
-                self._note_failure(journal)
-            else:
-                if descriptor is not None:
-                    batch.work.append((journal, descriptor))
-        self._syncer.submit(batch)
+        unsynced, self._unsynced = self._unsynced, {}
+        for journal in (*unsynced, *(each for each in self.broken if each not in unsynced)):
+            work = journal.begin_sync()
+            if work is not None:
+                batch.work.append((journal, work))
+        if self._interval == 0:
+            batch.undone = frozenset(each for each in unsynced if each.broken is not None)
+        return batch

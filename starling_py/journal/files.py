@@ -42,6 +42,35 @@ class Files:
         with open(path, "rb") as file:  # noqa: PTH123
             return file.read()
 
+    def read_at(self, path: str, offset: int, size: int) -> bytes:
+        """Return so many bytes of a file from an offset on; fewer only where it ends."""
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            data = os.pread(descriptor, size, offset)
+            while len(data) < size and (
+                more := os.pread(descriptor, size - len(data), offset + len(data))
+            ):
+                data += more
+            return data
+        finally:
+            os.close(descriptor)
+
+    def size(self, path: str) -> int:
+        """Return a file's size in bytes."""
+        return os.stat(path).st_size  # noqa: PTH116
+
+    def link(self, old: str, new: str) -> None:
+        """Give a file another name beside the one it has."""
+        os.link(old, new)
+
+    def allocate(self, descriptor: int, size: int) -> None:
+        """Make a file this large, with room on the disk for all of it."""
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+        else:
+            while (missing := size - os.fstat(descriptor).st_size) > 0:
+                os.write(descriptor, bytes(min(missing, 1 << 16)))
+
     def write(self, descriptor: int, data: bytes) -> int:
         """Append bytes; return how many were taken, which may be fewer than given."""
         return os.write(descriptor, data)
@@ -61,10 +90,6 @@ class Files:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-    def duplicate(self, descriptor: int) -> int:
-        """Return another descriptor of the same open file."""
-        return os.dup(descriptor)
 
     def close(self, descriptor: int) -> None:
         """Close an open file."""

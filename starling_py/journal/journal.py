@@ -1,30 +1,44 @@
 """The journal of one queue, as it is written.
 
 Records collect in memory until ``write`` puts all of them into the last segment with one call;
-nobody may be told of an operation before that. After a write that failed, the file is cut back
-to where it was, so half a record is never followed by good ones; when even that fails, or a sync
-does, the journal is *broken*: it takes no record until the server has been started anew, because
-a file is never trusted again after a failed sync (the system may have dropped the very pages it
-reported). A dead segment is removed only when a record that says so is safe.
+nobody may be told of an operation before that, and the ledger does not know of it. Nothing here
+waits for the disk but that one write: what has to be synced, read back, copied or removed is
+handed over as work for another thread, and its outcome comes back here. A journal whose file went
+bad is *broken*: it takes no record until it has been healed.
 """
 
-import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
 import attrs
 
-from starling_py.journal import record, segment
+from starling_py.journal import compaction, record
+from starling_py.journal.background import Background, Removal, Work
+from starling_py.journal.blocks import Position, Reading
+from starling_py.journal.compaction import Compaction
 from starling_py.journal.files import Files
+from starling_py.journal.healing import Healing
+from starling_py.journal.ledger import Ledger
+from starling_py.journal.open_files import OpenFiles
 from starling_py.journal.record import Item
+from starling_py.journal.recovery import DAMAGED_SUFFIX
+from starling_py.journal.reserve import Reserve
 from starling_py.journal.segment import Segment
+from starling_py.journal.segment_writer import (
+    NO_ROOM,
+    Place,
+    SegmentWriter,
+    Spoiled,
+    Syncing,
+)
+from starling_py.journal.trouble import JournalError
 
 log = logging.getLogger(__name__)
 
-
-class JournalError(Exception):
-    """An operation could not be made durable; its text is fit for the client."""
+_SMALL = 1 << 16
+"""Bytes of a segment that is not worth giving up early."""
 
 
 @attrs.frozen
@@ -35,6 +49,23 @@ class Durability:
     """Whether anything is ever synced (every policy but ``never``)."""
     segment_size: int
     """Bytes after which a new segment is begun."""
+    waits: bool = False
+    """Whether replies wait for the sync, so that nothing unsafe was ever acknowledged."""
+
+
+@attrs.frozen
+class Surroundings:
+    """What all journals of a spool share."""
+
+    files: Files
+    durability: Durability
+    touch: Callable[["Journal"], None]
+    """Called when the first record since the last ``write`` of a journal is added."""
+    broke: Callable[["Journal"], None]
+    """Called when a journal has to be healed."""
+    background: Background
+    reserve: Reserve
+    open_files: OpenFiles
 
 
 class Owner(Protocol):
@@ -44,316 +75,517 @@ class Owner(Protocol):
         """Take notice that all operations up to now are written."""
 
     def rolled_back(self) -> None:
-        """Take back the operations since the last commit: they could not be written."""
+        """Take the ledger's word for what is live: operations are undone, or files changed."""
 
     def settled(self) -> None:
         """Take notice that all that is written is as safe as the policy makes it."""
 
+    def moved(self, segments: list[Segment], replacement: Segment) -> None:
+        """Take notice that one segment has taken the place of others."""
+
+
+@attrs.define
+class _Pending:
+    """What the records that are not written yet will do to the ledger."""
+
+    items: int = 0
+    bytes: int = 0
+    removed: list[Item] = attrs.field(factory=list)
+    flushed: int | None = None
+    deleted: bool = False
+    discarded: list[tuple[int, int, int, int]] = attrs.field(factory=list)
+
 
 class Journal:
-    """One queue's records on their way to disk.
-
-    ``touch`` is called when the first record since the last ``write`` is added.
-    """
+    """One queue's records on their way to disk and back."""
 
     def __init__(
-        self,
-        files: Files,
-        directory: str,
-        queue: bytes,
-        durability: Durability,
-        touch: Callable[["Journal"], None],
-        segments: list[Segment],
-        next_id: int = 1,
-        oldest: int = 1,
-        salt: int = 0,
+        self, around: Surroundings, place: Place, ledger: Ledger, *, must_begin: bool = False
     ) -> None:
-        self._files = files
-        self._directory = directory
-        self._queue = queue
-        self._durability = durability
-        self._touch = touch
-        self._segments = segments
-        self._oldest = oldest
-        self._salt = salt
-        self._asked = False
-        self._written_since_sync = False
-        self._writing = False
-        self._leftover = False
+        """``must_begin``: the last segment is of an older version, and not to be written to."""
+        self._around = around
+        self._place = place
+        self._durability = around.durability
+        self._writer = SegmentWriter(place, around.open_files, around.durability.segment_size)
+        self._must_begin = must_begin
         self._buffer: list[bytes] = []
-        self.next_id = next_id
-        """The id that the next item gets; as of the last successful ``write``."""
+        self._pending = _Pending()
+        self._pushed_id = ledger.next_id - 1
+        self._unsynced: list[bytes] = []
+        self._unsynced_when_syncing = 0
+        last = ledger.segments[-1] if ledger.segments else None
+        self._safe = None if last is None else (last.number, last.size)
+        self._written = self._written_when_syncing = self._written_safe = 0
+        self._dying: list[Segment] = []
+        self._unreadable: set[int] = set()
+        self._wanted: Compaction | None = None
+        self._compacting = False
+        self._heals_when_free = False
+        self._writing = False
+        self._waiting: deque[Callable[[], tuple[Work, Callable[[], None]]]] = deque()
+        self.busy = False
+        """Whether work on the files is under way in the background."""
+        self.ledger = ledger
+        """What is live, as of the last successful ``write``."""
         self.owner: Owner | None = None
         """Who hears of the outcome of each ``write``."""
-        self._pushed_id = next_id - 1
-        self._dying: list[Segment] = []
-        self._doomed: list[Segment] = []
-        self._doomed_when_synced: list[Segment] = []
-        self._descriptor: int | None = None
         self.broken: str | None = None
-        """Why the journal takes no more records; ``None`` while it does."""
+        """Why the journal takes no more records for now; ``None`` while it does."""
         self.failure = ""
         """Why the last write or sync that failed did so."""
         self.rotations = 0
         """Segments begun since the server started, beside the first."""
+        self.compactions = 0
+        """Times that segments were replaced by what was live in them."""
 
     @property
     def path(self) -> str:
         """The directory that holds the segments."""
-        return self._directory
+        return self._place.directory
+
+    @property
+    def queue(self) -> bytes:
+        """The queue's name."""
+        return self._place.queue
+
+    @property
+    def next_id(self) -> int:
+        """The id that the next item gets; as of the last successful ``write``."""
+        return self.ledger.next_id
+
+    @property
+    def unwritten_removals(self) -> list[Item]:
+        """The items whose removals are not written yet, so that the ledger counts them."""
+        return self._pending.removed
 
     @property
     def size(self) -> int:
         """Bytes of all segments on disk."""
-        unlinked_soon = (*self._dying, *self._doomed, *self._doomed_when_synced)
-        return sum(each.size for each in (*self._segments, *unlinked_soon))
+        return self.ledger.size + sum(each.size for each in self._dying)
 
     @property
-    def has_old_segments(self) -> bool:
-        """Whether there is more than the segment that is written to."""
-        return len(self._segments) > 1
+    def end_path(self) -> str:
+        """The file that is written to, or the directory while there is none."""
+        segments = self.ledger.segments
+        return segments[-1].path if segments else self.path
+
+    @property
+    def end(self) -> Position:
+        """Where the next record goes, unless a segment is begun before."""
+        segments = self.ledger.segments
+        return (segments[-1].number, segments[-1].size) if segments else (1, 0)
 
     def push(self, item: Item) -> None:
-        """Add the record of a put. Raises ``JournalError`` when the journal is broken."""
+        """Add the record of a put. Raises ``JournalError`` when it cannot be taken."""
         if self.broken is not None:
             raise JournalError(self.broken)
+        if self._around.reserve.short and not self._around.reserve.restore():
+            raise JournalError("the disk is full")
         if not self._buffer:
-            self._touch(self)
-        self._asked = True
-        self._buffer += record.push(item, self._salt)
+            self._around.touch(self)
+        self._buffer += record.push(item, self._place.salt)
         self._pushed_id = item.id
+        pending = self._pending
+        pending.items += 1
+        pending.bytes += len(item.data)
 
-    def append(self, record_type: int, record_id: int) -> None:
-        """Add a record of any other type. Raises ``JournalError`` when the journal is broken."""
+    def remove(self, item: Item) -> None:
+        """Add the record of a removal. Raises ``JournalError`` when the journal is broken."""
         if self.broken is not None:
             raise JournalError(self.broken)
         if not self._buffer:
-            self._touch(self)
-        self._asked = True
-        self._buffer.append(record.bare(record_type, record_id, self._salt))
+            self._around.touch(self)
+        self._buffer.append(record.remove(item.id, len(item.data), self._place.salt))
+        self._pending.removed.append(item)
 
-    def write(self) -> bool:
-        """Put the collected records into the last segment; return whether they are there.
+    def flush(self, *, delete: bool = False) -> None:
+        """Add the record of a flush, or of the queue's deletion.
 
-        Raises ``JournalError`` when an operation could not be written; then nothing counts that
-        was collected. That dead segments could not be given up is no such failure.
+        Raises ``JournalError`` when the journal is broken.
         """
-        buffer, self._buffer = self._buffer, []
-        asked, self._asked = self._asked, False
+        self._append(
+            record.bare(
+                record.DELETE if delete else record.FLUSH, self._pushed_id, self._place.salt
+            )
+        )
+        self._pending = _Pending(flushed=self._pushed_id, deleted=delete)
+
+    def discard(self, damaged: Segment, first_id: int, items: int, size: int) -> None:
+        """Give up what a segment, which is not the last, holds from an id on: it cannot be read.
+
+        It is not read any more, and gets a second name, so that it outlasts its items. Raises
+        ``JournalError`` when the journal is broken.
+        """
+        segments = self.ledger.segments
+        last_id = next(each.first_id for each in segments if each.number > damaged.number) - 1
+        self._append(record.discard(first_id, last_id, items, size, self._place.salt))
+        self._pending.discarded.append((first_id, last_id, items, size))
+        self._unreadable.add(damaged.number)
+        try:
+            self._place.files.link(damaged.path, damaged.path + DAMAGED_SUFFIX)
+        except FileExistsError:
+            return
+        except OSError as error:
+            log.warning("%s: cannot be kept aside: %s", damaged.path, error)
+
+    def write(self) -> None:
+        """Put the collected records into the last segment.
+
+        Raises ``JournalError`` when they could not be written; then nothing counts that was
+        collected.
+        """
+        data = b"".join(self._buffer)
+        self._buffer = []
+        pending, self._pending = self._pending, _Pending()
         try:
             if self.broken is not None:
                 raise JournalError(self.broken)
             self._writing = True
-            self._write_all(self._ready(), b"".join(buffer))
+            self._write(data, pending)
         except (OSError, JournalError) as error:
-            self._segments[:0], self._dying = self._dying, []
-            self._oldest = self._segments[0].number if self._segments else self._oldest
-            self._pushed_id = self.next_id - 1
-            log.error("%s: journal cannot be written: %s", self._directory, error)
+            self._pushed_id = self.ledger.next_id - 1
+            self._unreadable.clear()
+            log.error("%s: journal cannot be written: %s", self.end_path, error)
+            if isinstance(error, Spoiled):
+                self._break("cannot be written", error)
             self.failure = self.broken or f"journal cannot be written: {_reason(error)}"
-            if asked:
-                raise JournalError(self.failure) from error
-            return False
+            raise JournalError(self.failure) from error
         finally:
             self._writing = False
-        self.next_id = self._pushed_id + 1
-        self._written_since_sync = True
-        self._doomed, self._dying = self._doomed + self._dying, []
-        return True
+        self._apply(pending)
+        self._written += 1
+        if self._durability.syncs and not self._durability.waits:
+            self._unsynced.append(data)
 
-    def reclaim(self, lowest_id: int) -> None:
-        """Give up the segments in which every item has an id below ``lowest_id``.
-
-        A record says so first; the files go once it is as safe as the policy makes it.
-        """
-        dead = 0
-        while dead + 1 < len(self._segments) and self._segments[dead + 1].first_id <= lowest_id:
-            dead += 1
-        if dead and self.broken is None:
-            self._oldest = self._segments[dead].number
-            if not self._buffer:
-                self._touch(self)
-            self._buffer.append(record.bare(record.RECLAIM, self._oldest, self._salt))
-            self._dying += self._segments[:dead]
-            del self._segments[:dead]
-
-    def begin_sync(self) -> int | None:
-        """Return a descriptor to sync and to close, for work in another thread.
-
-        ``None`` when there is nothing to sync, or no use in it. Raises ``OSError``.
-        """
-        if self._descriptor is None or self.broken is not None:
+    def begin_sync(self) -> Syncing | Healing | None:
+        """Return what makes all that was written safe; ``None`` if there is nothing to do."""
+        if self.broken is not None:
+            if self.busy:
+                self._heals_when_free = True
+                return None
+            self.busy = True
+            return self._healing()
+        if not self.ledger.segments:
             return None
-        descriptor = self._files.duplicate(self._descriptor)
-        self._doomed_when_synced, self._doomed = self._doomed_when_synced + self._doomed, []
-        self._written_since_sync = False
-        return descriptor
+        syncing = self._writer.begin_sync(self.ledger.segments[-1])
+        if syncing is not None:
+            self._dying = self._take_dead()
+            self._unsynced_when_syncing = len(self._unsynced)
+            self._written_when_syncing = self._written
+            self._choose_compaction()
+        return syncing
 
-    def end_sync(self, error: OSError | None) -> None:
-        """Take the outcome of the sync that ``begin_sync`` was for."""
+    def end_sync(self, work: Syncing | Healing, error: OSError | None) -> None:
+        """Take the outcome of what ``begin_sync`` returned."""
+        if isinstance(work, Healing):
+            self._end_healing(work)
+            self._free()
+            return
         if error is not None:
             self._break("cannot be synced", error)
-        elif self.broken is None:
-            self.settle()
-
-    def sync(self) -> None:
-        """Sync here and now; a failure breaks the journal instead of being raised."""
-        try:
-            descriptor = self.begin_sync()
-        except OSError as error:
-            self.end_sync(error)
-        else:
-            if descriptor is not None:
-                self.end_sync(sync_and_close(self._files, descriptor))
-
-    def close(self) -> None:
-        """Close the open segment; the journal may be used again afterwards."""
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            try:
-                self._files.close(descriptor)
-            except OSError as error:
-                log.warning("%s: error on closing a segment: %s", self._directory, error)
-
-    def remove(self, aside: str) -> None:
-        """Take the journal out of its place, giving its directory the path ``aside``.
-
-        The renaming is what makes the removal whole: were files to vanish one by one from their
-        place, a power cut could leave the older ones without the record that voids them.
-        Raises ``OSError`` when the journal is still in its place.
-        """
-        if self._segments:
-            self._files.rename(self._directory, aside)
-        self.close()
-        for segments in (self._segments, self._dying, self._doomed, self._doomed_when_synced):
-            segments.clear()
-
-    def _write_all(self, descriptor: int, data: bytes) -> None:
-        last = self._segments[-1]
-        written = 0
-        try:
-            while written < len(data):
-                written += self._files.write(descriptor, data[written:])
-        except OSError:
-            try:
-                self._files.truncate(descriptor, last.size)
-                if self._durability.syncs:
-                    # What was refused must not be there after a power cut either.
-                    self._files.sync(descriptor)
-            except OSError as error:
-                self._break("has half a record that cannot be cut off", error)
-            raise
-        last.size += len(data)
-
-    def _ready(self) -> int:
-        """Return the descriptor to write to, beginning a segment where one is due."""
-        if not self._segments:
-            self._make_directory()
-            self._begin_segment(1)
-        elif self._segments[-1].size >= self._durability.segment_size:
-            self._rotate()
-        if self._descriptor is None:
-            self._descriptor = self._files.open(self._segments[-1].path)
-        return self._descriptor
-
-    def _make_directory(self) -> None:
-        self._files.make_directory(self._directory)
-        names = self._files.list_directory(self._directory)
-        if any(segment.number_of(name) is not None for name in names):
-            raise JournalError(f"journal {self._directory} is there already, and was not read")
-        self._leftover = segment.file_name(1) + segment.UNFINISHED_SUFFIX in names
-        if self._durability.syncs:
-            self._files.sync_directory(self._directory.rpartition("/")[0])
-
-    def _rotate(self) -> None:
-        """Begin the next segment; go on with the present one when that fails."""
-        if self._durability.syncs:
-            # Only the last segment may have a torn tail, over a power cut too.
-            self.sync()
-            if self.broken is not None:
-                raise OSError(self.broken)
-        try:
-            self._begin_segment(self._segments[-1].number + 1)
-        except OSError as error:
-            if self.broken is not None:
-                raise
-            log.warning("%s: no new segment can be begun: %s", self._directory, error)
-        else:
-            self.rotations += 1
-
-    def _begin_segment(self, number: int) -> None:
-        path = f"{self._directory}/{segment.file_name(number)}"
-        unfinished = path + segment.UNFINISHED_SUFFIX
-        header = segment.encode(
-            segment.Header(self._queue, number, self.next_id, self._oldest, self._salt)
-        )
-        if self._leftover:
-            # Not to be used again: a sync of it may have failed.
-            self._files.unlink(unfinished)
-            self._leftover = False
-        descriptor = self._files.create(unfinished)
-        try:
-            if self._files.write(descriptor, header) != len(header):
-                raise OSError("the header was written short")
-            if self._durability.syncs:
-                self._files.sync(descriptor)
-            self._files.rename(unfinished, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                self._files.close(descriptor)
-            self._leftover = True
-            with contextlib.suppress(OSError):
-                self._files.unlink(unfinished)
-                self._leftover = False
-            raise
-        self.close()
-        self._descriptor = descriptor
-        self._segments.append(Segment(number, path, self.next_id, len(header)))
-        if self._durability.syncs:
-            try:
-                self._files.sync_directory(self._directory)
-            except OSError as error:
-                # The segment may or may not be there after a power cut, and cannot be taken back.
-                self._break("cannot be synced", error)
-                raise
+            return
+        if self.broken is not None or not self.ledger.segments:
+            return
+        self._safe = work.end
+        self._written_safe = self._written_when_syncing
+        del self._unsynced[: self._unsynced_when_syncing]
+        last = self.ledger.segments[-1]
+        unchanged = self._written == self._written_when_syncing
+        self._writer.end_sync(last, work, unchanged=unchanged)
+        self.settle()
 
     def settle(self) -> None:
         """Do what had to wait until the records that were written were safe.
 
         Under a policy that syncs, ``end_sync`` calls it.
         """
-        doomed = self._doomed_when_synced if self._durability.syncs else self._doomed
-        for each in doomed:
+        if not self._durability.syncs:
+            self._dying += self._take_dead()
+            self._choose_compaction()
+        if self._dying:
+            dying, self._dying = self._dying, []
+            self._remove([each.path for each in dying])
+        if self._around.reserve.short and self.ledger.segments and self._is_due():
+            self._around.touch(self)  # so that the next segment is begun, and this one can go
+        wanted = self._wanted
+        if wanted is not None and not self._compacting:
+            self._compacting = True
+            self._submit(lambda: self._piece(wanted))
+        self._tell_settled()
+
+    def read(
+        self,
+        where: Callable[[], tuple[int, Position | None, int, int]],
+        done: Callable[[int, Reading], None],
+    ) -> None:
+        """Begin to read items back; ``done`` is called when that is over.
+
+        ``where`` is asked when the reading begins: for a mark that is handed back to ``done``; a
+        position, or ``None`` if it is to be looked for; the id of the item before the first one
+        that is wanted; and how many bytes there is room for.
+        """
+
+        def make() -> tuple[Work, Callable[[], None]]:
+            ledger = self.ledger
+            mark, position, after_id, room = where()
+            behind = max(after_id, ledger.head - 1)
+            if not ledger.segments:
+                position = self.end
+            elif position is None or ledger.segment(position[0]) is None:
+                position = (ledger.segment_of(behind + 1).number, 0)
+            segments = [
+                attrs.evolve(each)
+                for each in ledger.segments
+                if each.number >= position[0] and each.number not in self._unreadable
+            ]
+            gone = ledger.gone.copy()
+            place = self._place
+            reading = Reading(place.files, place.salt, segments, position, behind, gone, room)
+            return reading, lambda: done(mark, reading)
+
+        self._submit(make)
+
+    def seal(self, size: int) -> None:
+        """Have the next ``write`` begin a new segment if the last one has more than ``size`` bytes.
+
+        This is for the end of a server: the next start reads the last segment.
+        """
+        segments = self.ledger.segments
+        if segments and segments[-1].size > size and self.broken is None:
+            self._must_begin = True
+            self._around.touch(self)
+
+    def close(self) -> None:
+        """Close the open segment; the journal may be used again afterwards."""
+        self._writer.close()
+
+    def remove_from(self, aside: str) -> None:
+        """Take the journal out of its place, giving its directory the path ``aside``.
+
+        The renaming is what makes the removal whole: were files to vanish one by one from their
+        place, a power cut could leave the older ones without the record that voids them.
+        Raises ``OSError`` when the journal is still in its place.
+        """
+        if self.ledger.segments:
+            self._place.files.rename(self.path, aside)
+        self.close()
+        self._around.reserve.changed(-self.ledger.items)
+        self.ledger = Ledger()
+        self._dying.clear()
+
+    def _append(self, data: bytes) -> None:
+        if self.broken is not None:
+            raise JournalError(self.broken)
+        if not self._buffer:
+            self._around.touch(self)
+        self._buffer.append(data)
+
+    def _write(self, data: bytes, pending: _Pending) -> None:
+        self._make_ready()
+        last = self.ledger.segments[-1]
+        removals_only = not pending.items
+        self._lent(lambda: self._writer.append(last, data), len(data), removals_only=removals_only)
+
+    def _lent(self, write: Callable[[], None], size: int, *, removals_only: bool) -> None:
+        """Write, and on a full disk once more, in the room that was reserved."""
+        try:
+            write()
+        except OSError as error:
+            lend = self._around.reserve.lend
+            if error.errno not in NO_ROOM or not lend(size, removals_only=removals_only):
+                raise
+            write()
+
+    def _is_due(self) -> bool:
+        """Tell whether the next segment is to be begun.
+
+        On a full disk that only makes sense if it helps to give up the present one.
+        """
+        last = self.ledger.segments[-1]
+        if self._around.reserve.short:
+            worth = last.size > max(_SMALL, self._writer.put_off_until)
+            return worth and 2 * last.waste > last.size and self._writer.ready
+        return self._writer.is_due(self.ledger)
+
+    def _make_ready(self) -> None:
+        """Begin a segment where one is due."""
+        ledger, writer = self.ledger, self._writer
+        if not ledger.segments:
+            writer.begin_first(ledger)
+        elif self._must_begin or self._is_due():
+            last = ledger.segments[-1]
             try:
-                self._files.unlink(each.path)
+                self._lent(lambda: writer.begin(ledger, last.size), _SMALL, removals_only=False)
             except OSError as error:
-                # Harmless: the next start sees that it is not needed, and tries again.
-                log.warning("%s: a dead segment cannot be removed: %s", each.path, error)
-        doomed.clear()
-        unsafe = self._durability.syncs and self._written_since_sync
-        # A deleted queue's journal must not go in the middle of a write: the next sync will do.
-        if self.owner is not None and not unsafe and not self._writing:
+                if self._must_begin:
+                    raise
+                log.warning("%s: no new segment can be begun: %s", self.path, error)
+                writer.put_off(last.size)
+            else:
+                self._must_begin = False
+                self.rotations += 1
+                if not last.items:
+                    ledger.has_dead = True
+
+    def _apply(self, pending: _Pending) -> None:
+        """Let the ledger know of what is written."""
+        ledger = self.ledger
+        before = ledger.items
+        if pending.flushed is not None:
+            ledger.flushed(pending.flushed)
+            ledger.deleted = pending.deleted
+        if pending.items:
+            ledger.pushed(pending.items, pending.bytes, self._pushed_id + 1)
+        if pending.removed:
+            ledger.removed_all(pending.removed)
+        for each in pending.discarded:
+            ledger.discarded(*each)
+        self._around.reserve.changed(ledger.items - before)
+
+    def _submit(self, make: Callable[[], tuple[Work, Callable[[], None]]]) -> None:
+        """Have work done on the files; ``make`` is called when nothing else is done on them."""
+        if self.busy:
+            self._waiting.append(make)
+            return
+        self.busy = True
+        work, done = make()
+
+        def finished() -> None:
+            done()  # what it asks for is done after what waits already
+            self._free()
+
+        self._around.background.submit(work, finished)
+
+    def _free(self) -> None:
+        """Let the files be worked on by whoever waits for that."""
+        self.busy = False
+        if self._heals_when_free:
+            self._heals_when_free = False
+            self._around.broke(self)
+        elif self._waiting:
+            self._submit(self._waiting.popleft())
+        else:
+            self._tell_settled()
+
+    def _remove(self, paths: list[str]) -> None:
+        """Have files removed; until then the journal is busy, and stays where it is."""
+        self._submit(lambda: (Removal(self._place.files, paths), _nothing))
+
+    def _take_dead(self) -> list[Segment]:
+        """Take the dead segments out of the ledger, but not those that are being replaced."""
+        wanted = () if self._wanted is None else self._wanted.segments
+        return self.ledger.take_dead({each.number for each in wanted})
+
+    def _choose_compaction(self) -> None:
+        """Decide on copying forward, by the removals up to now; it begins when they are safe."""
+        ledger = self.ledger
+        if self._wanted is not None or len(ledger.segments) < 2:
+            return
+        chosen = compaction.choose(ledger, self._durability.segment_size)
+        size = sum(each.size - each.waste for each in chosen)
+        # On a full disk, copies must not take the room that removals need.
+        if chosen and (size < _SMALL or not self._around.reserve.short):
+            self._wanted = Compaction(
+                self._place,
+                [attrs.evolve(each) for each in chosen],
+                ledger.head,
+                ledger.gone.copy(),
+                self._durability.syncs,
+            )
+
+    def _piece(self, work: Compaction) -> tuple[Work, Callable[[], None]]:
+        if work is self._wanted:
+            return work, lambda: self._go_on_compacting(work)
+        return Removal(self._place.files, ()), _nothing  # it was given up meanwhile
+
+    def _go_on_compacting(self, work: Compaction) -> None:
+        if not work.over and self.broken is None:
+            # Whoever wants to read comes first.
+            self._submit(lambda: self._piece(work))
+            return
+        self._compacting = False
+        self._wanted = None
+        self.ledger.has_dead = True
+        if work.error is not None:
+            log.error("%s: cannot copy items forward: %s", self.path, work.error)
+        if work.replacement is not None:
+            self._replace(list(work.segments), work.replacement, safe=work.error is None)
+        if work.replacement is not None and isinstance(work.error, OSError):
+            # No segment may be begun that builds on the replacement before that is safe.
+            self._break("cannot be synced", work.error)
+
+    def _tell_settled(self) -> None:
+        unsafe = self.broken is not None or (
+            self._durability.syncs and self._written != self._written_safe
+        )
+        # A deleted queue's journal must not go in the middle of a write, or while it is worked on.
+        if self.owner is not None and not unsafe and not self._writing and not self.busy:
             self.owner.settled()
+
+    def _replace(self, replaced: list[Segment], replacement: Segment, *, safe: bool) -> None:
+        ledger = self.ledger
+        numbers = {each.number for each in replaced}
+        older = [each for each in ledger.segments if each.number in numbers]
+        if not older:
+            self._remove([replacement.path])
+            return
+        replacement.items = sum(each.items for each in older)
+        replacement.bytes = sum(each.bytes for each in older)
+        index = next(
+            (i for i, each in enumerate(ledger.segments) if each.number > replacement.number),
+            len(ledger.segments),
+        )
+        kept = [each for each in ledger.segments[:index] if each.number not in numbers]
+        ledger.segments = [*kept, replacement, *ledger.segments[index:]]
+        self.compactions += 1
+        if safe:
+            self._remove([each.path for each in replaced[:-1]])
+        if self.owner is not None:
+            self.owner.moved(replaced, replacement)
+
+    def _healing(self) -> Healing:
+        """Return the work that saves what is acknowledged into a fresh segment."""
+        base = None if self._durability.syncs else self.ledger.copy()
+        last = max((each.number for each in self.ledger.segments), default=0)
+        self._writer.highest = max(self._writer.highest, last) + 1
+        return Healing(self._place, self._writer.highest, self._safe, base, list(self._unsynced))
+
+    def _end_healing(self, work: Healing) -> None:
+        if work.error is not None or work.descriptor is None:
+            log.critical("%s: cannot be healed for now: %s", self.path, work.error)
+            return
+        kept = {each.path for each in work.ledger.segments}
+        needless = [each.path for each in self.ledger.segments if each.path not in kept]
+        self._around.reserve.changed(work.ledger.items - self.ledger.items)
+        self.ledger = work.ledger
+        self._pushed_id = self.ledger.next_id - 1
+        last = self.ledger.segments[-1]
+        self._writer.adopt(work.descriptor, last.number)
+        self._safe = (last.number, last.size)
+        self._unsynced.clear()
+        self._unsynced_when_syncing = 0
+        self._written_safe = self._written
+        self._dying.clear()
+        if self._wanted is not None:
+            self._wanted.abandon()
+        self._compacting = False
+        self._wanted = None
+        self.broken = None
+        log.warning("%s: goes on with a fresh segment, %s", self.path, last.path)
+        self._remove(needless)
+        if self.owner is not None:
+            self.owner.rolled_back()
 
     def _break(self, what: str, error: OSError) -> None:
         self.broken = self.failure = f"journal {what}: {_reason(error)}"
+        self._around.broke(self)
         log.critical(
-            "%s: %s; the queue is read-only until the server is started again",
-            self._directory,
-            self.broken,
+            "%s: %s; the queue is refused until a fresh segment is safe", self.end_path, self.broken
         )
 
 
-def sync_and_close(files: Files, descriptor: int) -> OSError | None:
-    """Sync a file and close it; return what went wrong with either. Safe in any thread."""
-    try:
-        try:
-            files.sync(descriptor)
-        finally:
-            files.close(descriptor)
-    except OSError as error:
-        return error
-    return None
+def _nothing() -> None:
+    pass
 
 
 def _reason(error: Exception) -> str:

@@ -3,7 +3,8 @@
 A segment is named by its number, so the names sort in the order of writing. Its header carries
 the magic, the format's version, the queue's true name, and where the journal stood when the
 segment was begun. A segment gets its name only when its header is whole, so a crash never
-leaves a named segment without one.
+leaves a named segment without one. A segment keeps ``UNFINISHED_SUFFIX`` behind its name until it
+and the one before it are safe.
 """
 
 import re
@@ -12,19 +13,26 @@ import zlib
 
 import attrs
 
+from starling_py.journal.record import PUSH_HEADER_SIZE
+
 MAGIC = b"STARLING"
-VERSION = 1
+VERSION = 2
 CHECKSUM_CRC32 = 1
 """The only checksum algorithm so far; a header names it so that it can change."""
 
-# magic, version, checksum algorithm, length of the name, salt, number, first id, oldest segment
-_FIXED = struct.Struct("<8sHBxIIQQQ")
+# magic, version, checksum algorithm, compacted, length of the name, salt, number, first id, oldest
+_FIXED = struct.Struct("<8sHBBIIQQQ")
 _CHECKSUM = struct.Struct("<I")
 
 SUFFIX = ".segment"
 UNFINISHED_SUFFIX = ".new"
-"""A segment whose header is being written; left over only by a crash, and then removed."""
+"""A segment that was begun, while it or the one before it is not known to be safe."""
+COMPACTED_SUFFIX = ".compacting"
+"""A segment that is to take the place of others; left over only by a crash, and then removed."""
+MAX_HEADER = _FIXED.size + 250 + _CHECKSUM.size
+"""Bytes of the longest header."""
 _NAME = re.compile(r"([0-9]{16})\.segment\Z")
+_UNFINISHED_NAME = re.compile(r"([0-9]{16})\.segment\.new\Z")
 
 
 class SegmentProblem(Exception):
@@ -51,10 +59,14 @@ class Header:
     first_id: int
     """No item pushed in this segment has a lower id; the next one pushed may have this very id."""
     oldest: int
-    """The lowest number of a segment that was still needed when this one was begun."""
+    """Version 1: the lowest number of a segment that was still needed when this one was begun.
+    Since version 2: the lowest number of those that this one stands for, its own if it is alone."""
     salt: int = 0
     """What the checksums of the journal's records begin with: 32 random bits, the same in every
     segment of a journal."""
+    compacted: bool = False
+    """Whether this is no part of the journal as it was written, but what was live of such parts."""
+    version: int = VERSION
 
 
 @attrs.define
@@ -65,7 +77,18 @@ class Segment:
     path: str
     first_id: int
     size: int
-    """Bytes, the header included."""
+    """Bytes, the header included; what a file has beyond them does not count."""
+    items: int = 0
+    """Live items in it."""
+    bytes: int = 0
+    """Bytes of the live items' data."""
+    compacted: bool = False
+    """Whether it took the place of others."""
+
+    @property
+    def waste(self) -> int:
+        """Bytes that are not of live items."""
+        return self.size - self.bytes - self.items * PUSH_HEADER_SIZE
 
 
 def file_name(number: int) -> str:
@@ -79,13 +102,20 @@ def number_of(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def unfinished_number_of(name: str) -> int | None:
+    """Return the number in an unfinished segment's file name, or ``None`` for any other name."""
+    match = _UNFINISHED_NAME.match(name)
+    return int(match[1]) if match else None
+
+
 def encode(header: Header) -> bytes:
     """Return a header's bytes."""
     body = (
         _FIXED.pack(
             MAGIC,
-            VERSION,
+            header.version,
             CHECKSUM_CRC32,
+            header.compacted,
             len(header.queue),
             header.salt,
             header.number,
@@ -97,6 +127,12 @@ def encode(header: Header) -> bytes:
     return body + _CHECKSUM.pack(zlib.crc32(body))
 
 
+def expected_size(beginning: bytes) -> tuple[int, int]:
+    """Return how long a header is by what its beginning says, and its salt, as far as it goes."""
+    length, salt = _FIXED.unpack_from(beginning.ljust(_FIXED.size, b"\0"))[4:6]
+    return _FIXED.size + length + _CHECKSUM.size, salt
+
+
 def decode(data: memoryview) -> tuple[Header, int]:
     """Read the header at the start of a segment; return it and its size in bytes.
 
@@ -106,7 +142,9 @@ def decode(data: memoryview) -> tuple[Header, int]:
         raise HeaderCutShort
     if len(data) < _FIXED.size:
         raise SegmentProblem("not a segment of a starling-py journal")
-    magic, version, algorithm, length, salt, number, first_id, oldest = _FIXED.unpack_from(data)
+    magic, version, algorithm, compacted, length, salt, number, first_id, oldest = (
+        _FIXED.unpack_from(data)
+    )
     if magic != MAGIC:
         raise SegmentProblem("not a segment of a starling-py journal")
     if version > VERSION:
@@ -121,4 +159,5 @@ def decode(data: memoryview) -> tuple[Header, int]:
         raise HeaderCutShort(salt)
     if _CHECKSUM.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
         raise SegmentProblem("the header is damaged")
-    return Header(bytes(data[_FIXED.size : end]), number, first_id, oldest, salt), size
+    name = bytes(data[_FIXED.size : end])
+    return Header(name, number, first_id, oldest, salt, bool(compacted), version), size

@@ -12,16 +12,26 @@ import re
 import attrs
 
 from starling_py import names
+from starling_py.journal import reserve
+from starling_py.journal.background import Background, DirectoryRemoval
 from starling_py.journal.commit import GroupCommit
 from starling_py.journal.files import Files
-from starling_py.journal.journal import Durability, Journal
-from starling_py.journal.recovery import JournalDamaged, Recovered, recover
+from starling_py.journal.journal import Durability, Journal, Surroundings
+from starling_py.journal.ledger import Ledger
+from starling_py.journal.open_files import OpenFiles
+from starling_py.journal.recovery import Recovered, recover
+from starling_py.journal.reserve import Reserve
+from starling_py.journal.segment import Segment
+from starling_py.journal.segment_writer import NO_ROOM, Place
+from starling_py.journal.trouble import JournalDamaged
 
 log = logging.getLogger(__name__)
 
 LOCK = ".lock"
 REMOVED = "~removed-"
 """Marks a directory that is being removed; ``~`` is in no directory name of a queue."""
+SEALED_SIZE = 1 << 18
+"""Bytes of a last segment that a start may have to read after the server was stopped in order."""
 _REMOVED_NAME = re.compile(rf"[^~]+{REMOVED}([0-9]+)\Z")
 
 
@@ -37,30 +47,53 @@ class Spool:
     path: str
     durability: Durability
     commits: GroupCommit
+    background: Background
     lock: int
     """The descriptor that holds the lock."""
+    reserve: Reserve
+    open_files: OpenFiles
+    quarantine: bool = False
+    """Whether older segments that are damaged are given up, and the rest of a queue is served."""
     _removed: int = 0
 
     @classmethod
-    def open(cls, files: Files, path: str, durability: Durability, commits: GroupCommit) -> "Spool":
+    def open(
+        cls,
+        files: Files,
+        path: str,
+        durability: Durability,
+        commits: GroupCommit,
+        background: Background,
+        *,
+        quarantine: bool = False,
+        open_files: int = 256,
+    ) -> "Spool":
         """Create the directory if it is missing and lock it. Raises ``SpoolProblem``."""
         try:
             _make_path(files, path, durability)
             lock = files.lock(f"{path}/{LOCK}")
+            try:
+                room = Reserve(files, path)
+            except OSError:
+                files.close(lock)
+                raise
         except BlockingIOError as error:
             raise SpoolProblem(f"{path}: another server is using this spool") from error
         except OSError as error:
             raise SpoolProblem(f"{path}: {error.strerror or error}") from error
-        return cls(files, path, durability, commits, lock)
+        limit = OpenFiles(open_files)
+        return cls(files, path, durability, commits, background, lock, room, limit, quarantine)
 
     def close(self) -> None:
-        """Release the lock."""
+        """Release the lock, and the room that was reserved."""
+        self.reserve.close()
         self.files.close(self.lock)
 
-    def recover(self) -> list[tuple[Recovered, Journal]]:
+    def recover(self) -> list[tuple[Journal, list[Segment]]]:
         """Read every journal of the spool back, in the order of their directories' names.
 
-        Raises ``SpoolProblem`` when one is damaged: better no server than one that lost items.
+        Returns each with its segments that cannot be read and are to be given up. Raises
+        ``SpoolProblem`` when one is damaged: better no server than one that lost items.
         """
         found = []
         path = self.path
@@ -68,11 +101,12 @@ class Spool:
             entries = self.files.list_directory(path)
             leftovers = [match for entry in entries if (match := _REMOVED_NAME.match(entry))]
             self._removed = max((int(match[1]) for match in leftovers), default=0)
-            for entry in (entry for entry in entries if entry != LOCK):
+            for entry in (entry for entry in entries if entry not in (LOCK, reserve.NAME)):
                 path = f"{self.path}/{entry}"
                 state = self._recover(entry, path)
                 if state is not None:
-                    found.append((state, self._journal(path, state)))
+                    lost = [each for each, _ in state.lost]
+                    found.append((self._journal(path, state), lost))
             path = self.path
             if found and self.durability.syncs:
                 self.files.sync_directory(path)
@@ -82,20 +116,17 @@ class Spool:
                 " this queue, or put back a copy of it"
             ) from damage
         except OSError as error:
-            raise SpoolProblem(f"{path}: {error.strerror or error}") from error
+            raise SpoolProblem(f"{error.filename or path}: {error.strerror or error}") from error
+        self.reserve.changed(sum(journal.ledger.items for journal, _ in found))
+        self.reserve.restore()
         return found
 
     def journal(self, queue: bytes) -> Journal:
         """Return the journal of a new queue; nothing is on disk before its first write."""
-        return Journal(
-            self.files,
-            f"{self.path}/{names.directory_name(queue)}",
-            queue,
-            self.durability,
-            self.commits.touch,
-            [],
-            salt=self.files.random_bits(),
-        )
+        directory = f"{self.path}/{names.directory_name(queue)}"
+        salt = self.files.random_bits()
+        place = Place(self.files, directory, queue, salt, self.durability.syncs)
+        return Journal(self._surroundings(), place, Ledger(deleted=True))
 
     def remove(self, journal: Journal) -> bool:
         """Remove the journal of a deleted queue; return whether it is out of its place.
@@ -105,49 +136,72 @@ class Spool:
         aside = self._aside(journal.path)
         on_disk = journal.size > 0
         try:
-            journal.remove(aside)
+            journal.remove_from(aside)
         except OSError as error:
             log.warning("%s: cannot be removed: %s", journal.path, error)
             return False
+        self.commits.forget(journal)
         if on_disk:
             self._remove_directory(aside)
         return True
 
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            self.files,
+            self.durability,
+            self.commits.touch,
+            self.commits.broke,
+            self.background,
+            self.reserve,
+            self.open_files,
+        )
+
     def _recover(self, entry: str, path: str) -> Recovered | None:
         """Read one directory back, unless it is not a queue's."""
-        if _REMOVED_NAME.match(entry) and self.files.is_directory(path):
+        is_directory = self._is_directory(path)
+        if _REMOVED_NAME.match(entry) and is_directory:
             self._remove_directory(path)
             return None
-        if not names.is_directory_name(entry) or not self.files.is_directory(path):
+        if not names.is_directory_name(entry) or not is_directory:
             log.warning("%s: not a journal of this server; left alone", path)
             return None
-        state = recover(
-            self.files,
-            path,
-            is_right=lambda queue: names.directory_name(queue) == entry,
-            syncs=self.durability.syncs,
-        )
+        try:
+            state = self._read_back(entry, path)
+        except OSError as error:
+            # A torn tail is kept as a copy: that needs room.
+            if error.errno not in NO_ROOM or not self.reserve.lend(
+                self.durability.segment_size, removals_only=True
+            ):
+                raise
+            state = self._read_back(entry, path)
         if state is None:
             self._remove_if_empty(path)
-        elif state.deleted:
+        elif state.ledger.deleted:
             aside = self._aside(path)
             self.files.rename(path, aside)
             self._remove_directory(aside)
             return None
         return state
 
-    def _journal(self, path: str, state: Recovered) -> Journal:
-        return Journal(
+    def _read_back(self, entry: str, path: str) -> Recovered | None:
+        return recover(
             self.files,
             path,
-            state.queue,
-            self.durability,
-            self.commits.touch,
-            state.segments,
-            state.next_id,
-            state.oldest,
-            state.salt,
+            is_right=lambda queue: names.directory_name(queue) == entry,
+            syncs=self.durability.syncs,
+            quarantine=self.quarantine,
         )
+
+    def _is_directory(self, path: str) -> bool:
+        try:
+            return self.files.is_directory(path)
+        except FileNotFoundError:
+            return False  # a link to nowhere
+
+    def _journal(self, path: str, state: Recovered) -> Journal:
+        place = Place(self.files, path, state.queue, state.salt, self.durability.syncs)
+        old = state.header.version == 1
+        return Journal(self._surroundings(), place, state.ledger, must_begin=old)
 
     def _aside(self, path: str) -> str:
         self._removed += 1
@@ -155,14 +209,7 @@ class Spool:
 
     def _remove_directory(self, aside: str) -> None:
         """Remove a directory that is out of its place, once it is sure to stay out of it."""
-        try:
-            if self.durability.syncs:
-                self.files.sync_directory(self.path)
-            for name in self.files.list_directory(aside):
-                self.files.unlink(f"{aside}/{name}")
-            self.files.remove_directory(aside)
-        except OSError as error:
-            log.warning("%s: cannot be removed: %s", aside, error)
+        self.background.submit(DirectoryRemoval(self.files, aside, self.durability.syncs))
 
     def _remove_if_empty(self, path: str) -> None:
         try:

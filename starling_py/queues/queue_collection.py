@@ -7,33 +7,44 @@ queue never holds items while somebody waits for them.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterator
 
 from starling_py.clock import Clock
-from starling_py.journal.spool import Spool
+from starling_py.journal.spool import SEALED_SIZE, Spool
+from starling_py.journal.trouble import JournalError
 from starling_py.names import Request, printable
 from starling_py.queues.expiry import expiry_ms
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.waiters import Hit, Waiter, Waiters
+from starling_py.queues.window import NotLoaded, WindowSizes
 from starling_py.stats import QueueSnapshot
 
 log = logging.getLogger(__name__)
+
+IDLE_FILES = 64
+"""Idle files that are closed at once, at the most."""
 
 
 class QueueCollection:
     """Every queue of one spool."""
 
-    def __init__(self, spool: Spool, clock: Clock) -> None:
+    def __init__(self, spool: Spool, clock: Clock, sizes: WindowSizes) -> None:
         """Read all queues back from the spool. Raises ``SpoolProblem``."""
         self._spool = spool
         self._clock = clock
+        self.sizes = sizes
+        self.quarantine = spool.quarantine
         self._queues: dict[bytes, PersistentQueue] = {}
         self._waiters = Waiters()
-        for state, journal in spool.recover():
-            items = deque(state.items.values())
-            self._queues[state.queue] = PersistentQueue(state.queue, journal, self, items)
-            log.info("queue %s: %d items recovered", printable(state.queue), len(items))
+        found = spool.recover()
+        sizes.share(len(found))
+        for journal, lost in found:
+            queue = PersistentQueue(journal.queue, journal, self)
+            self._queues[journal.queue] = queue
+            for each in lost:
+                queue.give_up(each)
+            queue.load()
+            log.info("queue %s: %d items recovered", printable(queue.name), len(queue))
 
     def __iter__(self) -> Iterator[PersistentQueue]:
         return (queue for queue in self._queues.values() if not queue.deleted)
@@ -52,6 +63,7 @@ class QueueCollection:
         if queue is None:
             queue = PersistentQueue(name, self._spool.journal(name), self)
             self._queues[name] = queue
+            self.sizes.share(len(self._queues))
             log.info("queue %s: created", printable(name))
         now_ms = self._clock.wall_ms
         queue.put(data, flags, expiry_ms(exptime, now_ms) if exptime else 0, now_ms)
@@ -118,15 +130,19 @@ class QueueCollection:
         return queue
 
     def flush_expired(self, name: bytes) -> int:
-        """Remove the dead items at the head of a queue; return their number.
+        """Remove the dead items at the head of a queue, as far as it is in memory.
 
-        Raises ``JournalError``.
+        Returns their number. Raises ``JournalError``, and ``NotLoaded`` when there would be none.
         """
         queue = self.find(name)
         if queue is None:
             return 0
         before = queue.expired_items
-        queue.peek(self._clock.wall_ms)
+        try:
+            queue.peek(self._clock.wall_ms)
+        except NotLoaded:
+            if queue.expired_items == before:
+                raise
         return queue.expired_items - before
 
     def snapshot(self) -> list[QueueSnapshot]:
@@ -148,25 +164,42 @@ class QueueCollection:
         """Tell everybody who waits that the time is over, as when the server stops."""
         self._waiters.end_overdue(float("inf"))
 
+    def seal(self) -> None:
+        """Make the next start quick: the next commit, the last one, begins new segments."""
+        for queue in self._queues.values():
+            queue.journal.seal(SEALED_SIZE)
+
     def close(self) -> None:
         """Close the journals' files and release the spool."""
         for queue in self._queues.values():
             queue.journal.close()
         self._spool.close()
 
+    def keep_house(self) -> None:
+        """Do what has to be done now and then: windows that are too large, files that are idle."""
+        for queue in self._queues.values():
+            queue.cut_window()
+            queue.top_up()  # if reading failed, it may go better now
+        self._spool.open_files.close_idle(IDLE_FILES)
+        self._spool.reserve.tidy()
+
     def gone(self, queue: PersistentQueue) -> None:
         """Drop a queue whose deletion is written, or whose creation never was."""
         if self._queues.get(queue.name) is queue and self._spool.remove(queue.journal):
             del self._queues[queue.name]
+            self.sizes.share(len(self._queues))
 
     def restored(self, queue: PersistentQueue) -> None:
-        """Serve who waits for a queue whose items have come back."""
+        """Serve who waits for a queue whose items can be taken again."""
         if self._waiters.waiting:
             self._serve(queue)
 
     def _serve(self, queue: PersistentQueue) -> None:
         while queue and (waiter := self._waiters.first(queue.name)) is not None:
-            hit = self.read(waiter.request_for(queue.name))
+            try:
+                hit = self.read(waiter.request_for(queue.name))
+            except (NotLoaded, JournalError):
+                return  # the queue says when there is something to be taken
             if hit is None:
                 return
             self._waiters.remove(waiter)

@@ -6,6 +6,7 @@ folder of an older version is never made anew: it is there to show that old jour
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from starling_py.journal import segment
@@ -16,7 +17,7 @@ from tests.journal.spool_harness import Harness
 GOLDEN = Path(__file__).parent / "golden"
 JOURNALS = "journals"
 EXPECTED = "expected.json"
-SEGMENT_SIZE = 256
+SEGMENT_SIZE = 512
 
 
 class SaltedFiles(Files):
@@ -24,6 +25,18 @@ class SaltedFiles(Files):
 
     def random_bits(self) -> int:
         return 0x5EED5EED
+
+
+def remove(harness: Harness, name: bytes, ids: Sequence[int]) -> None:
+    """Remove items of a queue out of their turn, which no client can."""
+    queue = harness.queues.find(name)
+    assert queue is not None
+    for item in [item for item in queue._window.items if item.id in ids]:
+        queue.journal.remove(item)
+        queue._window.items.remove(item)
+        queue.items -= 1
+        queue.bytes -= len(item.data)
+    harness.commit()
 
 
 def write_journals(path: Path) -> Harness:
@@ -45,6 +58,11 @@ def write_journals(path: Path) -> Harness:
     harness.put_all([b"%d" % number * 100 for number in range(8)], b"Rotated")
     harness.pop_all(5, b"Rotated")
 
+    # Segments that gave way to a copy of what was live in them, with a gap among the items.
+    harness.put_all([b"%d" % number * 150 for number in range(10)], b"copied")
+    remove(harness, b"copied", (1, 2, 3, 5, 6, 7))
+    harness.put_all([b"last"], b"copied")
+
     # Emptied by a flush, then drained: only the id is left.
     harness.put_all([b"a", b"b"], b"flushed")
     harness.queues.flush(b"flushed")
@@ -64,12 +82,14 @@ def write_journals(path: Path) -> Harness:
 
 def describe(harness: Harness) -> dict[str, dict[str, object]]:
     """Return what the queues hold, by the hexadecimal form of their names."""
+    harness.background.do_all()
+    assert not any(queue._window.behind for queue in harness.queues)
     return {
         queue.name.hex(): {
             "put so far": queue.total_items,
             "items": [
                 [item.id, item.added_ms, item.expiry_ms, item.flags, item.data.hex()]
-                for item in queue._items
+                for item in queue._window.items
             ],
         }
         for queue in sorted(harness.queues, key=lambda queue: queue.name)

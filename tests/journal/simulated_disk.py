@@ -19,7 +19,7 @@ from starling_py.journal.files import Files
 CHANGES = frozenset(
     {
         "make_directory", "create", "write", "truncate", "sync", "sync_directory", "rename",
-        "unlink", "remove_directory",
+        "unlink", "remove_directory", "link", "allocate",
     }
 )  # fmt: skip
 """The calls that change the disk, or what is safe on it."""
@@ -52,6 +52,8 @@ class _File:
     pending: list[bytes | int] = attrs.field(factory=list)
     """What was done since the last sync: bytes that were appended, sizes it was cut to."""
     poisoned: bool = False
+    reserved: int = 0
+    """Bytes of room that it takes up without content."""
 
     def after_power_cut(self, random: Random | None) -> bytes:
         if random is None or not self.pending:
@@ -119,11 +121,16 @@ class SimulatedDisk(Files):
     def __init__(self) -> None:
         self._root = _Directory()
         self._descriptors: dict[int, _File] = {}
+        self._dead: set[int] = set()
         self._locks: dict[int, _File] = {}
         self._next_descriptor = 3
         self.fault: Fault | None = None
+        self.room: int | None = None
+        """Bytes that are left on the disk; ``None`` for a disk without limit."""
         self.after_call: Callable[[], None] | None = None
         """Called after every call that changed something."""
+        self.before_call: Callable[[], None] | None = None
+        """Called before every call: another thread may use the disk there."""
         self.calls: list[str] = []
         """The names of all calls up to now, with the last part of the path or the descriptor."""
         self._lives_for: int | None = None
@@ -175,11 +182,38 @@ class SimulatedDisk(Files):
 
     def after_process_death(self) -> "SimulatedDisk":
         """Return this disk, all writes kept, safe or not, as the next process finds it."""
+        self._dead.update(self._descriptors)
         self._descriptors.clear()
         self._locks.clear()
         self.fault = None
         self._lives_for = None
         return self
+
+    def forget_failed_syncs(self, random: Random) -> bool:
+        """Drop from memory what could not be synced, as the system may at any time.
+
+        Returns whether there was any.
+        """
+        poisoned = [file for file in _files_in(self._root) if file.poisoned]
+        for file in poisoned:
+            content = file.after_power_cut(random)
+            self._use(len(content) - len(file.data))
+            file.data = file.safe = content
+            file.pending.clear()
+            file.poisoned = False
+        return bool(poisoned)
+
+    def for_next_process(self) -> "SimulatedDisk":
+        """Return what another process finds after the death of this one.
+
+        What is left of the dead one, such as generators, can still close its files here.
+        """
+        disk = SimulatedDisk()
+        disk._root = self._root
+        disk.room = self.room
+        disk._next_descriptor = self._next_descriptor
+        self.fault = self._lives_for = self.before_call = self.after_call = None
+        return disk
 
     def after_power_cut(self, random: Random | None = None) -> "SimulatedDisk":
         """Return another disk, as it is after a power cut now.
@@ -188,6 +222,8 @@ class SimulatedDisk(Files):
         """
         disk = SimulatedDisk()
         disk._root = self._root.after_power_cut(random)
+        if self.room is not None:
+            disk.room = self.room + self._used() - disk._used()
         return disk
 
     # The calls of ``Files``.
@@ -225,9 +261,12 @@ class SimulatedDisk(Files):
         if node is None:
             node = _File()
             directory.change({name: node})
-        elif node.data:
-            node.data = b""
-            node.pending.append(0)
+        else:
+            self._use(-len(node.data) - node.reserved)
+            node.reserved = 0
+            if node.data:
+                node.data = b""
+                node.pending.append(0)
         descriptor = self._descriptor(node)
         self._called()
         return descriptor
@@ -239,6 +278,31 @@ class SimulatedDisk(Files):
     def read(self, path: str) -> bytes:
         self._call("read", path)
         return self._file(path).data
+
+    def read_at(self, path: str, offset: int, size: int) -> bytes:
+        self._call("read_at", path)
+        return self._file(path).data[offset : offset + size]
+
+    def size(self, path: str) -> int:
+        self._call("size", path)
+        return len(self._file(path).data)
+
+    def link(self, old: str, new: str) -> None:
+        self._call("link", new)
+        directory, name = self._parent(new)
+        if name in directory.names:
+            raise _error(errno.EEXIST, new)
+        directory.change({name: self._file(old)})
+        self._called()
+
+    def allocate(self, descriptor: int, size: int) -> None:
+        file = self._open_file(descriptor)
+        self._call("allocate", descriptor)
+        if self.room is not None and size - file.reserved > self.room:
+            raise _error(errno.ENOSPC, str(descriptor))
+        self._use(size - file.reserved)
+        file.reserved = size
+        self._called()
 
     def write(self, descriptor: int, data: bytes) -> int:
         file = self._open_file(descriptor)
@@ -256,6 +320,11 @@ class SimulatedDisk(Files):
                 file.data += half
                 file.pending.append(half)
             raise
+        if self.room is not None and len(data) > self.room:
+            data = data[: self.room]
+            if not data:
+                raise _error(errno.ENOSPC, str(descriptor))
+        self._use(len(data))
         file.data += data
         file.pending.append(bytes(data))
         self._called()
@@ -264,6 +333,11 @@ class SimulatedDisk(Files):
     def truncate(self, descriptor: int, size: int) -> None:
         self._call("truncate", descriptor)
         file = self._open_file(descriptor)
+        if file.reserved:
+            self._use(size - file.reserved)
+            file.reserved = size
+            return
+        self._use(size - len(file.data))
         file.data = file.data[:size].ljust(size, b"\0")
         file.pending.append(size)
         self._called()
@@ -289,14 +363,14 @@ class SimulatedDisk(Files):
         node.pending.clear()
         self._called()
 
-    def duplicate(self, descriptor: int) -> int:
-        self._call("duplicate", descriptor)
-        return self._descriptor(self._open_file(descriptor))
-
     def close(self, descriptor: int) -> None:
+        if descriptor in self._dead:
+            return  # what is left in memory of a process that died
         if self._locks.pop(descriptor, None) is not None:
             return
         self._open_file(descriptor)
+        if self._lives_for is not None and self._lives_for < 0:
+            return  # what is left of a dead process closes nothing
         del self._descriptors[descriptor]  # as on Linux, also when an error is reported
         self._call("close", descriptor)
 
@@ -311,13 +385,15 @@ class SimulatedDisk(Files):
         if isinstance(node, _Directory) and isinstance(there, _Directory) and there.names:
             raise _error(errno.ENOTEMPTY, new)
         directory.change({name: None, new_name: node})
+        self._let_go(there)
         self._called()
 
     def unlink(self, path: str) -> None:
         self._call("unlink", path)
-        self._file(path)
+        file = self._file(path)
         directory, name = self._parent(path)
         directory.change({name: None})
+        self._let_go(file)
         self._called()
 
     def remove_directory(self, path: str) -> None:
@@ -346,8 +422,25 @@ class SimulatedDisk(Files):
         self._locks[self._next_descriptor] = file
         return self._next_descriptor
 
+    def _used(self) -> int:
+        """Return how many bytes all files take up."""
+        return sum(len(file.data) + file.reserved for file in _files_in(self._root))
+
+    def _let_go(self, node: "_Node | None") -> None:
+        """Give back the room of a file that has lost a name, if it was the last one."""
+        if self.room is None or not isinstance(node, _File):
+            return
+        if node not in _files_in(self._root):
+            self._use(-len(node.data) - node.reserved)
+
+    def _use(self, size: int) -> None:
+        if self.room is not None:
+            self.room -= size
+
     def _call(self, name: str, where: str | int) -> None:
         """Note a call, and let it fail if it is to."""
+        if self.before_call is not None:
+            self.before_call()
         if self._lives_for is not None:
             self._lives_for -= 1
             if self._lives_for < 0:
@@ -397,6 +490,15 @@ class SimulatedDisk(Files):
         if descriptor not in self._descriptors:
             raise _error(errno.EBADF, str(descriptor))
         return self._descriptors[descriptor]
+
+
+def _files_in(directory: _Directory) -> "list[_File]":
+    """Return every file under a directory, once, however many names it has."""
+    found: dict[_File, None] = {}
+    for node in directory.names.values():
+        for file in [node] if isinstance(node, _File) else _files_in(node):
+            found[file] = None
+    return list(found)
 
 
 def _error(number: int, where: str) -> OSError:

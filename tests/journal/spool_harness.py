@@ -1,10 +1,10 @@
 """The queues of one spool as a server has them, without the server: for tests of the journal."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from starling_py.clock import Clock
-from starling_py.journal import commit
+from starling_py.journal.blocks import Reading
 from starling_py.journal.commit import Batch, Committed, GroupCommit
 from starling_py.journal.files import Files
 from starling_py.journal.journal import Durability
@@ -13,7 +13,8 @@ from starling_py.journal.recovery import Recovered, recover
 from starling_py.journal.spool import Spool
 from starling_py.names import directory_name
 from starling_py.queues.queue_collection import QueueCollection
-from tests.core import InlineSyncer
+from starling_py.queues.window import NotLoaded, WindowSizes
+from tests.core import InlineSyncer, PatientBackground
 from tests.journal.simulated_disk import SimulatedDisk
 
 SPOOL = "/spool"
@@ -38,8 +39,7 @@ class StandingClock(Clock):
 class DeferredSyncer:
     """Keeps the batches until a test lets them be synced."""
 
-    def __init__(self, files: Files) -> None:
-        self._files = files
+    def __init__(self) -> None:
         self.commits: GroupCommit
         self.waiting: deque[Batch] = deque()
 
@@ -49,7 +49,7 @@ class DeferredSyncer:
     def sync_one(self) -> Batch:
         """Sync the oldest batch and say that it is done."""
         batch = self.waiting.popleft()
-        commit.sync(self._files, batch)
+        batch.run()
         self.commits.finish(batch)
         return batch
 
@@ -65,17 +65,23 @@ class Harness:
         interval: float | None = 0,
         path: str = SPOOL,
         deferred: bool = False,
+        window_size: int = 1 << 20,
+        quarantine: bool = False,
     ) -> None:
         self.files = files
         self.clock = StandingClock()
-        self.deferred = DeferredSyncer(files)
-        self.inline = InlineSyncer(files)
+        self.deferred = DeferredSyncer()
+        self.inline = InlineSyncer()
+        self.background = PatientBackground()
         syncer = self.deferred if deferred else self.inline
         self.commits = GroupCommit(interval, syncer, self.clock)
         self.deferred.commits = self.inline.commits = self.commits
-        durability = Durability(interval is not None, segment_size)
-        self.spool = Spool.open(files, path, durability, self.commits)
-        self.queues = QueueCollection(self.spool, self.clock)
+        durability = Durability(interval is not None, segment_size, interval == 0)
+        self.spool = Spool.open(
+            files, path, durability, self.commits, self.background, quarantine=quarantine
+        )
+        self.queues = QueueCollection(self.spool, self.clock, WindowSizes(window_size, 1 << 30))
+        self.background.do_all()
 
     def put(self, data: bytes, name: bytes = NAME, flags: int = 0) -> None:
         """Put an item, without committing it."""
@@ -84,14 +90,23 @@ class Harness:
     def pop(self, name: bytes = NAME) -> bytes | None:
         """Pop an item, without committing that."""
         queue = self.queues.find(name)
-        item = None if queue is None else queue.pop(self.clock.wall_ms)
-        return None if item is None else item.data
+        if queue is None:
+            return None
+        while True:
+            try:
+                item = queue.pop(self.clock.wall_ms)
+            except NotLoaded:
+                assert self.background.waiting, "nobody reads on"
+                self.background.do_all()
+            else:
+                return None if item is None else item.data
 
     def commit(self) -> list[Committed]:
         """Commit until nothing is left to commit, as one tick does."""
         done = []
-        while self.commits.pending:
+        while self.commits.pending or self.background.waiting:
             done.append(self.commits.commit())
+            self.background.do_all()
         return done
 
     def put_all(self, datas: Sequence[bytes], name: bytes = NAME) -> None:
@@ -110,8 +125,12 @@ class Harness:
 
     def items(self, name: bytes = NAME) -> Items | None:
         """Return what is in a queue now; ``None`` when there is no such queue."""
+        self.background.do_all()
         queue = self.queues.find(name)
-        return None if queue is None else brief(queue._items)
+        if queue is None:
+            return None
+        assert not queue._window.behind, "the window does not hold everything"
+        return brief(queue._window.items)
 
     def datas(self, name: bytes = NAME) -> list[bytes]:
         """Return the data of a queue's items."""
@@ -123,14 +142,35 @@ class Harness:
         self.queues.close()
 
 
-def brief(items: "deque[Item] | Sequence[Item]") -> Items:
+def brief(items: Iterable[Item]) -> Items:
     """Return what tests compare items by."""
     return tuple((item.id, item.data, item.flags) for item in items)
 
 
-def recovered_items(state: Recovered | None) -> Items | None:
+def items_in(files: Files, state: Recovered) -> list[Item]:
+    """Return the live items of a journal."""
+    ledger = state.ledger
+    found: list[Item] = []
+    position, after_id = (0, 0), ledger.head - 1
+    while True:
+        reading = Reading(
+            files, state.salt, ledger.segments, position, after_id, ledger.gone, 1 << 30
+        )
+        reading.run()
+        if reading.error is not None:
+            raise reading.error
+        found += [item for item in reading.items if ledger.is_live(item.id)]
+        position = reading.position
+        if reading.at_end:
+            break
+    assert len(found) == ledger.items, "the ledger counts what is there"
+    assert sum(len(item.data) for item in found) == ledger.bytes
+    return found
+
+
+def recovered_items(files: Files, state: Recovered | None) -> Items | None:
     """Return what a journal was read back as; ``None`` when there is no queue."""
-    return None if state is None or state.deleted else brief(list(state.items.values()))
+    return None if state is None or state.ledger.deleted else brief(items_in(files, state))
 
 
 def empty_disk() -> SimulatedDisk:

@@ -7,11 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starling_py.journal import record
-from starling_py.journal.record import Item, Record
+from starling_py.journal.record import Found, Item
 
-BARE_TYPES = (record.REMOVE, record.FLUSH, record.DELETE, record.RECLAIM)
+BARE_TYPES = (record.FLUSH, record.DELETE, record.RECLAIM, record.REMOVE)
+"""Among them the removals of version 1, which tell no size."""
 SIGNED = st.integers(-(2**63), 2**63 - 1)
 UNSIGNED = st.integers(0, 2**64 - 1)
+SIZES = st.integers(0, 2**32 - 1)
+SALTS = st.integers(0, 2**32 - 1)
 
 items = st.builds(
     Item,
@@ -24,17 +27,30 @@ items = st.builds(
 anything = st.one_of(
     items.map(lambda item: b"".join(record.push(item))),
     st.builds(record.bare, st.sampled_from(BARE_TYPES), UNSIGNED),
+    st.builds(record.remove, UNSIGNED, SIZES),
+    st.builds(record.discard, UNSIGNED, UNSIGNED, UNSIGNED, UNSIGNED),
+    st.builds(
+        lambda number, payload: record.bare(record.CHECKPOINT, number, 0, payload),
+        UNSIGNED,
+        st.binary(max_size=100),
+    ),
 )
 
 PUSHED = b"".join(record.push(Item(7, 1_700_000_000_123, 0, 0xDEADBEEF, b"hello\r\n\0")))
-REMOVED = record.bare(record.REMOVE, 7)
+REMOVED = record.remove(7, 8)
+DISCARDED = record.discard(7, 12, 3, 500)
+CHECKPOINT = record.bare(record.CHECKPOINT, 7, 0, b"where the journal stood")
 
 
-def read_all(data: bytes) -> tuple[list[Record], int]:
+def first(data: bytes, offset: int = 0, salt: int = 0) -> Found | None:
+    """Return the sound record at an offset, if there is one."""
+    return next(record.walk(memoryview(data), offset, salt), None)
+
+
+def read_all(data: bytes) -> tuple[list[Found], int]:
     """Return the sound records at the start of some bytes, and where they end."""
-    *records, end = record.scan(memoryview(data), 0)
-    assert isinstance(end, int)
-    return [each for each in records if isinstance(each, Record)], end
+    records = list(record.walk(memoryview(data), 0))
+    return records, records[-1][3] if records else 0
 
 
 def bit_flips(data: bytes) -> list[bytes]:
@@ -52,21 +68,62 @@ def test_a_put_is_read_back_as_it_was_wherever_it_stands(
     item: Item, before: bytes, behind: bytes
 ) -> None:
     data = b"".join(record.push(item))
-    found = record.read(memoryview(before + data + behind), len(before))
-    assert found == (Record(record.PUSH, item.id, item, len(before)), len(before) + len(data))
+    whole = before + data + behind
+    found = first(whole, len(before))
+    assert found == (record.PUSH, item.id, len(before), len(before) + len(data))
+    assert record.item_at(memoryview(whole), *found[2:]) == item
 
 
 @given(record_type=st.sampled_from(BARE_TYPES), record_id=UNSIGNED)
 def test_every_other_record_is_read_back_as_it_was(record_type: int, record_id: int) -> None:
     data = record.bare(record_type, record_id)
-    assert record.read(memoryview(data), 0) == (Record(record_type, record_id, None, 0), len(data))
+    assert first(data) == (record_type, record_id, 0, len(data))
+
+
+@given(item_id=UNSIGNED, size=SIZES, before=st.binary(max_size=40))
+def test_a_removal_tells_the_size_of_what_is_removed(
+    item_id: int, size: int, before: bytes
+) -> None:
+    data = before + record.remove(item_id, size)
+    found = first(data, len(before))
+    assert found == (record.REMOVE, item_id, len(before), len(data))
+    assert record.removed_size(memoryview(data), *found[2:]) == size
+    assert len(data) - len(before) == record.REMOVE_SIZE
+
+
+def test_a_removal_of_version_1_is_read_and_tells_no_size() -> None:
+    data = record.bare(record.REMOVE, 7)
+    found = first(data)
+    assert found == (record.REMOVE, 7, 0, 17)
+    assert record.removed_size(memoryview(data), 0, 17) is None
+
+
+@given(
+    first_id=UNSIGNED, last_id=UNSIGNED, count=UNSIGNED, size=UNSIGNED, before=st.binary(max_size=9)
+)
+def test_what_is_given_up_is_read_back_as_it_was(
+    first_id: int, last_id: int, count: int, size: int, before: bytes
+) -> None:
+    data = before + record.discard(first_id, last_id, count, size)
+    found = first(data, len(before))
+    assert found == (record.DISCARD, first_id, len(before), len(data))
+    assert record.discarded(memoryview(data), len(before)) == (last_id, count, size)
+
+
+@given(data=st.binary(max_size=40), salt=SALTS, other=SALTS)
+def test_a_record_under_another_salt_is_no_record(data: bytes, salt: int, other: int) -> None:
+    pushed = b"".join(record.push(Item(1, 2, 3, 4, data), salt))
+    removed = record.remove(1, len(data), salt)
+    given_up = record.discard(1, 2, 3, 4, salt)
+    for each in (pushed, removed, given_up, record.bare(record.CHECKPOINT, 1, salt, data)):
+        assert (first(each, 0, other) is not None) == (other == salt)
 
 
 @given(st.lists(anything, max_size=8))
 def test_records_in_a_row_are_read_back_in_that_order(datas: list[bytes]) -> None:
     records, end = read_all(b"".join(datas))
     assert end == sum(map(len, datas))
-    assert [each.offset for each in records] == [
+    assert [each[2] for each in records] == [
         sum(map(len, datas[:index])) for index in range(len(datas))
     ]
 
@@ -74,7 +131,13 @@ def test_records_in_a_row_are_read_back_in_that_order(datas: list[bytes]) -> Non
 def test_the_layout_is_the_one_that_is_documented() -> None:
     assert record.HEADER_SIZE == 17
     assert record.PUSH_HEADER_SIZE == 37
-    assert REMOVED[4:] == (9).to_bytes(4, "little") + b"\x02" + (7).to_bytes(8, "little")
+    assert record.REMOVE_SIZE == 21
+    assert REMOVED[4:] == (13).to_bytes(4, "little") + b"\x02" + (7).to_bytes(8, "little") + (
+        8
+    ).to_bytes(4, "little")
+    assert DISCARDED[4:17] == (33).to_bytes(4, "little") + b"\x07" + (7).to_bytes(8, "little")
+    assert DISCARDED[17:] == b"".join(n.to_bytes(8, "little") for n in (12, 3, 500))
+    assert CHECKPOINT[4:17] == (9 + 23).to_bytes(4, "little") + b"\x06" + (7).to_bytes(8, "little")
     assert PUSHED[4:17] == (29 + 8).to_bytes(4, "little") + b"\x01" + (7).to_bytes(8, "little")
     assert PUSHED[17:25] == (1_700_000_000_123).to_bytes(8, "little")
     assert PUSHED[25:33] == bytes(8)
@@ -82,18 +145,22 @@ def test_the_layout_is_the_one_that_is_documented() -> None:
     assert PUSHED[37:] == b"hello\r\n\0"
 
 
-@pytest.mark.parametrize("data", [PUSHED, REMOVED], ids=["put", "removal"])
+@pytest.mark.parametrize(
+    "data",
+    [PUSHED, REMOVED, DISCARDED, CHECKPOINT],
+    ids=["put", "removal", "given up", "checkpoint"],
+)
 def test_every_single_wrong_bit_of_a_record_is_noticed(data: bytes) -> None:
     for wrong in bit_flips(data):
-        assert record.read(memoryview(wrong), 0) is None
-        assert record.read(memoryview(wrong + bytes(1000)), 0) is None
-        assert record.read(memoryview(wrong + data * 20), 0) is None
+        assert first(wrong) is None
+        assert first(wrong + bytes(1000)) is None
+        assert first(wrong + data * 20) is None
 
 
 @given(data=anything, where=st.floats(0, 1, exclude_max=True))
 def test_a_record_that_is_cut_short_is_no_record(data: bytes, where: float) -> None:
     cut = data[: int(len(data) * where)]
-    assert record.read(memoryview(cut), 0) is None
+    assert first(cut) is None
     assert read_all(data + cut)[1] == len(data)
 
 
@@ -106,9 +173,9 @@ def test_arbitrary_bytes_are_read_without_an_error(data: bytes) -> None:
 
 @given(st.binary(min_size=17, max_size=300))
 def test_bytes_are_a_record_only_when_the_checksum_in_front_is_theirs(data: bytes) -> None:
-    found = record.read(memoryview(data), 0)
+    found = first(data)
     if found is not None:
-        assert zlib.crc32(data[4 : found[1]]) == int.from_bytes(data[:4], "little")
+        assert zlib.crc32(data[4 : found[3]]) == int.from_bytes(data[:4], "little")
 
 
 @pytest.mark.parametrize("filling", [b"\0", b"\xff", b"\x01", b"\x02"])
@@ -116,23 +183,35 @@ def test_a_stretch_of_equal_bytes_holds_no_record(filling: bytes) -> None:
     assert record.find_sound_record(memoryview(filling * 4096), 0) is None
 
 
-@pytest.mark.parametrize("record_type", [0, 6, 255])
+@pytest.mark.parametrize("record_type", [0, 8, 255])
 def test_a_type_that_does_not_exist_is_no_record_even_with_the_right_checksum(
     record_type: int,
 ) -> None:
-    assert record.read(memoryview(record.bare(record_type, 1)), 0) is None
+    assert first(record.bare(record_type, 1)) is None
 
 
 @pytest.mark.parametrize(
     ("record_type", "length"),
-    [(record.REMOVE, 8), (record.REMOVE, 10), (record.REMOVE, 0), (record.PUSH, 28)],
+    [
+        (record.REMOVE, 8),
+        (record.REMOVE, 10),
+        (record.REMOVE, 0),
+        (record.REMOVE, 17),
+        (record.FLUSH, 13),
+        (record.DELETE, 13),
+        (record.PUSH, 28),
+        (record.CHECKPOINT, 8),
+        (record.DISCARD, 9),
+        (record.DISCARD, 32),
+        (record.DISCARD, 34),
+    ],
 )
 def test_a_length_that_does_not_fit_the_type_is_no_record_even_with_the_right_checksum(
     record_type: int, length: int
 ) -> None:
     body = length.to_bytes(4, "little") + bytes([record_type]) + bytes(60)
     checksum = zlib.crc32(body[: 4 + length]).to_bytes(4, "little")
-    assert record.read(memoryview(checksum + body), 0) is None
+    assert first(checksum + body) is None
 
 
 @given(before=st.binary(max_size=50), data=anything, behind=st.binary(max_size=50))
@@ -142,3 +221,24 @@ def test_a_sound_record_is_found_among_other_bytes(
     found = record.find_sound_record(memoryview(before + data + behind), 0)
     assert found is not None
     assert found <= len(before)
+
+
+@given(data=anything, behind=st.binary(max_size=50))
+def test_a_beginning_of_a_record_tells_how_many_bytes_the_whole_one_has(
+    data: bytes, behind: bytes
+) -> None:
+    for size in range(len(data)):
+        needed = record.needed(memoryview(data[:size]), 0)
+        assert needed == (len(data) if size >= record.HEADER_SIZE else record.HEADER_SIZE)
+    assert record.needed(memoryview(data + behind), 0) == len(data)
+
+
+def test_what_can_be_no_record_needs_nothing() -> None:
+    assert record.needed(memoryview(bytes(100)), 0) == 0
+    assert record.needed(memoryview(b"\xff" * 100), 3) == 0
+
+
+def test_a_sound_record_with_an_id_above_the_highest_possible_is_not_looked_for() -> None:
+    data = memoryview(b"junk" + REMOVED)
+    assert record.find_sound_record(data, 0, 0, 7) == 4
+    assert record.find_sound_record(data, 0, 0, 6) is None

@@ -1,6 +1,7 @@
 """Recovery: cut anywhere, flipped anywhere, it gives a true state or refuses, never a false one."""
 
 import logging
+import re
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -9,8 +10,12 @@ import attrs
 import pytest
 
 from starling_py.journal import record, segment
-from starling_py.journal.recovery import JournalDamaged
-from tests.journal.simulated_disk import ProcessKilled, SimulatedDisk
+from starling_py.journal.recovery import state_at
+from starling_py.journal.spool import SpoolProblem
+from starling_py.journal.trouble import JournalDamaged, JournalError
+from starling_py.queues.window import NotLoaded
+from tests.journal.parts import item, ledger_facts, new_journal, place_on, sync
+from tests.journal.simulated_disk import SALT, ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import (
     DIRECTORY,
     Harness,
@@ -60,6 +65,18 @@ def written(steps: list[Step], segment_size: int) -> Written:
     return Written(segments_of(disk), states, final)
 
 
+def header_end(data: bytes) -> int:
+    """Return where a segment's header ends."""
+    return segment.decode(memoryview(data))[1]
+
+
+def checkpoint_end(data: bytes) -> int:
+    """Return where a segment's checkpoint ends."""
+    found = next(record.walk(memoryview(data), header_end(data), SALT))
+    assert found[0] == record.CHECKPOINT
+    return found[3]
+
+
 def put(data: bytes, flags: int = 0) -> Step:
     """Return a step that puts an item."""
     return lambda harness: harness.put(data, flags=flags)
@@ -88,13 +105,13 @@ ONE_SEGMENT = written(
 )  # fmt: skip
 # What stays at the head keeps all segments.
 FOUR_SEGMENTS = written(
-    [put(b"0"), put(b"head"), pop, *[put(b"item %d" % n * 5, n) for n in range(12)]],
-    segment_size=200,
+    [put(b"0"), put(b"head"), pop, *[put(b"item %d" % n * 12, n) for n in range(20)]],
+    segment_size=500,
 )
 # The first segments are no longer needed, and gone.
 LATER_SEGMENTS = written(
-    [put(b"%d" % n * 30) for n in range(14)] + [pop] * 9 + [put(b"x"), put(b"y")],
-    segment_size=200,
+    [put(b"%d" % n * 80) for n in range(14)] + [pop] * 9 + [put(b"x"), put(b"y")],
+    segment_size=500,
 )
 JOURNALS = {"one": ONE_SEGMENT, "four": FOUR_SEGMENTS, "later": LATER_SEGMENTS}
 
@@ -112,7 +129,7 @@ def test_a_journal_is_read_back_as_it_was_written_and_nothing_on_disk_changes(
     journal: Written,
 ) -> None:
     disk = SimulatedDisk.holding(journal.segments)
-    assert recovered_items(read_back(disk)) == journal.final
+    assert recovered_items(disk, read_back(disk)) == journal.final
     assert disk.contents() == journal.segments
 
 
@@ -126,11 +143,15 @@ def test_a_journal_cut_at_any_byte_of_its_last_segment_tells_of_the_operations_b
     for size in range(len(whole) + 1):
         disk = SimulatedDisk.holding(before | {journal.last: whole[:size]})
         expected = journal.state_at(size_before + size)
+        if header_end(whole) <= size < checkpoint_end(whole):
+            # It had its name, so this much of it was safe: no crash takes that away.
+            contents = disk.contents()
+            with pytest.raises(JournalDamaged, match="the checkpoint is missing"):
+                read_back(disk)
+            assert disk.contents() == contents
+            continue
         state = read_back(disk)
-        # A header alone makes the queue exist, and that comes before its first item.
-        assert recovered_items(state) == expected or (
-            state is not None and not state.deleted and not state.items and expected is None
-        )
+        assert recovered_items(disk, state) == expected
 
         # What was cut off is kept, and what is left is all that the journal is from now on.
         contents = disk.contents()
@@ -143,14 +164,14 @@ def test_a_journal_cut_at_any_byte_of_its_last_segment_tells_of_the_operations_b
         assert kept == expected
 
         # Read again, it says the same and changes nothing more.
-        assert recovered_items(read_back(disk)) == recovered_items(state)
+        assert recovered_items(disk, read_back(disk)) == recovered_items(disk, state)
         assert disk.contents() == contents
 
 
 @pytest.mark.parametrize("journal", [ONE_SEGMENT, FOUR_SEGMENTS], ids=["one", "four"])
 def test_a_queue_goes_on_after_a_cut_at_any_byte_and_is_read_back_right(journal: Written) -> None:
     whole = journal.segments[journal.last]
-    for size in range(len(whole)):
+    for size in (*range(header_end(whole)), *range(checkpoint_end(whole), len(whole))):
         disk = SimulatedDisk.holding(journal.segments | {journal.last: whole[:size]})
         harness = Harness(disk, segment_size=200)
         before = harness.datas()
@@ -175,24 +196,24 @@ def test_a_cut_behind_which_segments_were_given_up_is_refused_or_true() -> None:
         except JournalDamaged:
             assert disk.contents() == contents
         else:
-            assert recovered_items(state) in states
+            assert recovered_items(disk, state) in states
 
 
 def _check_damage(contents: dict[str, bytes], hit: str, last: str, right: Items | None) -> str:
     """Recover damaged contents; return how it ended, and fail if it ended in a lie."""
     disk = SimulatedDisk.holding(contents)
     damage: JournalDamaged | None = None
+    items = None
     try:
-        state = read_back(disk)
+        items = recovered_items(disk, read_back(disk))
     except JournalDamaged as problem:
         damage = problem
     if damage is not None:
         assert disk.contents() == contents, "damage was reported, but something was changed"
         assert str(damage).startswith(f"{damage.path}: damaged at byte {damage.offset}: ")
         assert damage.path == hit
-        assert 0 <= damage.offset < len(contents[hit])
+        assert 0 <= damage.offset <= len(contents[hit])
         return "refused"
-    items = recovered_items(state)
     if items == right and disk.contents() == contents:
         return "same"
     assert hit == last, "only the last segment may lose its tail"
@@ -217,9 +238,36 @@ def test_any_single_wrong_bit_is_reported_or_costs_a_tail_that_is_kept(journal: 
             ends.append(end)
             if end == "shorter":
                 disk = SimulatedDisk.holding(contents)
-                assert recovered_items(read_back(disk)) in states
+                assert recovered_items(disk, read_back(disk)) in states
     assert "same" not in ends
     assert "refused" in ends
+
+
+@pytest.mark.parametrize("journal", JOURNALS.values(), ids=JOURNALS)
+def test_any_cut_of_any_segment_is_reported_or_costs_a_tail_that_is_kept(
+    journal: Written,
+) -> None:
+    states = set(journal.states.values())
+    for path, whole in journal.segments.items():
+        for size in range(len(whole)):
+            contents = journal.segments | {path: whole[:size]}
+            disk = SimulatedDisk.holding(contents)
+            damage: JournalDamaged | None = None
+            items = None
+            try:
+                items = recovered_items(disk, read_back(disk))
+            except JournalDamaged as problem:
+                damage = problem
+            if damage is not None:
+                # Without the last one's header, it is the others that do not fit any more.
+                assert damage.path == path or (path == journal.last and DIRECTORY in damage.path)
+                assert str(damage).startswith(f"{damage.path}: damaged at byte {damage.offset}: ")
+                assert disk.contents() == contents
+            else:
+                assert path == journal.last, "only the last segment may lose its tail"
+                assert items in states
+                aside = b"".join(data for name, data in disk.contents().items() if ".torn" in name)
+                assert disk.contents().get(path, b"") + aside == whole[:size]
 
 
 @pytest.mark.parametrize("journal", JOURNALS.values(), ids=JOURNALS)
@@ -241,16 +289,18 @@ def test_a_wrong_bit_in_a_last_segment_without_records_is_reported_or_costs_noth
     number = len(FOUR_SEGMENTS.segments) + 1
     state = read_back(SimulatedDisk.holding(FOUR_SEGMENTS.segments))
     assert state is not None
-    header = segment.encode(segment.Header(b"jobs", number, state.next_id, 1))
+    end = len(FOUR_SEGMENTS.segments[FOUR_SEGMENTS.last])
+    beginning = place_on(SimulatedDisk()).beginning(number, state.ledger, end)
     path = f"{DIRECTORY}/{segment.file_name(number)}"
     right = FOUR_SEGMENTS.final
-    for bit in range(len(header) * 8):
-        wrong = bytearray(header)
+    contents = FOUR_SEGMENTS.segments | {path: beginning}
+    disk = SimulatedDisk.holding(contents)
+    assert recovered_items(disk, read_back(disk)) == right
+    for bit in range(len(beginning) * 8):
+        wrong = bytearray(beginning)
         wrong[bit // 8] ^= 1 << bit % 8
         contents = FOUR_SEGMENTS.segments | {path: bytes(wrong)}
-        if _check_damage(contents, path, path, right) == "shorter":
-            again = read_back(SimulatedDisk.holding(contents))
-            assert recovered_items(again) == right
+        assert _check_damage(contents, path, path, right) == "refused"
 
 
 def test_a_torn_item_whose_data_looks_like_a_record_is_still_a_torn_tail() -> None:
@@ -259,7 +309,7 @@ def test_a_torn_item_whose_data_looks_like_a_record_is_still_a_torn_tail() -> No
     journal = written([put(b"a"), put(data)], segment_size=10**6)
     disk = SimulatedDisk.holding({FIRST: journal.segments[FIRST][:-1]})
     state = read_back(disk)
-    assert [item[1] for item in recovered_items(state) or ()] == [b"a"]
+    assert [item[1] for item in recovered_items(disk, state) or ()] == [b"a"]
 
 
 def test_a_sound_record_behind_damage_is_never_given_up() -> None:
@@ -279,7 +329,7 @@ def test_a_last_segment_without_a_whole_header_is_set_aside(torn: bytes) -> None
     path = f"{DIRECTORY}/{segment.file_name(number)}"
     disk = SimulatedDisk.holding(FOUR_SEGMENTS.segments | {path: torn})
     state = read_back(disk)
-    assert recovered_items(state) == FOUR_SEGMENTS.final
+    assert recovered_items(disk, state) == FOUR_SEGMENTS.final
     aside = {f"{path}.torn-0": torn} if torn else {}
     assert disk.contents() == FOUR_SEGMENTS.segments | aside
 
@@ -345,37 +395,38 @@ def test_a_segment_under_another_number_is_refused() -> None:
 
 
 def test_a_segment_of_another_queue_among_the_others_is_refused() -> None:
-    header = segment.encode(segment.Header(b"other", 2, 1, 1))
+    header = segment.encode(segment.Header(b"other", 2, 1, 1, SALT))
     contents = {FIRST: ONE_SEGMENT.segments[FIRST], FIRST.replace("1.seg", "2.seg"): header}
     disk = SimulatedDisk.holding(contents)
-    with pytest.raises(JournalDamaged, match="belongs to the queue b'other'"):
+    with pytest.raises(JournalDamaged, match=r"belongs to the queue b'(other|jobs)'"):
         read_back(disk)
     assert disk.contents() == contents
 
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_newer_format_is_refused_whichever_segment_has_it(number: int) -> None:
-    newer = bytearray(segment.encode(segment.Header(b"jobs", number, 30, 1)))
-    newer[8] = 2
+    newer = bytearray(segment.encode(segment.Header(b"jobs", number, 30, 1, SALT)))
+    newer[8] = 3
     newer[-4:] = zlib.crc32(newer[:-4]).to_bytes(4, "little")
     path = f"{DIRECTORY}/{segment.file_name(number)}"
     contents = {FIRST: ONE_SEGMENT.segments[FIRST], path: bytes(newer)}
     disk = SimulatedDisk.holding(contents)
-    with pytest.raises(JournalDamaged, match=r"version 2 is newer than this server's 1"):
+    with pytest.raises(JournalDamaged, match=r"version 3 is newer than this server's 2"):
         read_back(disk)
     assert disk.contents() == contents
 
 
 def test_dead_segments_that_reappear_in_any_combination_change_nothing() -> None:
-    steps = [put(b"%d" % n * 30) for n in range(14)]
+    steps = [put(b"%d" % n * 80) for n in range(20)]
     disk = empty_disk()
-    harness = Harness(disk, segment_size=200)
+    harness = Harness(disk, segment_size=400)
     ever: dict[str, bytes] = {}
-    for step in [*steps, *[pop] * 12, put(b"x")]:
+    for step in [*steps, *[pop] * 18, put(b"x")]:
         step(harness)
-        while harness.commits.pending:
-            harness.commits.commit()
+        harness.commits.commit()
+        while harness.background.waiting:
             ever |= segments_of(disk)
+            harness.background.do_one()
     now = segments_of(disk)
     gone = sorted(set(ever) - set(now))
     assert len(gone) >= 4
@@ -383,30 +434,37 @@ def test_dead_segments_that_reappear_in_any_combination_change_nothing() -> None
         back = {path: ever[path] for bit, path in enumerate(gone) if choice >> bit & 1}
         again = SimulatedDisk.holding(now | back)
         state = read_back(again)
-        assert recovered_items(state) == harness.items()
+        assert recovered_items(again, state) == harness.items()
         assert again.contents() == now
 
 
-def test_unfinished_segments_are_removed_and_foreign_files_left_alone(
+def test_unfinished_files_are_set_aside_or_removed_and_foreign_files_left_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     foreign = {f"{DIRECTORY}/notes.txt": b"mine", f"{DIRECTORY}/settings.new": b"mine too"}
-    unfinished = {f"{DIRECTORY}/{segment.file_name(2)}.new": b"STARL"}
+    torn = f"{DIRECTORY}/{segment.file_name(2)}.new"
+    unfinished = {
+        torn: b"STARL",
+        f"{DIRECTORY}/{segment.file_name(1)}.new": b"of an older number",
+        f"{DIRECTORY}/{segment.file_name(3)}.new": bytes(300),
+        f"{DIRECTORY}/{segment.file_name(1)}.compacting": b"half a copy",
+    }
     disk = SimulatedDisk.holding(ONE_SEGMENT.segments | foreign | unfinished)
-    assert recovered_items(read_back(disk)) == ONE_SEGMENT.final
-    assert disk.contents() == ONE_SEGMENT.segments | foreign
+    assert recovered_items(disk, read_back(disk)) == ONE_SEGMENT.final
+    assert disk.contents() == ONE_SEGMENT.segments | foreign | {f"{torn}.torn-0": b"STARL"}
     assert "notes.txt: not a file of this server" in caplog.text
+    assert caplog.text.count("not a file of this server") == 2
 
 
-def test_a_huge_number_in_a_file_name_is_refused_at_no_cost() -> None:
-    contents = ONE_SEGMENT.segments | {f"{DIRECTORY}/{segment.file_name(10**5)}": b""}
+def test_a_huge_number_in_a_file_name_costs_nothing() -> None:
+    contents = ONE_SEGMENT.segments | {f"{DIRECTORY}/{segment.file_name(10**15)}": b""}
     disk = SimulatedDisk.holding(contents)
     tracemalloc.start()
-    with pytest.raises(JournalDamaged, match="missing"):
-        read_back(disk)
+    state = read_back(disk)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 10**6
+    assert recovered_items(disk, state) == ONE_SEGMENT.final
 
 
 def test_a_torn_tail_is_told_loudly_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -448,10 +506,189 @@ def test_a_recovery_that_dies_at_any_call_loses_nothing() -> None:
             except ProcessKilled:
                 for survivor in (disk.after_power_cut(), disk.after_process_death()):
                     state = read_back(survivor)
-                    assert recovered_items(state) == FOUR_SEGMENTS.final
+                    assert recovered_items(disk, state) == FOUR_SEGMENTS.final
                     copies = [data for path, data in survivor.contents().items() if ".torn" in path]
                     assert copies, "the copy of the torn tail is lost"
             else:
                 break
             calls += 1
         assert calls > 5
+
+
+# What a start reads, and what was before.
+
+
+def test_a_start_reads_the_header_of_every_segment_and_the_records_of_the_last_alone() -> None:
+    disk = SimulatedDisk.holding(FOUR_SEGMENTS.segments)
+    read_back(disk)
+    names = [path.rpartition("/")[2] for path in FOUR_SEGMENTS.segments]
+    reads = [call for call in disk.calls if call.startswith("read")]
+    assert sorted(call.split()[1] for call in reads if call.startswith("read_at ")) == names
+    assert [call for call in reads if call.startswith("read ")] == [f"read {names[-1]}"]
+
+
+def test_the_ledger_of_any_moment_is_found_again_by_the_end_of_the_journal_then() -> None:
+    disk = empty_disk()
+    journal = new_journal(disk, segment_size=700)
+    moments = []
+    for number in range(1, 30):
+        journal.push(item(number, b"x" * number))
+        if number % 3 == 0:
+            journal.remove(item(number - 1, b"x" * (number - 1)))
+        if number == 15:
+            journal.flush()
+        journal.write()
+        moments.append((*journal.end, ledger_facts(journal.ledger.copy())))
+        if number % 5 == 0:
+            work = journal.begin_sync()
+            assert work is not None
+            work.run()
+            journal.end_sync(work, None)
+    sync(journal)
+    contents = disk.contents()
+    found = 0
+    for number, size, facts in moments:
+        there = journal.ledger.segment(number)
+        if there is not None and not there.compacted:
+            ledger = state_at(disk, DIRECTORY, number, size)
+            assert ledger_facts(ledger) == facts
+            found += 1
+    assert found > 4
+    assert disk.contents() == contents
+
+
+def test_a_moment_that_the_files_do_not_hold_any_more_is_not_found() -> None:
+    (path,) = ONE_SEGMENT.segments
+    whole = ONE_SEGMENT.segments[path]
+    start = checkpoint_end(whole)
+    for size in range(start, len(whole)):
+        disk = SimulatedDisk.holding({path: whole[:size]})
+        with pytest.raises(JournalDamaged):
+            state_at(disk, DIRECTORY, 1, len(whole))
+    with pytest.raises(JournalDamaged):
+        state_at(SimulatedDisk.holding({f"{DIRECTORY}/": b""}), DIRECTORY, 1, len(whole))
+
+
+def test_a_start_that_syncs_makes_safe_what_was_written_under_never() -> None:
+    disk = empty_disk()
+    harness = Harness(disk, segment_size=600, interval=None)
+    harness.put_all([b"%d" % number * 100 for number in range(20)])
+    expected = harness.items()
+    assert len(segments_of(disk)) > 3
+    again = Harness(disk.after_process_death(), interval=0)
+    assert again.items() == expected
+    assert Harness(disk.after_power_cut()).items() == expected
+
+
+# Segments that are given up.
+
+
+def without(path: str) -> dict[str, bytes]:
+    """Return the journal without one of its segments."""
+    return {each: data for each, data in FOUR_SEGMENTS.segments.items() if each != path}
+
+
+def harmed(path: str, how: str) -> dict[str, bytes]:
+    """Return the journal with one of its segments damaged."""
+    data = bytearray(FOUR_SEGMENTS.segments[path])
+    if how == "missing":
+        return without(path)
+    if how == "header":
+        data[20] ^= 1
+    elif how == "short":
+        del data[-5:]
+    elif how == "empty":
+        data.clear()
+    elif how == "record":
+        data[header_end(bytes(data)) + 5] ^= 1
+    else:
+        data[-3] ^= 1
+    return without(path) | {path: bytes(data)}
+
+
+HARMS = ["missing", "header", "short", "empty", "record", "last record"]
+OLDER = sorted(FOUR_SEGMENTS.segments)[:-1]
+
+
+@pytest.mark.parametrize("how", HARMS)
+@pytest.mark.parametrize("path", OLDER, ids=["first", "second", "third", "fourth"][: len(OLDER)])
+def test_an_older_segment_that_cannot_be_read_is_given_up_where_the_operator_says_so(
+    path: str, how: str
+) -> None:
+    disk = SimulatedDisk.holding(harmed(path, how))
+    state = read_back(SimulatedDisk.holding(FOUR_SEGMENTS.segments))
+    assert state is not None
+    held = next(each for each in state.ledger.segments if each.path == path)
+    later = [each.first_id for each in state.ledger.segments if each.number > held.number]
+    expected = tuple(
+        each for each in FOUR_SEGMENTS.final or () if not held.first_id <= each[0] < later[0]
+    )
+    harness = Harness(disk, segment_size=10**6, quarantine=True)
+    harness.commit()
+    harness.put_all([b"more"])
+    queue = harness.queues.find(b"jobs")
+    assert queue is not None
+    assert len(queue) + queue.quarantined_items == len(FOUR_SEGMENTS.final or ()) + 1
+    aside = {each: data for each, data in disk.contents().items() if ".damaged" in each}
+    if how != "missing":
+        assert aside == {f"{path}.damaged": harmed(path, how)[path]}
+
+    # From then on nothing is missing.
+    copy = SimulatedDisk.holding(disk.contents())
+    again = Harness(copy, quarantine=True)
+    found = again.items() or ()
+    assert {each for each in copy.contents() if ".damaged" in each} == set(aside)
+    assert found[-1][1] == b"more"
+    # What stands in front of the damage in its segment may have been saved.
+    kept_ids = {each[0] for each in expected}
+    assert tuple(each for each in found if each[0] in kept_ids) == expected
+    assert all(each in (FOUR_SEGMENTS.final or ()) for each in found[:-1])
+    assert queue.quarantined_items > 0
+
+    # And the server that has given the items up serves the same.
+    assert harness.pop_all(len(found) + 1) == [*(each[1] for each in found), None]
+    harness.close()
+
+
+@pytest.mark.parametrize("how", HARMS)
+@pytest.mark.parametrize("path", OLDER, ids=["first", "second", "third", "fourth"][: len(OLDER)])
+def test_an_older_segment_that_cannot_be_read_is_told_of_with_its_file_and_the_byte(
+    path: str, how: str
+) -> None:
+    contents = harmed(path, how)
+    disk = SimulatedDisk.holding(contents)
+    if how in ("record", "last record"):
+        harness = Harness(disk)
+        queue = harness.queues.find(b"jobs")
+        assert queue is not None
+        while True:
+            try:
+                harness.background.do_all()
+                item = queue.pop(0)
+            except JournalError as error:
+                refusal = str(error)
+                break
+            except NotLoaded:
+                assert harness.background.waiting, "nobody reads on"
+            else:
+                assert item is not None
+                assert (item.id, item.data, item.flags) in (FOUR_SEGMENTS.final or ())
+                harness.commit()
+    else:
+        with pytest.raises(SpoolProblem) as problem:
+            Harness(disk)
+        refusal = str(problem.value)
+        assert {
+            each: data for each, data in disk.contents().items() if DIRECTORY in each
+        } == contents
+    assert re.search(rf"{re.escape(path)}: damaged at byte \d+: ", refusal)
+
+
+def test_the_last_segment_is_never_given_up() -> None:
+    wrong = bytearray(FOUR_SEGMENTS.segments[FOUR_SEGMENTS.last])
+    wrong[20] ^= 1
+    contents = FOUR_SEGMENTS.segments | {FOUR_SEGMENTS.last: bytes(wrong)}
+    disk = SimulatedDisk.holding(contents)
+    with pytest.raises(SpoolProblem, match="damaged at byte 0"):
+        Harness(disk, quarantine=True)
+    assert {each: data for each, data in disk.contents().items() if DIRECTORY in each} == contents

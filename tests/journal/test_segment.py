@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starling_py.journal import segment
-from starling_py.journal.segment import Header, HeaderCutShort, SegmentProblem
+from starling_py.journal.record import PUSH_HEADER_SIZE
+from starling_py.journal.segment import Header, HeaderCutShort, Segment, SegmentProblem
 
 UNSIGNED = st.integers(0, 2**64 - 1)
 headers = st.builds(
@@ -17,6 +18,8 @@ headers = st.builds(
     first_id=UNSIGNED,
     oldest=UNSIGNED,
     salt=st.integers(0, 2**32 - 1),
+    compacted=st.booleans(),
+    version=st.integers(1, segment.VERSION),
 )
 HEADER = Header(b"jobs", 3, 17, 2, salt=5)
 ENCODED = segment.encode(HEADER)
@@ -42,9 +45,12 @@ def test_a_header_that_is_cut_anywhere_is_known_for_that(header: Header, where: 
 
 def test_the_layout_is_the_one_that_is_documented() -> None:
     assert ENCODED[:8] == b"STARLING"
-    assert ENCODED[8:10] == (1).to_bytes(2, "little")
+    assert ENCODED[8:10] == segment.VERSION.to_bytes(2, "little")
     assert ENCODED[10] == segment.CHECKSUM_CRC32 == 1
     assert ENCODED[11] == 0
+    compacted = segment.encode(Header(b"jobs", 3, 17, 2, salt=5, compacted=True))
+    assert compacted[11] == 1
+    assert compacted[:11] + compacted[12:-4] == ENCODED[:11] + ENCODED[12:-4]
     assert ENCODED[12:16] == (4).to_bytes(4, "little")
     assert ENCODED[16:20] == (5).to_bytes(4, "little")
     assert ENCODED[20:28] == (3).to_bytes(8, "little")
@@ -69,8 +75,8 @@ def test_arbitrary_bytes_are_no_header(data: bytes) -> None:
 
 
 def test_a_newer_version_is_refused_with_both_versions_named() -> None:
-    newer = with_right_checksum(ENCODED[:8] + (2).to_bytes(2, "little") + ENCODED[10:])
-    with pytest.raises(SegmentProblem, match=r"version 2 is newer than this server's 1"):
+    newer = with_right_checksum(ENCODED[:8] + (3).to_bytes(2, "little") + ENCODED[10:])
+    with pytest.raises(SegmentProblem, match=r"version 3 is newer than this server's 2"):
         segment.decode(memoryview(newer))
 
 
@@ -94,6 +100,8 @@ def test_file_names_sort_as_their_numbers_do(numbers: list[int]) -> None:
         "",
         "1.segment",
         "0000000000000001.segment.new",
+        "0000000000000001.segment.compacting",
+        "0000000000000001.segment.damaged",
         "0000000000000001.segment.torn-40",
         "0000000000000001.segment\n",
         "x0000000000000001.segment",
@@ -105,3 +113,23 @@ def test_file_names_sort_as_their_numbers_do(numbers: list[int]) -> None:
 )
 def test_any_other_name_is_not_that_of_a_segment(name: str) -> None:
     assert segment.number_of(name) is None
+
+
+@given(st.integers(0, 10**16 - 1))
+def test_an_unfinished_segment_is_known_by_its_name_and_is_no_segment(number: int) -> None:
+    name = segment.file_name(number) + segment.UNFINISHED_SUFFIX
+    assert segment.unfinished_number_of(name) == number
+    assert segment.number_of(name) is None
+    assert segment.unfinished_number_of(segment.file_name(number)) is None
+    assert segment.unfinished_number_of(f"{name}.torn-0") is None
+
+
+@given(header=headers)
+def test_no_header_is_longer_than_the_longest(header: Header) -> None:
+    assert len(segment.encode(header)) <= segment.MAX_HEADER
+    assert len(segment.encode(Header(b"n" * 250, 1, 1, 1))) == segment.MAX_HEADER
+
+
+def test_what_is_not_of_live_items_is_waste() -> None:
+    assert Segment(1, "", 1, 1000, items=2, bytes=30).waste == 1000 - 30 - 2 * PUSH_HEADER_SIZE
+    assert Segment(1, "", 1, 60).waste == 60

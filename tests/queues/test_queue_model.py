@@ -10,6 +10,7 @@ import errno
 import shutil
 import tempfile
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -19,7 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from starling_py.journal.files import Files
 from starling_py.names import Request
-from tests.core import Core, ManualClock
+from starling_py.queues.window import NotLoaded
+from tests.core import Answer, Core, ManualClock
 
 NAMES = st.sampled_from([b"jobs", b"Jobs", b"a+b", b"..", b"\xff\x01"])
 DATA = st.binary(max_size=40) | st.binary(min_size=900, max_size=1100)
@@ -66,13 +68,25 @@ class QueuesAgainstDeques(RuleBasedStateMachine):
         self.path = Path(tempfile.mkdtemp())
         self.files = FullDisk()
         self.clock = ManualClock()
-        self.core = Core(self.path, self.files, self.clock)
+        self.core = Core(self.path, self.files, self.clock, segment_size=400, window_size=1000)
         self.model: dict[bytes, Model] = {}
         self.committed: dict[bytes, Model] = {}
 
     def teardown(self) -> None:
         self.core.close()
         shutil.rmtree(self.path)
+
+    def patiently(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask until what was asked for is in memory; that may need what was asked before."""
+        try:
+            return ask()
+        except NotLoaded:
+            self.core.background.do_all()
+        try:
+            return ask()
+        except NotLoaded:
+            self.commit()
+            return self.core.patiently(ask)
 
     def head(self, name: bytes) -> Thing | None:
         """Drop what is dead at the head of a model's queue and return the next."""
@@ -96,7 +110,7 @@ class QueuesAgainstDeques(RuleBasedStateMachine):
 
     @rule(name=NAMES, data=DATA)
     def add(self, name: bytes, data: bytes) -> None:
-        stored = self.core.queues.add(name, data, 0, 0)
+        stored = self.patiently(lambda: self.core.queues.add(name, data, 0, 0))
         assert (stored is not None) == (self.head(name) is None)
         if stored is not None:
             queue = self.model.setdefault(name, Model())
@@ -105,7 +119,7 @@ class QueuesAgainstDeques(RuleBasedStateMachine):
 
     @rule(name=NAMES, peek=st.booleans())
     def read(self, name: bytes, peek: bool) -> None:
-        hit = self.core.queues.read(Request(name, name, peek=peek))
+        hit = self.patiently(lambda: self.core.queues.read(Request(name, name, peek=peek)))
         expected = self.head(name)
         if expected is None:
             assert hit is None
@@ -156,12 +170,12 @@ class QueuesAgainstDeques(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.core.close()
-        self.core = Core(self.path, self.files, self.clock)
+        self.core = Core(self.path, self.files, self.clock, segment_size=400, window_size=1000)
 
     @rule()
     def crash(self) -> None:
         self.core.close()
-        self.core = Core(self.path, self.files, self.clock)
+        self.core = Core(self.path, self.files, self.clock, segment_size=400, window_size=1000)
         self.model = copy.deepcopy(self.committed)
 
     @invariant()

@@ -132,6 +132,7 @@ async def test_each_command_moves_its_own_counters(start: Servers) -> None:
             "bytes": 5,
             "queue_q_items": 1,
             "queue_q_total_items": 1,
+            "queue_q_loaded": 1,
             "queue_q_bytes": 5,
         }
         assert await changes(client, b"get q/peek\r\n", item(b"q/peek", b"12345")) == {
@@ -146,6 +147,7 @@ async def test_each_command_moves_its_own_counters(start: Servers) -> None:
             "curr_items": -1,
             "bytes": -5,
             "queue_q_items": -1,
+            "queue_q_loaded": -1,
             "queue_q_bytes": -5,
             "queue_q_get_hits": 1,
         }

@@ -1,0 +1,151 @@
+"""Items read back from the segments of a journal, in order, a block at a time.
+
+Reading goes by position, a segment and an offset in it, and never holds a file open. What is
+found is checked record by record, also where nothing is needed of it. Nothing here changes
+anything, so it may run in any thread.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from starling_py.journal import record, segment
+from starling_py.journal.files import Files
+from starling_py.journal.id_ranges import IdRanges
+from starling_py.journal.record import Item
+from starling_py.journal.segment import UNFINISHED_SUFFIX, Segment, SegmentProblem
+from starling_py.journal.trouble import JournalDamaged
+
+BLOCK = 1 << 18
+"""Bytes that are read at once, unless a single record is larger."""
+
+OVERHEAD = 256
+"""Bytes that an item takes in memory beside its data, about."""
+
+Position = tuple[int, int]
+"""The number of a segment and an offset in it; offset 0 stands for its first record."""
+
+
+@attrs.define
+class Reading:
+    """One piece of reading: from a position on, until enough is found or the end is reached."""
+
+    files: Files
+    salt: int
+    segments: Sequence[Segment]
+    """Where to read, in order, as they were when the reading was asked for; copies."""
+    position: Position
+    """Where to begin; afterwards, where to go on."""
+    after_id: int
+    """Items with this id or a lower one are passed over."""
+    gone: IdRanges
+    """Items with these ids are passed over."""
+    room: int
+    """Bytes of memory that the items may take, but for the last one."""
+    items: list[Item] = attrs.field(factory=list)
+    """What was found."""
+    at_end: bool = False
+    """Whether everything was read."""
+    error: OSError | JournalDamaged | None = None
+    """What stopped the reading, if anything did."""
+
+    def run(self) -> None:
+        """Read; what goes wrong is noted."""
+        try:
+            for each in self.segments:
+                if each.number < self.position[0]:
+                    continue
+                if each.number > self.position[0]:
+                    self.position = (each.number, 0)
+                try:
+                    more = not self._read(each)
+                except FileNotFoundError:
+                    if not each.path.endswith(UNFINISHED_SUFFIX):
+                        raise
+                    # It has got its name in the meantime.
+                    each.path = each.path.removesuffix(UNFINISHED_SUFFIX)
+                    more = not self._read(each)
+                if more:
+                    return
+            self.at_end = True
+        except (OSError, JournalDamaged) as error:
+            self.error = error
+
+    def _read(self, each: Segment) -> bool:
+        """Read one segment on; return whether its end was reached."""
+        number, offset = self.position
+        end = self.files.size(each.path) if each.compacted else each.size
+        if offset == 0:
+            offset = first_record(self.files, each.path)
+            self.position = (number, offset)
+        if offset >= end:
+            return True
+        data = read_at(self.files, each.path, offset, min(BLOCK, end - offset))
+        last = self._take(data)
+        if last == 0:
+            needed = record.needed(data, 0)
+            if needed <= len(data) or offset + needed > end:
+                raise JournalDamaged(each.path, offset, "this record is not sound")
+            data = read_at(self.files, each.path, offset, needed)
+            last = self._take(data)
+            if last == 0:
+                raise JournalDamaged(each.path, offset, "this record is not sound")
+        self.position = (number, offset + last)
+        return False
+
+    def _take(self, data: memoryview) -> int:
+        """Take the items of a block; return where the whole records in it end."""
+        items, gone, after_id, room = self.items, self.gone, self.after_id, self.room
+        last = 0
+        for record_type, record_id, start, end in record.walk(data, 0, self.salt):
+            if record_type == record.PUSH and record_id > after_id and record_id not in gone:
+                if room <= 0:
+                    break
+                items.append(record.item_at(data, start, end))
+                room -= end - start - record.PUSH_HEADER_SIZE + OVERHEAD
+            last = end
+        self.room = room
+        return last
+
+
+def read_at(files: Files, path: str, offset: int, size: int) -> memoryview:
+    """Read so many bytes, which must be there. Raises ``OSError`` and ``JournalDamaged``."""
+    data = files.read_at(path, offset, size)
+    if len(data) < size:
+        end = offset + len(data)
+        raise JournalDamaged(path, end, f"the file ends here, not at byte {offset + size}")
+    return memoryview(data)
+
+
+def first_record(files: Files, path: str) -> int:
+    """Return where the first record of a segment starts. Raises ``JournalDamaged``."""
+    try:
+        return segment.decode(memoryview(files.read_at(path, 0, segment.MAX_HEADER)))[1]
+    except SegmentProblem as problem:
+        raise JournalDamaged(path, 0, str(problem)) from problem
+
+
+def pushes(files: Files, salt: int, each: Segment) -> Iterator[list[tuple[int, bytes]]]:
+    """Yield, block by block, the ids and the whole records of the items put in a segment.
+
+    Raises ``OSError`` and ``JournalDamaged``.
+    """
+    offset = first_record(files, each.path)
+    end = files.size(each.path) if each.compacted else each.size
+    size = BLOCK
+    while offset < end:
+        data = read_at(files, each.path, offset, min(size, end - offset))
+        found = list(record.walk(data, 0, salt))
+        if not found:
+            needed = record.needed(data, 0)
+            if needed <= len(data) or offset + needed > end:
+                raise JournalDamaged(each.path, offset, "this record is not sound")
+            size = needed
+            continue
+        size = BLOCK
+        yield [
+            (record_id, bytes(data[start:stop]))
+            for record_type, record_id, start, stop in found
+            if record_type == record.PUSH
+        ]
+        offset += found[-1][3]

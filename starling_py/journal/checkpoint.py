@@ -1,0 +1,70 @@
+"""Checkpoints: what each segment says, in its first record, of the journal up to there.
+
+The last segment's checkpoint and the records behind it tell the state of the whole journal, so a
+start reads no other segment. A checkpoint is a ledger written down.
+"""
+
+import struct
+
+import attrs
+
+from starling_py.journal.id_ranges import IdRanges
+from starling_py.journal.ledger import Ledger
+from starling_py.journal.segment import Segment
+
+UNLINKED = 2**64 - 1
+"""Stands for the end of the segment before when the checkpoint does not depend on it."""
+
+# end of the segment before, head, next id, items, bytes, deleted, segments, ranges of ids
+_FIXED = struct.Struct("<QQQQQBII")
+_SEGMENT = struct.Struct("<QQQQQB")
+_RANGE = struct.Struct("<QQ")
+
+
+@attrs.frozen
+class Checkpoint:
+    """The journal as it was when a segment was begun."""
+
+    previous_end: int
+    """Bytes that the segment before had then, or ``UNLINKED``."""
+    ledger: Ledger
+    """What was live. Its segments have no paths."""
+
+
+def encode(ledger: Ledger, previous_end: int) -> bytes:
+    """Return the payload of a checkpoint's record."""
+    segments = [each for each in ledger.segments if each.items]
+    fixed = _FIXED.pack(
+        previous_end,
+        ledger.head,
+        ledger.next_id,
+        ledger.items,
+        ledger.bytes,
+        ledger.deleted,
+        len(segments),
+        len(ledger.gone),
+    )
+    table = (
+        _SEGMENT.pack(each.number, each.first_id, each.size, each.items, each.bytes, each.compacted)
+        for each in segments
+    )
+    return b"".join((fixed, *table, *(_RANGE.pack(*each) for each in ledger.gone)))
+
+
+def decode(data: memoryview) -> Checkpoint | None:
+    """Read a payload back; ``None`` if it is none, which its checksum all but rules out."""
+    if len(data) < _FIXED.size:
+        return None
+    previous_end, head, next_id, items, size, deleted, segments, ranges = _FIXED.unpack_from(data)
+    table_end = _FIXED.size + segments * _SEGMENT.size
+    if len(data) != table_end + ranges * _RANGE.size:
+        return None
+    table = [
+        Segment(number, "", first_id, length, live, live_bytes, bool(compacted))
+        for number, first_id, length, live, live_bytes, compacted in _SEGMENT.iter_unpack(
+            data[_FIXED.size : table_end]
+        )
+    ]
+    gone = IdRanges(_RANGE.iter_unpack(data[table_end:]))
+    ledger = Ledger(table, head, gone, next_id, items, size, bool(deleted))
+    return Checkpoint(previous_end, ledger)

@@ -1,0 +1,139 @@
+"""The ledger: which items of a journal are live, and how many of them each segment holds.
+
+It knows ids and sizes and no item's data, so what it costs grows with the segments and with the
+gaps among the live items, never with the items. Writing a journal and reading it back both go
+through it, so what a running server counts is what a start would find. It never touches a file.
+"""
+
+from bisect import bisect_right
+from collections.abc import Container, Iterable
+
+import attrs
+
+from starling_py.journal import record
+from starling_py.journal.id_ranges import IdRanges
+from starling_py.journal.record import Item
+from starling_py.journal.segment import Segment
+
+
+@attrs.define
+class Ledger:
+    """What is live in one journal. Ids below ``head`` and those among ``gone`` are not."""
+
+    segments: list[Segment] = attrs.field(factory=list)
+    """Those with live items, and the one that is written to, in the order of writing."""
+    head: int = 1
+    """No live item has a lower id."""
+    gone: IdRanges = attrs.field(factory=IdRanges)
+    """Ids from ``head`` on that are not live any more."""
+    next_id: int = 1
+    """The id that the next item gets."""
+    items: int = 0
+    """Live items."""
+    bytes: int = 0
+    """Bytes of the live items' data."""
+    deleted: bool = False
+    """Whether the queue was deleted, and nothing was put since."""
+    has_dead: bool = False
+    """Whether a segment may have no live item left."""
+
+    def copy(self) -> "Ledger":
+        """Return a ledger of its own that tells the same."""
+        return attrs.evolve(
+            self, segments=[attrs.evolve(each) for each in self.segments], gone=self.gone.copy()
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of all segments on disk."""
+        return sum(each.size for each in self.segments)
+
+    @property
+    def live_size(self) -> int:
+        """Bytes that the records of the live items take."""
+        return self.bytes + self.items * record.PUSH_HEADER_SIZE
+
+    def is_live(self, item_id: int) -> bool:
+        """Tell whether an item is in the queue."""
+        return self.head <= item_id < self.next_id and not (self.gone and item_id in self.gone)
+
+    def pushed(self, items: int, size: int, next_id: int) -> None:
+        """Take items of ``size`` bytes of data altogether into the last segment."""
+        last = self.segments[-1]
+        last.items += items
+        last.bytes += size
+        self.items += items
+        self.bytes += size
+        self.next_id = next_id
+        self.deleted = False
+
+    def removed_all(self, items: Iterable[Item]) -> None:
+        """Let items go."""
+        for item in items:
+            self.removed(item.id, len(item.data))
+
+    def removed(self, item_id: int, size: int) -> None:
+        """Let an item go, if it is live."""
+        if item_id == self.head and item_id < self.next_id:
+            self.head = item_id + 1
+            if self.gone:
+                self.head = self.gone.skip(item_id + 1)
+                self.gone.drop_below(self.head)
+        elif self.is_live(item_id):
+            self.gone.add(item_id, item_id + 1)
+        else:
+            return
+        segments = self.segments
+        segment = segments[0]
+        if len(segments) > 1 and item_id >= segments[1].first_id:
+            segment = self.segment_of(item_id)
+        segment.items -= 1
+        segment.bytes -= size
+        self.items -= 1
+        self.bytes -= size
+        if not segment.items:
+            self.has_dead = True
+
+    def discarded(self, first_id: int, last_id: int, items: int, size: int) -> None:
+        """Let go of what one segment holds from an id on, up to and with another."""
+        segment = self.segment_of(first_id)
+        segment.items -= items
+        segment.bytes -= size
+        self.items -= items
+        self.bytes -= size
+        self.gone.add(max(first_id, self.head), last_id + 1)
+        self.head = self.gone.skip(self.head)
+        self.gone.drop_below(self.head)
+        self.has_dead = True
+
+    def flushed(self, last_id: int) -> None:
+        """Let go of everything; ``last_id`` is the highest id given out."""
+        for each in self.segments:
+            each.items = each.bytes = 0
+        self.items = self.bytes = 0
+        self.gone = IdRanges()
+        self.head = self.next_id = max(self.next_id, last_id + 1)
+        self.has_dead = True
+
+    def segment_of(self, item_id: int) -> Segment:
+        """Return the segment that holds a live item."""
+        index = bisect_right(self.segments, item_id, key=lambda each: each.first_id)
+        return self.segments[max(index - 1, 0)]
+
+    def segment(self, number: int) -> Segment | None:
+        """Return the segment with this number, if it is still needed."""
+        return next((each for each in self.segments if each.number == number), None)
+
+    def take_dead(self, but: Container[int] = ()) -> list[Segment]:
+        """Forget the segments without live items, all but the last, and return them.
+
+        Those whose numbers are in ``but`` stay for now.
+        """
+        if not self.has_dead:
+            return []
+        dead = [each for each in self.segments[:-1] if not each.items and each.number not in but]
+        if dead:
+            gone = {each.number for each in dead}
+            self.segments = [each for each in self.segments if each.number not in gone]
+        self.has_dead = any(not each.items for each in self.segments[:-1])
+        return dead

@@ -1,0 +1,183 @@
+"""A journal's records replayed: bytes in, a ledger out.
+
+The last segment tells the state of the whole journal: its checkpoint, then its records. Version 1
+had no checkpoints; there, every segment is replayed from the first one on. Damage is never
+skipped: ``JournalDamaged`` names the file and the offset. Nothing here touches a file.
+"""
+
+import attrs
+
+from starling_py.journal import checkpoint, record, segment
+from starling_py.journal.checkpoint import Checkpoint
+from starling_py.journal.ledger import Ledger
+from starling_py.journal.segment import Header, HeaderCutShort, Segment, SegmentProblem
+from starling_py.journal.trouble import JournalDamaged
+
+_ANY_ID = 2**64 - 1
+
+
+@attrs.frozen
+class Opened:
+    """A segment's file with its header read."""
+
+    path: str
+    header: Header
+    start: int
+    """Where the first record starts."""
+
+
+def open_segment(path: str, data: memoryview, number: int, like: Header | None) -> Opened | None:
+    """Read the header of a segment that must belong to the same journal as another, if given.
+
+    ``data`` is the file or a beginning of it. Returns ``None`` when the file ends before its
+    header does, as after a crash. Raises ``JournalDamaged``.
+    """
+    if not any(data):
+        # A name without content: what a power cut leaves of a segment that was never synced.
+        return None
+    try:
+        header, start = segment.decode(data)
+    except HeaderCutShort as problem:
+        _no_sound_record_from(path, data, 0, problem.salt, _ANY_ID, str(problem))
+        return None
+    except SegmentProblem as problem:
+        if _is_torn_header(path, data, str(problem)):
+            return None
+        raise JournalDamaged(path, 0, str(problem)) from problem
+    if header.number != number:
+        raise JournalDamaged(path, 0, f"the header says that this is segment {header.number}")
+    if like is not None and header.queue != like.queue:
+        raise JournalDamaged(path, 0, f"this segment belongs to the queue {header.queue!r}")
+    if like is not None and header.salt != like.salt:
+        raise JournalDamaged(path, 0, "this segment belongs to another journal of this queue")
+    return Opened(path, header, start)
+
+
+def read_checkpoint(opened: Opened, data: memoryview) -> tuple[Checkpoint, int] | None:
+    """Return the checkpoint that a segment opens with and where it ends, if it is sound."""
+    found = next(record.walk(data, opened.start, opened.header.salt), None)
+    if found is None or found[0] != record.CHECKPOINT:
+        return None
+    _, _, start, end = found
+    read = checkpoint.decode(data[start + record.HEADER_SIZE : end])
+    return None if read is None else (read, end)
+
+
+class Replay:
+    """The state of a journal after the segments that it was given, in their order."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self._oldest = 0
+        self._sizes: dict[int, int] | None = None
+        """The live items' sizes, kept for version 1 alone, whose removals do not tell them."""
+
+    def begin(self, opened: Opened, data: memoryview) -> int | None:
+        """Take a segment's header and checkpoint; return where its other records start.
+
+        Returns ``None`` when the segment ends before its checkpoint does. Raises
+        ``JournalDamaged``.
+        """
+        header = opened.header
+        start = opened.start
+        if header.version == 1:
+            self._begin_version_1(header)
+        elif (found := read_checkpoint(opened, data)) is not None:
+            self.ledger, start = found[0].ledger, found[1]
+            self._sizes = None
+        else:
+            _no_sound_record_from(
+                opened.path, data, start, header.salt, _ANY_ID, "the checkpoint is not sound"
+            )
+            return None
+        ledger = self.ledger
+        ledger.segments.append(Segment(header.number, opened.path, header.first_id, start))
+        return start
+
+    def run(self, opened: Opened, data: memoryview, start: int) -> int:
+        """Replay the records of the segment that was begun; return where the sound ones end.
+
+        Raises ``JournalDamaged`` when that is not the end of what was written.
+        """
+        salt = opened.header.salt
+        ledger = self.ledger
+        sizes = self._sizes
+        for record_type, record_id, offset, end in record.walk(data, start, salt):
+            if record_type == record.PUSH:
+                size = end - offset - record.PUSH_HEADER_SIZE
+                ledger.pushed(1, size, max(ledger.next_id, record_id + 1))
+                if sizes is not None:
+                    sizes[record_id] = size
+            elif record_type == record.REMOVE:
+                told = record.removed_size(data, offset, end)
+                if sizes is not None:
+                    told = sizes.pop(record_id, None)
+                if told is not None:
+                    ledger.removed(record_id, told)
+            else:
+                self._apply_rare(record_type, record_id, data, offset)
+            start = end
+        # A segment cannot hold more records than it has room for.
+        highest_id = max(ledger.next_id + len(data) // record.HEADER_SIZE, opened.header.number)
+        reason = "this record is not sound"
+        _no_sound_record_from(opened.path, data, start, salt, highest_id, reason)
+        ledger.segments[-1].size = start
+        return start
+
+    def _apply_rare(self, record_type: int, record_id: int, data: memoryview, offset: int) -> None:
+        ledger = self.ledger
+        if record_type in (record.FLUSH, record.DELETE):
+            if self._sizes is not None:
+                self._sizes.clear()
+            ledger.flushed(record_id)
+            ledger.deleted = record_type == record.DELETE
+        elif record_type == record.DISCARD:
+            ledger.discarded(record_id, *record.discarded(data, offset))
+        elif record_type == record.RECLAIM:
+            self._give_up(record_id)
+
+    def _begin_version_1(self, header: Header) -> None:
+        if self._sizes is None:
+            self._sizes = {}
+            self.ledger = Ledger(head=header.first_id)
+        self.ledger.next_id = max(self.ledger.next_id, header.first_id)
+        self._give_up(header.oldest)
+
+    def _give_up(self, oldest: int) -> None:
+        """Forget what segments below a number hold; they may have come back without the others."""
+        if oldest <= self._oldest or self._sizes is None:
+            return
+        self._oldest = oldest
+        bound = self.ledger.segment(oldest)
+        first_id = 0 if bound is None else bound.first_id
+        for item_id in [each for each in self._sizes if each < first_id]:
+            self.ledger.removed(item_id, self._sizes.pop(item_id))
+
+    @property
+    def oldest(self) -> int:
+        """Version 1: the lowest number of a segment that is still needed."""
+        return self._oldest
+
+
+def _is_torn_header(path: str, data: memoryview, reason: str) -> bool:
+    """Tell whether there is a beginning of a header, then zeros, as a power cut may leave it.
+
+    Raises ``JournalDamaged`` when there are sound records behind it.
+    """
+    content = bytes(data[: segment.MAX_HEADER]).rstrip(b"\0")
+    if not segment.MAGIC.startswith(content[: len(segment.MAGIC)]):
+        return False
+    size, salt = segment.expected_size(content)
+    if len(content) >= size or any(data[len(content) :]):
+        return False
+    _no_sound_record_from(path, data, 0, salt, _ANY_ID, reason)
+    return True
+
+
+def _no_sound_record_from(
+    path: str, data: memoryview, offset: int, salt: int, highest_id: int, reason: str
+) -> None:
+    """Raise ``JournalDamaged`` when damage at ``offset`` is not the end of what was written."""
+    sound = record.find_sound_record(data, offset, salt, highest_id)
+    if sound is not None:
+        raise JournalDamaged(path, offset, f"{reason}, but a sound one follows at byte {sound}")

@@ -1,0 +1,280 @@
+"""The open file of a journal's last segment: begun, appended to, synced, spoiled, closed."""
+
+import errno
+from collections.abc import Callable
+
+import pytest
+
+from starling_py.journal import checkpoint, record, segment
+from starling_py.journal.files import Files
+from starling_py.journal.ledger import Ledger
+from starling_py.journal.open_files import OpenFiles
+from starling_py.journal.replay import open_segment, read_checkpoint
+from starling_py.journal.segment_writer import SegmentWriter, Spoiled, write_all
+from starling_py.journal.trouble import JournalError
+from tests.journal.parts import ledger_facts, place_on
+from tests.journal.simulated_disk import SALT, Fault, SimulatedDisk
+from tests.journal.spool_harness import DIRECTORY, NAME
+
+FIRST = f"{DIRECTORY}/0000000000000001.segment"
+SECOND = f"{DIRECTORY}/0000000000000002.segment"
+WRITE = frozenset({"write"})
+
+
+def writer_on(disk: SimulatedDisk, *, syncs: bool = True) -> tuple[SegmentWriter, Ledger]:
+    """Return a writer that has begun a journal."""
+    writer = SegmentWriter(place_on(disk, syncs=syncs), OpenFiles(10), 600)
+    ledger = Ledger(deleted=True)
+    writer.begin_first(ledger)
+    return writer, ledger
+
+
+def sync(writer: SegmentWriter, ledger: Ledger) -> None:
+    """Make everything safe."""
+    last = ledger.segments[-1]
+    work = writer.begin_sync(last)
+    if work is not None:
+        work.run()
+        writer.end_sync(last, work, unchanged=True)
+
+
+def test_a_segment_begins_with_its_header_and_the_ledger_of_that_moment(
+    disk: SimulatedDisk,
+) -> None:
+    writer, ledger = writer_on(disk)
+    ledger.pushed(3, 500, 4)
+    ledger.removed(2, 100)
+    facts = ledger_facts(ledger.copy())
+    sync(writer, ledger)
+    writer.begin(ledger, 77)
+    (path,) = (path for path in disk.contents(DIRECTORY) if path.startswith(SECOND))
+    data = memoryview(disk.contents()[path])
+    opened = open_segment(path, data, 2, None)
+    assert opened is not None
+    assert opened.header == segment.Header(NAME, 2, 4, 2, SALT)
+    read = read_checkpoint(opened, data)
+    assert read is not None
+    assert read[1] == len(data) == ledger.segments[-1].size
+    assert read[0].previous_end == 77
+    assert ledger_facts(read[0].ledger) == facts
+
+
+def test_nothing_is_left_and_nothing_changed_where_a_segment_cannot_be_begun() -> None:
+    for call in ("create", "write", "rename"):
+        disk = SimulatedDisk.holding({f"{DIRECTORY}/": b""})
+        writer, ledger = writer_on(disk, syncs=False)
+        before, open_before = disk.contents(), disk.open_descriptors
+        disk.fault = Fault(1, errno.EIO, frozenset({call}))
+        with pytest.raises(OSError, match="Input/output"):
+            writer.begin(ledger, ledger.segments[-1].size)
+        disk.fault = None
+        assert disk.contents() == before
+        assert disk.open_descriptors == open_before
+        assert len(ledger.segments) == 1
+        writer.append(ledger.segments[-1], b"goes on")
+        assert disk.contents()[FIRST].endswith(b"goes on")
+        writer.begin(ledger, ledger.segments[-1].size)
+        assert ledger.segments[-1].number == 2
+
+
+def test_a_file_that_is_left_of_a_segment_that_could_not_be_begun_is_not_used_again(
+    disk: SimulatedDisk,
+) -> None:
+    writer, ledger = writer_on(disk)
+    sync(writer, ledger)
+    disk.fault = Fault(1, errno.EIO, frozenset({"write", "unlink"}), lasting=True)
+    with pytest.raises(OSError, match="Input/output"):
+        writer.begin(ledger, ledger.segments[-1].size)
+    disk.fault = None
+    assert f"{SECOND}.new" in disk.contents()
+    disk.calls.clear()
+    writer.begin(ledger, ledger.segments[-1].size)
+    name = f"{SECOND}.new".rpartition("/")[2]
+    assert disk.calls[:2] == [f"unlink {name}", f"create {name}"]
+
+
+def test_a_journal_is_not_begun_where_there_is_one(disk: SimulatedDisk) -> None:
+    disk.put(f"{DIRECTORY}/0000000000000007.segment", b"somebody's")
+    writer = SegmentWriter(place_on(disk), OpenFiles(10), 600)
+    before = disk.contents()
+    with pytest.raises(JournalError, match="is there already"):
+        writer.begin_first(Ledger())
+    assert disk.contents() == before
+
+
+@pytest.mark.parametrize("short", [False, True])
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
+def test_a_file_is_as_before_after_a_write_that_failed_on_a_full_disk(
+    disk: SimulatedDisk, error: int, short: bool
+) -> None:
+    writer, ledger = writer_on(disk)
+    last = ledger.segments[-1]
+    writer.append(last, b"good")
+    before, size = disk.contents(), last.size
+    disk.fault = Fault(1, error, WRITE, lasting=True, short=short)
+    with pytest.raises(OSError, match=r"space|quota") as refusal:
+        writer.append(last, b"half of this" * 9)
+    assert not isinstance(refusal.value, Spoiled)
+    disk.fault = None
+    assert disk.contents() == before
+    assert last.size == size
+    writer.append(last, b"more")
+    sync(writer, ledger)
+    assert disk.after_power_cut().contents()[FIRST].endswith(b"goodmore")
+
+
+@pytest.mark.parametrize("calls", [WRITE, WRITE | {"truncate"}, WRITE | {"sync"}])
+def test_a_file_is_spoiled_by_any_other_failure_or_where_it_cannot_be_cut_back(
+    disk: SimulatedDisk, calls: frozenset[str]
+) -> None:
+    writer, ledger = writer_on(disk)
+    last = ledger.segments[-1]
+    error = errno.EIO if calls == WRITE else errno.ENOSPC
+    disk.fault = Fault(1, error, calls, lasting=True, short=True)
+    with pytest.raises(Spoiled):
+        writer.append(last, b"half of this" * 9)
+
+
+def test_half_of_what_was_refused_is_not_there_after_a_power_cut(disk: SimulatedDisk) -> None:
+    writer, ledger = writer_on(disk)
+    last = ledger.segments[-1]
+    writer.append(last, b"good")
+    sync(writer, ledger)
+    safe = disk.after_power_cut().contents()
+    disk.fault = Fault(1, errno.ENOSPC, WRITE, lasting=True, short=True)
+    with pytest.raises(OSError, match="space"):
+        writer.append(last, b"half of this" * 9)
+    assert disk.after_power_cut().contents()[FIRST] == safe[FIRST] == disk.contents()[FIRST]
+
+
+def test_a_write_that_takes_only_some_bytes_is_gone_on_with() -> None:
+    class Slow(Files):
+        def __init__(self) -> None:
+            self.taken = b""
+
+        def write(self, descriptor: int, data: bytes) -> int:
+            self.taken += data[:3]
+            return min(3, len(data))
+
+    slow = Slow()
+    write_all(slow, 1, b"all of this")
+    assert slow.taken == b"all of this"
+
+
+def test_there_is_nothing_to_sync_before_and_after_everything_is(disk: SimulatedDisk) -> None:
+    writer, ledger = writer_on(disk)
+    last = ledger.segments[-1]
+    assert writer.begin_sync(last) is not None
+    writer.append(last, b"x")
+    sync(writer, ledger)
+    assert writer.idle
+    writer.close()
+    assert writer.begin_sync(last) is None
+    assert disk.open_descriptors == 0
+    writer.append(last, b"opened again")
+    assert not writer.idle
+    assert disk.contents()[FIRST].endswith(b"xopened again")
+
+
+def test_a_segment_is_not_due_before_it_is_full_and_the_one_before_is_named(
+    disk: SimulatedDisk,
+) -> None:
+    writer, ledger = writer_on(disk)
+    writer.append(ledger.segments[-1], bytes(600))
+    assert not writer.is_due(ledger), "it has no name"
+    sync(writer, ledger)
+    assert writer.is_due(ledger)
+    writer.put_off(ledger.segments[-1].size)
+    assert not writer.is_due(ledger)
+    writer.append(ledger.segments[-1], bytes(150))
+    assert writer.is_due(ledger)
+
+
+def step_write(writer: SegmentWriter, ledger: Ledger) -> None:
+    writer.append(ledger.segments[-1], record.bare(record.FLUSH, 0, SALT))
+
+
+def step_begin(writer: SegmentWriter, ledger: Ledger) -> None:
+    writer.begin(ledger, ledger.segments[-1].size)
+
+
+def test_a_power_cut_never_leaves_a_segment_with_its_name_that_is_not_whole() -> None:
+    steps: list[Callable[[SegmentWriter, Ledger], None]] = [
+        step_write, sync, step_begin, step_write, step_write, sync, step_write, step_begin, sync,
+    ]  # fmt: skip
+    disk = SimulatedDisk.holding({"/spool/": b""})
+
+    def check() -> None:
+        for path, data in disk.after_power_cut().contents().items():
+            if path.endswith(".segment"):
+                _, start = segment.decode(memoryview(data))
+                found = next(record.walk(memoryview(data), start, SALT))
+                assert found[0] == record.CHECKPOINT
+                read = checkpoint.decode(memoryview(data[start + record.HEADER_SIZE : found[3]]))
+                assert read is not None
+
+    disk.after_call = check
+    writer, ledger = writer_on(disk)
+    for step in steps:
+        step(writer, ledger)
+
+
+def test_files_that_must_be_closed_are_synced_before_and_their_error_is_told_by_the_next_sync(
+    disk: SimulatedDisk,
+) -> None:
+    writer, ledger = writer_on(disk)
+    last = ledger.segments[-1]
+    writer.append(last, b"x")
+    assert writer.evict()
+    assert disk.open_descriptors == 0
+    work = writer.begin_sync(last)
+    assert work is not None, "its name is still to be made safe"
+    work.run()
+    writer.end_sync(last, work, unchanged=True)
+    assert disk.after_power_cut().contents()[FIRST].endswith(b"x")
+
+    writer.append(last, b"y")
+    disk.fault = Fault(1, errno.EIO, frozenset({"sync"}))
+    assert writer.evict()
+    disk.fault = None
+    work = writer.begin_sync(last)
+    assert work is not None
+    with pytest.raises(OSError, match="Input/output"):
+        work.run()
+
+
+def test_files_are_not_closed_while_a_sync_of_them_is_under_way(disk: SimulatedDisk) -> None:
+    writer, ledger = writer_on(disk)
+    last = ledger.segments[-1]
+    work = writer.begin_sync(last)
+    assert work is not None
+    assert not writer.evict()
+    assert not writer.idle
+    work.run()
+    writer.end_sync(last, work, unchanged=True)
+    assert writer.evict()
+
+
+def test_what_was_written_during_a_sync_is_covered_by_the_next_though_a_segment_was_begun(
+    disk: SimulatedDisk,
+) -> None:
+    writer, ledger = writer_on(disk)
+    sync(writer, ledger)
+    first = ledger.segments[-1]
+    writer.append(first, b"before")
+    work = writer.begin_sync(first)
+    assert work is not None
+    work.run()
+    writer.append(first, b"meanwhile")
+    writer.begin(ledger, first.size)
+    writer.end_sync(ledger.segments[-1], work, unchanged=False)
+    last = ledger.segments[-1]
+    writer.append(last, b"last")
+    work = writer.begin_sync(last)
+    assert work is not None
+    work.run()
+    writer.end_sync(last, work, unchanged=True)
+    left = disk.after_power_cut().contents()
+    assert left[FIRST].endswith(b"beforemeanwhile")
+    assert left[SECOND].endswith(b"last")
+    assert disk.open_descriptors == 1
