@@ -1,0 +1,357 @@
+"""A disk that fails or is slow: no lie to anybody, and the queue goes on by itself.
+
+``strace`` is attached to a running server and lets chosen system calls fail or take long; when it
+is detached, the disk has healed.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+import statistics
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+from pymemcache.client.base import Client
+from pymemcache.exceptions import MemcacheServerError
+
+from tests.process.mounted_disk import mounted_image, needs
+from tests.process.server_process import PATIENCE, ServerProcess, wait_until
+
+ONE_SYNC_FAILS = "fdatasync:error=EIO:when=1"
+EVERY_SYNC_FAILS = "fdatasync,fsync:error=EIO"
+EVERY_SYNC_TAKES_200_MS = "fdatasync,fsync:delay_enter=200000"
+WRITES = "write,pwrite64,writev,pwritev,pwritev2"
+QUICK = 0.1
+"""Seconds in which whoever does not wait for the disk is answered."""
+
+
+def why_no_strace() -> str:
+    """Return what keeps this machine from letting system calls fail, or nothing."""
+    if os.geteuid() != 0:
+        return "needs root: traces a process that is no child of the tracer"
+    return "" if shutil.which("strace") else "needs strace"
+
+
+pytestmark = pytest.mark.skipif(bool(why_no_strace()), reason=why_no_strace() or "it is here")
+
+
+@contextlib.contextmanager
+def injected(server: ServerProcess, fault: str, *paths: Path) -> Iterator[None]:
+    """Let system calls of a server go wrong until the end of the block, perhaps on some files."""
+    only = [word for path in paths for word in ("-P", str(path))]
+    with subprocess.Popen(
+        ["strace", "-f", "-o", os.devnull, *only, "-p", str(server.pid), "-e", f"inject={fault}"],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as tracer:
+        assert tracer.stderr is not None
+        try:
+            lines = []
+            while "attached" not in (line := tracer.stderr.readline()):
+                lines.append(line)
+                if "not permitted" in line:
+                    pytest.skip(f"needs the right to trace: {line.strip()}")
+                assert line, f"strace ended: {lines}"
+            yield
+        finally:
+            tracer.terminate()
+            tracer.stderr.read()
+            tracer.wait(PATIENCE)
+
+
+@attrs.define
+class Told:
+    """What a client was told about the items that it put into a queue and took from it."""
+
+    server: ServerProcess
+    stored: list[bytes] = attrs.field(factory=list)
+    """What was answered ``STORED``, and not taken since."""
+    refused: set[bytes] = attrs.field(factory=set)
+    """What was answered ``SERVER_ERROR``: it is there or not."""
+    number: int = 0
+
+    def put(self) -> bool:
+        """Put one more item; tell whether it was stored."""
+        item = b"%d " % self.number + b"x" * 200
+        self.number += 1
+        with contextlib.closing(self.server.client()) as client:
+            try:
+                assert client.set("jobs", item)
+            except MemcacheServerError:
+                self.refused.add(item)
+                return False
+        self.stored.append(item)
+        return True
+
+    def put_many(self, count: int) -> None:
+        """Put items, each of which must be stored."""
+        assert all(self.put() for _ in range(count))
+
+    def take(self) -> None:
+        """Take an item, which must be the oldest."""
+        with contextlib.closing(self.server.client()) as client:
+            assert client.get("jobs") == self.stored.pop(0)
+
+    def check(self, safe: int | None = None) -> None:
+        """Drain the queue: all that was stored is there, in order, and nothing unheard of.
+
+        After a power cut, an end of what was stored may be lost, behind the first ``safe`` items.
+        """
+        with contextlib.closing(self.server.client()) as client:
+            found: list[bytes] = []
+            while (item := client.get("jobs")) is not None:
+                found.append(item)
+        promised = [each for each in found if each not in self.refused]
+        assert len(promised) >= (len(self.stored) if safe is None else safe)
+        assert promised == self.stored[: len(promised)]
+        assert len(set(found)) == len(found)
+        assert [int(each.split()[0]) for each in found] == sorted(
+            int(each.split()[0]) for each in found
+        )
+
+    def check_after_a_kill(self) -> None:
+        """Kill the server, start it again, and check what is there."""
+        self.server.kill()
+        self.server.start()
+        self.check()
+
+
+def stat(server: ServerProcess, name: str) -> int:
+    """Return one of a server's numbers."""
+    with contextlib.closing(server.client()) as client:
+        return int(client.stats()[name.encode()])
+
+
+def put_until_synced(told: Told) -> int:
+    """Put items until all that was stored before them is on the disk; return how many those are."""
+    stored, before = len(told.stored), stat(told.server, "fsyncs")
+    # One sync may have been under way, and it may have been one of two files.
+    wait_until(lambda: told.put() and stat(told.server, "fsyncs") >= before + 3)
+    return stored
+
+
+def wait_for_the_log(server: ServerProcess, *words: str) -> None:
+    """Wait for a line of the log that has all these words."""
+    wait_until(lambda: any(all(word in line for word in words) for line in list(server.log)))
+
+
+def seconds(what: Callable[[], object]) -> float:
+    """Return how long something takes."""
+    begin = time.monotonic()
+    what()
+    return time.monotonic() - begin
+
+
+# Syncs that fail
+
+
+def test_under_always_a_failed_sync_is_answered_with_an_error_and_the_queue_goes_on(
+    tmp_path: Path,
+) -> None:
+    with ServerProcess(tmp_path / "spool", "--sync", "always") as server:
+        told = Told(server)
+        told.put_many(5)
+        told.take()
+        with injected(server, ONE_SYNC_FAILS):
+            assert not told.put()
+            wait_until(told.put)
+            told.put_many(5)
+        told.put_many(5)
+        told.take()
+        assert stat(server, "journal_failures") > 0
+        wait_for_the_log(server, str(tmp_path / "spool" / "jobs"), ".segment", "Input/output error")
+        told.check_after_a_kill()
+
+
+def test_under_an_interval_a_failed_sync_loses_nothing_and_the_queue_goes_on(
+    tmp_path: Path,
+) -> None:
+    with ServerProcess(tmp_path / "spool", "--sync", "50ms") as server:
+        told = Told(server)
+        told.put_many(5)
+        told.take()
+        with injected(server, ONE_SYNC_FAILS):
+            told.put()
+            wait_until(lambda: stat(server, "journal_failures") > 0)
+            wait_until(told.put)
+            put_until_synced(told)
+        told.put_many(5)
+        wait_for_the_log(server, str(tmp_path / "spool" / "jobs"), ".segment", "Input/output error")
+        told.check_after_a_kill()
+
+
+@pytest.mark.parametrize("sync", ["always", "50ms"])
+def test_while_every_sync_fails_nothing_is_promised_and_once_they_work_the_queue_goes_on(
+    tmp_path: Path, sync: str
+) -> None:
+    with ServerProcess(tmp_path / "spool", "--sync", sync) as server:
+        told = Told(server)
+        told.put_many(5)
+        with injected(server, EVERY_SYNC_FAILS):
+            # Under an interval nobody waits for a sync, so it takes one until it is known.
+            wait_until(lambda: not told.put())
+            wait_until(lambda: stat(server, "journal_failures") > 0)
+            with contextlib.closing(server.client()) as client:
+                assert client.version()
+                if sync == "always":
+                    assert not any(told.put() for _ in range(5))
+                    with pytest.raises(MemcacheServerError):
+                        client.get("jobs")
+                    # Whether it was taken is open.
+                    told.refused.add(told.stored.pop(0))
+        wait_until(told.put)
+        told.put_many(5)
+        told.check_after_a_kill()
+
+
+@needs("ext4")
+@pytest.mark.parametrize("sync", ["always", "50ms"])
+def test_after_a_failed_sync_a_power_cut_takes_nothing_that_was_stored(
+    tmp_path: Path, sync: str
+) -> None:
+    """The file whose sync failed is not trusted: what stood in it is on the disk elsewhere."""
+    with (
+        mounted_image(tmp_path, "ext4") as disk,
+        ServerProcess(disk.path / "spool", "--sync", sync) as server,
+    ):
+        told = Told(server)
+        told.put_many(5)
+        told.take()
+        with injected(server, ONE_SYNC_FAILS):
+            told.put()
+            wait_until(lambda: stat(server, "journal_failures") > 0)
+            wait_until(told.put)
+        safe = None if sync == "always" else put_until_synced(told)
+        disk.cut_the_power()
+        server.kill()
+        disk.come_back()
+        server.start()
+        told.check(safe)
+
+
+# Writes that fail
+
+
+@pytest.mark.parametrize("error", ["EIO", "EROFS", "ENOSPC"])
+@pytest.mark.parametrize("sync", ["always", "50ms"])
+def test_a_failed_write_promises_nothing_and_once_writes_work_the_queue_goes_on(
+    tmp_path: Path, sync: str, error: str
+) -> None:
+    spool = tmp_path / "spool"
+    with ServerProcess(spool, "--sync", sync) as server:
+        told = Told(server)
+        told.put_many(5)
+        told.take()
+        files = [path for path in (spool / "jobs").iterdir() if path.is_file()]
+        with injected(server, f"{WRITES}:error={error}", *files):
+            for _ in range(5):
+                told.put()
+            assert stat(server, "journal_failures") > 0
+            # After a failed write nothing was stored.
+            assert stat(server, "curr_items") == len(told.stored)
+        wait_until(told.put)
+        told.put_many(5)
+        told.take()
+        wait_for_the_log(server, str(spool / "jobs"), os.strerror(getattr(errno, error)))
+        told.check_after_a_kill()
+
+
+@needs("ext4")
+@pytest.mark.parametrize("sync", ["always", "50ms"])
+def test_on_a_disk_that_turned_read_only_the_server_lives_and_once_mounted_anew_nothing_is_lost(
+    tmp_path: Path, sync: str
+) -> None:
+    with (
+        mounted_image(tmp_path, "ext4") as disk,
+        ServerProcess(disk.path / "spool", "--sync", sync) as server,
+    ):
+        told = Told(server)
+        told.put_many(5)
+        told.take()
+        safe = None if sync == "always" else put_until_synced(told)
+        disk.turn_read_only()
+        wait_until(lambda: not told.put())
+        assert not told.put()
+        assert stat(server, "journal_failures") > 0
+        with contextlib.closing(server.client()) as client:
+            assert client.version()
+            assert client.get("nothing") is None
+        wait_for_the_log(server, str(disk.path / "spool" / "jobs"), "Read-only file system")
+        server.kill()
+        disk.come_back()
+        server.start()
+        told.check(safe)
+        told.stored.clear()
+        told.put_many(5)
+        told.check()
+
+
+# Syncs that take long
+
+
+@pytest.mark.parametrize("segment_size", ["4k", "16m"])
+def test_under_an_interval_a_slow_disk_slows_no_reply(tmp_path: Path, segment_size: str) -> None:
+    conf = tmp_path / "starling.yml"
+    conf.write_text(f"starling:\n  segment_size: {segment_size}\n")
+    with (
+        ServerProcess(tmp_path / "spool", "-f", conf, "--sync", "50ms") as server,
+        contextlib.closing(server.client()) as client,
+    ):
+        assert client.set("jobs", b"first")
+        syncs = stat(server, "fsyncs")
+        with injected(server, EVERY_SYNC_TAKES_200_MS):
+            times = [seconds(lambda: client.set("jobs", b"x" * 500)) for _ in range(200)]
+            wait_until(lambda: stat(server, "fsyncs") > syncs)
+        assert statistics.quantiles(times, n=100)[-1] < QUICK
+
+
+def test_under_always_only_those_who_wait_for_a_slow_disk_are_slow(tmp_path: Path) -> None:
+    with (
+        ServerProcess(tmp_path / "spool", "--sync", "always") as server,
+        contextlib.closing(server.client()) as slow,
+        contextlib.closing(server.client()) as other,
+    ):
+        assert slow.set("jobs", b"first")
+        with injected(server, EVERY_SYNC_TAKES_200_MS):
+            waits: list[float] = []
+            thread = threading.Thread(
+                target=lambda: waits.extend(
+                    seconds(lambda: slow.set("jobs", b"x" * 500)) for _ in range(5)
+                )
+            )
+            thread.start()
+            times = []
+            while thread.is_alive():
+                times += [seconds(ask) for ask in free_questions(other)]
+            thread.join()
+        assert len(waits) == 5
+        assert min(waits) > 0.19
+        assert len(times) > 20
+        assert max(times) < QUICK
+
+
+def free_questions(client: Client) -> tuple[Callable[[], object], ...]:
+    """Return what a client may ask that needs no disk."""
+    return client.version, client.stats, lambda: client.get("empty")
+
+
+def test_under_always_those_who_come_while_a_slow_sync_runs_share_the_next(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path / "spool", "--sync", "always") as server:
+        assert Told(server).put()
+        told = [Told(server) for _ in range(10)]
+        with injected(server, EVERY_SYNC_TAKES_200_MS):
+            threads = [threading.Thread(target=each.put) for each in told]
+            begin = time.monotonic()
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert time.monotonic() - begin < 1
+        assert all(each.stored for each in told)
+        assert stat(server, "curr_items") == 11

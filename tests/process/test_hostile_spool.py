@@ -1,0 +1,623 @@
+"""A spool that others write to, that cannot be read, and a server whose start or time is disturbed.
+
+Whatever the server does not understand it leaves as it is: it serves beside it or refuses to
+start, with one line that names the file.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.process.raw_client import Given, RawClient
+from tests.process.server_process import (
+    COMMAND,
+    PATIENCE,
+    ServerProcess,
+    environment,
+    run,
+    wait_until,
+)
+
+NOBODY = 65534
+AS_NOBODY = ("-u", NOBODY, "-g", NOBODY)
+MANY = 200_000
+"""Items whose recovery takes long enough to be disturbed at several moments."""
+JUMPS = ("+10y", "-10y")
+FAKETIME = (
+    "/usr/lib/*/faketime/libfaketimeMT.so.1",
+    "/usr/lib/faketime/libfaketimeMT.so.1",
+    "/usr/lib64/faketime/libfaketimeMT.so.1",
+    "/usr/local/lib/faketime/libfaketimeMT.so.1",
+)
+
+
+def refusal(*options: object) -> str:
+    """Return the one line with which a server that does not start says why."""
+    done = run(*options)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("starling-py: "))
+    return line
+
+
+def content(folder: Path) -> dict[Path, bytes | None]:
+    """Return everything below a folder, with the bytes of what is a file."""
+    return {
+        path: path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+        if path.name != ".lock"
+    }
+
+
+def fill(spool: Path, *options: object, count: int = 3) -> None:
+    """Leave a spool with some items in the queue ``q``, put by a server that is gone again."""
+    with ServerProcess(spool, *options) as server:
+        with RawClient(server.port) as client:
+            client.put_all(Given(b"q", b"item %d" % number) for number in range(count))
+        assert server.stop() == 0
+
+
+def small_segments(folder: Path) -> Path:
+    """Write a configuration with which journals soon have many segments, and return its path."""
+    conf = folder / "small.yml"
+    conf.write_text("starling:\n  segment_size: 4k\n")
+    return conf
+
+
+# Two servers
+
+
+def test_a_second_server_on_a_spool_refuses_and_the_first_goes_on_as_before(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    with ServerProcess(spool, "--sync", "always") as first, RawClient(first.port) as client:
+        client.put(Given(b"q", b"1"), Given(b"q", b"2"))
+        before = content(spool)
+        for _ in range(3):
+            line = refusal("-q", spool, "-p", 0)
+            assert line == f"starling-py: {spool}: another server is using this spool"
+        assert content(spool) == before
+        client.put(Given(b"q", b"3"))
+        assert client.get_one(b"q") == b"1"
+        first.kill()
+        first.start()
+        with RawClient(first.port) as again:
+            assert again.get_all([b"q"] * 3) == [b"2", b"3", None]
+
+
+def test_of_servers_that_start_on_one_spool_at_the_same_time_one_serves(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    fill(spool)
+    processes = [
+        subprocess.Popen(
+            [*COMMAND, "-q", spool, "-p", "0"],
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    try:
+        wait_until(lambda: sum(each.poll() is not None for each in processes) == 3)
+        (serving,) = (each for each in processes if each.poll() is None)
+        assert serving.stderr is not None
+        while "listening on" not in (line := serving.stderr.readline()):
+            assert line
+        with RawClient(int(line.rpartition(":")[2])) as client:
+            assert client.get_all([b"q"] * 4) == [b"item 0", b"item 1", b"item 2", None]
+    finally:
+        for each in processes:
+            each.kill()
+        said = [each.communicate(timeout=PATIENCE)[1] for each in processes]
+    refused = [text for text, each in zip(said, processes, strict=True) if each is not serving]
+    assert all("another server is using this spool" in text for text in refused)
+    assert [each.returncode for each in processes if each is not serving] == [1, 1, 1]
+
+
+# A newer format
+
+
+@pytest.mark.parametrize("version", [2**8 - 1, 2**16 - 1])
+@pytest.mark.parametrize("which", [0, -1], ids=["first", "last"])
+def test_a_segment_of_a_newer_format_is_refused_by_name_and_nothing_changes(
+    tmp_path: Path, version: int, which: int
+) -> None:
+    spool = tmp_path / "spool"
+    fill(spool, "-f", small_segments(tmp_path), count=1000)
+    segment = sorted((spool / "q").glob("*.segment"))[which]
+    data = bytearray(segment.read_bytes())
+    data[8:10] = version.to_bytes(2, "little")
+    segment.write_bytes(data)
+    before = content(spool)
+    line = refusal("-q", spool, "-p", 0)
+    assert str(segment) in line
+    assert "version" in line
+    assert str(version) in line
+    assert content(spool) == before
+
+
+# Foreign files
+
+
+def test_what_is_not_the_servers_in_the_spool_is_warned_of_and_left_alone(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    fill(spool)
+    (spool / "lost+found").mkdir()
+    (spool / "notes").mkdir()
+    (spool / "notes" / "notes.txt").write_text("mine")
+    (spool / "Folder").mkdir()
+    (spool / "file").write_text("mine too")
+    (spool / "q.tar").write_bytes(b"\x1f\x8b")
+    (spool / "0000000000000001.segment").write_bytes(b"")
+    (spool / "link+out").symlink_to(tmp_path)
+    (spool / "link+nowhere").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(spool / "pipe")
+    before = _names_and_files(spool)
+    del before[spool / ".lock"]
+    with ServerProcess(spool) as server:
+        with RawClient(server.port) as client:
+            client.put(Given(b"q", b"new"), Given(b"notes", b"a queue"))
+            assert client.get_all([b"q"] * 4) == [b"item 0", b"item 1", b"item 2", b"new"]
+        log = "".join(server.log)
+        assert server.stop() == 0
+    foreign = ["lost+found", "notes", "Folder", "file", "q.tar", "0000000000000001.segment"]
+    foreign += ["link+out", "link+nowhere", "pipe"]
+    for name in foreign:
+        assert any(" WARNING " in line and name in line for line in log.splitlines()), name
+    after = _names_and_files(spool)
+    mine = {path: what for path, what in before.items() if not path.is_relative_to(spool / "q")}
+    assert mine.items() <= after.items()
+    with ServerProcess(spool) as server, RawClient(server.port) as client:
+        assert client.get_one(b"notes") == b"a queue"
+
+
+def test_a_link_to_nowhere_in_the_spool_does_not_keep_the_server_from_serving(
+    tmp_path: Path,
+) -> None:
+    spool = tmp_path / "spool"
+    fill(spool)
+    (spool / "link").symlink_to(tmp_path / "nowhere")
+    with ServerProcess(spool) as server:
+        with RawClient(server.port) as client:
+            assert client.get_one(b"q") == b"item 0"
+        assert server.stop() == 0
+    assert (spool / "link").is_symlink()
+
+
+def test_what_is_not_the_servers_in_a_queues_directory_is_warned_of_and_left_alone(
+    tmp_path: Path,
+) -> None:
+    spool = tmp_path / "spool"
+    conf = small_segments(tmp_path)
+    fill(spool, "-f", conf)
+    (segment,) = (spool / "q").glob("*.segment")
+    folder = segment.parent
+    (folder / "notes.txt").write_text("mine")
+    (folder / "subfolder").mkdir()
+    (folder / "subfolder" / segment.name).write_bytes(segment.read_bytes())
+    (folder / "notes.segment").write_text("no number")
+    (folder / "1.segment").write_text("too few digits")
+    (folder / f"{segment.name}.bak").write_bytes(segment.read_bytes())
+    (folder / "link").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(folder / "pipe")
+    before = _names_and_files(folder)
+    del before[segment]
+    with ServerProcess(spool, "-f", conf) as server:
+        with RawClient(server.port) as client:
+            # More than one segment, and all of it out again: segments are removed.
+            client.put_all(Given(b"q", b"%d" % number) for number in range(1000))
+            expected = [*(b"item %d" % n for n in range(3)), *(b"%d" % n for n in range(1000))]
+            assert client.get_all([b"q"] * 1004) == [*expected, None]
+        log = "".join(server.log)
+        assert server.stop() == 0
+    assert not segment.exists()
+    for path in before:
+        if path.parent == folder:
+            lines = [line for line in log.splitlines() if f"{path}:" in line]
+            assert lines, path
+            assert all(" WARNING " in line for line in lines)
+    assert before.items() <= _names_and_files(folder).items()
+
+
+def _names_and_files(folder: Path) -> dict[Path, bytes | None]:
+    """Return everything below a folder, links unfollowed, with the bytes of what is a file."""
+    return {
+        path: path.read_bytes() if path.is_file() and not path.is_symlink() else None
+        for path in folder.rglob("*")
+    }
+
+
+# Permissions
+
+
+@pytest.fixture
+def others_folder() -> Iterator[Path]:
+    """Give a folder that other users can enter, which pytest's own cannot."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can start a server that becomes another user")
+    folder = Path(tempfile.mkdtemp(prefix="starling-test-"))
+    try:
+        folder.chmod(0o755)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _others_can_enter(folder: Path) -> bool:
+    """Tell whether users other than root can read what is in a folder."""
+    return all(each.stat().st_mode & 0o001 for each in (folder, *folder.parents))
+
+
+def give_away(folder: Path) -> None:
+    """Make a folder and all that is in it the unprivileged user's."""
+    os.chown(folder, NOBODY, NOBODY)
+    for path in folder.rglob("*"):
+        os.chown(path, NOBODY, NOBODY)
+
+
+def test_a_spool_that_cannot_be_written_is_refused_by_name_and_nothing_changes(
+    others_folder: Path,
+) -> None:
+    spool = others_folder / "spool"
+    fill(spool)
+    give_away(spool)
+    os.chown(spool, 0, 0)
+    spool.chmod(0o755)
+    (spool / ".lock").unlink()
+    before = content(spool)
+    line = refusal("-q", spool, "-p", 0, *AS_NOBODY)
+    assert line == f"starling-py: {spool}: Permission denied"
+    assert content(spool) == before
+    assert not (spool / ".lock").exists()
+
+
+@pytest.mark.parametrize("which", [0, -1], ids=["first", "last"])
+def test_a_segment_that_cannot_be_read_is_refused_by_name_and_nothing_changes(
+    others_folder: Path, which: int
+) -> None:
+    spool = others_folder / "spool"
+    fill(spool, "-f", small_segments(others_folder), count=1000)
+    give_away(spool)
+    segment = sorted((spool / "q").glob("*.segment"))[which]
+    os.chown(segment, 0, 0)
+    segment.chmod(0o600)
+    before = content(spool)
+    line = refusal("-q", spool, "-p", 0, *AS_NOBODY)
+    assert line.startswith(f"starling-py: {spool}/q")
+    assert line.endswith("Permission denied")
+    assert segment.name in line
+    assert content(spool) == before
+
+
+def test_a_queues_directory_that_cannot_be_read_is_refused_by_name_and_nothing_changes(
+    others_folder: Path,
+) -> None:
+    spool = others_folder / "spool"
+    fill(spool)
+    give_away(spool)
+    os.chown(spool / "q", 0, 0)
+    (spool / "q").chmod(0o700)
+    before = content(spool)
+    assert refusal("-q", spool, "-p", 0, *AS_NOBODY) == (
+        f"starling-py: {spool}/q: Permission denied"
+    )
+    assert content(spool) == before
+
+
+@pytest.mark.skipif(
+    not _others_can_enter(Path(sys.base_prefix)),
+    reason="the interpreter is in a folder that is closed to other users",
+)
+def test_a_spool_that_is_the_users_again_is_served_with_all_that_was_in_it(
+    others_folder: Path,
+) -> None:
+    spool = others_folder / "spool"
+    fill(spool)
+    (spool / "q").chmod(0o700)
+    assert "Permission denied" in refusal("-q", spool, "-p", 0, *AS_NOBODY)
+    give_away(spool)
+    with ServerProcess(spool, *AS_NOBODY) as server:
+        with RawClient(server.port) as client:
+            client.put(Given(b"q", b"new"), Given(b"other", b"1"))
+            assert client.get_all([b"q"] * 5) == [b"item 0", b"item 1", b"item 2", b"new", None]
+        assert server.stop() == 0
+    assert (spool / "other").stat().st_uid == NOBODY
+
+
+# A signal during the start
+
+
+@contextlib.contextmanager
+def starting(spool: Path, *options: object) -> Iterator["subprocess.Popen[str]"]:
+    """Start a server that has just begun to read its queues back; it is gone at the end."""
+    process = subprocess.Popen(
+        [*COMMAND, "-q", spool, "-p", "0", *map(str, options)],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stderr is not None
+            assert f"spool {spool}" in process.stderr.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+def ended_in_order(process: "subprocess.Popen[str]") -> None:
+    """See that a server ended soon after SIGTERM: stopped, or ended by it before it served."""
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode in (0, -signal.SIGTERM)
+    assert "Traceback" not in said
+    assert " ERROR " not in said
+    if process.returncode == 0 and "listening on" in said:
+        assert said.endswith("stopped\n")
+
+
+def recovery_time(spool: Path) -> float:
+    """Return how many seconds a server reads before it serves."""
+    with starting(spool) as process:
+        begun = time.monotonic()
+        assert process.stderr is not None
+        while "listening on" not in (line := process.stderr.readline()):
+            assert line
+        return time.monotonic() - begun
+
+
+def test_sigterm_at_any_moment_of_a_long_recovery_ends_it_soon_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    spool = tmp_path / "spool"
+    fill(spool, count=MANY)
+    whole = recovery_time(spool)
+    for tenth in (0, 1, 3, 5, 7, 9, 10, 11):
+        with starting(spool) as process:
+            time.sleep(whole * tenth / 10)
+            process.send_signal(signal.SIGTERM)
+            ended_in_order(process)
+    with ServerProcess(spool) as server, RawClient(server.port) as client:
+        stats = client.stats()
+        assert int(stats[b"queue_q_items"]) == int(stats[b"queue_q_total_items"]) == MANY
+        expected = [b"item %d" % number for number in range(MANY)]
+        assert client.get_all([b"q"] * MANY) == expected
+
+
+def test_sigterm_as_soon_as_the_pid_file_is_there_stops_it_in_order(tmp_path: Path) -> None:
+    spool, pid_file = tmp_path / "spool", tmp_path / "pid"
+    fill(spool)
+    for _ in range(10):
+        with starting(spool, "-P", pid_file) as process:
+            while not (pid_file.exists() and pid_file.read_text()):
+                assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            ended_in_order(process)
+        assert not pid_file.exists()
+
+
+# The wall clock
+
+
+class WallClock:
+    """The wall clock of the servers that are started, which can be set to another time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.jump("+0")
+
+    def jump(self, offset: str) -> None:
+        """Set the clock so far from the true time."""
+        new = self._path.with_suffix(".new")
+        new.write_text(f"{offset}\n")
+        new.replace(self._path)
+
+
+@pytest.fixture
+def wall_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WallClock:
+    """Give all processes that are started a wall clock that can be set; others keep theirs."""
+    libraries = [path for pattern in FAKETIME for path in Path("/").glob(pattern[1:])]
+    if not libraries:
+        pytest.skip("libfaketime is not installed (Debian package faketime)")
+    path = tmp_path / "clock"
+    clock = WallClock(path)
+    monkeypatch.setenv("LD_PRELOAD", str(libraries[0]))
+    monkeypatch.setenv("FAKETIME_TIMESTAMP_FILE", str(path))
+    monkeypatch.setenv("FAKETIME_NO_CACHE", "1")
+    monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    return clock
+
+
+def lasts(what: Callable[[], object]) -> float:
+    """Return how many seconds something takes."""
+    begun = time.monotonic()
+    what()
+    return time.monotonic() - begun
+
+
+def years_away(client: RawClient) -> int:
+    """Return by how many years the server's time is ahead of the true one."""
+    return round((client.stat(b"time") - time.time()) / (365.25 * 86400))
+
+
+def years(jump: str) -> int:
+    """Return how many years a jump goes."""
+    return int(jump.removesuffix("y"))
+
+
+def age(client: RawClient) -> int:
+    """Return the age of the queue ``q``, which is never negative."""
+    value = client.stat(b"queue_q_age")
+    assert value >= 0
+    return value
+
+
+TEN_YEARS_MS = 10 * 365 * 86_400_000
+
+
+def test_a_clock_that_jumps_between_runs_changes_no_order_and_makes_no_age_negative(
+    tmp_path: Path, wall_clock: WallClock
+) -> None:
+    expected: list[bytes] = []
+    with ServerProcess(tmp_path / "spool") as server:
+        for run_number, jump in enumerate(("+0", *JUMPS, *reversed(JUMPS), "+0")):
+            server.kill()
+            wall_clock.jump(jump)
+            server.start()
+            with RawClient(server.port) as client:
+                assert years_away(client) == years(jump)
+                items = [b"%d.%d" % (run_number, number) for number in range(3)]
+                client.put(*(Given(b"q", data) for data in items))
+                expected += items
+                age(client)
+                assert client.get_one(b"q/peek") == expected[0]
+                assert client.get_one(b"q") == expected.pop(0)
+        wall_clock.jump("-10y")
+        assert server.stop() == 0
+        server.start()
+        with RawClient(server.port) as client:
+            assert client.stat(b"queue_q_items") == len(expected)
+            assert client.get_all([b"q"] * len(expected)) == expected
+            assert client.get_one(b"q") is None
+
+
+def test_expiry_and_age_go_by_the_wall_clock_of_the_present_run(
+    tmp_path: Path, wall_clock: WallClock
+) -> None:
+    with ServerProcess(tmp_path / "spool") as server:
+        with RawClient(server.port) as client:
+            client.put(Given(b"q", b"stays"))
+            client.send(b"set dies 0 100 1\r\nx\r\nset early 0 100 1\r\ny\r\n")
+            client.read_stored()
+            client.read_stored()
+        assert server.stop() == 0
+        wall_clock.jump("-10y")
+        server.start()
+        with RawClient(server.port) as client:
+            assert age(client) == 0
+            assert client.get_one(b"early") == b"y"
+        assert server.stop() == 0
+        wall_clock.jump("+10y")
+        server.start()
+        with RawClient(server.port) as client:
+            assert age(client) >= TEN_YEARS_MS
+            assert client.get_all([b"dies", b"q"]) == [None, b"stays"]
+            assert client.stat(b"queue_dies_expired_items") == 1
+
+
+def test_a_clock_that_jumps_while_the_server_runs_changes_only_expiry_and_age(
+    tmp_path: Path, wall_clock: WallClock
+) -> None:
+    with ServerProcess(tmp_path / "spool") as server:
+        expected: list[bytes] = []
+        for offset in ("+0", *JUMPS, "+0"):
+            wall_clock.jump(offset)
+            with RawClient(server.port) as client:
+                assert years_away(client) == years(offset)
+                client.put(*(Given(b"q", b"%d" % (len(expected) + n)) for n in range(3)))
+                expected += [b"%d" % (len(expected) + n) for n in range(3)]
+                assert (age(client) >= TEN_YEARS_MS) == (offset == "+10y")
+                assert client.stat(b"uptime") < 60
+        server.kill()
+        server.start()
+        with RawClient(server.port) as client:
+            assert client.get_all([b"q"] * len(expected)) == expected
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+def test_a_wait_lasts_as_long_as_it_should_though_the_clock_jumps_before_and_within_it(
+    tmp_path: Path, wall_clock: WallClock, jump: str
+) -> None:
+    with ServerProcess(tmp_path / "spool") as server, RawClient(server.port) as client:
+        wall_clock.jump(jump)
+        assert 0.45 < lasts(lambda: client.get(b"q/t=500")) < 1.5
+        begun = time.monotonic()
+        client.send(b"get q/t=500\r\n")
+        with RawClient(server.port) as observer:
+            wait_until(lambda: b"waiting" in observer.stats(b"conns").values())
+            wall_clock.jump("+0")
+            # Something to do for the server, so that it looks at its clocks.
+            observer.put(Given(b"other", b"1"))
+        assert client.read_taken() == []
+        assert 0.45 < time.monotonic() - begun < 1.5
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+def test_a_waiter_is_served_though_the_clock_jumps_while_it_waits(
+    tmp_path: Path, wall_clock: WallClock, jump: str
+) -> None:
+    with (
+        ServerProcess(tmp_path / "spool") as server,
+        RawClient(server.port) as waiter,
+        RawClient(server.port) as producer,
+    ):
+        waiter.send(b"get q/t=%d\r\n" % (PATIENCE * 1000 - 1000))
+        wait_until(lambda: b"waiting" in producer.stats(b"conns").values())
+        wall_clock.jump(jump)
+        producer.put(Given(b"q", b"1"))
+        assert [taken.data for taken in waiter.read_taken()] == [b"1"]
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+def test_a_sync_comes_after_its_interval_though_the_clock_jumps_within_it(
+    tmp_path: Path, wall_clock: WallClock, jump: str
+) -> None:
+    with (
+        ServerProcess(tmp_path / "spool", "--sync", "500ms") as server,
+        RawClient(server.port) as client,
+    ):
+
+        def put_and_wait_for_the_sync(offset: str) -> float:
+            """Set the clock after a put, and return how long its sync was in coming."""
+            before = client.stat(b"fsyncs")
+            begun = time.monotonic()
+            client.put(Given(b"q", offset.encode()))
+            wall_clock.jump(offset)
+            wait_until(lambda: client.stat(b"fsyncs") > before)
+            return time.monotonic() - begun
+
+        put_and_wait_for_the_sync("+0")
+        for offset in (jump, "+0"):
+            assert 0.4 < put_and_wait_for_the_sync(offset) < 1.5
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+def test_a_client_is_not_idle_because_the_clock_jumped(
+    tmp_path: Path, wall_clock: WallClock, jump: str
+) -> None:
+    with ServerProcess(tmp_path / "spool", "-t", 5) as server, RawClient(server.port) as client:
+        client.put(Given(b"q", b"1"))
+        wall_clock.jump(jump)
+        # The house is kept twice a second.
+        time.sleep(1.1)
+        assert client.get_one(b"q") == b"1"
+        assert client.stat(b"idle_kicks") == 0
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+def test_a_stop_does_not_wait_for_the_clock(
+    tmp_path: Path, wall_clock: WallClock, jump: str
+) -> None:
+    """One client is in the middle of a command, so the whole grace time is used."""
+    conf = tmp_path / "starling.yml"
+    conf.write_text("starling:\n  grace_time: 0.5\n")
+    with (
+        ServerProcess(tmp_path / "spool", "-f", conf) as server,
+        RawClient(server.port) as half_way,
+    ):
+        half_way.send(b"set q 0 0 10\r\nhalf")
+        with RawClient(server.port) as client:
+            wait_until(lambda: client.stat(b"bytes_read") > len(b"set q 0 0 10\r\nhalf"))
+        jumper = threading.Timer(0.1, wall_clock.jump, [jump])
+        jumper.start()
+        assert 0.4 < lasts(server.stop) < 3
+        jumper.join()

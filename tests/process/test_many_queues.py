@@ -1,0 +1,84 @@
+"""Far more queues than files that the server may have open at the same time."""
+
+import contextlib
+import faulthandler
+import resource
+from pathlib import Path
+
+import pytest
+
+from tests.process import server_process
+from tests.process.raw_client import Given, RawClient
+from tests.process.server_process import ServerProcess
+
+OPEN_FILES = 256
+
+
+@pytest.fixture
+def _few_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start servers with a limit on open files that they cannot raise."""
+    limited = ("sh", "-c", f'ulimit -n {OPEN_FILES} && exec "$@"', "sh")
+    monkeypatch.setattr(server_process, "COMMAND", (*limited, *server_process.COMMAND))
+
+
+def serve_many_queues(spool: Path, count: int) -> None:
+    """Put to so many queues and get from them, over a kill and a stop."""
+    queues = [b"queue-%d" % number for number in range(count)]
+    with ServerProcess(spool) as server:
+        limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        assert limits == (OPEN_FILES, OPEN_FILES)
+        with RawClient(server.port) as client:
+            for what in (b"first", b"second", b"third"):
+                client.put_all(Given(queue, what + b" of " + queue) for queue in queues)
+            expected = [b"first of " + queue for queue in queues]
+            assert client.get_all(queues) == expected
+        server.kill()
+        server.start()
+        with RawClient(server.port) as client:
+            stats = client.stats()
+            assert int(stats[b"curr_queues"]) == count
+            assert int(stats[b"curr_items"]) == 2 * count
+            # Not in the order in which they were made, so no file is open by luck.
+            queues.reverse()
+            assert client.get_all(queues) == [b"second of " + queue for queue in queues]
+            client.put_all(Given(queue, b"fourth of " + queue) for queue in queues)
+        assert server.stop() == 0
+        server.start()
+        with RawClient(server.port) as client:
+            assert client.get_all(queues) == [b"third of " + queue for queue in queues]
+            assert client.get_all(queues) == [b"fourth of " + queue for queue in queues]
+            assert client.get_all(queues) == [None] * count
+            assert client.stat(b"journal_failures") == 0
+        assert server.stop() == 0
+    log = "".join(server.log)
+    assert "Too many open files" not in log
+    assert "Traceback" not in log
+    assert " ERROR " not in log
+
+
+@pytest.mark.usefixtures("_few_open_files")
+def test_thousands_of_queues_are_served_with_few_open_files(tmp_path: Path) -> None:
+    serve_many_queues(tmp_path / "spool", 3_000)
+
+
+@pytest.mark.usefixtures("_few_open_files")
+def test_many_clients_are_served_beside_many_queues_with_few_open_files(tmp_path: Path) -> None:
+    """Open journals take no descriptor that a client needs, nor the other way round."""
+    queues = [b"queue-%d" % number for number in range(2 * OPEN_FILES)]
+    with ServerProcess(tmp_path / "spool") as server, contextlib.ExitStack() as stack:
+        with RawClient(server.port) as client:
+            client.put_all(Given(queue, b"1") for queue in queues)
+        clients = [stack.enter_context(RawClient(server.port)) for _ in range(OPEN_FILES // 2)]
+        for each in clients:
+            each.put_all(Given(queue, b"2") for queue in queues[:10])
+        for queue, each in zip(queues, clients * 4, strict=True):
+            assert each.get_one(queue) == b"1"
+        assert "Too many open files" not in "".join(server.log)
+        assert server.stop() == 0
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("_few_open_files")
+def test_ten_thousand_queues_are_served_with_few_open_files(tmp_path: Path) -> None:
+    faulthandler.cancel_dump_traceback_later()
+    serve_many_queues(tmp_path / "spool", 10_000)

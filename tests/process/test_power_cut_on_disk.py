@@ -1,0 +1,226 @@
+"""Power cuts on real file systems, under load and at random moments.
+
+The disk is shut down in the middle of everything, so that it forgets what was not synced; the
+server is killed, the disk mounted anew, and the server started on what is left. ``Ledger`` keeps
+what clients were told, over all cuts, and says at the end what must hold.
+"""
+
+import contextlib
+import random
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import attrs
+import pytest
+from pymemcache.exceptions import MemcacheError
+
+from tests.process.mounted_disk import MountedDisk, mounted_image, needs
+from tests.process.server_process import ServerProcess, wait_until
+
+PRODUCERS = 3
+CONSUMERS = 2
+ALL_THAT_MAY_BE_LOST = 0.5
+"""Seconds before a cut: the interval of 50 ms, and what the slowest sync may take."""
+
+
+class Name(NamedTuple):
+    """What stands at the beginning of an item: who made it, and how many it had made before."""
+
+    producer: int
+    number: int
+
+    @classmethod
+    def of(cls, item: bytes) -> "Name":
+        """Read it from an item."""
+        producer, number, _ = item.split(b" ", 2)
+        return cls(int(producer), int(number))
+
+
+class Take(NamedTuple):
+    """An item that a client has received as a whole."""
+
+    name: Name
+    life: int
+    consumer: int
+    time: float
+
+
+@attrs.define
+class Ledger:
+    """What clients asked and were told, over all lives of a server."""
+
+    sent: dict[Name, bytes] = attrs.field(factory=dict)
+    stored: dict[Name, float] = attrs.field(factory=dict)
+    """When each item was answered ``STORED``."""
+    takes: list[Take] = attrs.field(factory=list)
+    unanswered_gets: int = 0
+    """Gets that were under way at a cut: each may have taken one item."""
+    cuts: list[tuple[float, float]] = attrs.field(factory=list)
+    """Just before each cut, and when nothing could be answered any more."""
+
+    def is_excused(self, moment: float, tolerance: float) -> bool:
+        """Tell whether a cut excuses the loss of what was answered at a moment."""
+        return tolerance > 0 and any(cut - tolerance <= moment <= end for cut, end in self.cuts)
+
+    def check(self, tolerance: float) -> None:
+        """Check what holds if a cut may lose what was answered ``tolerance`` seconds before it."""
+        taken = {take.name for take in self.takes}
+        assert taken <= self.sent.keys()
+        lost = [
+            name
+            for name, moment in self.stored.items()
+            if name not in taken and not self.is_excused(moment, tolerance)
+        ]
+        assert len(lost) <= self.unanswered_gets, f"STORED and lost: {lost}"
+        self._check_that_none_came_back(tolerance)
+        self._check_order(tolerance)
+
+    def _check_that_none_came_back(self, tolerance: float) -> None:
+        first: dict[Name, Take] = {}
+        for take in self.takes:
+            before = first.setdefault(take.name, take)
+            if before is not take:
+                assert before.life != take.life, f"taken twice in one life: {before}, {take}"
+                assert self.is_excused(before.time, tolerance), f"came back: {before}, {take}"
+                first[take.name] = take
+
+    def _check_order(self, tolerance: float) -> None:
+        """Each producer's items come in order to each consumer, and from life to life."""
+        seen: dict[tuple[int, ...], int] = {}
+        ends: dict[tuple[int, int], int] = {}
+        for take in self.takes:
+            producer, number = take.name
+            key = (take.life, take.consumer, producer)
+            assert seen.get(key, -1) < number, f"out of order: {take}"
+            seen[key] = number
+            ends[take.life, producer] = max(number, ends.get((take.life, producer), -1))
+        if tolerance == 0:
+            for take in self.takes:
+                before = ends.get((take.life - 1, take.name.producer), -1)
+                assert before < take.name.number, f"out of order over a power cut: {take}"
+
+
+class Life:
+    """Producers and consumers of a server, until the power is cut."""
+
+    def __init__(self, server: ServerProcess, ledger: Ledger, number: int, seed: int) -> None:
+        self._server = server
+        self._ledger = ledger
+        self._number = number
+        self._ends: list[float] = []
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        dice = random.Random(seed)
+        self._threads = [
+            threading.Thread(target=work, args=(each, dice.randrange(2**32)))
+            for work, how_many in ((self._produce, PRODUCERS), (self._consume, CONSUMERS))
+            for each in range(how_many)
+        ]
+        self._stored_before = len(ledger.stored)
+
+    def run(self, seconds: float, disk: MountedDisk) -> None:
+        """Run for some time, then cut the power and kill the server."""
+        for thread in self._threads:
+            thread.start()
+        wait_until(lambda: len(self._ledger.stored) >= self._stored_before + 10)
+        time.sleep(seconds)
+        cut = time.monotonic()
+        disk.cut_the_power()
+        self._server.kill()
+        self._over.set()
+        for thread in self._threads:
+            thread.join(10)
+        self._ledger.cuts.append((cut, time.monotonic()))
+        assert len(self._ends) == len(self._threads), "a client was left alone"
+        assert min(self._ends) >= cut, "a client met an error before the power was cut"
+
+    def _produce(self, producer: int, seed: int) -> None:
+        dice = random.Random(seed)
+        number = sum(name.producer == producer for name in list(self._ledger.sent))
+        with contextlib.closing(self._server.client()) as client:
+            while True:
+                name = Name(producer, number)
+                item = b"%d %d " % name + dice.randbytes(dice.randrange(600))
+                self._ledger.sent[name] = item
+                try:
+                    assert client.set("jobs", item)
+                except (OSError, MemcacheError):
+                    break
+                self._ledger.stored[name] = time.monotonic()
+                number += 1
+            self._ends.append(time.monotonic())
+
+    def _consume(self, consumer: int, seed: int) -> None:
+        dice = random.Random(seed)
+        with contextlib.closing(self._server.client()) as client:
+            while True:
+                try:
+                    item = client.get("jobs/t=20")
+                except (OSError, MemcacheError):
+                    break
+                if item is not None:
+                    self._take(item, consumer)
+                # Some backlog is to grow, and to be there at the cut.
+                self._over.wait(dice.choice((0, 0, 0.001, 0.002)))
+            with self._lock:
+                self._ledger.unanswered_gets += 1
+            self._ends.append(time.monotonic())
+
+    def _take(self, item: bytes, consumer: int) -> None:
+        name = Name.of(item)
+        assert self._ledger.sent[name] == item
+        self._ledger.takes.append(Take(name, self._number, consumer, time.monotonic()))
+
+
+def drain(server: ServerProcess, ledger: Ledger, life: int) -> None:
+    """Take all that is left."""
+    with contextlib.closing(server.client()) as client:
+        while (item := client.get("jobs")) is not None:
+            assert ledger.sent[Name.of(item)] == item
+            ledger.takes.append(Take(Name.of(item), life, 0, time.monotonic()))
+
+
+def outlive_power_cuts(folder: Path, system: str, sync: str, cuts: int, seed: int) -> None:
+    """Run a server on a disk through so many power cuts, and check what clients were told."""
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    conf = folder / "starling.yml"
+    conf.write_text("starling:\n  segment_size: 4k\n")
+    ledger = Ledger()
+    with (
+        mounted_image(folder, system) as disk,
+        ServerProcess(disk.path / "spool", "-f", conf, "--sync", sync) as server,
+    ):
+        for life in range(cuts):
+            seconds = dice.uniform(0, 0.4 if sync == "always" else 1.0)
+            Life(server, ledger, life, dice.randrange(2**32)).run(seconds, disk)
+            disk.come_back()
+            server.start()
+        drain(server, ledger, cuts)
+    ledger.check(0 if sync == "always" else ALL_THAT_MAY_BE_LOST)
+
+
+@pytest.mark.parametrize("sync", ["always", "50ms"])
+@needs("ext4")
+def test_power_cuts_on_ext4_lose_no_more_than_the_policy_says(tmp_path: Path, sync: str) -> None:
+    outlive_power_cuts(tmp_path, "ext4", sync, cuts=5, seed=random.randrange(2**32))
+
+
+@pytest.mark.parametrize("sync", ["always", "50ms"])
+@needs("xfs")
+def test_power_cuts_on_xfs_lose_no_more_than_the_policy_says(tmp_path: Path, sync: str) -> None:
+    outlive_power_cuts(tmp_path, "xfs", sync, cuts=2, seed=random.randrange(2**32))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("quarter", range(4))
+@pytest.mark.parametrize("sync", ["always", "50ms"])
+@pytest.mark.parametrize(
+    "system", [pytest.param(each, marks=needs(each)) for each in ("ext4", "xfs")]
+)
+def test_a_hundred_power_cuts_lose_no_more_than_the_policy_says(
+    tmp_path: Path, system: str, sync: str, quarter: int
+) -> None:
+    outlive_power_cuts(tmp_path, system, sync, cuts=25, seed=random.randrange(2**32))
