@@ -1,0 +1,1 @@
+"""Work on a spool without a server: starling-journal."""

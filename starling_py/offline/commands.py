@@ -1,0 +1,219 @@
+"""The four commands: each takes its options, prints what it finds, and returns an exit status."""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from starling_py import names
+from starling_py.journal.files import Files
+from starling_py.journal.trouble import JournalDamaged
+from starling_py.offline import (
+    importing,
+    kestrel,
+    output,
+    ruby_starling,
+    spool_directory,
+    spool_stats,
+    verify,
+)
+from starling_py.offline.dump import Dump, Entry
+from starling_py.offline.importing import Import, Outcome, Refused
+from starling_py.offline.output import Progress
+from starling_py.offline.spool_directory import Place, QueueFiles, WrongPath
+from starling_py.offline.spool_stats import Figures
+from starling_py.offline.verify import Report
+from starling_py.settings import Settings
+
+_READERS = {"starling": ruby_starling.read, "kestrel": kestrel.read}
+OLD_SERVERS = tuple(_READERS)
+"""Whose spools can be imported."""
+_ATTEMPTS = 4
+"""How often a queue is looked at that a server uses, before it counts as damaged."""
+_PAUSE = 0.1
+"""Seconds between two such looks."""
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """Check journals."""
+    files = Files()
+    place = _look(files, options.path)
+    progress = Progress(_segment_bytes(files, place), "bytes read", wanted=options.progress)
+    damaged = 0
+    for directory in place.queues:
+        report = _verify_one(files, place, directory, progress)
+        damaged += bool(report.damage)
+        for text in _report_lines(report):
+            output.line(text)
+    progress.end()
+    for note in place.notes:
+        output.line(f"note: {note}")
+    if place.is_spool:
+        sound = len(place.queues) - damaged
+        output.line(f"{_count(len(place.queues), 'queue')}: {sound} sound, {damaged} damaged")
+    return 1 if damaged else 0
+
+
+def _verify_one(files: Files, place: Place, directory: str, progress: Progress) -> Report:
+    """Check one queue; of one that a server changes meanwhile, believe what is seen every time."""
+    report = verify.verify(files, directory, progress, in_spool=place.is_spool)
+    for _ in range(1, _ATTEMPTS):
+        if not report.damage or not spool_directory.is_in_use(place.lock):
+            break
+        time.sleep(_PAUSE)
+        seen = {str(each) for each in report.damage}
+        report = verify.verify(files, directory, progress, in_spool=place.is_spool)
+        report.damage = [each for each in report.damage if str(each) in seen]
+        if not report.damage:
+            report.unreadable = 0
+    return report
+
+
+def _report_lines(report: Report) -> Iterator[str]:
+    state = "damaged" if report.damage else "sound"
+    parts = [state]
+    if report.items is None:
+        parts.append("items cannot be told")
+    else:
+        items = _count(report.items, "item")
+        if report.unreadable:
+            items += f" ({report.unreadable} cannot be read)"
+        parts += [items, _count(report.bytes, "byte")]
+    parts.append(_count(report.segments, "segment"))
+    yield f"{names.printable(report.queue)}: {', '.join(parts)}"
+    for damage in report.damage:
+        yield f"    {damage}"
+    for note in report.notes:
+        yield f"    note: {note}"
+
+
+def run_dump(options: argparse.Namespace) -> int:
+    """Print the records of a queue's journal, or what is asked for of them."""
+    files = Files()
+    place = _look(files, options.path)
+    if place.is_spool:
+        raise WrongPath(f"{place.path}: this is a spool; give one queue's directory in it")
+    dump = Dump(files, place.path)
+    if options.data is not None:
+        data = dump.data(options.data)
+        if data is not None:
+            output.raw(data)
+            return 0
+        for warning in dump.warnings:
+            output.warn(warning)
+        skipped = f"; {_count(dump.skipped, 'byte')} damaged" if dump.skipped else ""
+        output.warn(f"{place.path}: there is no item {options.data}{skipped}")
+        return 1
+    show = _json if options.json else Entry.text
+    for entry in dump.live() if options.live else dump.records():
+        output.line(show(entry))
+    for warning in dump.warnings:
+        output.warn(warning)
+    return 1 if dump.skipped or dump.warnings else 0
+
+
+def _json(entry: Entry) -> str:
+    return json.dumps(entry.values())
+
+
+def run_stats(options: argparse.Namespace) -> int:
+    """Print what is in each queue."""
+    files = Files()
+    place = _look(files, options.path)
+    now_ms = time.time_ns() // 1_000_000
+    found, failed = [], 0
+    for directory in place.queues:
+        try:
+            figures = _measure(files, place, directory, now_ms)
+        except JournalDamaged as damage:
+            output.warn(str(damage))
+            failed += 1
+        except OSError as error:
+            output.warn(str(spool_directory.damage(directory, error)))
+            failed += 1
+        else:
+            found += [] if figures is None else [figures]
+    if options.json:
+        value = {
+            "queues": [each.values() for each in found],
+            "total": spool_stats.total(found).values(),
+        }
+        output.line(json.dumps(value, indent=2))
+    else:
+        for text in spool_stats.table(found):
+            output.line(text)
+    return 1 if failed else 0
+
+
+def _measure(files: Files, place: Place, directory: str, now_ms: int) -> Figures | None:
+    for _ in range(1, _ATTEMPTS):
+        try:
+            return spool_stats.measure(files, directory, now_ms)
+        except (JournalDamaged, OSError):
+            if not spool_directory.is_in_use(place.lock):
+                raise
+            time.sleep(_PAUSE)
+    return spool_stats.measure(files, directory, now_ms)
+
+
+def run_import(options: argparse.Namespace) -> int:
+    """Take over an old spool."""
+    old, new = Path(options.old), Path(options.new)
+    importing.refuse_nested(old, new)
+    now_ms = time.time_ns() // 1_000_000
+    try:
+        spool = _READERS[options.server](old, now_ms)
+    except OSError as error:
+        raise Refused(f"{old}: {error.strerror or error}") from error
+    progress = Progress(None, "items read", wanted=options.progress)
+    work = Import(
+        Files(),
+        str(new),
+        Settings().segment_size,
+        now_ms=now_ms,
+        keep_expired=options.expired == "keep",
+        progress=progress,
+    )
+    outcomes = work.run(spool)
+    progress.end()
+    problems = list(spool.left_out)
+    for outcome in outcomes:
+        output.line(_outcome_line(outcome))
+        problems += outcome.problems
+    for problem in problems:
+        output.line(f"not read: {problem}")
+    items = sum(outcome.imported for outcome in outcomes)
+    output.line(f"{_count(len(outcomes), 'queue')}, {_count(items, 'item')} imported into {new}")
+    return 1 if problems else 0
+
+
+def _outcome_line(outcome: Outcome) -> str:
+    text = f"{names.printable(outcome.queue)}: {_count(outcome.imported, 'item')}"
+    text += f", {_count(outcome.bytes, 'byte')}"
+    if outcome.expired:
+        text += f"; {outcome.expired} expired left out"
+    return text
+
+
+def _look(files: Files, path: str) -> Place:
+    place = spool_directory.look(files, path)
+    if spool_directory.is_in_use(place.lock):
+        output.warn(f"{place.path}: a server is using this spool; the figures may be moving")
+    return place
+
+
+def _segment_bytes(files: Files, place: Place) -> int:
+    """Return how much there is to be read."""
+    total = 0
+    for directory in place.queues:
+        try:
+            own = QueueFiles.read(files, directory)
+            total += sum(each.size - each.start for each in own)
+        except OSError:  # it will be told when the queue's turn comes
+            continue
+    return total
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,243 @@
+"""Tells what is in a queue's journal, record by record, whatever state it is in.
+
+Damage ends nothing: what is behind it is told as well, from the next sound record on. Which items
+are live is the journal's own word, where a start would take it. Where it would not, they are found
+by replaying whatever is sound, and then some may be told that were taken already.
+"""
+
+import base64
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import attrs
+
+from starling_py import names
+from starling_py.journal import checkpoint, record
+from starling_py.journal.files import Files
+from starling_py.journal.ledger import Ledger
+from starling_py.journal.record import HEADER_SIZE, Found, Item
+from starling_py.journal.recovery import Examination
+from starling_py.journal.trouble import JournalDamaged
+from starling_py.offline import segment_reader
+from starling_py.offline.segment_reader import Gap, Stretch
+from starling_py.offline.spool_directory import QueueFiles, SegmentFile
+from starling_py.offline.streamed_replay import StreamedReplay
+
+SHOWN = 40
+"""Bytes of an item's data that a line shows."""
+_TYPES = {
+    record.PUSH: "put",
+    record.REMOVE: "remove",
+    record.FLUSH: "flush",
+    record.DELETE: "delete",
+    record.RECLAIM: "reclaim",
+    record.CHECKPOINT: "checkpoint",
+    record.DISCARD: "discard",
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@attrs.define
+class Entry:
+    """One line of a dump."""
+
+    file: str
+    offset: int
+    type: str
+    """A record's type, or ``segment``, ``torn`` and ``damage``."""
+    id: int | None = None
+    fields: dict[str, int | str] = attrs.field(factory=dict)
+    """What else there is to tell."""
+    item: Item | None = None
+    """Of a put."""
+
+    def text(self) -> str:
+        """Return it as a line of text."""
+        pairs = [] if self.id is None else [f"id={self.id}"]
+        pairs += [f"{name}={value}" for name, value in self.fields.items()]
+        if (item := self.item) is not None:
+            more = "..." if len(item.data) > SHOWN else ""
+            pairs += [
+                f"size={len(item.data)}",
+                f"added={iso(item.added_ms)}",
+                f"expires={iso(item.expiry_ms) if item.expiry_ms else 'never'}",
+                f"flags={item.flags}",
+                f"data={names.printable(item.data[:SHOWN])}{more}",
+            ]
+        return " ".join((self.file, str(self.offset), self.type, *pairs))
+
+    def values(self) -> dict[str, int | str | None]:
+        """Return it as what becomes a JSON object."""
+        values: dict[str, int | str | None] = {
+            "file": self.file,
+            "offset": self.offset,
+            "type": self.type,
+        }
+        if self.id is not None:
+            values["id"] = self.id
+        values |= self.fields
+        if (item := self.item) is not None:
+            values |= {
+                "size": len(item.data),
+                "added": iso(item.added_ms),
+                "added_ms": item.added_ms,
+                "expires": iso(item.expiry_ms) if item.expiry_ms else None,
+                "expiry_ms": item.expiry_ms,
+                "flags": item.flags,
+                "data": base64.b64encode(item.data).decode("ascii"),
+            }
+        return values
+
+
+def iso(milliseconds: int) -> str:
+    """Return a time since the Unix epoch in UTC; as a number, if no calendar has it."""
+    try:
+        time = _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return f"{milliseconds}ms"
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Dump:
+    """The records of a queue's directory."""
+
+    def __init__(self, files: Files, directory: str) -> None:
+        """Read the headers. Raises ``OSError``."""
+        self._files = files
+        self._directory = directory
+        self._own = QueueFiles.read(files, directory)
+        self.skipped = 0
+        """Bytes of damage that were passed over so far."""
+        self.warnings: list[str] = []
+        """What else kept the dump from being whole and right."""
+
+    def records(self) -> Iterator[Entry]:
+        """Yield every record of every segment."""
+        segments = list(self._own)
+        for file in segments:
+            yield from self._header(file)
+            for part in self._read(file, file.size):
+                if isinstance(part, Gap):
+                    yield self._gap(file, part, is_last=file is segments[-1])
+                else:
+                    for found in part.found:
+                        yield _entry(file, part, found)
+
+    def live(self) -> Iterator[Entry]:
+        """Yield the live items, the next one to be handed out first. Raises ``OSError``."""
+        ledger, ends = self._ledger()
+        last_id = 0
+        for file in self._own:
+            end = ends.get(file.path, 0)
+            for part in self._read(file, end):
+                if isinstance(part, Gap):
+                    yield self._gap(file, part, is_last=False)
+                    continue
+                for found in part.found:
+                    kind, record_id, _, _ = found
+                    if kind == record.PUSH and record_id > last_id and ledger.is_live(record_id):
+                        last_id = record_id
+                        yield _entry(file, part, found)
+
+    def data(self, item_id: int) -> bytes | None:
+        """Return the data of an item, live or not; ``None`` if there is no record of it."""
+        data = None
+        for file in self._own:
+            for part in self._read(file, file.size):
+                if isinstance(part, Gap):
+                    self._gap(file, part, is_last=False)
+                    continue
+                for kind, record_id, start, end in part.found:
+                    if kind == record.PUSH and record_id == item_id:
+                        data = record.item_at(part.data, start, end).data
+        return data
+
+    def _read(self, file: SegmentFile, end: int) -> "segment_reader.Parts":
+        """Read a segment; one without a header by the salt of the others."""
+        header = file.header or self._own.like
+        if header is None:
+            if end:
+                yield Gap(0, end)
+            return
+        try:
+            yield from segment_reader.read(self._files, file.path, file.start, end, header.salt)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            self.warnings.append(f"{file.path}: the rest of it cannot be read: {reason}")
+
+    def _header(self, file: SegmentFile) -> Iterator[Entry]:
+        header = file.header
+        if header is None:
+            return
+        fields: dict[str, int | str] = {
+            "version": header.version,
+            "number": header.number,
+            "first_id": header.first_id,
+            "queue": names.printable(header.queue),
+        }
+        if header.compacted:
+            fields["stands_for"] = f"{header.oldest}-{header.number}"
+        yield Entry(file.name, 0, "segment", None, fields)
+
+    def _gap(self, file: SegmentFile, gap: Gap, *, is_last: bool) -> Entry:
+        """Tell of bytes that are passed over; at the end of everything a crash leaves them."""
+        is_torn = is_last and gap.end == file.size
+        if not is_torn:
+            self.skipped += gap.size
+        kind = "torn" if is_torn else "damage"
+        return Entry(file.name, gap.offset, kind, None, {"skipped": gap.size})
+
+    def _ledger(self) -> tuple[Ledger, dict[str, int]]:
+        """Return what is live, and how far each segment that is needed is to be read."""
+        try:
+            state = Examination(self._files, self._directory, quarantine=True).run()
+        except JournalDamaged as damage:
+            self.warnings.append(f"{damage}. Items may be told as live that were taken already")
+            return self._guess(), {file.path: file.size for file in self._own}
+        if state is None or state.ledger.deleted:
+            return Ledger(), {}
+        self.warnings += [f"{damage}. {each.items} items were in it" for each, damage in state.lost]
+        sizes = {file.path: file.size for file in self._own}
+        return state.ledger, {
+            each.path: min(each.size, sizes.get(each.path, 0)) for each in state.ledger.segments
+        }
+
+    def _guess(self) -> Ledger:
+        """Replay what is sound, from the newest checkpoint on that is."""
+        like = self._own.like
+        replay = StreamedReplay()
+        if like is None:
+            return replay.ledger
+        for file in self._own:
+            if file.is_compacted:
+                continue
+            begun = False
+            for part in self._read(file, file.size):
+                if isinstance(part, Gap):
+                    continue
+                if not begun:
+                    replay.begin(file, like, part)
+                    begun = True
+                replay.feed(part)
+        return replay.ledger
+
+
+def _entry(file: SegmentFile, part: Stretch, found: Found) -> Entry:
+    kind, record_id, start, end = found
+    entry = Entry(file.name, part.offset + start, _TYPES[kind], record_id)
+    fields = entry.fields
+    if kind == record.PUSH:
+        entry.item = record.item_at(part.data, start, end)
+    elif kind == record.REMOVE:
+        size = record.removed_size(part.data, start, end)
+        if size is not None:
+            fields["size"] = size
+    elif kind == record.DISCARD:
+        last_id, items, size = record.discarded(part.data, start)
+        fields |= {"last_id": last_id, "items": items, "bytes": size}
+    elif kind == record.CHECKPOINT:
+        read = checkpoint.decode(part.data[start + HEADER_SIZE : end])
+        if read is not None:
+            fields |= {"items": read.ledger.items, "bytes": read.ledger.bytes}
+            fields["segments"] = len(read.ledger.segments)
+    return entry

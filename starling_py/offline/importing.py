@@ -1,0 +1,267 @@
+"""Takes the queues of an old spool over into a spool of this server.
+
+Everything is written through the server's own journal code, into a spool of its own inside the new
+one, ``.importing``, which a server leaves alone. Only when all queues are whole and safe do their
+directories move into their places, so no server ever finds a queue that is half there. Whatever
+fails before that leaves the new spool as it was. The old files are only read.
+"""
+
+import contextlib
+import posixpath
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+
+from starling_py import names
+from starling_py.clock import Clock
+from starling_py.journal.background import Work
+from starling_py.journal.commit import Batch, GroupCommit
+from starling_py.journal.files import Files
+from starling_py.journal.journal import Durability, Journal
+from starling_py.journal.record import Item
+from starling_py.journal.spool import LOCK, Spool, SpoolProblem
+from starling_py.journal.trouble import JournalError
+from starling_py.offline.old_spool import OldQueue, OldSpool, Problem
+
+STAGING = ".importing"
+"""The directory in the new spool where queues are until they are whole; no queue can have it."""
+BATCH_ITEMS = 1000
+BATCH_BYTES = 1 << 20
+"""So much is written at once, at the most, but for the last item."""
+
+
+class Refused(Exception):
+    """The import cannot begin; nothing was changed."""
+
+
+class ImportFailed(Exception):
+    """The import was given up, and what it had made is removed."""
+
+
+@attrs.define
+class Outcome:
+    """What became of one old queue."""
+
+    queue: bytes
+    imported: int = 0
+    bytes: int = 0
+    expired: int = 0
+    """Items that had expired and were left out."""
+    problems: list[Problem] = attrs.field(factory=list)
+
+
+class _Inline:
+    """Does in place what a server does in other threads."""
+
+    def submit(self, work: Work, done: Callable[[], None] | None = None) -> None:
+        work.run()
+        if done is not None:
+            done()
+
+
+class _NoGroup(GroupCommit):
+    """Group commit that has nothing to do: the import writes and syncs its journals itself."""
+
+    def __init__(self) -> None:
+        super().__init__(None, self, Clock())
+
+    def touch(self, journal: Journal) -> None:
+        """Take no notice."""
+
+    def submit(self, batch: Batch) -> None:
+        """Have nothing to sync."""
+
+
+def refuse_nested(old: Path, new: Path) -> None:
+    """Refuse to write into the old spool, or around it. Raises ``Refused``."""
+    old, new = old.resolve(), new.resolve()
+    if old.is_relative_to(new) or new.is_relative_to(old):
+        raise Refused(f"{new}: the new spool must not be the old one, in it, or around it")
+
+
+class Import:
+    """One import, from the first look at the names to the queues in their places."""
+
+    def __init__(
+        self,
+        files: Files,
+        path: str,
+        segment_size: int,
+        *,
+        now_ms: int,
+        keep_expired: bool,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """``path`` is the new spool's; ``progress`` is told how many more items were read."""
+        self._files = files
+        self._path = path.rstrip("/") or "/"
+        self._staging = f"{self._path}/{STAGING}"
+        self._segment_size = segment_size
+        self._now_ms = now_ms
+        self._keep_expired = keep_expired
+        self._progress = progress
+        self._made: list[str] = []
+        self._moved: list[str] = []
+
+    def run(self, old: OldSpool) -> list[Outcome]:
+        """Take everything over. Raises ``Refused`` and ``ImportFailed``."""
+        try:
+            queues = list(old.queues)
+        except OSError as error:
+            raise Refused(_reason(error)) from error
+        self._refuse_present(queues)
+        try:
+            lock = self._lock()
+        except BlockingIOError as error:
+            raise Refused(f"{self._path}: a server is using this spool") from error
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._remove_made()
+            raise Refused(_reason(error)) from error
+        try:
+            self._refuse_present(queues)
+            self._remove_staging()
+            outcomes = self._import(queues)
+        except (OSError, JournalError, SpoolProblem) as error:
+            raise ImportFailed(f"{self._path}: {_reason(error)}; {self._undo()}") from error
+        except BaseException:
+            self._undo()
+            raise
+        finally:
+            self._files.close(lock)
+        return outcomes
+
+    def _refuse_present(self, queues: list[OldQueue]) -> None:
+        """Refuse queues that are there already."""
+        try:
+            present = set(self._files.list_directory(self._path))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise Refused(f"{self._path}: {error.strerror}") from error
+        for queue in queues:
+            if names.directory_name(queue.name) in present:
+                name = names.printable(queue.name)
+                raise Refused(f"{self._path}: has a queue {name} already; nothing was changed")
+
+    def _lock(self) -> int:
+        """Make the new spool's directory if it is missing, and lock it. Raises ``OSError``."""
+        missing = []
+        path = self._path
+        while path and not _exists(self._files, path):
+            missing.append(path)
+            path = posixpath.dirname(path)
+        for each in reversed(missing):
+            self._files.make_directory(each)
+            self._made.append(each)
+            self._files.sync_directory(posixpath.dirname(each) or ".")
+        return self._files.lock(f"{self._path}/{LOCK}")
+
+    def _import(self, queues: list[OldQueue]) -> list[Outcome]:
+        durability = Durability(syncs=True, segment_size=self._segment_size, waits=True)
+        spool = Spool.open(self._files, self._staging, durability, _NoGroup(), _Inline())
+        try:
+            outcomes = [self._take_over(spool, queue) for queue in queues]
+        finally:
+            spool.close()
+        for outcome in (outcome for outcome in outcomes if outcome.imported):
+            name = names.directory_name(outcome.queue)
+            self._files.rename(f"{self._staging}/{name}", f"{self._path}/{name}")
+            self._moved.append(name)
+        self._files.sync_directory(self._path)
+        self._remove_staging()
+        return outcomes
+
+    def _take_over(self, spool: Spool, queue: OldQueue) -> Outcome:
+        """Write the items of one queue, and have them safe."""
+        outcome = Outcome(queue.name, problems=queue.problems)
+        journal = spool.journal(queue.name)
+        count = size = 0
+        try:
+            for item in self._items(queue, outcome):
+                journal.push(item)
+                count += 1
+                size += len(item.data)
+                if count >= BATCH_ITEMS or size >= BATCH_BYTES:
+                    journal.write()
+                    count = size = 0
+                    # No segment is begun before the one before is safe.
+                    if journal.end[1] >= self._segment_size:
+                        _sync(journal)
+            if outcome.imported:
+                journal.write()
+                _sync(journal)
+        finally:
+            journal.close()
+        return outcome
+
+    def _items(self, queue: OldQueue, outcome: Outcome) -> Iterator[Item]:
+        """Yield what is to be written, and count."""
+        for old in queue.items:
+            self._progress(1)
+            if old.expiry_ms and old.expiry_ms <= self._now_ms and not self._keep_expired:
+                outcome.expired += 1
+                continue
+            outcome.imported += 1
+            outcome.bytes += len(old.data)
+            yield Item(outcome.imported, old.added_ms, old.expiry_ms, old.flags, old.data)
+
+    def _undo(self) -> str:
+        """Remove what was made, and say so."""
+        try:
+            for name in self._moved:
+                self._files.rename(f"{self._path}/{name}", f"{self._staging}/{name}")
+            self._remove_staging()
+            self._remove_made()
+        except OSError as error:
+            return f"what was made could not be removed: {_reason(error)}"
+        return "what was made is removed again"
+
+    def _remove_staging(self) -> None:
+        """Remove what this import, or one that was killed, has in its own place."""
+        files, staging = self._files, self._staging
+        if not _exists(files, staging):
+            return
+        for entry in files.list_directory(staging):
+            path = f"{staging}/{entry}"
+            if not files.is_directory(path):
+                files.unlink(path)
+                continue
+            for name in files.list_directory(path):
+                files.unlink(f"{path}/{name}")
+            files.remove_directory(path)
+        files.remove_directory(staging)
+
+    def _remove_made(self) -> None:
+        """Remove the directories of the new spool that were not there, if nobody uses them."""
+        if not self._made:
+            return
+        # The lock is still held, so no server has begun to use it.
+        with contextlib.suppress(FileNotFoundError):
+            self._files.unlink(f"{self._path}/{LOCK}")
+        for path in reversed(self._made):
+            self._files.remove_directory(path)
+
+
+def _sync(journal: Journal) -> None:
+    """Make all that was written safe. Raises ``OSError``."""
+    work = journal.begin_sync()
+    if work is not None:
+        work.run()
+        journal.end_sync(work, None)
+
+
+def _exists(files: Files, path: str) -> bool:
+    try:
+        files.is_directory(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    return str(error)

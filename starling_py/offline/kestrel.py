@@ -1,0 +1,122 @@
+"""Reads the spool of Kestrel, Twitter's queue server in Scala (2008 to 2016).
+
+``kestrel_files`` tells which files are a queue and in which order, ``kestrel_records`` what is in
+them. The result is what Kestrel itself would have served after a start: what was open goes back
+to the front. A fan-out child, ``parent+child``, is a queue like others, with copies of its own.
+
+Kestrel cut a broken end off the current file even when it was in another one. Here the sound
+part of every file is read, and nothing is cut.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+from starling_py.offline import kestrel_files, kestrel_records, old_spool
+from starling_py.offline.kestrel_files import QueueFiles
+from starling_py.offline.kestrel_records import Record, Replay
+from starling_py.offline.old_spool import (
+    OldFile,
+    OldItem,
+    OldQueue,
+    OldSpool,
+    Problem,
+    Unreadable,
+)
+
+
+def read(directory: Path, now_ms: int) -> OldSpool:
+    """Read a spool of Kestrel.
+
+    ``now_ms`` (milliseconds since the Unix epoch) is when items count as put whose record does
+    not say when, as old ones do. Raises ``OSError`` when the directory cannot be listed; what is
+    wrong with a file is in the problems.
+    """
+    queues, left_out = kestrel_files.find(directory)
+    return OldSpool((_read_queue(each, now_ms) for each in queues), left_out)
+
+
+@attrs.frozen
+class _Part:
+    """The sound beginning of one file."""
+
+    path: Path
+    end: int
+
+
+@attrs.frozen
+class _Items:
+    """The items of a queue, read anew from its files each time they are asked for."""
+
+    parts: list[_Part]
+    replay: Replay
+    now_ms: int
+    problems: list[Problem]
+
+    def __iter__(self) -> Iterator[OldItem]:
+        if self.parts:
+            path = self.parts[-1].path
+            count = self.replay.count
+            yield from old_spool.checked_count(path, count, self._read(), self.problems.append)
+
+    def _read(self) -> Iterator[OldItem]:
+        front = self.replay.in_front()
+        wanted = set(front)
+        places: dict[int, tuple[Path, Record]] = {}
+        index = 0
+        for part in self.parts:
+            with OldFile(part.path, part.end) as file:
+                for record in kestrel_records.read_all(file):
+                    if record.data_offset is None:
+                        continue
+                    if index == self.replay.head:
+                        yield from self._read_front(front, places)
+                    if index >= self.replay.head:
+                        yield self._item(file, record)
+                    elif index in wanted:
+                        places[index] = (part.path, record)
+                    index += 1
+        if index <= self.replay.head:
+            yield from self._read_front(front, places)
+
+    def _read_front(
+        self, front: list[int], places: dict[int, tuple[Path, Record]]
+    ) -> Iterator[OldItem]:
+        """Yield what came back to the front, which need not be in the order of the files."""
+        for path, record in (places[each] for each in front if each in places):
+            with OldFile(path) as file:
+                yield self._item(file, record)
+
+    def _item(self, file: OldFile, record: Record) -> OldItem:
+        start = record.data_offset or 0
+        data = file.read_whole(start, record.end - start)
+        added_ms = self.now_ms if record.added_ms is None else record.added_ms
+        return OldItem(data, added_ms, record.expiry_ms)
+
+
+def _read_queue(files: QueueFiles, now_ms: int) -> OldQueue:
+    """Read the files of a queue for the first time: replay them, without the data."""
+    paths, problems = files.in_order()
+    replay = Replay()
+    parts = []
+    for path in paths:
+        end = 0
+        try:
+            with OldFile(path) as file:
+                for record in kestrel_records.read_all(file):
+                    replay.apply(record, file)
+                    end = record.end
+        except Unreadable as trouble:
+            problems.append(trouble.problem(_consequence(path is paths[-1])))
+        if end:
+            parts.append(_Part(path, end))
+    problems += replay.unmatched.problems("Kestrel")
+    items = _Items(parts, replay, now_ms, problems)
+    return OldQueue(files.name, replay.count, items, problems)
+
+
+def _consequence(is_last: bool) -> str:
+    if is_last:
+        return "what is in front of them was"
+    return "the files behind this one were, so items may come twice or be missing"

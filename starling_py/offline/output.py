@@ -1,0 +1,89 @@
+"""What the command writes: lines and raw bytes on standard output, progress on standard error."""
+
+import sys
+import time
+
+_EVERY = 0.5
+"""Seconds from one sign of progress to the next."""
+
+
+class OutputClosed(Exception):
+    """Nobody reads the output any more."""
+
+
+class OutputFailed(Exception):
+    """The output cannot be written; the text is one line that says so."""
+
+
+def line(text: str) -> None:
+    """Print a line. Raises ``OutputClosed`` and ``OutputFailed``."""
+    try:
+        sys.stdout.write(f"{text}\n")
+    except OSError as error:
+        raise _trouble(error) from error
+
+
+def raw(data: bytes) -> None:
+    """Print bytes as they are. Raises ``OutputClosed`` and ``OutputFailed``."""
+    try:
+        sys.stdout.buffer.write(data)
+    except OSError as error:
+        raise _trouble(error) from error
+
+
+def flush() -> None:
+    """See to it that all is printed. Raises ``OutputClosed`` and ``OutputFailed``."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise _trouble(error) from error
+
+
+def warn(text: str) -> None:
+    """Tell the user something that is not what was asked for."""
+    print(f"starling-journal: {text}", file=sys.stderr)
+
+
+def _trouble(error: OSError) -> Exception:
+    if isinstance(error, BrokenPipeError):
+        return OutputClosed()
+    return OutputFailed(f"cannot write: {error.strerror or error}")
+
+
+class Progress:
+    """Shows how far work is that takes long: on a terminal, or where it is asked for."""
+
+    def __init__(self, total: int | None, unit: str, *, wanted: bool) -> None:
+        """``total`` is how much there is to do, where that is known."""
+        self._total = total
+        self._unit = unit
+        self._done = 0
+        self._is_terminal = sys.stderr.isatty()
+        self._is_shown = wanted or self._is_terminal
+        self._is_wanted = wanted
+        self._next = time.monotonic() + _EVERY
+        self._begun = False
+
+    def __call__(self, more: int) -> None:
+        """Take notice of so much more work that is done."""
+        self._done += more
+        if self._is_shown and time.monotonic() >= self._next:
+            self._show()
+
+    def end(self) -> None:
+        """Show that the work is over, if anything was shown or it is asked for."""
+        if self._begun or self._is_wanted:
+            self._show()
+            if self._is_terminal:
+                print(file=sys.stderr)
+
+    def _show(self) -> None:
+        self._begun = True
+        self._next = time.monotonic() + _EVERY
+        text = f"{self._done} {self._unit}"
+        if self._total:
+            text = f"{min(100 * self._done // self._total, 100)}%, {text}"
+        if self._is_terminal:
+            print(f"\r{text}", end="", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)

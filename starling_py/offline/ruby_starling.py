@@ -1,0 +1,214 @@
+"""Reads the spool of the original Starling, the Ruby server (2008 to 2011).
+
+A file is one queue and its name is the queue's. It holds pushes and pops, back to back, without
+a header, a checksum or a time (``lib/starling/persistent_queue.rb`` and ``handler.rb`` of
+starling/starling at 058512e)::
+
+    PUSH  00 | size, 4 bytes | expiry, 4 bytes | data of size - 4 bytes
+    POP   01
+
+The numbers are unsigned and in the order of the machine that wrote them; little-endian is what
+is read. The expiry is a Unix time in seconds, whatever the client meant by it, 0 for never. A
+pop takes the oldest item, so a count of the pops is all there is to know about what is left.
+
+Starling skipped bytes that it did not know, one by one. This reader stops there instead: the
+bytes that follow would be taken for pushes and pops by chance, and each such pop would cost a
+sound item.
+
+When an emptied queue's file was larger than 16 MiB, Starling renamed it to ``NAME.SECONDS``,
+began a new one and removed the old. It also did so when the item that made the file too large
+had just been put; then the old file alone holds that item. A crash in between leaves it, and it
+is read in front of its queue.
+"""
+
+import os
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+from starling_py.offline import old_spool
+from starling_py.offline.old_spool import (
+    OldFile,
+    OldItem,
+    OldQueue,
+    OldSpool,
+    Problem,
+    Unmatched,
+    Unreadable,
+)
+
+ROTATION_SIZE = 16 << 20
+"""A file is renamed only when it has more bytes than this (``SOFT_LOG_MAX_SIZE``)."""
+
+_PUSH, _POP = 0, 1
+_HEAD = struct.Struct("<BII")
+_EXPIRY_SIZE = 4
+_ROTATED = re.compile(rb"(.+)\.([0-9]{9,11})", re.DOTALL)
+
+
+@attrs.define
+class _Record:
+    """A push or a pop. Treat it as immutable."""
+
+    offset: int
+    end: int
+    expiry: int | None = None
+    """Of a push: in seconds since the Unix epoch, 0 for never."""
+
+
+@attrs.frozen
+class _Log:
+    """One file after its first reading."""
+
+    path: Path
+    end: int
+    """Where its last sound record ends."""
+    pushed: int
+    popped: int
+    problems: list[Problem]
+
+    @property
+    def count(self) -> int:
+        """How many items are left in it."""
+        return self.pushed - self.popped
+
+
+@attrs.frozen
+class _Items:
+    """The items of a queue, read anew from its files each time they are asked for."""
+
+    logs: list[_Log]
+    now_ms: int
+    problems: list[Problem]
+
+    def __iter__(self) -> Iterator[OldItem]:
+        for log in [log for log in self.logs if log.count]:
+            items = self._read(log)
+            yield from old_spool.checked_count(log.path, log.count, items, self.problems.append)
+
+    def _read(self, log: _Log) -> Iterator[OldItem]:
+        to_skip = log.popped
+        with OldFile(log.path, log.end) as file:
+            for record in _records(file):
+                if record.expiry is None:
+                    continue
+                if to_skip:
+                    to_skip -= 1
+                    continue
+                start = record.offset + _HEAD.size
+                data = file.read_whole(start, record.end - start)
+                yield OldItem(data, self.now_ms, record.expiry * 1000)
+
+
+def read(directory: Path, now_ms: int) -> OldSpool:
+    """Read a spool of the Ruby Starling.
+
+    ``now_ms`` (milliseconds since the Unix epoch) is when the items count as put: Starling kept
+    no time. Every file counts as a queue, as Starling would have served it. Raises ``OSError``
+    when the directory cannot be listed; what is wrong with a file is in the problems.
+    """
+    paths, left_out = old_spool.list_files(directory)
+    rotated = _find_rotated(paths)
+    names = {os.fsencode(path.name) for path in paths if path not in rotated}
+    names.update(name for name, _, _ in rotated.values())
+    legal = []
+    for name in sorted(names):
+        reason = old_spool.name_problem(name)
+        if reason is None:
+            legal.append(name)
+        else:
+            path = directory / os.fsdecode(name)
+            left_out.append(Problem(path, 0, reason, "the queue was left out"))
+    present = set(paths)
+    return OldSpool(
+        (_read_queue(directory, name, present, rotated, now_ms) for name in legal), left_out
+    )
+
+
+_Rotated = dict[Path, tuple[bytes, int, _Log]]
+"""Files left by an interrupted rotation: the queue of each, the second it was made, the log."""
+
+
+def _find_rotated(paths: list[Path]) -> _Rotated:
+    """Tell what an interrupted rotation left from a queue that happens to have such a name.
+
+    What Starling renamed was large, and nothing was left in it except perhaps its last push.
+    """
+    rotated: _Rotated = {}
+    for path in paths:
+        match = _ROTATED.fullmatch(os.fsencode(path.name))
+        if match is None or path.stat().st_size <= ROTATION_SIZE:
+            continue
+        log = _replay(path)
+        if log.count <= 1 and not log.problems:
+            rotated[path] = (match[1], int(match[2]), log)
+    return rotated
+
+
+def _read_queue(
+    directory: Path, name: bytes, present: set[Path], rotated: _Rotated, now_ms: int
+) -> OldQueue:
+    """Read the files of a queue for the first time."""
+    own = [entry for entry in rotated.values() if entry[0] == name]
+    logs = [log for _, _, log in sorted(own, key=lambda entry: entry[1])]
+    problems = [
+        Problem(log.path, 0, "a crash kept this file from being removed", done)
+        for log in logs
+        for done in [f"its items ({log.count}) were put in front of the queue's others"]
+    ]
+    current = directory / os.fsdecode(name)
+    if current in present:
+        logs.append(_replay(current))
+    for log in logs:
+        problems += log.problems
+    return OldQueue(name, sum(log.count for log in logs), _Items(logs, now_ms, problems), problems)
+
+
+def _replay(path: Path) -> _Log:
+    """Read a file for the first time: count what was pushed and popped."""
+    pushed = popped = end = 0
+    unmatched = Unmatched()
+    problems = []
+    try:
+        with OldFile(path) as file:
+            for record in _records(file):
+                if record.expiry is not None:
+                    pushed += 1
+                elif popped < pushed:
+                    popped += 1
+                else:
+                    unmatched.note(path, record.offset)
+                end = record.end
+    except Unreadable as trouble:
+        problems.append(trouble.problem())
+    problems += unmatched.problems("Starling")
+    return _Log(path, end, pushed, popped, problems)
+
+
+def _records(file: OldFile) -> Iterator[_Record]:
+    """Yield the records of a file. Raises ``Unreadable`` in front of what is none."""
+    offset = 0
+    while offset < file.end:
+        head = file.read(offset, _HEAD.size)
+        if head[:1] == bytes([_POP]):
+            record = _Record(offset, offset + 1)
+        elif head and head[0] != _PUSH:
+            raise file.unreadable(offset, f"byte {head[0]:#04x} begins no record")
+        else:
+            record = _push(file, offset, head)
+        yield record
+        offset = record.end
+
+
+def _push(file: OldFile, offset: int, head: bytes) -> _Record:
+    """Read the push that begins at ``offset``; ``head`` is what could be read of its head."""
+    size = int.from_bytes(head[1:5], "little")
+    if len(head) >= 5 and not _EXPIRY_SIZE <= size <= _EXPIRY_SIZE + old_spool.MAX_DATA:
+        raise file.unreadable(offset, f"this record has a size that cannot be: {size}")
+    end = offset + _HEAD.size - _EXPIRY_SIZE + size
+    if len(head) < _HEAD.size or end > file.end:
+        raise file.cut_short(offset)
+    return _Record(offset, end, _HEAD.unpack(head)[2])

@@ -1,0 +1,198 @@
+"""What there is in a spool and in a queue's directory, told without changing anything."""
+
+import fcntl
+import os
+import posixpath
+from collections.abc import Iterator
+
+import attrs
+
+from starling_py import names
+from starling_py.journal import reserve, segment
+from starling_py.journal.files import Files
+from starling_py.journal.recovery import DAMAGED_SUFFIX, TORN_SUFFIX
+from starling_py.journal.segment import (
+    COMPACTED_SUFFIX,
+    MAX_HEADER,
+    Header,
+    SegmentProblem,
+)
+from starling_py.journal.spool import LOCK, REMOVED
+from starling_py.journal.trouble import JournalDamaged
+
+_NOTES = {
+    COMPACTED_SUFFIX: "a compaction that was not finished; the next start removes it",
+    DAMAGED_SUFFIX: "a damaged segment that was kept aside; it is not read",
+    TORN_SUFFIX: "a torn tail that was kept aside; it is not read",
+}
+
+
+class WrongPath(Exception):
+    """A path that holds no journal; the text is one line that says so."""
+
+
+@attrs.frozen
+class Place:
+    """A spool, or one queue's directory."""
+
+    path: str
+    is_spool: bool
+    queues: list[str]
+    """The directories of its queues, in order of their names."""
+    notes: list[str]
+    """What else there is in a spool."""
+    lock: str
+    """The path of the lock that a server on it holds."""
+
+
+def look(files: Files, path: str) -> Place:
+    """Find out what a path is. Raises ``WrongPath``."""
+    path = path.rstrip("/") or "/"
+    try:
+        entries = files.list_directory(path)
+        if any(_kind(entry) for entry in entries):
+            parent = posixpath.dirname(os.path.abspath(path))  # noqa: PTH100
+            return Place(path, False, [path], [], f"{parent}/{LOCK}")
+        queues, notes = [], []
+        for entry in (entry for entry in entries if entry not in (LOCK, reserve.NAME)):
+            each = f"{path}/{entry}"
+            if REMOVED in entry:
+                notes.append(f"{each}: a deleted queue; the next start removes it")
+            elif names.is_directory_name(entry) and _is_directory(files, each):
+                queues.append(each)
+            else:
+                notes.append(f"{each}: not of this server; it is left alone")
+        if LOCK not in entries and not any(_is_queue(files, each) for each in queues):
+            raise WrongPath(f"{path}: neither a spool nor a queue's directory")
+    except OSError as error:
+        raise WrongPath(f"{error.filename or path}: {error.strerror or error}") from error
+    return Place(path, True, queues, notes, f"{path}/{LOCK}")
+
+
+def is_in_use(lock: str) -> bool:
+    """Tell whether a server holds a lock. Nothing is written, and the lock is not kept."""
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+@attrs.frozen
+class SegmentFile:
+    """One segment as its file says."""
+
+    number: int
+    """From the file's name."""
+    path: str
+    size: int
+    header: Header | None
+    """``None`` when it cannot be read."""
+    start: int
+    """Where the first record begins; 0 without a header."""
+    problem: str = ""
+    """Why the header cannot be read."""
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return posixpath.basename(self.path)
+
+    @property
+    def is_version_1(self) -> bool:
+        """Whether it has no checkpoint because there were none yet."""
+        return self.header is not None and self.header.version == 1
+
+    @property
+    def is_compacted(self) -> bool:
+        """Whether it holds what was live in others, and nothing else."""
+        return self.header is not None and self.header.compacted
+
+
+@attrs.frozen
+class QueueFiles:
+    """The files in a queue's directory."""
+
+    directory: str
+    segments: list[SegmentFile]
+    """Those with their final names, in order."""
+    unfinished: list[SegmentFile]
+    """Those that were begun and did not get their names yet, in order."""
+    notes: list[str]
+    """What else there is."""
+
+    @classmethod
+    def read(cls, files: Files, directory: str) -> "QueueFiles":
+        """List the directory and read the headers. Raises ``OSError``."""
+        own = cls(directory, [], [], [])
+        for name in files.list_directory(directory):
+            path = f"{directory}/{name}"
+            if (number := segment.number_of(name)) is not None:
+                own.segments.append(_open(files, path, number))
+            elif (number := segment.unfinished_number_of(name)) is not None:
+                own.unfinished.append(_open(files, path, number))
+            else:
+                own.notes.append(f"{path}: {_NOTES.get(_kind(name), 'not of this server')}")
+        return own
+
+    def __iter__(self) -> Iterator[SegmentFile]:
+        """Go through the segments, those last that are not finished."""
+        yield from self.segments
+        yield from self.unfinished
+
+    @property
+    def like(self) -> Header | None:
+        """The header that the others are to agree with: that of the newest segment."""
+        headers = [each.header for each in (*self.unfinished, *self.segments) if each.header]
+        return headers[-1] if headers else None
+
+    @property
+    def queue(self) -> bytes:
+        """The queue's name; that of the directory, where no segment tells it."""
+        like = self.like
+        name = posixpath.basename(self.directory)
+        return os.fsencode(name) if like is None else like.queue
+
+
+def _open(files: Files, path: str, number: int) -> SegmentFile:
+    size = files.size(path)
+    try:
+        header, start = segment.decode(memoryview(files.read_at(path, 0, MAX_HEADER)))
+    except SegmentProblem as problem:
+        return SegmentFile(number, path, size, None, 0, str(problem))
+    return SegmentFile(number, path, size, header, start)
+
+
+def _kind(name: str) -> str:
+    """Return what tells a file's kind by its name; empty for one that is not of this server."""
+    if segment.number_of(name) is not None or segment.unfinished_number_of(name) is not None:
+        return segment.SUFFIX
+    stem, suffix, _ = name.partition(segment.SUFFIX)
+    if not suffix or segment.number_of(stem + suffix) is None:
+        return ""
+    rest = name[len(stem + suffix) :]
+    return next(
+        (each for each in (TORN_SUFFIX, DAMAGED_SUFFIX, COMPACTED_SUFFIX) if each in rest), ""
+    )
+
+
+def _is_directory(files: Files, path: str) -> bool:
+    try:
+        return files.is_directory(path)
+    except OSError:  # a link to nothing
+        return False
+
+
+def _is_queue(files: Files, directory: str) -> bool:
+    return any(_kind(name) for name in files.list_directory(directory))
+
+
+def damage(path: str, error: OSError) -> JournalDamaged:
+    """Return what to report of a file that the disk does not hand out."""
+    return JournalDamaged(error.filename or path, 0, f"the disk says: {error.strerror or error}")

@@ -1,0 +1,134 @@
+"""What the queues of a spool hold, in figures, as a start would find it.
+
+Only the last segment of each queue is read, and the beginning of the first one for the age of its
+oldest item, so this is quick on any spool, and it does not find damage in between.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from starling_py import names
+from starling_py.journal.blocks import Reading
+from starling_py.journal.files import Files
+from starling_py.journal.ledger import Ledger
+from starling_py.journal.recovery import Examination, Recovered
+from starling_py.offline.spool_directory import QueueFiles
+
+_COLUMNS = (
+    ("items", "ITEMS"),
+    ("bytes", "BYTES"),
+    ("next_id", "NEXT ID"),
+    ("segments", "SEGMENTS"),
+    ("disk_bytes", "DISK"),
+    ("live_bytes", "LIVE"),
+    ("dead_bytes", "DEAD"),
+    ("age_ms", "AGE"),
+    ("queue", "QUEUE"),
+)
+
+
+@attrs.frozen
+class Figures:
+    """One queue in figures."""
+
+    queue: bytes
+    items: int
+    bytes: int
+    """Of the live items' data."""
+    next_id: int | None
+    """What the next item gets; ``None`` for more than one queue."""
+    segments: int
+    disk_bytes: int
+    """Of all files in the queue's directory."""
+    live_bytes: int
+    """Of the live items' records."""
+    age_ms: int | None
+    """Since when the item at the head waits; ``None`` if there is none."""
+
+    @property
+    def dead_bytes(self) -> int:
+        """Bytes on disk that are not of live items' records."""
+        return self.disk_bytes - self.live_bytes
+
+    def values(self) -> dict[str, int | str | None]:
+        """Return what becomes a JSON object."""
+        values: dict[str, int | str | None] = {
+            name: getattr(self, name) for name, _ in _COLUMNS if name != "queue"
+        }
+        return {"queue": self.queue.decode(errors="backslashreplace"), **values}
+
+
+def measure(files: Files, directory: str, now_ms: int) -> Figures | None:
+    """Return the figures of the queue in a directory; ``None`` if there is no queue in it.
+
+    Raises ``OSError`` and ``JournalDamaged``.
+    """
+    state = Examination(files, directory, quarantine=True).run()
+    if state is None or state.ledger.deleted:
+        return None
+    if state.lost:
+        raise state.lost[0][1]
+    ledger = state.ledger
+    disk_bytes = sum(files.size(f"{directory}/{name}") for name in files.list_directory(directory))
+    own = QueueFiles.read(files, directory)
+    return Figures(
+        state.queue,
+        ledger.items,
+        ledger.bytes,
+        ledger.next_id,
+        len(own.segments) + len(own.unfinished),
+        disk_bytes,
+        ledger.live_size,
+        _age(files, state, ledger, now_ms),
+    )
+
+
+def _age(files: Files, state: Recovered, ledger: Ledger, now_ms: int) -> int | None:
+    """Return how long the item at the head has waited."""
+    if not ledger.items:
+        return None
+    reading = Reading(
+        files, state.salt, ledger.segments, (0, 0), ledger.head - 1, ledger.gone, room=1
+    )
+    reading.run()
+    if reading.error is not None:
+        raise reading.error
+    return max(now_ms - reading.items[0].added_ms, 0) if reading.items else None
+
+
+def total(figures: Iterable[Figures]) -> Figures:
+    """Return the figures of all queues together."""
+    all_of_them = list(figures)
+    ages = [each.age_ms for each in all_of_them if each.age_ms is not None]
+    return Figures(
+        b"total",
+        sum(each.items for each in all_of_them),
+        sum(each.bytes for each in all_of_them),
+        None,
+        sum(each.segments for each in all_of_them),
+        sum(each.disk_bytes for each in all_of_them),
+        sum(each.live_bytes for each in all_of_them),
+        max(ages, default=None),
+    )
+
+
+def table(figures: Sequence[Figures]) -> list[str]:
+    """Return lines of text, the total last."""
+    rows = [[title for _, title in _COLUMNS]]
+    rows += [_row(each, names.printable(each.queue)) for each in figures]
+    rows.append(_row(total(figures), "total"))
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [cell.rjust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True)]
+            + row[-1:]
+        )
+        for row in rows
+    ]
+
+
+def _row(each: Figures, name: str) -> list[str]:
+    cells = [getattr(each, column) for column, _ in _COLUMNS[:-2]]
+    age = "-" if each.age_ms is None else f"{each.age_ms / 1000:.1f}s"
+    return [*("-" if cell is None else str(cell) for cell in cells), age, name]

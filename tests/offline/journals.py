@@ -1,0 +1,113 @@
+"""Makes spools of the real server on a real disk, and runs ``starling-journal`` on them."""
+
+import shutil
+from pathlib import Path
+
+import attrs
+import pytest
+
+from starling_py.journal import segment
+from starling_py.journal.segment import Header
+from starling_py.offline import cli
+from tests.core import Core
+
+SEGMENT_SIZE = 400
+
+
+@attrs.frozen
+class Told:
+    """What a run of the command came to."""
+
+    status: int
+    out: list[str]
+    err: list[str]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Told:
+    """Run the command."""
+    capsys.readouterr()
+    try:
+        status = cli.main([str(each) for each in arguments])
+    except SystemExit as end:
+        status = int(end.code or 0)
+    captured = capsys.readouterr()
+    return Told(status, captured.out.splitlines(), captured.err.splitlines())
+
+
+def open_core(path: Path, interval: float | None = 0, segment_size: int = SEGMENT_SIZE) -> Core:
+    """Open a spool as a server does."""
+    core = Core(path, interval=interval, segment_size=segment_size)
+    core.commit()
+    return core
+
+
+def put(core: Core, count: int, queue: bytes = b"jobs", first: int = 1) -> None:
+    """Put items that tell their numbers, each in a commit of its own."""
+    client = core.client()
+    for number in range(first, first + count):
+        data = b"item %d" % number
+        reply = client.ask(b"set %s %d 0 %d\r\n%s\r\n" % (queue, number, len(data), data))
+        assert reply == b"STORED\r\n"
+
+
+def take(core: Core, count: int, queue: bytes = b"jobs") -> list[bytes]:
+    """Take items, each in a commit of its own; return their data."""
+    client = core.client()
+    return [client.ask(b"get %s\r\n" % queue).split(b"\r\n")[1] for _ in range(count)]
+
+
+def make_spool(path: Path, items: int = 40, taken: int = 0) -> Path:
+    """Make a spool with the queue ``jobs`` in several segments; return the queue's directory."""
+    core = open_core(path)
+    put(core, items)
+    take(core, taken)
+    core.close()
+    return path / "jobs"
+
+
+def make_compacted(path: Path) -> tuple[Path, int]:
+    """Make a spool with ``jobs`` in several segments, one of which took the place of others.
+
+    Returns the queue's directory, and the id of the item at the head.
+    """
+    core = open_core(path)
+    put(core, 80)
+    taken = 0
+    while not any(header.compacted for header in headers(path / "jobs")):
+        take(core, 1)
+        taken += 1
+    core.close()
+    assert len(segments(path / "jobs")) > 2
+    return path / "jobs", taken + 1
+
+
+def left_by_kill(core: Core, path: Path, to: Path) -> Path:
+    """Return a copy of a spool as a server leaves it that is killed at this moment."""
+    assert core is not None
+    shutil.copytree(path, to)
+    return to
+
+
+def flip(path: Path, offset: int, bit: int = 0) -> None:
+    """Turn one bit of a file round."""
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1 << bit
+    path.write_bytes(content)
+
+
+def segments(directory: Path) -> list[Path]:
+    """Return the segments of a queue, in order."""
+    return sorted(directory.glob("*.segment"))
+
+
+def headers(directory: Path) -> list[Header]:
+    """Return the headers of a queue's segments."""
+    return [segment.decode(memoryview(each.read_bytes()))[0] for each in segments(directory)]
+
+
+def contents(path: Path) -> dict[str, bytes | None]:
+    """Return everything under a path."""
+    return {
+        str(each.relative_to(path)): each.read_bytes() if each.is_file() else None
+        for each in sorted(path.rglob("*"))
+    }

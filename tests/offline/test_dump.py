@@ -1,0 +1,204 @@
+"""``starling-journal dump``: every record, the live items, the data of one; also behind damage."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from starling_py.offline.dump import iso
+from tests.journal.make_golden import EXPECTED, GOLDEN, JOURNALS
+from tests.offline.journals import (
+    flip,
+    make_spool,
+    open_core,
+    put,
+    run,
+    segments,
+    take,
+)
+
+Capture = pytest.CaptureFixture[str]
+FIRST = "0000000000000001.segment"
+
+
+def json_lines(capsys: Capture, *arguments: str | Path) -> list[dict[str, object]]:
+    """Dump as JSON."""
+    return [json.loads(line) for line in run(capsys, "dump", "--json", *arguments).out]
+
+
+def ids(lines: list[dict[str, object]]) -> list[object]:
+    """Return the ids of what was put."""
+    return [line["id"] for line in lines if line["type"] == "put"]
+
+
+def test_every_kind_of_record_is_a_line(tmp_path: Path, capsys: Capture) -> None:
+    core = open_core(tmp_path / "spool", segment_size=1 << 20)
+    client = core.client()
+    client.ask(b"set jobs 7 0 8\r\n\xffa b\\\r\n\0\r\n")
+    client.ask(b"set jobs 0 2000000000 50\r\n" + b"x" * 50 + b"\r\n")
+    client.ask(b"get jobs\r\nflush jobs\r\nset jobs 1 0 0\r\n\r\n")
+    core.close()
+    told = run(capsys, "dump", tmp_path / "spool" / "jobs")
+    added = "added=2023-11-14T22:13:20.000Z"
+    assert [line.removeprefix(f"{FIRST} ") for line in told.out] == [
+        "0 segment version=2 number=1 first_id=1 queue=jobs",
+        "52 checkpoint id=1 items=0 bytes=0 segments=0",
+        f"118 put id=1 size=8 {added} expires=never flags=7 data=\\xffa\\x20b\\\\\\r\\n\\x00",
+        f"163 put id=2 size=50 {added} expires=2033-05-18T03:33:20.000Z flags=0 data={'x' * 40}...",
+        "250 remove id=1 size=8",
+        "271 flush id=2",
+        f"288 put id=3 size=0 {added} expires=never flags=1 data=",
+    ]
+    assert (told.status, told.err) == (0, [])
+
+
+def test_json_has_the_same_and_all_of_the_data(tmp_path: Path, capsys: Capture) -> None:
+    core = open_core(tmp_path / "spool")
+    data = bytes(range(256))
+    core.client().ask(b"set jobs 7 2000000000 256\r\n" + data + b"\r\n")
+    core.close()
+    header, checkpoint, item = json_lines(capsys, tmp_path / "spool" / "jobs")
+    assert (header["type"], header["queue"], checkpoint["type"]) == (
+        "segment",
+        "jobs",
+        "checkpoint",
+    )
+    assert base64.b64decode(str(item.pop("data"))) == data
+    assert item == {
+        "file": FIRST,
+        "offset": 118,
+        "type": "put",
+        "id": 1,
+        "size": 256,
+        "added": "2023-11-14T22:13:20.000Z",
+        "added_ms": 1_700_000_000_000,
+        "expires": "2033-05-18T03:33:20.000Z",
+        "expiry_ms": 2_000_000_000_000,
+        "flags": 7,
+    }
+
+
+def test_live_items_come_in_the_order_of_the_queue(tmp_path: Path, capsys: Capture) -> None:
+    directory = make_spool(tmp_path / "spool", items=40, taken=9)
+    assert ids(json_lines(capsys, "--live", directory)) == list(range(10, 41))
+    told = run(capsys, "dump", "--live", directory)
+    assert all(" put id=" in line for line in told.out)
+    assert len(told.out) == 31
+
+
+def test_golden_journals_are_dumped(capsys: Capture) -> None:
+    for folder in sorted(GOLDEN.iterdir()):
+        expected = json.loads((folder / EXPECTED).read_text())
+        seen = {}
+        for directory in (each for each in (folder / JOURNALS).iterdir() if each.is_dir()):
+            header = json_lines(capsys, directory)[0]
+            live = json_lines(capsys, "--live", directory)
+            name = str(header["queue"]).encode().decode("unicode_escape").encode("latin-1")
+            seen[name.hex()] = [
+                [
+                    *(line[key] for key in ("id", "added_ms", "expiry_ms", "flags")),
+                    base64.b64decode(str(line["data"])).hex(),
+                ]
+                for line in live
+            ]
+        assert seen == {name: each["items"] for name, each in expected.items()}
+
+
+@pytest.mark.parametrize("item_id", [3, 12])
+def test_the_data_of_one_item_comes_as_it_is(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], item_id: int
+) -> None:
+    from starling_py.offline import cli
+
+    core = open_core(tmp_path / "spool", segment_size=1 << 20)
+    for number in range(1, 20):
+        data = b"\0\r\n\xff%d" % number
+        core.client().ask(b"set jobs 0 0 %d\r\n%s\r\n" % (len(data), data))
+    take(core, 5)
+    core.close()
+    assert cli.main(["dump", "--data", str(item_id), str(tmp_path / "spool" / "jobs")]) == 0
+    assert capfdbinary.readouterr().out == b"\0\r\n\xff%d" % item_id
+
+
+def test_an_item_that_is_not_there_is_told(tmp_path: Path, capsys: Capture) -> None:
+    directory = make_spool(tmp_path / "spool", items=2)
+    told = run(capsys, "dump", "--data", "3", directory)
+    assert told.err == [f"starling-journal: {directory}: there is no item 3"]
+    assert (told.status, told.out) == (1, [])
+
+
+# Behind damage.
+
+
+def test_damage_is_passed_over_and_told(tmp_path: Path, capsys: Capture) -> None:
+    directory = make_spool(tmp_path / "spool", items=40)
+    whole = json_lines(capsys, directory)
+    place = next(
+        n
+        for n, line in enumerate(whole)
+        if n > 8 and line["type"] == "put" and line["file"] == whole[n + 1]["file"]
+    )
+    offset, end = whole[place]["offset"], whole[place + 1]["offset"]
+    assert isinstance(offset, int)
+    assert isinstance(end, int)
+    flip(directory / str(whole[place]["file"]), offset + 40)
+    found = json_lines(capsys, directory)
+    damage = {
+        "file": whole[place]["file"], "offset": offset, "type": "damage", "skipped": end - offset,
+    }  # fmt: skip
+    assert found == [*whole[:place], damage, *whole[place + 1 :]]
+    told = run(capsys, "dump", "--live", directory)
+    assert f"{damage['file']} {offset} damage skipped={end - offset}" in told.out
+    assert (len(told.out), told.status) == (40, 1)
+
+
+def test_the_items_of_a_segment_without_a_header_are_found(tmp_path: Path, capsys: Capture) -> None:
+    directory = make_spool(tmp_path / "spool", items=40)
+    flip(segments(directory)[1], 50)
+    assert ids(json_lines(capsys, directory)) == list(range(1, 41))
+    told = run(capsys, "dump", "--live", directory)
+    assert "damaged at byte 0: the header is damaged. " in told.err[0]
+    assert told.status == 1
+    assert sum(" put " in line for line in told.out) == 40
+
+
+def test_a_torn_tail_is_no_damage(tmp_path: Path, capsys: Capture) -> None:
+    directory = make_spool(tmp_path / "spool", items=40)
+    with segments(directory)[-1].open("ab") as file:
+        file.write(bytes(300))
+    told = run(capsys, "dump", directory)
+    assert told.out[-1].endswith(" torn skipped=300")
+    assert told.status == 0
+
+
+@pytest.mark.parametrize("what", ["checkpoint", "record", "header"])
+def test_live_items_are_found_where_a_start_would_be_refused(
+    tmp_path: Path, capsys: Capture, what: str
+) -> None:
+    spool = tmp_path / "spool"
+    core = open_core(spool, segment_size=1000)
+    put(core, 50)
+    take(core, 13)
+    put(core, 3, first=51)
+    core.close()
+    directory = spool / "jobs"
+    last = segments(directory)[-1]
+    lines = [line for line in json_lines(capsys, directory) if line["file"] == last.name]
+    removals = [line for line in lines if line["type"] == "remove"]
+    assert len(removals) > 2, "the last segment tells of removals"
+    line = {"header": lines[0], "checkpoint": lines[1], "record": removals[0]}[what]
+    assert isinstance(line["offset"], int)
+    flip(last, line["offset"] + 12)
+    found = ids(json_lines(capsys, "--live", directory))
+    lost = [line["id"]] if what == "record" else []
+    assert found == [*lost, *range(14, 54)]
+    told = run(capsys, "dump", "--live", directory)
+    assert told.err[-1].endswith("Items may be told as live that were taken already")
+    assert told.status == 1
+
+
+def test_times_beyond_the_calendar_are_numbers() -> None:
+    assert iso(0) == "1970-01-01T00:00:00.000Z"
+    assert iso(-1) == "1969-12-31T23:59:59.999Z"
+    assert iso(2**63 - 1) == "9223372036854775807ms"

@@ -1,0 +1,360 @@
+"""``starling-journal import``: what the old servers left comes out of this one."""
+
+import errno
+import logging
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from starling_py.journal.files import Files
+from starling_py.journal.spool import LOCK
+from starling_py.offline import importing, kestrel
+from starling_py.offline.dump import Dump
+from starling_py.offline.importing import STAGING, Import, ImportFailed, Refused
+from starling_py.offline.old_spool import OldItem, OldQueue, OldSpool, Problem
+from tests.core import Core
+from tests.offline.journals import contents, open_core, put, run, segments, take
+from tests.offline.kestrel_writer import REMOVE, add
+from tests.offline.test_ruby_starling import POP, push
+
+Capture = pytest.CaptureFixture[str]
+NOW_MS = 1_700_000_000_000
+LATER = 2_000_000_000
+
+
+def old_spool(**queues: list[OldItem]) -> OldSpool:
+    """Return an old spool with these queues."""
+    return OldSpool(
+        (OldQueue(name.encode(), len(items), items, []) for name, items in queues.items()), []
+    )
+
+
+def take_over(
+    old: OldSpool,
+    path: Path,
+    *,
+    files: Files | None = None,
+    segment_size: int = 4096,
+    keep_expired: bool = False,
+) -> list[importing.Outcome]:
+    """Import."""
+    work = Import(
+        files or Files(), str(path), segment_size, now_ms=NOW_MS, keep_expired=keep_expired
+    )
+    return work.run(old)
+
+
+def items_of(core: Core, queue: bytes) -> list[tuple[bytes, int, int, int]]:
+    """Return the data, flags and times of a queue's items as a server has them."""
+    core.commit()
+    found = core.queues.find(queue)
+    assert found is not None
+    return [(item.data, item.flags, item.added_ms, item.expiry_ms) for item in found._window.items]
+
+
+def names_in(path: Path) -> list[str]:
+    """Return what is in a directory."""
+    return sorted(each.name for each in path.iterdir())
+
+
+class FailingFiles(Files):
+    """Fails in one kind of call, the ``nth`` time."""
+
+    def __init__(self, call: str, nth: int, error: BaseException | None = None) -> None:
+        self.call = call
+        self.left = nth
+        self.error = error or OSError(errno.EIO, "Input/output error")
+
+    def _count(self, call: str) -> None:
+        self.left -= call == self.call
+        if call == self.call and self.left == 0:
+            raise self.error
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        self._count("write")
+        return super().write(descriptor, data)
+
+    def sync(self, descriptor: int) -> None:
+        self._count("sync")
+        super().sync(descriptor)
+
+    def rename(self, old: str, new: str) -> None:
+        self._count("rename")
+        super().rename(old, new)
+
+    def create(self, path: str) -> int:
+        self._count("create")
+        return super().create(path)
+
+    def make_directory(self, path: str) -> None:
+        self._count("make_directory")
+        super().make_directory(path)
+
+
+# What arrives.
+
+
+def test_items_keep_their_order_their_flags_and_their_times(tmp_path: Path) -> None:
+    jobs = [OldItem(b"item %d" % n, NOW_MS - n, n and LATER * 1000 + n, n) for n in range(300)]
+    other = [OldItem(bytes(range(256)), -1, 0, 2**32 - 1), OldItem(b"", 0, 0)]
+    outcomes = take_over(old_spool(jobs=jobs, Other=other, empty=[]), tmp_path / "new")
+    assert [(each.queue, each.imported, each.bytes) for each in outcomes] == [
+        (b"jobs", 300, sum(len(item.data) for item in jobs)),
+        (b"Other", 2, 256),
+        (b"empty", 0, 0),
+    ]
+    assert names_in(tmp_path / "new") == ["%4fther", LOCK, "jobs"]
+    core = open_core(tmp_path / "new")
+    for name, items in ((b"jobs", jobs), (b"Other", other)):
+        assert items_of(core, name) == [
+            (item.data, item.flags, item.added_ms, item.expiry_ms) for item in items
+        ]
+    put(core, 1, first=301)
+    assert take(core, 301)[-1] == b"item 301"
+    core.close()
+
+
+def test_segments_are_as_large_as_a_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(importing, "BATCH_ITEMS", 10)
+    items = [OldItem(b"%03d" % n * 30, NOW_MS, 0) for n in range(200)]
+    take_over(old_spool(jobs=items), tmp_path / "new")
+    sizes = [each.stat().st_size for each in segments(tmp_path / "new" / "jobs")]
+    assert len(sizes) > 4
+    assert all(4096 <= size < 4096 + 2000 for size in sizes[:-1])
+    assert run(capsys, "verify", tmp_path / "new").status == 0
+    found = [entry.item for entry in Dump(Files(), str(tmp_path / "new" / "jobs")).live()]
+    assert [item.data for item in found if item is not None] == [item.data for item in items]
+
+
+def test_what_has_expired_is_left_out_and_counted_unless_it_is_kept(tmp_path: Path) -> None:
+    items = [OldItem(b"dead", 1, NOW_MS), OldItem(b"a", 1, 0), OldItem(b"b", 1, NOW_MS + 1)]
+    (outcome,) = take_over(old_spool(jobs=items), tmp_path / "new")
+    assert (outcome.imported, outcome.bytes, outcome.expired) == (2, 2, 1)
+    (outcome,) = take_over(old_spool(jobs=items), tmp_path / "kept", keep_expired=True)
+    assert (outcome.imported, outcome.expired) == (3, 0)
+    core = open_core(tmp_path / "kept")
+    assert take(core, 2) == [b"a", b"b"]
+    core.close()
+
+
+def test_a_spool_that_is_there_gets_the_new_queues_beside_its_own(tmp_path: Path) -> None:
+    core = open_core(tmp_path / "new")
+    put(core, 3, b"present")
+    core.close()
+    (tmp_path / "new" / STAGING / "jobs").mkdir(parents=True)
+    (tmp_path / "new" / STAGING / "jobs" / "x.segment").write_bytes(b"of an import that was killed")
+    take_over(old_spool(jobs=[OldItem(b"a", 1, 0)]), tmp_path / "new")
+    assert names_in(tmp_path / "new") == [LOCK, "jobs", "present"]
+    core = open_core(tmp_path / "new")
+    assert take(core, 4, b"present") == [b"item 1", b"item 2", b"item 3", b""]
+    assert take(core, 1) == [b"a"]
+    core.close()
+
+
+# The command.
+
+
+def test_a_spool_of_starling_is_taken_over(tmp_path: Path, capsys: Capture) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "jobs").write_bytes(push(b"taken") + push(b"one") + POP + push(b"two", 4_000_000_000))
+    (old / "mail").write_bytes(push(b"dead", 1) + push(b"new"))
+    before = contents(old)
+    told = run(capsys, "import", "--from", "starling", old, tmp_path / "new")
+    assert told.out == [
+        "jobs: 2 items, 6 bytes",
+        "mail: 1 item, 3 bytes; 1 expired left out",
+        f"2 queues, 3 items imported into {tmp_path}/new",
+    ]
+    assert (told.status, told.err) == (0, [])
+    assert contents(old) == before
+    core = open_core(tmp_path / "new")
+    assert [(data, expiry) for data, _, _, expiry in items_of(core, b"jobs")] == [
+        (b"one", 0),
+        (b"two", 4_000_000_000_000),
+    ]
+    core.close()
+
+
+def test_a_spool_of_kestrel_is_taken_over(tmp_path: Path, capsys: Capture) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "jobs").write_bytes(add(b"taken") + add(b"one", 5, 0) + REMOVE + add(b"dead", 6, 7))
+    told = run(capsys, "import", "--from", "kestrel", "--expired", "keep", old, tmp_path / "new")
+    assert told.out[0] == "jobs: 2 items, 7 bytes"
+    assert told.status == 0
+    core = open_core(tmp_path / "new")
+    assert items_of(core, b"jobs") == [(b"one", 0, 5, 0), (b"dead", 0, 6, 7)]
+    core.close()
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_is_taken_over(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    old = tmp_path / "old"
+    (old / "sub").mkdir(parents=True)
+    (old / "jobs").write_bytes(push(b"one") + b"\xffgarbage")
+    told = run(capsys, "import", "--from", "starling", old, tmp_path / "new")
+    assert told.out == [
+        "jobs: 1 item, 3 bytes",
+        f"not read: {old}/sub: at byte 0: this is a directory; it was left out",
+        f"not read: {old}/jobs: at byte 12: byte 0xff begins no record; 8 bytes, up to the end of"
+        " the file, were not read; what is in front of them was",
+        f"1 queue, 1 item imported into {tmp_path}/new",
+    ]
+    assert told.status == 1
+
+
+# What is refused.
+
+
+def test_a_queue_of_the_same_name_is_refused_and_nothing_changes(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "a").write_bytes(push(b"one"))
+    (old / "jobs").write_bytes(push(b"one"))
+    core = open_core(tmp_path / "new")
+    put(core, 1)
+    core.close()
+    before = contents(tmp_path / "new")
+    told = run(capsys, "import", "--from", "starling", old, tmp_path / "new")
+    assert told.err == [
+        f"starling-journal: {tmp_path}/new: has a queue jobs already; nothing was changed"
+    ]
+    assert (told.status, told.out) == (2, [])
+    assert contents(tmp_path / "new") == before
+
+
+def test_a_spool_that_a_server_uses_is_refused(tmp_path: Path) -> None:
+    core = open_core(tmp_path / "new")
+    put(core, 1, b"present")
+    before = contents(tmp_path / "new")
+    with pytest.raises(Refused, match=f"^{tmp_path}/new: a server is using this spool$"):
+        take_over(old_spool(jobs=[OldItem(b"a", 1, 0)]), tmp_path / "new")
+    assert contents(tmp_path / "new") == before
+    core.close()
+
+
+@pytest.mark.parametrize("new", ["old", "old/new", ".", "link"])
+def test_the_old_spool_is_never_written_to(tmp_path: Path, capsys: Capture, new: str) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "jobs").write_bytes(push(b"one"))
+    (tmp_path / "link").symlink_to(old)
+    before = contents(tmp_path)
+    told = run(capsys, "import", "--from", "starling", old, tmp_path / new)
+    assert told.status == 2
+    assert told.err[0].endswith("the new spool must not be the old one, in it, or around it")
+    assert contents(tmp_path) == before
+
+
+def test_wrong_paths_are_one_line(tmp_path: Path, capsys: Capture) -> None:
+    told = run(capsys, "import", "--from", "kestrel", tmp_path / "none", tmp_path / "new")
+    assert told.err == [f"starling-journal: {tmp_path}/none: No such file or directory"]
+    assert told.status == 2
+    (tmp_path / "old").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    told = run(capsys, "import", "--from", "kestrel", tmp_path / "old", tmp_path / "file")
+    assert told.err == [f"starling-journal: {tmp_path}/file: Not a directory"]
+    assert told.status == 2
+    assert names_in(tmp_path) == ["file", "old"]
+
+
+# What fails.
+
+FAILURES = [
+    ("write", 1), ("write", 2), ("write", 4), ("sync", 1), ("sync", 3), ("create", 1),
+    ("create", 2), ("rename", 1), ("rename", 3), ("rename", 9), ("rename", 10),
+    ("make_directory", 3), ("make_directory", 4),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize(("call", "nth"), FAILURES)
+def test_an_import_that_fails_removes_what_it_made(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    call: str,
+    nth: int,
+    is_there: bool,
+) -> None:
+    caplog.set_level(logging.CRITICAL + 1)
+    monkeypatch.setattr(importing, "BATCH_ITEMS", 10)
+    new = tmp_path / "above" / "new"
+    if is_there:
+        core = open_core(new)
+        put(core, 1, b"present")
+        core.close()
+        nth -= 2 if call == "make_directory" else 0
+    before = contents(tmp_path)
+    files = FailingFiles(call, nth)
+    items = [OldItem(b"x" * 100, 1, 0) for _ in range(100)]
+    with pytest.raises(ImportFailed, match=r"Input/output error; what was made is removed again$"):
+        take_over(old_spool(a=items, b=items), new, files=files)
+    assert files.left <= 0
+    assert contents(tmp_path) == before
+
+
+def test_an_import_that_is_interrupted_removes_what_it_made(tmp_path: Path) -> None:
+    files = FailingFiles("write", 3, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        take_over(old_spool(jobs=[OldItem(b"x", 1, 0)] * 5000), tmp_path / "new", files=files)
+    assert names_in(tmp_path) == []
+
+
+def test_a_queue_is_not_seen_before_it_is_whole(tmp_path: Path) -> None:
+    seen = []
+
+    def items() -> Iterator[OldItem]:
+        for _ in range(2500):
+            seen.append(names_in(tmp_path / "new"))
+            yield OldItem(b"x" * 100, 1, 0)
+
+    class Items:
+        def __iter__(self) -> Iterator[OldItem]:
+            return items()
+
+    old = OldSpool(iter([OldQueue(b"jobs", 2500, Items(), [])]), [])
+    take_over(old, tmp_path / "new")
+    assert all(each == [STAGING, LOCK] for each in seen)
+    assert names_in(tmp_path / "new") == [LOCK, "jobs"]
+
+
+def test_problems_of_the_second_reading_are_in_the_outcome(tmp_path: Path) -> None:
+    problems: list[Problem] = []
+
+    class Items:
+        def __iter__(self) -> Iterator[OldItem]:
+            yield OldItem(b"a", 1, 0)
+            problems.append(Problem(tmp_path, 0, "gone", "not read"))
+
+    old = OldSpool(iter([OldQueue(b"jobs", 2, Items(), problems)]), [])
+    (outcome,) = take_over(old, tmp_path / "new")
+    assert (outcome.imported, len(outcome.problems)) == (1, 1)
+
+
+@pytest.mark.long
+def test_a_large_spool_is_imported_in_little_memory(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    with (old / "jobs").open("wb") as file:
+        for number in range(300_000):
+            file.write(add(b"%d" % number * 100))
+    tracemalloc.start()
+    (outcome,) = take_over(kestrel.read(old, NOW_MS), tmp_path / "new", segment_size=16 << 20)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (outcome.imported, outcome.problems) == (300_000, [])
+    assert peak < 16 << 20
+    found = Dump(Files(), str(tmp_path / "new" / "jobs")).live()
+    for number, entry in enumerate(found):
+        assert entry.item is not None
+        assert entry.item.data == b"%d" % number * 100
+    assert number == 299_999
