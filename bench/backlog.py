@@ -1,0 +1,175 @@
+"""Print what a deep queue costs: memory, the time of a start, and the rates beside an empty one's.
+
+For each number of items, a server on a spool of its own is filled; its memory is read; it is
+stopped in order and started again, killed and started again, each time until it has answered a
+get of the queue; then a part of the items is put and got, as in an empty queue of the same server
+right before and after. Every item that comes back is checked. Nothing outlives the time limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import Fleet, Gets, LoadError, Puts
+from bench.load import await_start, stop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEEP, EMPTY = "deep", "empty"
+SAMPLE = 40_000  # items of one comparison
+FILL_DEPTH = 256  # requests in flight while the queue is filled, by one client: in order
+
+
+class Backlog:
+    """One server with a queue of many items."""
+
+    def __init__(self, items: int, size: int, sync: str, deadline: float) -> None:
+        self.items = items
+        self.size = size
+        self.sync = sync
+        self.deadline = deadline
+        self.stack = ExitStack()
+        folder = tempfile.TemporaryDirectory(prefix="starling-backlog-", dir=os.environ.get("TMP"))
+        self.folder = Path(self.stack.enter_context(folder))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.server: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> float:
+        """Start the server; return the seconds until it has answered a get of the queue."""
+        command = [sys.executable, "-m", "starling_py", "-q", str(self.folder / "spool")]
+        command += ["--port", str(self.port), "--sync", self.sync]
+        log = self.folder / "log"
+        began = time.perf_counter()
+        with log.open("ab") as output:
+            self.server = subprocess.Popen(command, stdout=output, stderr=output)
+        await_start(self.server, ("127.0.0.1", self.port), self.deadline, log)
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as client:
+            client.sendall(f"get {DEEP}/peek\r\n".encode())
+            reply = b""
+            while not reply.endswith(b"END\r\n"):
+                reply += client.recv(1 << 20)
+        return time.perf_counter() - began
+
+    def end(self, *, kill: bool = False) -> float:
+        """Stop or kill the server; return the seconds that it took."""
+        began = time.perf_counter()
+        if self.server is not None:
+            if kill:
+                self.server.kill()
+                self.server.wait()
+            else:
+                stop(self.server)
+        return time.perf_counter() - began
+
+    def fleet(self, connections: int = 50) -> Fleet:
+        """Connect a load."""
+        return Fleet(("127.0.0.1", self.port), connections, self.deadline)
+
+    def fill(self) -> float:
+        """Put all items; return the rate."""
+        began = time.perf_counter()
+        fleet = self.fleet(1)
+        fleet.drive(Puts(DEEP, self.size, range(self.items), FILL_DEPTH))
+        fleet.close()
+        return self.items / (time.perf_counter() - began)
+
+    def memory(self) -> float:
+        """Return the server's resident memory in MB, the largest that it has had."""
+        assert self.server is not None
+        lines = Path(f"/proc/{self.server.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmHWM"))
+
+    def rates(self) -> tuple[float, float]:
+        """Return what share of an empty queue's put and get rates the deep one has."""
+        count = min(SAMPLE, self.items // 4)
+        puts: dict[str, list[float]] = {DEEP: [], EMPTY: []}
+        gets: dict[str, list[float]] = {DEEP: [], EMPTY: []}
+        put_to, got_to = {DEEP: self.items, EMPTY: 0}, {DEEP: 0, EMPTY: 0}
+        fleet = self.fleet()
+        for _ in range(3):
+            for queue in (EMPTY, DEEP):
+                numbers = range(put_to[queue], put_to[queue] + count)
+                puts[queue].append(timed(fleet, Puts(queue, self.size, numbers, 1), count))
+                put_to[queue] += count
+                numbers = range(got_to[queue], got_to[queue] + count)
+                gets[queue].append(timed(fleet, Gets(queue, self.size, numbers, 1), count))
+                got_to[queue] += count
+        fleet.close()
+        put_share = statistics.median(puts[DEEP]) / statistics.median(puts[EMPTY])
+        return put_share, statistics.median(gets[DEEP]) / statistics.median(gets[EMPTY])
+
+
+def timed(fleet: Fleet, work: Puts | Gets, count: int) -> float:
+    """Do some work and return its rate; its replies have been checked then."""
+    began = time.perf_counter()
+    fleet.drive(work)
+    took = time.perf_counter() - began
+    work.finish()
+    return count / took
+
+
+def run(items: int, options: argparse.Namespace) -> None:
+    """Measure one depth and print its row."""
+    deadline = time.perf_counter() + options.time_limit
+    backlog = Backlog(items, options.size, options.sync, deadline)
+    with backlog.stack:
+        backlog.stack.callback(backlog.end)
+        empty = backlog.start()
+        filled = backlog.fill()
+        memory = backlog.memory()
+        disk = sum(path.stat().st_size for path in backlog.folder.rglob("*.segment*")) / 1e9
+        stopped = backlog.end()
+        clean = backlog.start()
+        backlog.end(kill=True)
+        killed = backlog.start()
+        put_share, get_share = backlog.rates()
+        memory = max(memory, backlog.memory())
+        figures = (
+            f"{items:,}", f"{disk:.2f}", f"{memory:.0f}", f"{filled:,.0f}", f"{stopped:.2f}",
+            f"{empty:.2f}", f"{clean:.2f}", f"{killed:.2f}", f"{put_share:.0%}", f"{get_share:.0%}",
+        )  # fmt: skip
+        print(FORM.format(*figures), flush=True)
+
+
+FORM = "{:>12}{:>9}{:>9}{:>11}{:>9}{:>12}{:>12}{:>12}{:>10}{:>10}"
+HEADINGS = (
+    "items", "disk GB", "RSS MB", "fill/s", "stop s", "empty start", "clean start", "killed start",
+    "put share", "get share",
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code, 1 if a run was void."""
+    parser = argparse.ArgumentParser(prog="backlog", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("items", nargs="*", type=int, default=[1000, 100_000, 1_000_000])
+    parser.add_argument("--size", type=int, default=1024, help="bytes of an item (default 1024)")
+    parser.add_argument("--sync", default="50ms", help="never, Nms or always (default 50ms)")
+    parser.add_argument("--time-limit", type=int, default=1800, help="seconds for one row")
+    options = parser.parse_args(arguments)
+    print(FORM.format(*HEADINGS))
+    try:
+        for items in options.items:
+            run(items, options)
+    except (LoadError, OSError) as error:
+        print(f"backlog: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.exit(main())
