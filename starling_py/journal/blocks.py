@@ -42,6 +42,8 @@ class Reading:
     """Items with these ids are passed over."""
     room: int
     """Bytes of memory that the items may take, but for the last one."""
+    complete: bool = True
+    """Whether the segments are all that there are from the position on."""
     items: list[Item] = attrs.field(factory=list)
     """What was found."""
     at_end: bool = False
@@ -67,7 +69,7 @@ class Reading:
                     more = not self._read(each)
                 if more:
                     return
-            self.at_end = True
+            self.at_end = self.complete
         except (OSError, JournalDamaged) as error:
             self.error = error
 

@@ -8,11 +8,13 @@ bring back.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
 from starling_py.journal import blocks, segment
+from starling_py.journal.background import Removal, Work
+from starling_py.journal.chores import Chores
 from starling_py.journal.id_ranges import IdRanges
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.segment import COMPACTED_SUFFIX, Header, Segment
@@ -26,11 +28,12 @@ def choose(ledger: Ledger, segment_size: int) -> list[Segment]:
     All older segments together may take one and a half times what is live in them and half a
     segment; that leaves room for the copy, within twice what is live and two segments.
     """
-    older = ledger.segments[:-1]
-    waste = sum(each.waste for each in older)
-    live = sum(each.size for each in older) - waste
+    waste = ledger.waste
+    last = ledger.segments[-1]
+    live = ledger.live_size - (last.size - last.waste)
     if waste <= live // 2 + segment_size // 2:
         return []
+    older = ledger.segments[:-1]
     index = max(range(len(older)), key=lambda index: older[index].waste)
     chosen = [older[index]]
     room = segment_size // 2 - (chosen[0].size - chosen[0].waste)
@@ -136,3 +139,70 @@ class Compaction:
 
     def _is_live(self, item_id: int) -> bool:
         return item_id >= self.head and item_id not in self.gone
+
+
+class Compactor:
+    """When copying forward happens in one journal: at most once at a time."""
+
+    def __init__(
+        self, place: Place, chores: Chores, segment_size: int, done: Callable[[Compaction], None]
+    ) -> None:
+        """``done`` is called when a compaction is over."""
+        self._place = place
+        self._chores = chores
+        self._segment_size = segment_size
+        self._done = done
+        self._work: Compaction | None = None
+        self._running = False
+        self.stopped = False
+        """Whether nothing more is to be done for now, as the journal is broken."""
+
+    @property
+    def segments(self) -> frozenset[int]:
+        """The numbers of the segments that are being replaced: they must not go meanwhile."""
+        segments = () if self._work is None else self._work.segments
+        return frozenset(each.number for each in segments)
+
+    def choose(self, ledger: Ledger, limit: int | None = None) -> None:
+        """Decide on what to copy, by the removals up to now; ``begin`` when they are safe.
+
+        With ``limit``, no more than so many bytes are copied.
+        """
+        if self._work is not None or len(ledger.segments) < 2:
+            return
+        chosen = choose(ledger, self._segment_size)
+        size = sum(each.size - each.waste for each in chosen)
+        if chosen and (limit is None or size < limit):
+            copies = [attrs.evolve(each) for each in chosen]
+            gone = ledger.gone.copy()
+            self._work = Compaction(self._place, copies, ledger.head, gone, self._place.syncs)
+
+    def begin(self) -> None:
+        """Begin what was decided on, unless it is under way."""
+        work = self._work
+        if work is not None and not self._running:
+            self._running = True
+            self._chores.submit(lambda: self._piece(work))
+
+    def give_up(self) -> None:
+        """Leave everything as it is; to be called when nothing is done on the files."""
+        if self._work is not None:
+            self._work.abandon()
+        self._work = None
+        self._running = False
+
+    def _piece(self, work: Compaction) -> tuple[Work, Callable[[], None]]:
+        if work is self._work:
+            return work, lambda: self._go_on(work)
+        return Removal(self._place.files, ()), lambda: None  # it was given up meanwhile
+
+    def _go_on(self, work: Compaction) -> None:
+        if work.over:
+            self._work = None
+            self._running = False
+            self._done(work)
+        elif self.stopped:
+            self.give_up()
+        else:
+            # Whoever wants to read comes first.
+            self._chores.submit(lambda: self._piece(work))

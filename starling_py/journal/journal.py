@@ -8,16 +8,15 @@ bad is *broken*: it takes no record until it has been healed.
 """
 
 import logging
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import attrs
 
-from starling_py.journal import compaction, record
-from starling_py.journal.background import Background, Removal, Work
+from starling_py.journal.background import Background, Work
 from starling_py.journal.blocks import Position, Reading
-from starling_py.journal.compaction import Compaction
+from starling_py.journal.chores import Chores
+from starling_py.journal.compaction import Compaction, Compactor
 from starling_py.journal.files import Files
 from starling_py.journal.healing import Healing
 from starling_py.journal.ledger import Ledger
@@ -34,9 +33,12 @@ from starling_py.journal.segment_writer import (
     Syncing,
 )
 from starling_py.journal.trouble import JournalError
+from starling_py.journal.unwritten import Unwritten
 
 log = logging.getLogger(__name__)
 
+_AT_ONCE = 3
+"""Segments that one piece of reading may look at: it ends in the first one that has anything."""
 _SMALL = 1 << 16
 """Bytes of a segment that is not worth giving up early."""
 
@@ -80,20 +82,8 @@ class Owner(Protocol):
     def settled(self) -> None:
         """Take notice that all that is written is as safe as the policy makes it."""
 
-    def moved(self, segments: list[Segment], replacement: Segment) -> None:
+    def moved(self, segments: Sequence[Segment], replacement: Segment) -> None:
         """Take notice that one segment has taken the place of others."""
-
-
-@attrs.define
-class _Pending:
-    """What the records that are not written yet will do to the ledger."""
-
-    items: int = 0
-    bytes: int = 0
-    removed: list[Item] = attrs.field(factory=list)
-    flushed: int | None = None
-    deleted: bool = False
-    discarded: list[tuple[int, int, int, int]] = attrs.field(factory=list)
 
 
 class Journal:
@@ -108,9 +98,7 @@ class Journal:
         self._durability = around.durability
         self._writer = SegmentWriter(place, around.open_files, around.durability.segment_size)
         self._must_begin = must_begin
-        self._buffer: list[bytes] = []
-        self._pending = _Pending()
-        self._pushed_id = ledger.next_id - 1
+        self._unwritten = Unwritten(place.salt, ledger.next_id - 1)
         self._unsynced: list[bytes] = []
         self._unsynced_when_syncing = 0
         last = ledger.segments[-1] if ledger.segments else None
@@ -118,13 +106,13 @@ class Journal:
         self._written = self._written_when_syncing = self._written_safe = 0
         self._dying: list[Segment] = []
         self._unreadable: set[int] = set()
-        self._wanted: Compaction | None = None
-        self._compacting = False
-        self._heals_when_free = False
         self._writing = False
-        self._waiting: deque[Callable[[], tuple[Work, Callable[[], None]]]] = deque()
-        self.busy = False
-        """Whether work on the files is under way in the background."""
+        self._chores = Chores(
+            around.background, place.files, lambda: around.broke(self), self._tell_settled
+        )
+        self._compactor = Compactor(
+            place, self._chores, around.durability.segment_size, self._compacted
+        )
         self.ledger = ledger
         """What is live, as of the last successful ``write``."""
         self.owner: Owner | None = None
@@ -154,9 +142,14 @@ class Journal:
         return self.ledger.next_id
 
     @property
+    def busy(self) -> bool:
+        """Whether anything is done on the files in the background."""
+        return self._chores.busy
+
+    @property
     def unwritten_removals(self) -> list[Item]:
         """The items whose removals are not written yet, so that the ledger counts them."""
-        return self._pending.removed
+        return self._unwritten.removed
 
     @property
     def size(self) -> int:
@@ -181,34 +174,27 @@ class Journal:
             raise JournalError(self.broken)
         if self._around.reserve.short and not self._around.reserve.restore():
             raise JournalError("the disk is full")
-        if not self._buffer:
+        unwritten = self._unwritten
+        if not unwritten.records:
             self._around.touch(self)
-        self._buffer += record.push(item, self._place.salt)
-        self._pushed_id = item.id
-        pending = self._pending
-        pending.items += 1
-        pending.bytes += len(item.data)
+        unwritten.push(item)
 
     def remove(self, item: Item) -> None:
         """Add the record of a removal. Raises ``JournalError`` when the journal is broken."""
         if self.broken is not None:
             raise JournalError(self.broken)
-        if not self._buffer:
+        unwritten = self._unwritten
+        if not unwritten.records:
             self._around.touch(self)
-        self._buffer.append(record.remove(item.id, len(item.data), self._place.salt))
-        self._pending.removed.append(item)
+        unwritten.remove(item)
 
     def flush(self, *, delete: bool = False) -> None:
         """Add the record of a flush, or of the queue's deletion.
 
         Raises ``JournalError`` when the journal is broken.
         """
-        self._append(
-            record.bare(
-                record.DELETE if delete else record.FLUSH, self._pushed_id, self._place.salt
-            )
-        )
-        self._pending = _Pending(flushed=self._pushed_id, deleted=delete)
+        self._touch()
+        self._unwritten.flush(delete=delete)
 
     def discard(self, damaged: Segment, first_id: int, items: int, size: int) -> None:
         """Give up what a segment, which is not the last, holds from an id on: it cannot be read.
@@ -218,8 +204,8 @@ class Journal:
         """
         segments = self.ledger.segments
         last_id = next(each.first_id for each in segments if each.number > damaged.number) - 1
-        self._append(record.discard(first_id, last_id, items, size, self._place.salt))
-        self._pending.discarded.append((first_id, last_id, items, size))
+        self._touch()
+        self._unwritten.discard(first_id, last_id, items, size)
         self._unreadable.add(damaged.number)
         try:
             self._place.files.link(damaged.path, damaged.path + DAMAGED_SUFFIX)
@@ -234,16 +220,16 @@ class Journal:
         Raises ``JournalError`` when they could not be written; then nothing counts that was
         collected.
         """
-        data = b"".join(self._buffer)
-        self._buffer = []
-        pending, self._pending = self._pending, _Pending()
+        unwritten = self._unwritten
+        self._unwritten = Unwritten(self._place.salt, unwritten.pushed_id)
+        data = b"".join(unwritten.records)
         try:
             if self.broken is not None:
                 raise JournalError(self.broken)
             self._writing = True
-            self._write(data, pending)
+            self._write(data, removals_only=not unwritten.pushes)
         except (OSError, JournalError) as error:
-            self._pushed_id = self.ledger.next_id - 1
+            self._unwritten.pushed_id = self.ledger.next_id - 1
             self._unreadable.clear()
             log.error("%s: journal cannot be written: %s", self.end_path, error)
             if isinstance(error, Spoiled):
@@ -252,7 +238,9 @@ class Journal:
             raise JournalError(self.failure) from error
         finally:
             self._writing = False
-        self._apply(pending)
+        before = self.ledger.items
+        unwritten.apply(self.ledger)
+        self._around.reserve.changed(self.ledger.items - before)
         self._written += 1
         if self._durability.syncs and not self._durability.waits:
             self._unsynced.append(data)
@@ -260,26 +248,22 @@ class Journal:
     def begin_sync(self) -> Syncing | Healing | None:
         """Return what makes all that was written safe; ``None`` if there is nothing to do."""
         if self.broken is not None:
-            if self.busy:
-                self._heals_when_free = True
-                return None
-            self.busy = True
-            return self._healing()
+            return self._healing() if self._chores.begin_healing() else None
         if not self.ledger.segments:
             return None
         syncing = self._writer.begin_sync(self.ledger.segments[-1])
         if syncing is not None:
-            self._dying = self._take_dead()
+            self._dying = self.ledger.take_dead(self._compactor.segments)
             self._unsynced_when_syncing = len(self._unsynced)
             self._written_when_syncing = self._written
-            self._choose_compaction()
+            self._choose()
         return syncing
 
     def end_sync(self, work: Syncing | Healing, error: OSError | None) -> None:
         """Take the outcome of what ``begin_sync`` returned."""
         if isinstance(work, Healing):
             self._end_healing(work)
-            self._free()
+            self._chores.free()
             return
         if error is not None:
             self._break("cannot be synced", error)
@@ -300,17 +284,13 @@ class Journal:
         Under a policy that syncs, ``end_sync`` calls it.
         """
         if not self._durability.syncs:
-            self._dying += self._take_dead()
-            self._choose_compaction()
-        if self._dying:
-            dying, self._dying = self._dying, []
-            self._remove([each.path for each in dying])
+            self._dying += self.ledger.take_dead(self._compactor.segments)
+            self._choose()
+        dying, self._dying = self._dying, []
+        self._chores.remove([each.path for each in dying])
         if self._around.reserve.short and self.ledger.segments and self._is_due():
             self._around.touch(self)  # so that the next segment is begun, and this one can go
-        wanted = self._wanted
-        if wanted is not None and not self._compacting:
-            self._compacting = True
-            self._submit(lambda: self._piece(wanted))
+        self._compactor.begin()
         self._tell_settled()
 
     def read(
@@ -333,17 +313,20 @@ class Journal:
                 position = self.end
             elif position is None or ledger.segment(position[0]) is None:
                 position = (ledger.segment_of(behind + 1).number, 0)
+            index = ledger.index(position[0])
             segments = [
                 attrs.evolve(each)
-                for each in ledger.segments
-                if each.number >= position[0] and each.number not in self._unreadable
+                for each in ledger.segments[index : index + _AT_ONCE]
+                if each.number not in self._unreadable
             ]
-            gone = ledger.gone.copy()
-            place = self._place
-            reading = Reading(place.files, place.salt, segments, position, behind, gone, room)
+            complete = index + _AT_ONCE >= len(ledger.segments)
+            place, gone = self._place, ledger.gone.copy()
+            reading = Reading(
+                place.files, place.salt, segments, position, behind, gone, room, complete
+            )
             return reading, lambda: done(mark, reading)
 
-        self._submit(make)
+        self._chores.submit(make)
 
     def seal(self, size: int) -> None:
         """Have the next ``write`` begin a new segment if the last one has more than ``size`` bytes.
@@ -373,17 +356,19 @@ class Journal:
         self.ledger = Ledger()
         self._dying.clear()
 
-    def _append(self, data: bytes) -> None:
+    def _touch(self) -> None:
         if self.broken is not None:
             raise JournalError(self.broken)
-        if not self._buffer:
+        if not self._unwritten.records:
             self._around.touch(self)
-        self._buffer.append(data)
 
-    def _write(self, data: bytes, pending: _Pending) -> None:
+    def _choose(self) -> None:
+        # On a full disk, copies must not take the room that removals need.
+        self._compactor.choose(self.ledger, _SMALL if self._around.reserve.short else None)
+
+    def _write(self, data: bytes, *, removals_only: bool) -> None:
         self._make_ready()
         last = self.ledger.segments[-1]
-        removals_only = not pending.items
         self._lent(lambda: self._writer.append(last, data), len(data), removals_only=removals_only)
 
     def _lent(self, write: Callable[[], None], size: int, *, removals_only: bool) -> None:
@@ -424,95 +409,6 @@ class Journal:
             else:
                 self._must_begin = False
                 self.rotations += 1
-                if not last.items:
-                    ledger.has_dead = True
-
-    def _apply(self, pending: _Pending) -> None:
-        """Let the ledger know of what is written."""
-        ledger = self.ledger
-        before = ledger.items
-        if pending.flushed is not None:
-            ledger.flushed(pending.flushed)
-            ledger.deleted = pending.deleted
-        if pending.items:
-            ledger.pushed(pending.items, pending.bytes, self._pushed_id + 1)
-        if pending.removed:
-            ledger.removed_all(pending.removed)
-        for each in pending.discarded:
-            ledger.discarded(*each)
-        self._around.reserve.changed(ledger.items - before)
-
-    def _submit(self, make: Callable[[], tuple[Work, Callable[[], None]]]) -> None:
-        """Have work done on the files; ``make`` is called when nothing else is done on them."""
-        if self.busy:
-            self._waiting.append(make)
-            return
-        self.busy = True
-        work, done = make()
-
-        def finished() -> None:
-            done()  # what it asks for is done after what waits already
-            self._free()
-
-        self._around.background.submit(work, finished)
-
-    def _free(self) -> None:
-        """Let the files be worked on by whoever waits for that."""
-        self.busy = False
-        if self._heals_when_free:
-            self._heals_when_free = False
-            self._around.broke(self)
-        elif self._waiting:
-            self._submit(self._waiting.popleft())
-        else:
-            self._tell_settled()
-
-    def _remove(self, paths: list[str]) -> None:
-        """Have files removed; until then the journal is busy, and stays where it is."""
-        self._submit(lambda: (Removal(self._place.files, paths), _nothing))
-
-    def _take_dead(self) -> list[Segment]:
-        """Take the dead segments out of the ledger, but not those that are being replaced."""
-        wanted = () if self._wanted is None else self._wanted.segments
-        return self.ledger.take_dead({each.number for each in wanted})
-
-    def _choose_compaction(self) -> None:
-        """Decide on copying forward, by the removals up to now; it begins when they are safe."""
-        ledger = self.ledger
-        if self._wanted is not None or len(ledger.segments) < 2:
-            return
-        chosen = compaction.choose(ledger, self._durability.segment_size)
-        size = sum(each.size - each.waste for each in chosen)
-        # On a full disk, copies must not take the room that removals need.
-        if chosen and (size < _SMALL or not self._around.reserve.short):
-            self._wanted = Compaction(
-                self._place,
-                [attrs.evolve(each) for each in chosen],
-                ledger.head,
-                ledger.gone.copy(),
-                self._durability.syncs,
-            )
-
-    def _piece(self, work: Compaction) -> tuple[Work, Callable[[], None]]:
-        if work is self._wanted:
-            return work, lambda: self._go_on_compacting(work)
-        return Removal(self._place.files, ()), _nothing  # it was given up meanwhile
-
-    def _go_on_compacting(self, work: Compaction) -> None:
-        if not work.over and self.broken is None:
-            # Whoever wants to read comes first.
-            self._submit(lambda: self._piece(work))
-            return
-        self._compacting = False
-        self._wanted = None
-        self.ledger.has_dead = True
-        if work.error is not None:
-            log.error("%s: cannot copy items forward: %s", self.path, work.error)
-        if work.replacement is not None:
-            self._replace(list(work.segments), work.replacement, safe=work.error is None)
-        if work.replacement is not None and isinstance(work.error, OSError):
-            # No segment may be begun that builds on the replacement before that is safe.
-            self._break("cannot be synced", work.error)
 
     def _tell_settled(self) -> None:
         unsafe = self.broken is not None or (
@@ -522,26 +418,25 @@ class Journal:
         if self.owner is not None and not unsafe and not self._writing and not self.busy:
             self.owner.settled()
 
-    def _replace(self, replaced: list[Segment], replacement: Segment, *, safe: bool) -> None:
-        ledger = self.ledger
-        numbers = {each.number for each in replaced}
-        older = [each for each in ledger.segments if each.number in numbers]
-        if not older:
-            self._remove([replacement.path])
+    def _compacted(self, work: Compaction) -> None:
+        """Take the outcome of copying forward."""
+        self.ledger.has_dead = True
+        if work.error is not None:
+            log.error("%s: cannot copy items forward: %s", self.path, work.error)
+        replacement = work.replacement
+        if replacement is None:
             return
-        replacement.items = sum(each.items for each in older)
-        replacement.bytes = sum(each.bytes for each in older)
-        index = next(
-            (i for i, each in enumerate(ledger.segments) if each.number > replacement.number),
-            len(ledger.segments),
-        )
-        kept = [each for each in ledger.segments[:index] if each.number not in numbers]
-        ledger.segments = [*kept, replacement, *ledger.segments[index:]]
+        if not self.ledger.replace({each.number for each in work.segments}, replacement):
+            self._chores.remove([replacement.path])
+            return
         self.compactions += 1
-        if safe:
-            self._remove([each.path for each in replaced[:-1]])
         if self.owner is not None:
-            self.owner.moved(replaced, replacement)
+            self.owner.moved(work.segments, replacement)
+        if work.error is None:
+            self._chores.remove([each.path for each in work.segments[:-1]])
+        elif isinstance(work.error, OSError):
+            # No segment may be begun that builds on the replacement before that is safe.
+            self._break("cannot be synced", work.error)
 
     def _healing(self) -> Healing:
         """Return the work that saves what is acknowledged into a fresh segment."""
@@ -558,7 +453,7 @@ class Journal:
         needless = [each.path for each in self.ledger.segments if each.path not in kept]
         self._around.reserve.changed(work.ledger.items - self.ledger.items)
         self.ledger = work.ledger
-        self._pushed_id = self.ledger.next_id - 1
+        self._unwritten.pushed_id = self.ledger.next_id - 1
         last = self.ledger.segments[-1]
         self._writer.adopt(work.descriptor, last.number)
         self._safe = (last.number, last.size)
@@ -566,26 +461,21 @@ class Journal:
         self._unsynced_when_syncing = 0
         self._written_safe = self._written
         self._dying.clear()
-        if self._wanted is not None:
-            self._wanted.abandon()
-        self._compacting = False
-        self._wanted = None
+        self._compactor.give_up()
+        self._compactor.stopped = False
         self.broken = None
         log.warning("%s: goes on with a fresh segment, %s", self.path, last.path)
-        self._remove(needless)
+        self._chores.remove(needless)
         if self.owner is not None:
             self.owner.rolled_back()
 
     def _break(self, what: str, error: OSError) -> None:
         self.broken = self.failure = f"journal {what}: {_reason(error)}"
+        self._compactor.stopped = True
         self._around.broke(self)
         log.critical(
             "%s: %s; the queue is refused until a fresh segment is safe", self.end_path, self.broken
         )
-
-
-def _nothing() -> None:
-    pass
 
 
 def _reason(error: Exception) -> str:

@@ -5,7 +5,7 @@ gaps among the live items, never with the items. Writing a journal and reading i
 through it, so what a running server counts is what a start would find. It never touches a file.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Container, Iterable
 
 import attrs
@@ -36,6 +36,7 @@ class Ledger:
     """Whether the queue was deleted, and nothing was put since."""
     has_dead: bool = False
     """Whether a segment may have no live item left."""
+    _older_size: int | None = attrs.field(default=None, eq=False)
 
     def copy(self) -> "Ledger":
         """Return a ledger of its own that tells the same."""
@@ -122,7 +123,40 @@ class Ledger:
 
     def segment(self, number: int) -> Segment | None:
         """Return the segment with this number, if it is still needed."""
-        return next((each for each in self.segments if each.number == number), None)
+        index = self.index(number)
+        found = self.segments[index] if index < len(self.segments) else None
+        return found if found is not None and found.number == number else None
+
+    def index(self, number: int) -> int:
+        """Return the place of the first segment with this number or a higher one."""
+        return bisect_left(self.segments, number, key=lambda each: each.number)
+
+    def begin(self, segment: Segment) -> None:
+        """Go on with a new last segment."""
+        if self.segments and not self.segments[-1].items:
+            self.has_dead = True
+        self.segments.append(segment)
+        self._older_size = None
+
+    def replace(self, numbers: Container[int], replacement: Segment) -> bool:
+        """Let one segment take the place, and the items, of others; return whether any is left."""
+        older = [each for each in self.segments if each.number in numbers]
+        if older:
+            replacement.items = sum(each.items for each in older)
+            replacement.bytes = sum(each.bytes for each in older)
+            self.segments = [each for each in self.segments if each.number not in numbers]
+            self.segments.insert(self.index(replacement.number), replacement)
+            self.has_dead = True
+            self._older_size = None
+        return bool(older)
+
+    @property
+    def waste(self) -> int:
+        """Bytes of all segments but the last that are not of live items."""
+        if self._older_size is None:
+            self._older_size = sum(each.size for each in self.segments[:-1])
+        last = self.segments[-1]
+        return self._older_size - self.live_size + last.size - last.waste
 
     def take_dead(self, but: Container[int] = ()) -> list[Segment]:
         """Forget the segments without live items, all but the last, and return them.
@@ -135,5 +169,6 @@ class Ledger:
         if dead:
             gone = {each.number for each in dead}
             self.segments = [each for each in self.segments if each.number not in gone]
+            self._older_size = None
         self.has_dead = any(not each.items for each in self.segments[:-1])
         return dead

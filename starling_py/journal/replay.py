@@ -91,7 +91,7 @@ class Replay:
             )
             return None
         ledger = self.ledger
-        ledger.segments.append(Segment(header.number, opened.path, header.first_id, start))
+        ledger.begin(Segment(header.number, opened.path, header.first_id, start))
         return start
 
     def run(self, opened: Opened, data: memoryview, start: int) -> int:

@@ -158,7 +158,7 @@ class SegmentWriter:
         self._begin_at = max(self._segment_size, 4 * len(beginning))
         self.put_off_until = 0
         self._open_files.opened(self)
-        ledger.segments.append(Segment(number, path, ledger.next_id, len(beginning)))
+        ledger.begin(Segment(number, path, ledger.next_id, len(beginning)))
 
     def put_off(self, size: int) -> None:
         """Try to begin the next segment only when the present one has grown some more."""

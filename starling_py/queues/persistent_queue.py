@@ -7,7 +7,7 @@ in memory. The queue knows nothing of clients: who waits for it is kept in ``wai
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from starling_py.journal.blocks import OVERHEAD, Position, Reading
@@ -234,7 +234,7 @@ class PersistentQueue:
         else:
             self._keeper.restored(self)
 
-    def moved(self, segments: list[Segment], replacement: Segment) -> None:
+    def moved(self, segments: Sequence[Segment], replacement: Segment) -> None:
         """Look anew for where to read on, if that is in a segment that was replaced."""
         position = self._window.position
         if position is not None and position[0] in {each.number for each in segments}:

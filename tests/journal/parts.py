@@ -111,7 +111,7 @@ def heal(harness: Harness) -> None:
 def ledger_facts(ledger: Ledger) -> dict[str, object]:
     """Return what two ledgers of one state have in common, whatever became of their files."""
     facts = attrs.asdict(ledger, recurse=False)
-    del facts["has_dead"]
+    del facts["has_dead"], facts["_older_size"]
     facts["gone"] = list(ledger.gone)
     facts["segments"] = [facts_of(each) for each in ledger.segments if each.items]
     return facts

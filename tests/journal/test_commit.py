@@ -1,6 +1,7 @@
 """Group commit: who may be told what, and when, under each policy."""
 
 import errno
+from collections.abc import Sequence
 
 import attrs
 import pytest
@@ -42,7 +43,7 @@ class Owner:
     def settled(self) -> None:
         self.heard.append("settled")
 
-    def moved(self, segments: list[Segment], replacement: Segment) -> None:
+    def moved(self, segments: Sequence[Segment], replacement: Segment) -> None:
         self.heard.append("moved")
 
 

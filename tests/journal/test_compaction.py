@@ -359,7 +359,8 @@ segments = st.builds(
 def test_what_is_chosen_are_neighbours_and_never_the_last_one(found: list[Segment]) -> None:
     for number, each in enumerate(found, 1):
         each.number = number
-    ledger = Ledger(segments=found)
+    items, size = sum(each.items for each in found), sum(each.bytes for each in found)
+    ledger = Ledger(segments=found, items=items, bytes=size)
     chosen = compaction.choose(ledger, SEGMENT_SIZE)
     numbers = [each.number for each in chosen]
     older = found[:-1]

@@ -149,7 +149,7 @@ def forgets_a_removal(monkeypatch: pytest.MonkeyPatch) -> None:
         original(self, item)
         count += 1
         if count % 5 == 0:
-            self._buffer.pop()
+            self._unwritten.records.pop()
 
     monkeypatch.setattr(Journal, "remove", remove)
 
