@@ -97,14 +97,16 @@ class Reading:
 
     def _take(self, data: memoryview) -> int:
         """Take the items of a block; return where the whole records in it end."""
-        items, gone, after_id, room = self.items, self.gone, self.after_id, self.room
+        items, after_id, room = self.items, self.after_id, self.room
+        gone = self.gone or ()
+        push, item_at, each_costs = record.PUSH, record.item_at, OVERHEAD - record.PUSH_HEADER_SIZE
         last = 0
         for record_type, record_id, start, end in record.walk(data, 0, self.salt):
-            if record_type == record.PUSH and record_id > after_id and record_id not in gone:
+            if record_type == push and record_id > after_id and record_id not in gone:
                 if room <= 0:
                     break
-                items.append(record.item_at(data, start, end))
-                room -= end - start - record.PUSH_HEADER_SIZE + OVERHEAD
+                items.append(item_at(data, start, end))
+                room -= end - start + each_costs
             last = end
         self.room = room
         return last

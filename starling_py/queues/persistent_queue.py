@@ -291,7 +291,10 @@ class PersistentQueue:
     def _take(self, reading: Reading) -> None:
         window = self._window
         ledger = self.journal.ledger
-        window.add([item for item in reading.items if ledger.is_live(item.id)])
+        items = reading.items
+        if ledger.gone or (items and not ledger.is_live(items[0].id)):
+            items = [item for item in items if ledger.is_live(item.id)]
+        window.add(items)
         if reading.items:
             window.last_id = reading.items[-1].id
         window.position = reading.position
