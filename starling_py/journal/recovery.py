@@ -48,12 +48,8 @@ class Recovered:
     header: Header
     """That of the last segment."""
     ledger: Ledger
-    torn: list[TornTail] = attrs.field(factory=list)
-    """What a crash left; to be kept aside and cut off."""
     unfinished: bool = False
     """Whether the last segment still lacks its final name."""
-    needless: list[str] = attrs.field(factory=list)
-    """Files that are not needed any more."""
     lost: list[tuple[Segment, JournalDamaged]] = attrs.field(factory=list)
     """Segments that cannot be read, and that are to be given up."""
 
@@ -146,7 +142,9 @@ class Examination:
         self.names = files.list_directory(directory)
         """Everything in the directory."""
         self.torn: list[TornTail] = []
+        """What a crash left; to be kept aside and cut off."""
         self.needless: list[str] = []
+        """Files that are not needed any more."""
         self._opened: dict[int, Opened] = {}
         self._damaged: dict[int, JournalDamaged] = {}
 
@@ -168,10 +166,9 @@ class Examination:
             ]
         if last is None:
             return None
-        state = Recovered(last.header, self._replay.ledger, self.torn)
+        state = Recovered(last.header, self._replay.ledger)
         state.unfinished = last.path.endswith(UNFINISHED_SUFFIX)
         self._place(state)
-        state.needless = self.needless
         return state
 
     def _path(self, number: int) -> str:

@@ -308,14 +308,14 @@ class PersistentQueue:
     def _not_read(self, reading: Reading, error: OSError | JournalDamaged) -> JournalError | None:
         """Give up what cannot be read, or return why those who wait get nothing."""
         number = reading.position[0]
-        segments = self.journal.ledger.segments
-        damaged = next((each for each in segments if each.number == number), None)
+        ledger = self.journal.ledger
+        damaged = ledger.segment(number)
         asked = next((each for each in reading.segments if each.number == number), None)
         if damaged is None or asked is None or damaged.path != asked.path:
             self._window.position = None  # it is not there any more, or has another name
             return None
         lasts = isinstance(error, JournalDamaged | FileNotFoundError)
-        if lasts and self._keeper.quarantine and damaged is not segments[-1]:
+        if lasts and self._keeper.quarantine and damaged is not ledger.segments[-1]:
             log.critical("%s", error)
             try:
                 self.give_up(damaged)
