@@ -46,6 +46,8 @@ class Reading:
     """Whether the segments are all that there are from the position on."""
     items: list[Item] = attrs.field(factory=list)
     """What was found."""
+    marked: bool = False
+    """Whether there are marked items among them."""
     at_end: bool = False
     """Whether everything was read."""
     error: OSError | JournalDamaged | None = None
@@ -99,13 +101,20 @@ class Reading:
         """Take the items of a block; return where the whole records in it end."""
         items, after_id, room = self.items, self.after_id, self.room
         gone = self.gone or ()
-        push, item_at, each_costs = record.PUSH, record.item_at, OVERHEAD - record.PUSH_HEADER_SIZE
+        push, marked = record.PUSH, record.PUSH_MARKED
+        item_at, each_costs = record.item_at, OVERHEAD - record.PUSH_HEADER_SIZE
         last = 0
         for record_type, record_id, start, end in record.walk(data, 0, self.salt):
             if record_type == push and record_id > after_id and record_id not in gone:
                 if room <= 0:
                     break
                 items.append(item_at(data, start, end))
+                room -= end - start + each_costs
+            elif record_type == marked and record_id > after_id and record_id not in gone:
+                if room <= 0:
+                    break
+                items.append(record.marked_item_at(data, start, end))
+                self.marked = True
                 room -= end - start + each_costs
             last = end
         self.room = room
@@ -150,6 +159,6 @@ def pushes(files: Files, salt: int, each: Segment) -> Iterator[list[tuple[int, b
         yield [
             (record_id, bytes(data[start:stop]))
             for record_type, record_id, start, stop in found
-            if record_type == record.PUSH
+            if record_type in record.PUTS
         ]
         offset += found[-1][3]

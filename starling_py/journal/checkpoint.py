@@ -9,8 +9,8 @@ import struct
 import attrs
 
 from starling_py.journal.id_ranges import IdRanges
-from starling_py.journal.ledger import Ledger
-from starling_py.journal.segment import Segment
+from starling_py.journal.ledger import Ledger, Mark
+from starling_py.journal.segment import VERSION, Segment
 
 UNLINKED = 2**64 - 1
 """Stands for the end of the segment before when the checkpoint does not depend on it."""
@@ -19,6 +19,9 @@ UNLINKED = 2**64 - 1
 _FIXED = struct.Struct("<QQQQQBII")
 _SEGMENT = struct.Struct("<QQQQQB")
 _RANGE = struct.Struct("<QQ")
+# since version 3: marks; of each, id, due, deliveries, in front
+_COUNT = struct.Struct("<I")
+_MARK = struct.Struct("<QqIB")
 
 
 @attrs.frozen
@@ -48,16 +51,23 @@ def encode(ledger: Ledger, previous_end: int) -> bytes:
         _SEGMENT.pack(each.number, each.first_id, each.size, each.items, each.bytes, each.compacted)
         for each in segments
     )
-    return b"".join((fixed, *table, *(_RANGE.pack(*each) for each in ledger.gone)))
+    ranges = (_RANGE.pack(*each) for each in ledger.gone)
+    marks = (
+        _MARK.pack(item_id, mark.due_ms, mark.deliveries, mark.front)
+        for item_id, mark in ledger.marks.items()
+    )
+    return b"".join((fixed, *table, *ranges, _COUNT.pack(len(ledger.marks)), *marks))
 
 
-def decode(data: memoryview) -> Checkpoint | None:
+def decode(data: memoryview, version: int = VERSION) -> Checkpoint | None:
     """Read a payload back; ``None`` if it is none, which its checksum all but rules out."""
     if len(data) < _FIXED.size:
         return None
     previous_end, head, next_id, items, size, deleted, segments, ranges = _FIXED.unpack_from(data)
     table_end = _FIXED.size + segments * _SEGMENT.size
-    if len(data) != table_end + ranges * _RANGE.size:
+    ranges_end = table_end + ranges * _RANGE.size
+    marks = _decode_marks(data[ranges_end:], version) if len(data) >= ranges_end else None
+    if marks is None:
         return None
     table = [
         Segment(number, "", first_id, length, live, live_bytes, bool(compacted))
@@ -65,6 +75,20 @@ def decode(data: memoryview) -> Checkpoint | None:
             data[_FIXED.size : table_end]
         )
     ]
-    gone = IdRanges(_RANGE.iter_unpack(data[table_end:]))
-    ledger = Ledger(table, head, gone, next_id, items, size, bool(deleted))
+    gone = IdRanges(_RANGE.iter_unpack(data[table_end:ranges_end]))
+    ledger = Ledger(table, head, gone, next_id, items, size, bool(deleted), marks)
     return Checkpoint(previous_end, ledger)
+
+
+def _decode_marks(data: memoryview, version: int) -> dict[int, Mark] | None:
+    if version < 3:
+        return None if data else {}
+    if len(data) < _COUNT.size:
+        return None
+    (count,) = _COUNT.unpack_from(data)
+    if len(data) != _COUNT.size + count * _MARK.size:
+        return None
+    return {
+        item_id: Mark(deliveries, due_ms, bool(front))
+        for item_id, due_ms, deliveries, front in _MARK.iter_unpack(data[_COUNT.size :])
+    }

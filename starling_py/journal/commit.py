@@ -78,6 +78,7 @@ class GroupCommit:
         self._unsynced: dict[Journal, None] = {}
         self._begun = 0
         self._closing = False
+        self._hurried = False
         self.finished = 0
         """The ticket of the last batch that was synced."""
         self._sync_due: float | None = None
@@ -101,6 +102,10 @@ class GroupCommit:
         self._heal_due = due if self._heal_due is None else min(due, self._heal_due)
         self.broken[journal] = None
 
+    def hurry(self) -> None:
+        """Let the next commit begin its sync as soon as it can, though nobody has to wait."""
+        self._hurried = True
+
     def forget(self, journal: Journal) -> None:
         """Do nothing more for a journal that was removed."""
         self._unsynced.pop(journal, None)
@@ -120,11 +125,6 @@ class GroupCommit:
             return self._heal_due if self._sync_due is None else self._sync_due
         return min(self._sync_due, self._heal_due)
 
-    @property
-    def unsynced(self) -> bool:
-        """Whether anything written is not synced yet and should be."""
-        return bool(self._unsynced) or self._begun != self.finished
-
     def commit(self) -> Committed:
         """Write every touched journal, tell its owner, and begin a sync if it is time for one."""
         touched, self._touched = self._touched, []
@@ -141,7 +141,7 @@ class GroupCommit:
                 continue
             if owner is not None:
                 owner.committed()
-            if self._interval is None:
+            if not journal.syncs:
                 journal.settle()
             else:
                 self._unsynced[journal] = None
@@ -150,8 +150,12 @@ class GroupCommit:
             ticket = self._begun + 1
             if self._begun == self.finished:
                 self._begin()
-        elif self._interval is not None and self._unsynced and self._sync_due is None:
-            self._sync_due = self._clock.monotonic + self._interval
+        elif self._interval is not None and self._unsynced:
+            if self._hurried:
+                self._sync_due = self._clock.monotonic
+            elif self._sync_due is None:
+                self._sync_due = self._clock.monotonic + self._interval
+        self._hurried = False
         return Committed(frozenset(failed) if failed else _NOTHING_FAILED, ticket)
 
     def sync_if_due(self) -> None:

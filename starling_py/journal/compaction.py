@@ -18,7 +18,7 @@ from starling_py.journal.chores import Chores
 from starling_py.journal.id_ranges import IdRanges
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.segment import COMPACTED_SUFFIX, Header, Segment
-from starling_py.journal.segment_writer import Place, write_all
+from starling_py.journal.segment_writer import Place
 from starling_py.journal.trouble import JournalDamaged
 
 
@@ -110,13 +110,13 @@ class Compaction:
             files.unlink(self._temporary)  # never to be used again: a sync of it may have failed
         descriptor = self._descriptor = files.create(self._temporary)
         begin = segment.encode(header)
-        write_all(files, descriptor, begin)
+        files.write_all(descriptor, begin)
         size = len(begin)
         for each in self.segments:
             for records in blocks.pushes(files, place.salt, each):
                 live = b"".join(data for item_id, data in records if self._is_live(item_id))
                 if live:
-                    write_all(files, descriptor, live)
+                    files.write_all(descriptor, live)
                     size += len(live)
                 yield
         if self.syncs:

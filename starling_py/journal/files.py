@@ -5,13 +5,15 @@ between any two calls. It knows nothing of segments or records, and it never hid
 every method raises ``OSError`` as the system reported it.
 """
 
+import contextlib
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
 
 
 class Files:
-    """The calls, one method each; paths are strings, open files are descriptors."""
+    """The calls; paths are strings, open files are descriptors."""
 
     def make_directory(self, path: str) -> None:
         """Create one directory, unless it is there already."""
@@ -59,6 +61,11 @@ class Files:
         """Return a file's size in bytes."""
         return os.stat(path).st_size  # noqa: PTH116
 
+    def free_space(self, path: str) -> int:
+        """Return how many bytes the file system of a path has left for this process."""
+        room = os.statvfs(path)
+        return room.f_bavail * room.f_frsize
+
     def link(self, old: str, new: str) -> None:
         """Give a file another name beside the one it has."""
         os.link(old, new)
@@ -74,6 +81,12 @@ class Files:
     def write(self, descriptor: int, data: bytes) -> int:
         """Append bytes; return how many were taken, which may be fewer than given."""
         return os.write(descriptor, data)
+
+    def write_all(self, descriptor: int, data: bytes) -> None:
+        """Append all bytes, in several calls if need be."""
+        written = self.write(descriptor, data)
+        while written < len(data):
+            written += self.write(descriptor, data[written:])
 
     def truncate(self, descriptor: int, size: int) -> None:
         """Cut a file to a size in bytes."""
@@ -94,6 +107,14 @@ class Files:
     def close(self, descriptor: int) -> None:
         """Close an open file."""
         os.close(descriptor)
+
+    @contextlib.contextmanager
+    def closing(self, descriptor: int) -> Iterator[int]:
+        """Close an open file at the end of the block, whatever happens in it."""
+        try:
+            yield descriptor
+        finally:
+            self.close(descriptor)
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, replacing what had it."""

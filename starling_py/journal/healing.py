@@ -8,12 +8,12 @@ segment, which is synced before the queue goes on.
 
 import contextlib
 
-from starling_py.journal import checkpoint
+from starling_py.journal import checkpoint, distrust
+from starling_py.journal.examination import state_at
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.recovery import state_at
 from starling_py.journal.replay import Replay, open_segment
 from starling_py.journal.segment import UNFINISHED_SUFFIX
-from starling_py.journal.segment_writer import Place, write_all
+from starling_py.journal.segment_writer import Place
 from starling_py.journal.trouble import JournalDamaged
 
 
@@ -50,12 +50,20 @@ class Healing:
         """Write the segment and make it safe; what goes wrong is noted."""
         try:
             self._write(self._base_ledger())
+            distrust.forget(self._place.files, self._place.directory)
         except (OSError, JournalDamaged) as error:
             self.error = error
-            if self.descriptor is not None:
-                with contextlib.suppress(OSError):
-                    self._place.files.close(self.descriptor)
-                self.descriptor = None
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Remove what there is of the segment, unless it has its name: then it holds all of it."""
+        files = self._place.files
+        if self.descriptor is not None:
+            with contextlib.suppress(OSError):
+                files.close(self.descriptor)
+            self.descriptor = None
+        with contextlib.suppress(OSError):
+            files.unlink(self._place.path(self._number) + UNFINISHED_SUFFIX)
 
     def _base_ledger(self) -> Ledger:
         if self._base is not None:
@@ -75,7 +83,7 @@ class Healing:
         with contextlib.suppress(FileNotFoundError):
             files.unlink(unfinished)
         self.descriptor = files.create(unfinished)
-        write_all(files, self.descriptor, content)
+        files.write_all(self.descriptor, content)
         if place.syncs:
             files.sync(self.descriptor)
         files.rename(unfinished, path)

@@ -6,7 +6,7 @@ through it, so what a running server counts is what a start would find. It never
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 
 import attrs
 
@@ -14,6 +14,21 @@ from starling_py.journal import record
 from starling_py.journal.id_ranges import IdRanges
 from starling_py.journal.record import Item
 from starling_py.journal.segment import Segment
+
+
+@attrs.frozen
+class Mark:
+    """What is to be known of a live item beside its record."""
+
+    deliveries: int = 0
+    """How often it was handed out for a reliable read."""
+    due_ms: int = 0
+    """Not to be handed out before this time, if it came back with a delay; else 0."""
+    front: bool = False
+    """Whether it was put in front of all others."""
+
+
+_UNMARKED = Mark()
 
 
 @attrs.define
@@ -34,6 +49,8 @@ class Ledger:
     """Bytes of the live items' data."""
     deleted: bool = False
     """Whether the queue was deleted, and nothing was put since."""
+    marks: dict[int, Mark] = attrs.field(factory=dict)
+    """What is to be known of a few live items, by their ids."""
     has_dead: bool = False
     """Whether a segment may have no live item left."""
     _older_size: int | None = attrs.field(default=None, eq=False)
@@ -41,7 +58,10 @@ class Ledger:
     def copy(self) -> "Ledger":
         """Return a ledger of its own that tells the same."""
         return attrs.evolve(
-            self, segments=[attrs.evolve(each) for each in self.segments], gone=self.gone.copy()
+            self,
+            segments=[attrs.evolve(each) for each in self.segments],
+            gone=self.gone.copy(),
+            marks=self.marks.copy(),
         )
 
     @property
@@ -68,6 +88,18 @@ class Ledger:
         self.next_id = next_id
         self.deleted = False
 
+    def opened(self, item_id: int) -> None:
+        """Count one more delivery of an item, if it is live."""
+        if self.is_live(item_id):
+            mark = self.marks.get(item_id, _UNMARKED)
+            self.marks[item_id] = Mark(mark.deliveries + 1, mark.due_ms, mark.front)
+
+    def delayed(self, item_id: int, due_ms: int) -> None:
+        """Keep an item back until a time, if it is live."""
+        if self.is_live(item_id):
+            mark = self.marks.get(item_id, _UNMARKED)
+            self.marks[item_id] = Mark(mark.deliveries, due_ms, mark.front)
+
     def removed_all(self, items: Iterable[Item]) -> None:
         """Let items go."""
         for item in items:
@@ -84,6 +116,8 @@ class Ledger:
             self.gone.add(item_id, item_id + 1)
         else:
             return
+        if self.marks:
+            self.marks.pop(item_id, None)
         segments = self.segments
         segment = segments[0]
         if len(segments) > 1 and item_id >= segments[1].first_id:
@@ -105,15 +139,36 @@ class Ledger:
         self.gone.add(max(first_id, self.head), last_id + 1)
         self.head = self.gone.skip(self.head)
         self.gone.drop_below(self.head)
+        for item_id in [each for each in self.marks if first_id <= each <= last_id]:
+            del self.marks[item_id]
         self.has_dead = True
 
-    def flushed(self, last_id: int) -> None:
-        """Let go of everything; ``last_id`` is the highest id given out."""
+    def flushed(self, last_id: int, kept: Sequence[tuple[int, int]] = ()) -> None:
+        """Let go of everything; ``last_id`` is the highest id given out.
+
+        Of live items, those in ``kept``, by id and size and in order, stay.
+        """
+        kept = [each for each in kept if self.is_live(each[0])]
+        self.next_id = max(self.next_id, last_id + 1)
         for each in self.segments:
             each.items = each.bytes = 0
         self.items = self.bytes = 0
         self.gone = IdRanges()
-        self.head = self.next_id = max(self.next_id, last_id + 1)
+        self.head = behind = kept[0][0] if kept else self.next_id
+        marks, self.marks = self.marks, {}
+        for item_id, size in kept:
+            if item_id > behind:
+                self.gone.add(behind, item_id)
+            behind = item_id + 1
+            segment = self.segment_of(item_id)
+            segment.items += 1
+            segment.bytes += size
+            self.items += 1
+            self.bytes += size
+            if item_id in marks:
+                self.marks[item_id] = marks[item_id]
+        if behind < self.next_id and kept:
+            self.gone.add(behind, self.next_id)
         self.has_dead = True
 
     def segment_of(self, item_id: int) -> Segment:

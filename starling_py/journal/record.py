@@ -13,7 +13,7 @@ one to the tests.
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import attrs
 
@@ -22,7 +22,8 @@ PUSH = 1
 REMOVE = 2
 """The item with this id left the queue; since version 2, the record tells its size as well."""
 FLUSH = 3
-"""Every item with this id or a lower one left the queue."""
+"""Every item with this id or a lower one left the queue, but for those that are listed: the open
+ones, with their sizes. Before version 3 none was."""
 DELETE = 4
 """The queue was deleted; the id is the highest one it had given out."""
 RECLAIM = 5
@@ -31,36 +32,57 @@ CHECKPOINT = 6
 """Where the journal stood when this segment was begun; the id is the next item's."""
 DISCARD = 7
 """The items from this id on, up to another one, were given up because they cannot be read."""
+OPEN = 8
+"""The item with this id was handed out and stays in the queue until it is confirmed: one more
+delivery."""
+DELAY = 9
+"""The item with this id is not to be handed out before a time."""
+PUSH_MARKED = 10
+"""As ``PUSH``, for an item that is due later, was put in front, or was delivered before."""
+PUTS = frozenset({PUSH, PUSH_MARKED})
+"""The records that hold an item."""
 
 CHECKSUM_SIZE = 4
 _AFTER_CHECKSUM = struct.Struct("<IBQ")
 _PUSH_AFTER_CHECKSUM = struct.Struct("<IBQqqI")
 _REMOVE_AFTER_CHECKSUM = struct.Struct("<IBQI")
 _DISCARD_AFTER_CHECKSUM = struct.Struct("<IBQQQQ")
+_DELAY_AFTER_CHECKSUM = struct.Struct("<IBQq")
 _HEADER = struct.Struct("<IIBQ")
 _PUSH_HEADER = struct.Struct("<IIBQqqI")
 _SIZE = struct.Struct("<I")
 _DISCARDED = struct.Struct("<QQQ")
+_KEPT = struct.Struct("<QI")
+_DUE = struct.Struct("<q")
+# due, deliveries, in front
+_MARKS = struct.Struct("<qIB")
 
 LENGTH_OFFSET = CHECKSUM_SIZE + 4
 """A record's length counts the bytes from here on."""
 HEADER_SIZE = _HEADER.size
 PUSH_HEADER_SIZE = _PUSH_HEADER.size
+MARKED_HEADER_SIZE = PUSH_HEADER_SIZE + _MARKS.size
 REMOVE_SIZE = HEADER_SIZE + _SIZE.size
 """Bytes of the record of a removal."""
+DELAY_SIZE = HEADER_SIZE + _DUE.size
+"""Bytes of the longest record that is neither a put nor a removal and is of one item."""
 MAX_DATA = 1 << 30
 """Bytes of the largest item's data that a record may hold."""
 
 _BARE_LENGTH = HEADER_SIZE - LENGTH_OFFSET
 _PUSH_LENGTH = PUSH_HEADER_SIZE - LENGTH_OFFSET
+_MARKED_LENGTH = MARKED_HEADER_SIZE - LENGTH_OFFSET
 _LENGTHS = {
     PUSH: range(_PUSH_LENGTH, _PUSH_LENGTH + MAX_DATA + 1),
     REMOVE: (_BARE_LENGTH, _BARE_LENGTH + _SIZE.size),
-    FLUSH: (_BARE_LENGTH,),
+    FLUSH: range(_BARE_LENGTH, _BARE_LENGTH + MAX_DATA, _KEPT.size),
     DELETE: (_BARE_LENGTH,),
     RECLAIM: (_BARE_LENGTH,),
     CHECKPOINT: range(_BARE_LENGTH, _BARE_LENGTH + MAX_DATA + 1),
     DISCARD: (_BARE_LENGTH + _DISCARDED.size,),
+    OPEN: (_BARE_LENGTH,),
+    DELAY: (_BARE_LENGTH + _DUE.size,),
+    PUSH_MARKED: range(_MARKED_LENGTH, _MARKED_LENGTH + MAX_DATA + 1),
 }
 _NO_LENGTHS: tuple[int, ...] = ()
 
@@ -83,12 +105,39 @@ class Item:
     data: bytes
 
 
+@attrs.define
+class MarkedItem(Item):
+    """An item that its record says more of; most items are none."""
+
+    due_ms: int = 0
+    """Not to be handed out before this time, in milliseconds since the epoch; 0 for at once."""
+    deliveries: int = 0
+    """How often it had been handed out before it came to this queue."""
+    front: bool = False
+    """Whether it was put in front of all others."""
+
+
 def push(item: Item, salt: int = 0) -> tuple[bytes, bytes]:
     """Return the record of a put in two pieces, so that the data is not copied."""
     data = item.data
     head = _PUSH_AFTER_CHECKSUM.pack(
         _PUSH_LENGTH + len(data), PUSH, item.id, item.added_ms, item.expiry_ms, item.flags
     )
+    checksum = zlib.crc32(data, zlib.crc32(head, salt))
+    return checksum.to_bytes(CHECKSUM_SIZE, "little") + head, data
+
+
+def push_marked(item: MarkedItem, salt: int = 0) -> tuple[bytes, bytes]:
+    """Return the record of a put of a marked item in two pieces."""
+    data = item.data
+    head = _PUSH_AFTER_CHECKSUM.pack(
+        _MARKED_LENGTH + len(data),
+        PUSH_MARKED,
+        item.id,
+        item.added_ms,
+        item.expiry_ms,
+        item.flags,
+    ) + _MARKS.pack(item.due_ms, item.deliveries, item.front)
     checksum = zlib.crc32(data, zlib.crc32(head, salt))
     return checksum.to_bytes(CHECKSUM_SIZE, "little") + head, data
 
@@ -104,6 +153,22 @@ def discard(first_id: int, last_id: int, items: int, size: int, salt: int = 0) -
     head = _DISCARD_AFTER_CHECKSUM.pack(
         _BARE_LENGTH + _DISCARDED.size, DISCARD, first_id, last_id, items, size
     )
+    return zlib.crc32(head, salt).to_bytes(CHECKSUM_SIZE, "little") + head
+
+
+def flush(last_id: int, kept: Iterable[tuple[int, int]], salt: int = 0) -> bytes:
+    """Return the record of a flush; ``kept`` are ids and sizes of what stays, in order."""
+    return bare(FLUSH, last_id, salt, b"".join(_KEPT.pack(*each) for each in kept))
+
+
+def flush_size(kept: int) -> int:
+    """Return the bytes of the record of a flush that leaves so many items."""
+    return HEADER_SIZE + kept * _KEPT.size
+
+
+def delay(item_id: int, due_ms: int, salt: int = 0) -> bytes:
+    """Return the record that keeps an item back until a time, in milliseconds since the epoch."""
+    head = _DELAY_AFTER_CHECKSUM.pack(_BARE_LENGTH + _DUE.size, DELAY, item_id, due_ms)
     return zlib.crc32(head, salt).to_bytes(CHECKSUM_SIZE, "little") + head
 
 
@@ -143,6 +208,37 @@ def item_at(data: memoryview, start: int, end: int) -> Item:
     return Item(item_id, added_ms, expiry_ms, flags, bytes(data[start + PUSH_HEADER_SIZE : end]))
 
 
+def marked_item_at(data: memoryview, start: int, end: int) -> MarkedItem:
+    """Return the item of a sound ``PUSH_MARKED`` record."""
+    _, _, _, item_id, added_ms, expiry_ms, flags = _PUSH_HEADER.unpack_from(data, start)
+    due_ms, deliveries, front = _MARKS.unpack_from(data, start + PUSH_HEADER_SIZE)
+    body = bytes(data[start + MARKED_HEADER_SIZE : end])
+    return MarkedItem(item_id, added_ms, expiry_ms, flags, body, due_ms, deliveries, bool(front))
+
+
+def any_item_at(record_type: int, data: memoryview, start: int, end: int) -> Item:
+    """Return the item of a sound record of one of the types in ``PUTS``."""
+    if record_type == PUSH:
+        return item_at(data, start, end)
+    return marked_item_at(data, start, end)
+
+
+def data_size(record_type: int, start: int, end: int) -> int:
+    """Return the size of the item's data in a record of one of the types in ``PUTS``."""
+    return end - start - (PUSH_HEADER_SIZE if record_type == PUSH else MARKED_HEADER_SIZE)
+
+
+def kept_items(data: memoryview, start: int, end: int) -> list[tuple[int, int]]:
+    """Return the ids and sizes of the items that a sound ``FLUSH`` record leaves in the queue."""
+    return list(_KEPT.iter_unpack(data[start + HEADER_SIZE : end]))
+
+
+def due(data: memoryview, start: int) -> int:
+    """Return the time that a sound ``DELAY`` record tells, in milliseconds since the epoch."""
+    due_ms: int = _DUE.unpack_from(data, start + HEADER_SIZE)[0]
+    return due_ms
+
+
 def removed_size(data: memoryview, start: int, end: int) -> int | None:
     """Return the data's size that a sound record of a removal tells; ``None`` in version 1."""
     if end - start == HEADER_SIZE:
@@ -167,7 +263,7 @@ def find_sound_record(
     """
     for candidate in range(offset, len(data) - HEADER_SIZE + 1):
         _, _, record_type, record_id = _HEADER.unpack_from(data, candidate)
-        if not PUSH <= record_type <= DISCARD or record_id > highest_id:
+        if not PUSH <= record_type <= PUSH_MARKED or record_id > highest_id:
             continue
         if next(walk(data, candidate, salt), None) is not None:
             return candidate

@@ -9,7 +9,7 @@ import attrs
 
 from starling_py.journal import checkpoint, record, segment
 from starling_py.journal.checkpoint import Checkpoint
-from starling_py.journal.ledger import Ledger
+from starling_py.journal.ledger import Ledger, Mark
 from starling_py.journal.segment import Header, HeaderCutShort, Segment, SegmentProblem
 from starling_py.journal.trouble import JournalDamaged
 
@@ -59,7 +59,7 @@ def read_checkpoint(opened: Opened, data: memoryview) -> tuple[Checkpoint, int] 
     if found is None or found[0] != record.CHECKPOINT:
         return None
     _, _, start, end = found
-    read = checkpoint.decode(data[start + record.HEADER_SIZE : end])
+    read = checkpoint.decode(data[start + record.HEADER_SIZE : end], opened.header.version)
     return None if read is None else (read, end)
 
 
@@ -115,7 +115,7 @@ class Replay:
                 if told is not None:
                     ledger.removed(record_id, told)
             else:
-                self._apply_rare(record_type, record_id, data, offset)
+                self._apply_rare(record_type, record_id, data, offset, end)
             start = end
         # A segment cannot hold more records than it has room for.
         highest_id = max(ledger.next_id + len(data) // record.HEADER_SIZE, opened.header.number)
@@ -124,12 +124,24 @@ class Replay:
         ledger.segments[-1].size = start
         return start
 
-    def _apply_rare(self, record_type: int, record_id: int, data: memoryview, offset: int) -> None:
+    def _apply_rare(
+        self, record_type: int, record_id: int, data: memoryview, offset: int, end: int
+    ) -> None:
         ledger = self.ledger
-        if record_type in (record.FLUSH, record.DELETE):
+        if record_type == record.OPEN:
+            ledger.opened(record_id)
+        elif record_type == record.DELAY:
+            ledger.delayed(record_id, record.due(data, offset))
+        elif record_type == record.PUSH_MARKED:
+            item = record.marked_item_at(data, offset, end)
+            ledger.pushed(1, len(item.data), max(ledger.next_id, record_id + 1))
+            if item.deliveries or item.front:
+                ledger.marks[record_id] = Mark(item.deliveries, 0, item.front)
+        elif record_type in (record.FLUSH, record.DELETE):
             if self._sizes is not None:
                 self._sizes.clear()
-            ledger.flushed(record_id)
+            kept = record.kept_items(data, offset, end) if record_type == record.FLUSH else ()
+            ledger.flushed(record_id, kept)
             ledger.deleted = record_type == record.DELETE
         elif record_type == record.DISCARD:
             ledger.discarded(record_id, *record.discarded(data, offset))

@@ -39,6 +39,8 @@ class Reserve:
         self._items = 0
         self.short = True
         """Whether there is too little, so that nothing more may be put."""
+        self._full = False
+        """Whether the disk has refused something, and nothing could be reserved since."""
 
     @property
     def needed(self) -> int:
@@ -73,12 +75,23 @@ class Reserve:
         if not self.short:
             log.error("%s: the disk is full; nothing more can be put", self._path)
             self.short = True
+        self._full = True
         free = self._size if removals_only else self._size - self._items * record.REMOVE_SIZE
         # File systems hand out whole blocks, and some of them for the bookkeeping.
         wanted = (size // 4096 + 4) * 4096
         if free < wanted:
             return False
         return self._shrink(self._size - wanted)
+
+    def can_spare(self, size: int) -> bool:
+        """Return whether so many bytes of records that are no removals leave those enough.
+
+        On a full disk, half of the slack is left to what removals need beside their records.
+        """
+        if not self.short and not self._full:
+            return True
+        least = self._items * record.REMOVE_SIZE + SLACK // 2 + size
+        return self._size >= least or self._grow(least + STEP)
 
     def close(self) -> None:
         """Give all room back."""
@@ -92,11 +105,12 @@ class Reserve:
         try:
             self._files.allocate(self._descriptor, size)
         except OSError as error:
-            if not self.short:
+            if not self.short and not self._full:
                 log.error("%s: no room can be reserved: %s", self._path, error.strerror or error)
             self._shrink(self._size)  # it may have got some of it
             return False
         self._size = size
+        self._full = False
         return True
 
     def _shrink(self, size: int) -> bool:

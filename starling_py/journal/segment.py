@@ -16,7 +16,7 @@ import attrs
 from starling_py.journal.record import PUSH_HEADER_SIZE
 
 MAGIC = b"STARLING"
-VERSION = 2
+VERSION = 3
 CHECKSUM_CRC32 = 1
 """The only checksum algorithm so far; a header names it so that it can change."""
 
@@ -28,11 +28,18 @@ SUFFIX = ".segment"
 UNFINISHED_SUFFIX = ".new"
 """A segment that was begun, while it or the one before it is not known to be safe."""
 COMPACTED_SUFFIX = ".compacting"
-"""A segment that is to take the place of others; left over only by a crash, and then removed."""
+"""A copy that is to take the place of segments; left over only by a crash, and then removed."""
+TORN_SUFFIX = ".torn"
+"""What a crash left at the end of a segment, kept aside."""
+DAMAGED_SUFFIX = ".damaged"
+"""A second name for a segment whose items were given up because it cannot be read."""
+DISTRUSTED_SUFFIX = ".distrusted"
+"""Marks a segment whose sync failed."""
 MAX_HEADER = _FIXED.size + 250 + _CHECKSUM.size
 """Bytes of the longest header."""
 _NAME = re.compile(r"([0-9]{16})\.segment\Z")
 _UNFINISHED_NAME = re.compile(r"([0-9]{16})\.segment\.new\Z")
+_DISTRUSTED_NAME = re.compile(r"[0-9]{16}\.segment\.distrusted\Z")
 
 
 class SegmentProblem(Exception):
@@ -106,6 +113,11 @@ def unfinished_number_of(name: str) -> int | None:
     """Return the number in an unfinished segment's file name, or ``None`` for any other name."""
     match = _UNFINISHED_NAME.match(name)
     return int(match[1]) if match else None
+
+
+def is_mark(name: str) -> bool:
+    """Tell whether a file's name is that of the mark of a segment whose sync failed."""
+    return _DISTRUSTED_NAME.match(name) is not None
 
 
 def encode(header: Header) -> bytes:

@@ -13,7 +13,7 @@ import logging
 
 import attrs
 
-from starling_py.journal import checkpoint, record, segment
+from starling_py.journal import checkpoint, distrust, record, segment
 from starling_py.journal.files import Files
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.open_files import OpenFiles
@@ -54,6 +54,8 @@ class Syncing:
 
     place: Place
     descriptors: tuple[int, ...]
+    paths: tuple[str, ...]
+    """Those of the open files."""
     unfinished: str | None
     """The path of a segment that gets its name when it is safe."""
     new_directory: bool
@@ -68,8 +70,8 @@ class Syncing:
         files = self.place.files
         if self.trouble is not None:
             raise self.trouble
-        for descriptor in self.descriptors:
-            files.sync(descriptor)
+        for descriptor, path in zip(self.descriptors, self.paths, strict=True):
+            distrust.sync(files, descriptor, path)
         if self.unfinished is not None:
             files.rename(self.unfinished, self.unfinished.removesuffix(UNFINISHED_SUFFIX))
             files.sync_directory(self.place.directory)
@@ -86,10 +88,13 @@ class SegmentWriter:
         self._segment_size = segment_size
         self._descriptor: int | None = None
         self._previous: int | None = None
+        self._paths: dict[int, str] = {}
         self._unfinished: str | None = None
         self._new_directory = False
         self._leftover = False
         self._begin_at = segment_size
+        self.beginning = 0
+        """Bytes of the last segment's own beginning, if it was begun here."""
         self.put_off_until = 0
         """Bytes that the last segment must have before another one is tried to be begun."""
         self._in_use: tuple[int, ...] = ()
@@ -135,7 +140,7 @@ class SegmentWriter:
         beginning = self._place.beginning(number, ledger, previous_end)
         descriptor = files.create(unfinished)
         try:
-            write_all(files, descriptor, beginning)
+            files.write_all(descriptor, beginning)
             if not self._place.syncs:
                 files.rename(unfinished, path)
         except OSError:
@@ -152,9 +157,11 @@ class SegmentWriter:
         else:
             self.close()
             self._descriptor = descriptor
+        self._paths[descriptor] = path
         self.idle = not self._place.syncs
         self.highest = number
         # Where many small segments make for a large checkpoint, segments must be larger.
+        self.beginning = len(beginning)
         self._begin_at = max(self._segment_size, 4 * len(beginning))
         self.put_off_until = 0
         self._open_files.opened(self)
@@ -172,10 +179,11 @@ class SegmentWriter:
         """
         if self._descriptor is None:
             self._descriptor = self._open(last.path)
+            self._paths[self._descriptor] = last.path
             self._open_files.opened(self)
         self.idle = not self._place.syncs
         try:
-            write_all(self._place.files, self._descriptor, data)
+            self._place.files.write_all(self._descriptor, data)
         except OSError as error:
             self._cut_back(self._descriptor, last.size)
             if error.errno not in NO_ROOM:
@@ -193,6 +201,7 @@ class SegmentWriter:
         return Syncing(
             self._place,
             self._in_use,
+            tuple(self._paths[each] for each in self._in_use),
             self._unfinished,
             self._new_directory,
             (last.number, last.size),
@@ -216,11 +225,13 @@ class SegmentWriter:
         """Go on with the segment of a journal that was healed."""
         self.close()
         self._descriptor = descriptor
+        self._paths[descriptor] = self._place.path(number)
         self._unfinished = None
         self._trouble = None
         self._new_directory = False
         self.highest = number
         self._begin_at = self._segment_size
+        self.beginning = 0
         self.idle = True
         self._open_files.opened(self)
 
@@ -234,7 +245,7 @@ class SegmentWriter:
         try:
             for each in (self._previous, self._descriptor):
                 if each is not None:
-                    self._place.files.sync(each)
+                    distrust.sync(self._place.files, each, self._paths[each])
         except OSError as error:
             self._trouble = error
         self.close()
@@ -259,6 +270,7 @@ class SegmentWriter:
 
     def _close(self, descriptor: int | None) -> None:
         if descriptor is not None:
+            del self._paths[descriptor]
             try:
                 self._place.files.close(descriptor)
             except OSError as error:
@@ -270,17 +282,10 @@ class SegmentWriter:
             self._place.files.truncate(descriptor, size)
             if self._place.syncs:
                 # What was refused must not be there after a power cut either.
-                self._place.files.sync(descriptor)
+                distrust.sync(self._place.files, descriptor, self._paths[descriptor])
         except OSError as error:
             raise Spoiled(error.errno, f"half a record cannot be cut off: {error}") from error
 
 
 class Spoiled(OSError):
     """A file that must not be written to any more."""
-
-
-def write_all(files: Files, descriptor: int, data: bytes) -> None:
-    """Append all bytes, in several calls if need be. Raises ``OSError``."""
-    written = files.write(descriptor, data)
-    while written < len(data):
-        written += files.write(descriptor, data[written:])

@@ -12,17 +12,20 @@ import re
 import attrs
 
 from starling_py import names
-from starling_py.journal import reserve
+from starling_py.journal import reserve, segment
 from starling_py.journal.background import Background, DirectoryRemoval
 from starling_py.journal.commit import GroupCommit
+from starling_py.journal.examination import Recovered
 from starling_py.journal.files import Files
-from starling_py.journal.journal import Durability, Journal, Surroundings
+from starling_py.journal.in_memory import SEGMENT_SIZE, NoFiles, NoReserve
+from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.open_files import OpenFiles
-from starling_py.journal.recovery import Recovered, recover
+from starling_py.journal.recovery import recover
 from starling_py.journal.reserve import Reserve
 from starling_py.journal.segment import Segment
 from starling_py.journal.segment_writer import NO_ROOM, Place
+from starling_py.journal.surroundings import Durability, Surroundings
 from starling_py.journal.trouble import JournalDamaged
 
 log = logging.getLogger(__name__)
@@ -121,12 +124,25 @@ class Spool:
         self.reserve.restore()
         return found
 
-    def journal(self, queue: bytes) -> Journal:
+    def journal(self, queue: bytes, *, in_memory: bool = False) -> Journal:
         """Return the journal of a new queue; nothing is on disk before its first write."""
         directory = f"{self.path}/{names.directory_name(queue)}"
+        around = self._surroundings()
+        if in_memory:
+            around = attrs.evolve(
+                around,
+                files=NoFiles(),
+                durability=Durability(syncs=False, segment_size=SEGMENT_SIZE),
+                reserve=NoReserve(),
+                open_files=OpenFiles(1),
+            )
         salt = self.files.random_bits()
-        place = Place(self.files, directory, queue, salt, self.durability.syncs)
-        return Journal(self._surroundings(), place, Ledger(deleted=True))
+        place = Place(around.files, directory, queue, salt, around.durability.syncs)
+        return Journal(around, place, Ledger(deleted=True))
+
+    def free_space(self) -> int:
+        """Return how many bytes of the disk are free. Raises ``OSError``."""
+        return self.files.free_space(self.path)
 
     def remove(self, journal: Journal) -> bool:
         """Remove the journal of a deleted queue; return whether it is out of its place.
@@ -145,12 +161,13 @@ class Spool:
             self._remove_directory(aside)
         return True
 
-    def _surroundings(self) -> Surroundings:
+    def _surroundings(self) -> Surroundings[Journal]:
         return Surroundings(
             self.files,
             self.durability,
             self.commits.touch,
             self.commits.broke,
+            self.commits.hurry,
             self.background,
             self.reserve,
             self.open_files,
@@ -200,7 +217,7 @@ class Spool:
 
     def _journal(self, path: str, state: Recovered) -> Journal:
         place = Place(self.files, path, state.queue, state.salt, self.durability.syncs)
-        old = state.header.version == 1
+        old = state.header.version < segment.VERSION
         return Journal(self._surroundings(), place, state.ledger, must_begin=old)
 
     def _aside(self, path: str) -> str:

@@ -4,9 +4,32 @@ The records wait here for the commit, and with them what they will do to the led
 counts before it is written, and if that fails, dropping it undoes it.
 """
 
+import copy
+from collections.abc import Sequence
+
+import attrs
+
 from starling_py.journal import record
-from starling_py.journal.ledger import Ledger
-from starling_py.journal.record import Item
+from starling_py.journal.ledger import Ledger, Mark
+from starling_py.journal.record import Item, MarkedItem
+
+
+@attrs.define
+class _Rare:
+    """What most commits have nothing of."""
+
+    before: "Unwritten | None" = None
+    """What came before a flush that leaves items, as it has an effect on those."""
+    flushed: int | None = None
+    """The highest id that a flush or a deletion takes."""
+    kept: Sequence[tuple[int, int]] = ()
+    deleted: bool = False
+    flush_costs: bool = False
+    marks: dict[int, Mark] = attrs.field(factory=dict)
+    """Of items put."""
+    opened: list[int] = attrs.field(factory=list)
+    delayed: list[tuple[int, int]] = attrs.field(factory=list)
+    discarded: list[tuple[int, int, int, int]] = attrs.field(factory=list)
 
 
 class Unwritten:
@@ -24,9 +47,16 @@ class Unwritten:
         self._bytes = 0
         self.removed: list[Item] = []
         """Items removed, and not flushed since."""
-        self._flushed: int | None = None
-        self._deleted = False
-        self._discarded: list[tuple[int, int, int, int]] = []
+        self._rare: _Rare | None = None
+
+    @property
+    def costs(self) -> bool:
+        """Whether it takes more room than was reserved for the removal of what it removes."""
+        rare = self._rare
+        if self.pushes or rare is None:
+            return self.pushes > 0
+        before = rare.before is not None and rare.before.costs
+        return before or rare.flush_costs or bool(rare.opened or rare.delayed)
 
     def push(self, item: Item) -> None:
         """Add a put."""
@@ -35,34 +65,72 @@ class Unwritten:
         self.pushes += 1
         self._bytes += len(item.data)
 
+    def push_marked(self, item: MarkedItem) -> None:
+        """Add a put of a marked item."""
+        self.records += record.push_marked(item, self._salt)
+        self.pushed_id = item.id
+        self.pushes += 1
+        self._bytes += len(item.data)
+        if item.deliveries or item.front:
+            self._rarely().marks[item.id] = Mark(item.deliveries, 0, item.front)
+
+    def open(self, item_id: int) -> None:
+        """Add that an item was handed out for a reliable read."""
+        self.records.append(record.bare(record.OPEN, item_id, self._salt))
+        self._rarely().opened.append(item_id)
+
+    def delay(self, item_id: int, due_ms: int) -> None:
+        """Add that an item is kept back until a time."""
+        self.records.append(record.delay(item_id, due_ms, self._salt))
+        self._rarely().delayed.append((item_id, due_ms))
+
     def remove(self, item: Item) -> None:
         """Add a removal."""
         self.records.append(record.remove(item.id, len(item.data), self._salt))
         self.removed.append(item)
 
-    def flush(self, *, delete: bool) -> None:
-        """Add a flush, or the queue's deletion; what came before has no effect of its own."""
-        kind = record.DELETE if delete else record.FLUSH
-        self.records.append(record.bare(kind, self.pushed_id, self._salt))
+    def flush(self, kept: Sequence[tuple[int, int]], *, delete: bool, costs: bool = False) -> None:
+        """Add a flush that leaves some items, by id and size, or the deletion, which leaves none.
+
+        What came before has no effect of its own but on what is kept.
+        """
+        before = copy.copy(self) if kept else None
+        if delete:
+            self.records.append(record.bare(record.DELETE, self.pushed_id, self._salt))
+        else:
+            self.records.append(record.flush(self.pushed_id, kept, self._salt))
         self.pushes = self._bytes = 0
         self.removed = []
-        self._discarded = []
-        self._flushed = self.pushed_id
-        self._deleted = delete
+        self._rare = _Rare(before, self.pushed_id, kept, delete, costs)
 
     def discard(self, first_id: int, last_id: int, items: int, size: int) -> None:
         """Add that items of one segment are given up."""
         self.records.append(record.discard(first_id, last_id, items, size, self._salt))
-        self._discarded.append((first_id, last_id, items, size))
+        self._rarely().discarded.append((first_id, last_id, items, size))
 
     def apply(self, ledger: Ledger) -> None:
         """Let the ledger know of it, now that it is written."""
-        if self._flushed is not None:
-            ledger.flushed(self._flushed)
-            ledger.deleted = self._deleted
+        rare = self._rare
+        if rare is not None and rare.flushed is not None:
+            if rare.before is not None:
+                rare.before.apply(ledger)
+            ledger.flushed(rare.flushed, rare.kept)
+            ledger.deleted = rare.deleted
         if self.pushes:
             ledger.pushed(self.pushes, self._bytes, self.pushed_id + 1)
+        if rare is not None:
+            ledger.marks.update(rare.marks)
+            for item_id in rare.opened:
+                ledger.opened(item_id)
+            for item_id, due_ms in rare.delayed:
+                ledger.delayed(item_id, due_ms)
         if self.removed:
             ledger.removed_all(self.removed)
-        for each in self._discarded:
-            ledger.discarded(*each)
+        if rare is not None:
+            for each in rare.discarded:
+                ledger.discarded(*each)
+
+    def _rarely(self) -> _Rare:
+        if self._rare is None:
+            self._rare = _Rare()
+        return self._rare

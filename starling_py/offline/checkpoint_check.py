@@ -43,6 +43,8 @@ def contradictions(
     ]
     if not is_version_1 and list(told.gone) != list(ends.gone):
         wrong.append("the checkpoint and the segment before do not agree on which items are gone")
+    if not is_version_1 and told.marks != ends.marks:
+        wrong.append("the checkpoint and the segment before do not agree on the marks of items")
     if not _agree_on_segments(told.segments, ends.segments):
         wrong.append("the checkpoint and the segment before do not agree on what segments hold")
     return wrong

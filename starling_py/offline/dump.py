@@ -13,10 +13,10 @@ import attrs
 
 from starling_py import names
 from starling_py.journal import checkpoint, record
+from starling_py.journal.examination import Examination
 from starling_py.journal.files import Files
-from starling_py.journal.ledger import Ledger
+from starling_py.journal.ledger import Ledger, Mark
 from starling_py.journal.record import HEADER_SIZE, Found, Item
-from starling_py.journal.recovery import Examination
 from starling_py.journal.trouble import JournalDamaged
 from starling_py.offline import segment_reader
 from starling_py.offline.segment_reader import Gap, Stretch
@@ -33,6 +33,9 @@ _TYPES = {
     record.RECLAIM: "reclaim",
     record.CHECKPOINT: "checkpoint",
     record.DISCARD: "discard",
+    record.OPEN: "open",
+    record.DELAY: "delay",
+    record.PUSH_MARKED: "put",
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -50,11 +53,25 @@ class Entry:
     """What else there is to tell."""
     item: Item | None = None
     """Of a put."""
+    due_ms: int = 0
+    """Of what is not to be handed out before a time."""
+    kept: list[int] = attrs.field(factory=list)
+    """The ids that a flush left in the queue."""
+
+    def take(self, mark: Mark) -> None:
+        """Tell of an item what became of it since it was put."""
+        if mark.deliveries:
+            self.fields["deliveries"] = mark.deliveries
+        self.due_ms = mark.due_ms or self.due_ms
 
     def text(self) -> str:
         """Return it as a line of text."""
         pairs = [] if self.id is None else [f"id={self.id}"]
         pairs += [f"{name}={value}" for name, value in self.fields.items()]
+        if self.due_ms:
+            pairs.append(f"due={iso(self.due_ms)}")
+        if self.kept:
+            pairs.append(f"kept={','.join(map(str, self.kept))}")
         if (item := self.item) is not None:
             more = "..." if len(item.data) > SHOWN else ""
             pairs += [
@@ -66,9 +83,9 @@ class Entry:
             ]
         return " ".join((self.file, str(self.offset), self.type, *pairs))
 
-    def values(self) -> dict[str, int | str | None]:
+    def values(self) -> dict[str, int | str | list[int] | None]:
         """Return it as what becomes a JSON object."""
-        values: dict[str, int | str | None] = {
+        values: dict[str, int | str | list[int] | None] = {
             "file": self.file,
             "offset": self.offset,
             "type": self.type,
@@ -76,6 +93,10 @@ class Entry:
         if self.id is not None:
             values["id"] = self.id
         values |= self.fields
+        if self.due_ms:
+            values |= {"due": iso(self.due_ms), "due_ms": self.due_ms}
+        if self.kept:
+            values["kept"] = self.kept
         if (item := self.item) is not None:
             values |= {
                 "size": len(item.data),
@@ -124,8 +145,20 @@ class Dump:
                         yield _entry(file, part, found)
 
     def live(self) -> Iterator[Entry]:
-        """Yield the live items, the next one to be handed out first. Raises ``OSError``."""
+        """Yield the live items, the next one to be handed out first. Raises ``OSError``.
+
+        Those that are due later come in their places.
+        """
         ledger, ends = self._ledger()
+        front = {item_id for item_id, mark in ledger.marks.items() if mark.front}
+        if front:
+            in_front = [each for each in self._live(ledger, ends) if each.id in front]
+            self.skipped = 0
+            yield from (each for each in reversed(in_front) if each.item is not None)
+        yield from (each for each in self._live(ledger, ends) if each.id not in front)
+
+    def _live(self, ledger: Ledger, ends: dict[str, int]) -> Iterator[Entry]:
+        """Yield the live items in the order of their ids, and the damage among them."""
         last_id = 0
         for file in self._own:
             end = ends.get(file.path, 0)
@@ -135,9 +168,12 @@ class Dump:
                     continue
                 for found in part.found:
                     kind, record_id, _, _ = found
-                    if kind == record.PUSH and record_id > last_id and ledger.is_live(record_id):
+                    if kind in record.PUTS and record_id > last_id and ledger.is_live(record_id):
                         last_id = record_id
-                        yield _entry(file, part, found)
+                        entry = _entry(file, part, found)
+                        if (mark := ledger.marks.get(record_id)) is not None:
+                            entry.take(mark)
+                        yield entry
 
     def data(self, item_id: int) -> bytes | None:
         """Return the data of an item, live or not; ``None`` if there is no record of it."""
@@ -148,8 +184,8 @@ class Dump:
                     self._gap(file, part, is_last=False)
                     continue
                 for kind, record_id, start, end in part.found:
-                    if kind == record.PUSH and record_id == item_id:
-                        data = record.item_at(part.data, start, end).data
+                    if kind in record.PUTS and record_id == item_id:
+                        data = record.any_item_at(kind, part.data, start, end).data
         return data
 
     def _read(self, file: SegmentFile, end: int) -> "segment_reader.Parts":
@@ -163,7 +199,9 @@ class Dump:
             yield from segment_reader.read(self._files, file.path, file.start, end, header.salt)
         except OSError as error:
             reason = error.strerror or str(error)
-            self.warnings.append(f"{file.path}: the rest of it cannot be read: {reason}")
+            warning = f"{file.path}: the rest of it cannot be read: {reason}"
+            if warning not in self.warnings:
+                self.warnings.append(warning)
 
     def _header(self, file: SegmentFile) -> Iterator[Entry]:
         header = file.header
@@ -226,8 +264,15 @@ def _entry(file: SegmentFile, part: Stretch, found: Found) -> Entry:
     kind, record_id, start, end = found
     entry = Entry(file.name, part.offset + start, _TYPES[kind], record_id)
     fields = entry.fields
-    if kind == record.PUSH:
-        entry.item = record.item_at(part.data, start, end)
+    if kind in record.PUTS:
+        entry.item = record.any_item_at(kind, part.data, start, end)
+        if isinstance(entry.item, record.MarkedItem):
+            fields |= _marks(entry.item)
+            entry.due_ms = entry.item.due_ms
+    elif kind == record.DELAY:
+        entry.due_ms = record.due(part.data, start)
+    elif kind == record.FLUSH:
+        entry.kept = [item_id for item_id, _ in record.kept_items(part.data, start, end)]
     elif kind == record.REMOVE:
         size = record.removed_size(part.data, start, end)
         if size is not None:
@@ -236,8 +281,16 @@ def _entry(file: SegmentFile, part: Stretch, found: Found) -> Entry:
         last_id, items, size = record.discarded(part.data, start)
         fields |= {"last_id": last_id, "items": items, "bytes": size}
     elif kind == record.CHECKPOINT:
-        read = checkpoint.decode(part.data[start + HEADER_SIZE : end])
+        read = checkpoint.decode(part.data[start + HEADER_SIZE : end], file.version)
         if read is not None:
             fields |= {"items": read.ledger.items, "bytes": read.ledger.bytes}
             fields["segments"] = len(read.ledger.segments)
+            if read.ledger.marks:
+                fields["marks"] = len(read.ledger.marks)
     return entry
+
+
+def _marks(item: record.MarkedItem) -> dict[str, int]:
+    """Return what is special about an item."""
+    marks = {"deliveries": item.deliveries, "front": int(item.front)}
+    return {name: value for name, value in marks.items() if value}

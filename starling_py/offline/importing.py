@@ -18,9 +18,10 @@ from starling_py.clock import Clock
 from starling_py.journal.background import Work
 from starling_py.journal.commit import Batch, GroupCommit
 from starling_py.journal.files import Files
-from starling_py.journal.journal import Durability, Journal
+from starling_py.journal.journal import Journal
 from starling_py.journal.record import Item
 from starling_py.journal.spool import LOCK, Spool, SpoolProblem
+from starling_py.journal.surroundings import Durability
 from starling_py.journal.trouble import JournalError
 from starling_py.offline.old_spool import OldQueue, OldSpool, Problem
 

@@ -20,7 +20,7 @@ BLOCK = 1 << 20
 """Bytes that are read at once."""
 
 # Where a record may begin: a type that there is, and an id below 2**48, as all ids are.
-_CANDIDATE = re.compile(rb"(?=.{8}[\x01-\x07].{6}\x00\x00)", re.DOTALL)
+_CANDIDATE = re.compile(rb"(?=.{8}[\x01-\x0a].{6}\x00\x00)", re.DOTALL)
 
 
 @attrs.frozen

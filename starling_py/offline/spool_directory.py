@@ -10,10 +10,12 @@ import attrs
 from starling_py import names
 from starling_py.journal import reserve, segment
 from starling_py.journal.files import Files
-from starling_py.journal.recovery import DAMAGED_SUFFIX, TORN_SUFFIX
 from starling_py.journal.segment import (
     COMPACTED_SUFFIX,
+    DAMAGED_SUFFIX,
+    DISTRUSTED_SUFFIX,
     MAX_HEADER,
+    TORN_SUFFIX,
     Header,
     SegmentProblem,
 )
@@ -23,6 +25,7 @@ from starling_py.journal.trouble import JournalDamaged
 _NOTES = {
     COMPACTED_SUFFIX: "a compaction that was not finished; the next start removes it",
     DAMAGED_SUFFIX: "a damaged segment that was kept aside; it is not read",
+    DISTRUSTED_SUFFIX: "a sync of this segment failed; the next start writes it to a fresh file",
     TORN_SUFFIX: "a torn tail that was kept aside; it is not read",
 }
 
@@ -105,6 +108,11 @@ class SegmentFile:
         return posixpath.basename(self.path)
 
     @property
+    def version(self) -> int:
+        """The format's version; the present one when the header cannot be read."""
+        return segment.VERSION if self.header is None else self.header.version
+
+    @property
     def is_version_1(self) -> bool:
         """Whether it has no checkpoint because there were none yet."""
         return self.header is not None and self.header.version == 1
@@ -177,9 +185,7 @@ def _kind(name: str) -> str:
     if not suffix or segment.number_of(stem + suffix) is None:
         return ""
     rest = name[len(stem + suffix) :]
-    return next(
-        (each for each in (TORN_SUFFIX, DAMAGED_SUFFIX, COMPACTED_SUFFIX) if each in rest), ""
-    )
+    return next((each for each in _NOTES if each in rest), "")
 
 
 def _is_directory(files: Files, path: str) -> bool:

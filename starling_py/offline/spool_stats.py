@@ -10,14 +10,15 @@ import attrs
 
 from starling_py import names
 from starling_py.journal.blocks import Reading
+from starling_py.journal.examination import Examination, Recovered
 from starling_py.journal.files import Files
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.recovery import Examination, Recovered
 from starling_py.offline.spool_directory import QueueFiles
 
 _COLUMNS = (
     ("items", "ITEMS"),
     ("bytes", "BYTES"),
+    ("delivered", "DELIVERED"),
     ("next_id", "NEXT ID"),
     ("segments", "SEGMENTS"),
     ("disk_bytes", "DISK"),
@@ -36,6 +37,8 @@ class Figures:
     items: int
     bytes: int
     """Of the live items' data."""
+    delivered: int
+    """Live items that were handed out before and not confirmed."""
     next_id: int | None
     """What the next item gets; ``None`` for more than one queue."""
     segments: int
@@ -76,6 +79,7 @@ def measure(files: Files, directory: str, now_ms: int) -> Figures | None:
         state.queue,
         ledger.items,
         ledger.bytes,
+        sum(mark.deliveries > 0 for mark in ledger.marks.values()),
         ledger.next_id,
         len(own.segments) + len(own.unfinished),
         disk_bytes,
@@ -105,6 +109,7 @@ def total(figures: Iterable[Figures]) -> Figures:
         b"total",
         sum(each.items for each in all_of_them),
         sum(each.bytes for each in all_of_them),
+        sum(each.delivered for each in all_of_them),
         None,
         sum(each.segments for each in all_of_them),
         sum(each.disk_bytes for each in all_of_them),

@@ -12,8 +12,8 @@ import attrs
 
 from starling_py import names
 from starling_py.journal import record
+from starling_py.journal.examination import Examination, Recovered
 from starling_py.journal.files import Files
-from starling_py.journal.recovery import Examination, Recovered
 from starling_py.journal.segment import Header, Segment
 from starling_py.journal.trouble import JournalDamaged
 from starling_py.offline import segment_reader, spool_directory
@@ -182,6 +182,10 @@ class _Check:
             )
             what += f" itself, and the queue {ledger.items} of {ledger.bytes}"
             report.damage.append(JournalDamaged(ledger.segments[-1].path, 0, what))
+        gone = [item_id for item_id in ledger.marks if not ledger.is_live(item_id)]
+        if gone:
+            what = f"the journal has a mark of item {gone[0]}, which is not in the queue"
+            report.damage.append(JournalDamaged(ledger.segments[-1].path, 0, what))
 
     def is_torn(self, path: str, offset: int) -> bool:
         """Tell whether a start takes what is at the end of a file for a torn tail."""
@@ -312,14 +316,14 @@ class _Scan:
         is_compacted = self._file.is_compacted
         last_id = self._last_id
         for kind, record_id, start, end in stretch.found[skip:]:
-            if kind == record.PUSH:
+            if kind in record.PUTS:
                 if record_id <= last_id:
                     what = f"the item {record_id} comes where one above {last_id} is to come"
                     self.tell(stretch.offset + start, what)
                 last_id = max(record_id, last_id)
                 if is_live(record_id):
                     self.items += 1
-                    self.bytes += end - start - record.PUSH_HEADER_SIZE
+                    self.bytes += record.data_size(kind, start, end)
             elif is_compacted or kind == record.CHECKPOINT:
                 self.tell(stretch.offset + start, f"a record of type {kind} is not to be here")
         self._last_id = last_id

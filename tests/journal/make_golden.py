@@ -11,13 +11,18 @@ from pathlib import Path
 
 from starling_py.journal import segment
 from starling_py.journal.files import Files
+from starling_py.journal.ledger import Ledger, Mark
+from starling_py.journal.record import Item, MarkedItem
 from starling_py.journal.spool import LOCK
-from tests.journal.spool_harness import Harness
+from starling_py.queues.open_reads import OpenRead
+from tests.journal.spool_harness import NOW_MS, Harness, live_items
 
 GOLDEN = Path(__file__).parent / "golden"
 JOURNALS = "journals"
 EXPECTED = "expected.json"
 SEGMENT_SIZE = 512
+IN_2020 = 1_600_000_000_000
+IN_2033 = 2_000_000_000_000
 
 
 class SaltedFiles(Files):
@@ -76,24 +81,94 @@ def write_journals(path: Path) -> Harness:
 
     # The longest name.
     harness.put_all([b"x"], b"N" * 250)
+
+    write_marked(harness)
+    write_kept(harness)
+
+    # A segment whose items were given up, as it is missing.
+    harness.put_all([b"%d" % number * 200 for number in range(6)], b"given up")
+    harness.close()
+    (path / "given%20up" / segment.file_name(1)).unlink()
+    harness = Harness(SaltedFiles(), path=str(path), segment_size=SEGMENT_SIZE, quarantine=True)
+    harness.commit()
     harness.close()
     return harness
+
+
+def write_marked(harness: Harness) -> None:
+    """Write items of which there is more to say, from their put on or since, and a checkpoint."""
+    queue = harness.queues.find_or_make(b"marked")
+
+    def put(data: bytes, due_ms: int = 0, deliveries: int = 0, *, front: bool = False) -> None:
+        queue.put_marked(MarkedItem(queue.next_id, NOW_MS, 0, 7, data, due_ms, deliveries, front))
+        harness.commit()
+
+    def opened() -> OpenRead:
+        item = queue.open(NOW_MS, None, None)
+        assert item is not None
+        harness.commit()
+        read = queue.open_reads.get(item.id)
+        assert read is not None
+        return read
+
+    harness.put_all([b"opened twice", b"comes in 2033", b"came in 2020"], b"marked")
+    put(b"due in 2033", IN_2033)
+    put(b"due in 2020", IN_2020)
+    put(b"moved", deliveries=4)
+    queue.give_back(opened())
+    first, second, third = opened(), opened(), opened()
+    queue.give_back(first)
+    queue.give_back_later(second, IN_2033)
+    queue.give_back_later(third, IN_2020)
+    harness.commit()
+    harness.put_all([b"." * SEGMENT_SIZE, b"behind the checkpoint"], b"marked")
+    put(b"second", front=True)
+    put(b"first", deliveries=2, front=True)
+    queue.give_back(opened())
+    harness.commit()
+
+
+def write_kept(harness: Harness) -> None:
+    """Write a flush that leaves the open items."""
+    harness.put_all([b"open", b"confirmed", b"taken", b"flushed"], b"kept")
+    queue = harness.queues.find(b"kept")
+    assert queue is not None
+    for _ in range(2):
+        assert queue.open(NOW_MS, None, None) is not None
+    harness.pop_all(1, b"kept")
+    harness.queues.flush(b"kept")
+    harness.commit()
+    confirmed = queue.open_reads.get(2)
+    assert confirmed is not None
+    queue.confirm(confirmed)
+    harness.put_all([b"since then"], b"kept")
 
 
 def describe(harness: Harness) -> dict[str, dict[str, object]]:
     """Return what the queues hold, by the hexadecimal form of their names."""
     harness.background.do_all()
-    assert not any(queue._window.behind for queue in harness.queues)
-    return {
-        queue.name.hex(): {
+    described: dict[str, dict[str, object]] = {}
+    for queue in sorted(harness.queues, key=lambda queue: queue.name):
+        journal = queue.journal
+        items = live_items(harness.files, journal._place.salt, journal.ledger)
+        described[queue.name.hex()] = {
             "put so far": queue.total_items,
             "items": [
                 [item.id, item.added_ms, item.expiry_ms, item.flags, item.data.hex()]
-                for item in queue._window.items
+                for item in items
             ],
         }
-        for queue in sorted(harness.queues, key=lambda queue: queue.name)
-    }
+        marks = {str(item.id): marks_of(item, journal.ledger) for item in items}
+        if any(any(each) for each in marks.values()):
+            described[queue.name.hex()]["marks"] = marks
+    return described
+
+
+def marks_of(item: Item, ledger: Ledger) -> list[int | bool]:
+    """Return how often an item was handed out, when it is due, and whether it is in front."""
+    mark = ledger.marks.get(item.id, Mark())
+    due_ms = mark.due_ms or (item.due_ms if isinstance(item, MarkedItem) else 0)
+    return [mark.deliveries, due_ms, mark.front]
 
 
 def main() -> None:

@@ -5,13 +5,14 @@ from collections.abc import Callable
 import attrs
 
 from starling_py.journal.files import Files
-from starling_py.journal.journal import Durability, Journal, Surroundings
+from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.open_files import OpenFiles
 from starling_py.journal.record import Item
 from starling_py.journal.reserve import Reserve
 from starling_py.journal.segment import Segment
 from starling_py.journal.segment_writer import Place, Syncing
+from starling_py.journal.surroundings import Durability, Surroundings
 from tests.core import PatientBackground
 from tests.journal.simulated_disk import SALT, SimulatedDisk
 from tests.journal.spool_harness import DIRECTORY, NAME, NOW_MS, SPOOL, Harness
@@ -35,14 +36,21 @@ def surroundings(
     segment_size: int = 200,
     touch: Callable[[Journal], None] = lambda _: None,
     open_files: int = 10,
-) -> Surroundings:
+) -> Surroundings[Journal]:
     """Return what a spool's journals share."""
     reserve = Reserve(files, SPOOL)
     assert reserve.restore()
     durability = Durability(syncs, segment_size, waits)
     background = PatientBackground()
     return Surroundings(
-        files, durability, touch, lambda _: None, background, reserve, OpenFiles(open_files)
+        files,
+        durability,
+        touch,
+        lambda _: None,
+        lambda: None,
+        background,
+        reserve,
+        OpenFiles(open_files),
     )
 
 

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from starling_py.clock import Clock
 from starling_py.journal.blocks import Reading
 from starling_py.journal.commit import Batch, Committed, GroupCommit
+from starling_py.journal.examination import Recovered
 from starling_py.journal.files import Files
-from starling_py.journal.journal import Durability
+from starling_py.journal.ledger import Ledger
 from starling_py.journal.record import Item
-from starling_py.journal.recovery import Recovered, recover
+from starling_py.journal.recovery import recover
 from starling_py.journal.spool import Spool
+from starling_py.journal.surroundings import Durability
 from starling_py.names import directory_name
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.window import NotLoaded, WindowSizes
@@ -148,14 +150,16 @@ def brief(items: Iterable[Item]) -> Items:
 
 
 def items_in(files: Files, state: Recovered) -> list[Item]:
-    """Return the live items of a journal."""
-    ledger = state.ledger
+    """Return the live items of a journal that was read back."""
+    return live_items(files, state.salt, state.ledger)
+
+
+def live_items(files: Files, salt: int, ledger: Ledger) -> list[Item]:
+    """Return the live items of a journal, in the order of their ids."""
     found: list[Item] = []
     position, after_id = (0, 0), ledger.head - 1
     while True:
-        reading = Reading(
-            files, state.salt, ledger.segments, position, after_id, ledger.gone, 1 << 30
-        )
+        reading = Reading(files, salt, ledger.segments, position, after_id, ledger.gone, 1 << 30)
         reading.run()
         if reading.error is not None:
             raise reading.error

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from starling_py.journal import checkpoint
 from starling_py.journal.id_ranges import IdRanges
-from starling_py.journal.ledger import Ledger
+from starling_py.journal.ledger import Ledger, Mark
 from starling_py.journal.segment import Segment
 from tests.journal.parts import ledger_facts
 
@@ -35,6 +35,7 @@ def id_ranges(draw: st.DrawFn) -> IdRanges:
     return ids
 
 
+marks = st.builds(Mark, st.integers(0, 2**32 - 1), st.integers(-(2**63), 2**63 - 1), st.booleans())
 ledgers = st.builds(
     Ledger,
     segments=st.lists(segments, max_size=6),
@@ -44,6 +45,7 @@ ledgers = st.builds(
     items=UNSIGNED,
     bytes=UNSIGNED,
     deleted=st.booleans(),
+    marks=st.dictionaries(UNSIGNED, marks, max_size=6),
 )
 
 
@@ -70,6 +72,18 @@ def test_a_payload_of_another_length_is_no_checkpoint(ledger: Ledger, behind: by
     assert checkpoint.decode(memoryview(data + behind)) is None
 
 
+@given(ledger=ledgers, end=UNSIGNED)
+def test_what_version_2_wrote_is_read_back_without_marks(ledger: Ledger, end: int) -> None:
+    ledger.marks = {}
+    data = checkpoint.encode(ledger, end)
+    assert data.endswith(bytes(4)), "no marks"
+    read = checkpoint.decode(memoryview(data[:-4]), 2)
+    assert read is not None
+    assert ledger_facts(read.ledger) == ledger_facts(ledger)
+    assert checkpoint.decode(memoryview(data), 2) is None
+    assert checkpoint.decode(memoryview(data[:-4]), 3) is None
+
+
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_read_without_an_error(data: bytes) -> None:
     checkpoint.decode(memoryview(data))
@@ -84,6 +98,7 @@ def test_the_layout_is_the_one_that_is_documented() -> None:
         items=2,
         bytes=60,
         deleted=False,
+        marks={8: Mark(3, -1, front=True)},
     )
     data = checkpoint.encode(ledger, 123)
     numbers = [int.from_bytes(data[at : at + 8], "little") for at in range(0, 40, 8)]
@@ -95,7 +110,10 @@ def test_the_layout_is_the_one_that_is_documented() -> None:
     assert table == [3, 5, 700, 2, 60]
     assert data[89] == 1
     assert [int.from_bytes(data[at : at + 8], "little") for at in (90, 98)] == [6, 8]
-    assert len(data) == 106
+    assert data[106:110] == (1).to_bytes(4, "little")
+    assert data[110:118] == (8).to_bytes(8, "little")
+    assert data[118:126] == b"\xff" * 8
+    assert data[126:] == (3).to_bytes(4, "little") + b"\x01"
 
 
 def test_what_a_checkpoint_takes_grows_with_the_gaps_and_not_with_the_items() -> None:

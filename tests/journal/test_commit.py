@@ -40,6 +40,9 @@ class Owner:
     def rolled_back(self) -> None:
         self.heard.append("rolled back")
 
+    def made_safe(self) -> None:
+        pass
+
     def settled(self) -> None:
         self.heard.append("settled")
 
@@ -52,9 +55,9 @@ def pending(commits: GroupCommit) -> bool:
     return commits.pending
 
 
-def unsynced(commits: GroupCommit) -> bool:
-    """Tell whether anything is to be synced now."""
-    return commits.unsynced
+def unsynced(harness: Harness) -> bool:
+    """Tell whether anything is being synced, or is to be."""
+    return bool(harness.deferred.waiting) or harness.commits.sync_due is not None
 
 
 def lone_journal(
@@ -115,10 +118,10 @@ def test_a_reply_waits_for_the_sync_of_its_write(disk: SimulatedDisk) -> None:
     (done,) = harness.commit()
     assert done.ticket == 1
     assert harness.commits.finished == 0
-    assert unsynced(harness.commits)
+    assert unsynced(harness)
     harness.deferred.sync_one()
     assert harness.commits.finished == 1
-    assert not unsynced(harness.commits)
+    assert not unsynced(harness)
     assert harness.commits.syncs == 1
     assert Harness(disk.after_power_cut()).datas() == [b"a"]
 
@@ -462,7 +465,7 @@ def test_a_queue_that_is_deleted_while_its_sync_is_under_way_disturbs_nobody(
         harness.deferred.sync_one()
     harness.put_all([b"anew"])
     harness.deferred.sync_one()
-    assert not unsynced(harness.commits)
+    assert not unsynced(harness)
     again = Harness(disk.after_power_cut())
     assert again.datas() == [b"anew"]
     assert again.datas(b"other") == [b"a"]
@@ -491,7 +494,65 @@ def test_under_an_interval_nobody_waits_and_the_sync_comes_when_it_is_due(
     assert harness.commits.sync_due is None
     harness.deferred.sync_one()
     assert Harness(disk.after_power_cut()).datas() == [b"a", b"b"]
-    assert not unsynced(harness.commits)
+    assert not unsynced(harness)
+
+
+def test_under_an_interval_whoever_is_in_a_hurry_has_the_next_commit_synced_at_once(
+    disk: SimulatedDisk,
+) -> None:
+    harness = Harness(disk, interval=30, deferred=True)
+    harness.put_all([b"a"])
+    now = harness.clock.monotonic
+    assert harness.commits.sync_due == now + 30
+    harness.put(b"b")
+    harness.commits.hurry()
+    harness.commit()
+    assert harness.commits.sync_due == now
+    harness.commits.sync_if_due()
+    # While that is under way, the next hurry is for the sync after it.
+    batch = harness.deferred.waiting.popleft()
+    batch.run()
+    harness.put(b"c")
+    harness.commits.hurry()
+    harness.commit()
+    assert harness.commits.sync_due is None
+    harness.commits.finish(batch)
+    assert Harness(disk.after_power_cut()).datas() == [b"a", b"b"]
+    assert harness.commits.sync_due == now
+    harness.commits.sync_if_due()
+    harness.deferred.sync_one()
+    assert Harness(disk.after_power_cut()).datas() == [b"a", b"b", b"c"]
+    harness.put_all([b"d"])
+    assert harness.commits.sync_due == now + 30, "nobody is in a hurry any more"
+
+
+def test_a_hurry_that_had_nothing_to_be_synced_hurries_nobody_else(disk: SimulatedDisk) -> None:
+    harness = Harness(disk, interval=30, deferred=True)
+    in_memory = harness.spool.journal(b"other", in_memory=True)
+    in_memory.push(Item(1, 0, 0, 0, b"x"))
+    in_memory.hurry()
+    harness.commit()
+    assert harness.commits.sync_due is None
+    harness.put_all([b"a"])
+    assert harness.commits.sync_due == harness.clock.monotonic + 30
+
+
+@pytest.mark.parametrize("interval", [0, 30, None], ids=["always", "interval", "never"])
+def test_whoever_asks_is_told_when_all_is_safe_whatever_the_policy(
+    disk: SimulatedDisk, interval: float | None
+) -> None:
+    harness = Harness(disk, interval=interval, deferred=True)
+    harness.put(b"a")
+    queue = harness.queues.find(NAME)
+    assert queue is not None
+    told: list[object] = []
+    queue.when_safe(told.append)
+    harness.commits.commit()
+    assert told == []
+    harness.commits.sync_if_due()
+    sync_all(harness)
+    assert told == [None]
+    assert Harness(disk.after_power_cut(), interval=interval).datas() == [b"a"]
 
 
 def test_under_an_interval_a_slow_sync_is_waited_for_and_then_the_next_is_due(
@@ -576,7 +637,7 @@ def test_under_never_nothing_waits_nothing_is_due_and_nothing_is_synced(
     (done,) = harness.commit()
     assert done.ticket == 0
     assert harness.commits.sync_due is None
-    assert not unsynced(harness.commits)
+    assert not unsynced(harness)
     harness.close()
     assert not [call for call in disk.calls if call.startswith("sync")]
     assert Harness(disk.after_process_death(), interval=None).datas() == [b"a"]
@@ -586,9 +647,9 @@ def test_at_the_end_everything_is_synced(disk: SimulatedDisk) -> None:
     harness = Harness(disk, interval=3600)
     for name in (b"one", b"two", b"three"):
         harness.put_all([b"x" * 150, b"y"], name)
-    assert unsynced(harness.commits)
+    assert unsynced(harness)
     harness.close()
-    assert not unsynced(harness.commits)
+    assert not unsynced(harness)
     after = Harness(disk.after_power_cut())
     for name in (b"one", b"two", b"three"):
         assert after.datas(name) == [b"x" * 150, b"y"]

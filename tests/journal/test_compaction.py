@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starling_py.journal import compaction, segment
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.record import PUSH_HEADER_SIZE
+from starling_py.journal.record import PUSH_HEADER_SIZE, MarkedItem
 from starling_py.journal.segment import Segment
 from tests.journal.parts import background_of, item, new_journal, sync
 from tests.journal.simulated_disk import Fault, ProcessKilled, SimulatedDisk
@@ -41,8 +41,11 @@ class Traffic:
         self.states: list[State] = [{}]
         """What it may be found as: the last that is safe, and all since."""
 
-    def push(self, data: bytes) -> None:
-        self.journal.push(item(self.next_id, data))
+    def push(self, data: bytes, *, marked: bool = False) -> None:
+        if marked:
+            self.journal.push_marked(MarkedItem(self.next_id, 1, 0, 0, data, 5, 2, front=True))
+        else:
+            self.journal.push(item(self.next_id, data))
         self.live = {**self.live, self.next_id: data}
         self.states.append(self.live)
         self.next_id += 1
@@ -77,7 +80,12 @@ class Traffic:
                 head = random.random() < 0.3
                 self.remove(min(self.live) if head else random.choice(list(self.live)))
             else:
-                self.push(random.randbytes(random.choice((0, 10, 60, 200))))
+                size = random.choice((0, 10, 60, 200))
+                self.push(random.randbytes(size), marked=random.random() < 0.2)
+        if self.live and random.random() < 0.2:
+            opened = random.choice(list(self.live))
+            self.journal.open(item(opened))
+            self.journal.delay(item(opened), 7)
         if random.random() < 0.01:
             self.flush()
         self.write()
@@ -108,6 +116,10 @@ def test_whatever_is_removed_in_whatever_order_the_rest_is_read_back(syncs: bool
             if number % 7 == 0:
                 copy = SimulatedDisk.holding(traffic.disk.contents())
                 assert found_on(copy) == traffic.live
+                state = read_back(copy)
+                marks = traffic.journal.ledger.marks
+                assert (Ledger() if state is None else state.ledger).marks == marks
+                assert set(marks) <= set(traffic.live)
         compactions += traffic.journal.compactions
     assert compactions > 100
 

@@ -2,14 +2,26 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from starling_py.journal import record, segment
+from starling_py.journal import checkpoint, record, segment
 from starling_py.journal.files import Files
-from tests.journal.make_golden import EXPECTED, GOLDEN, JOURNALS, describe, write_journals
-from tests.journal.spool_harness import Harness
+from starling_py.journal.ledger import Mark
+from starling_py.journal.record import MarkedItem
+from tests.journal.make_golden import (
+    EXPECTED,
+    GOLDEN,
+    IN_2020,
+    IN_2033,
+    JOURNALS,
+    describe,
+    write_journals,
+)
+from tests.journal.spool_harness import NOW_MS, Harness
 
 VERSIONS = sorted(folder.name for folder in GOLDEN.iterdir() if folder.is_dir())
 
@@ -65,21 +77,31 @@ def test_a_journal_of_any_version_is_drained_in_order(version: str, tmp_path: Pa
     shutil.copytree(GOLDEN / version / JOURNALS, spool)
     expected = json.loads((GOLDEN / version / EXPECTED).read_text())
     harness = Harness(Files(), path=str(spool), window_size=1024, segment_size=2000)
+    rest: dict[str, list[str]] = {}
     for name, queue in expected.items():
-        name = bytes.fromhex(name)
-        # Whatever has died is passed over.
-        datas = [
-            bytes.fromhex(data)
-            for _, _, dies, _, data in queue["items"]
-            if not 0 < dies <= harness.clock.wall_ms
-        ]
-        assert harness.pop_all(len(datas) + 1, name) == [*datas, None]
-        harness.put_all([b"a", b"b"], name)
+        datas, rest[name] = in_order(queue, harness.clock.wall_ms)
+        assert harness.pop_all(len(datas) + 1, bytes.fromhex(name)) == [*datas, None]
+        harness.put_all([b"a", b"b"], bytes.fromhex(name))
     harness.close()
     again = Harness(Files(), path=str(spool))
-    for name in expected:
-        assert again.datas(bytes.fromhex(name)) == [b"a", b"b"]
+    for name, queue in describe(again).items():
+        items = queue["items"]
+        assert isinstance(items, list)
+        assert [data for *_, data in items] == [*rest[name], b"a".hex(), b"b".hex()]
+        assert again.pop_all(3, bytes.fromhex(name)) == [b"a", b"b", None]
     again.close()
+
+
+def in_order(queue: Mapping[str, Any], now_ms: int) -> tuple[list[bytes], list[str]]:
+    """Return the data of what is handed out now, in that order, and what is due later."""
+    out, later = [], []
+    for item_id, _, dies_ms, _, data in queue["items"]:
+        _, due_ms, front = queue.get("marks", {}).get(str(item_id), (0, 0, False))
+        if due_ms > now_ms:
+            later.append(data)
+        elif not 0 < dies_ms <= now_ms:  # whatever has died is passed over
+            out.append((-item_id if front else item_id, bytes.fromhex(data)))
+    return [data for _, data in sorted(out)], later
 
 
 def test_the_golden_files_hold_what_matters() -> None:
@@ -90,14 +112,79 @@ def test_the_golden_files_hold_what_matters() -> None:
     assert not first[0].endswith("0000000000000001.segment")
 
 
+def records_of(version: int, queues: int) -> dict[int, list[bytes]]:
+    """Return what there is of each type in the golden files of a version."""
+    segments = files_under(GOLDEN / f"v{version}" / JOURNALS)
+    assert len({name.rpartition("/")[0] for name in segments}) == queues
+    headers = [segment.decode(memoryview(data)) for data in segments.values()]
+    assert any(header.compacted for header, _ in headers)
+    assert {header.version for header, _ in headers} == {version}
+    found: dict[int, list[bytes]] = {}
+    for data, (header, begin) in zip(segments.values(), headers, strict=True):
+        for kind, _, start, end in record.walk(memoryview(data), begin, header.salt):
+            found.setdefault(kind, []).append(data[start:end])
+    return found
+
+
 def test_the_golden_files_of_version_2_hold_what_is_new_in_it() -> None:
-    segments = files_under(GOLDEN / "v2" / JOURNALS)
-    assert len({name.rpartition("/")[0] for name in segments}) == 6
-    headers = [segment.decode(memoryview(data))[0] for data in segments.values()]
-    assert any(header.compacted for header in headers)
-    found = set()
-    for data, header in zip(segments.values(), headers, strict=True):
-        _, start = segment.decode(memoryview(data))
-        assert header.version == 2
-        found |= {each[0] for each in record.walk(memoryview(data), start, header.salt)}
-    assert found >= {record.PUSH, record.REMOVE, record.FLUSH, record.DELETE, record.CHECKPOINT}
+    assert set(records_of(2, 6)) == {
+        record.PUSH, record.REMOVE, record.FLUSH, record.DELETE, record.CHECKPOINT,
+    }  # fmt: skip
+
+
+def test_the_golden_files_of_version_3_hold_what_is_new_in_it() -> None:
+    found = records_of(3, 9)
+    # Type 5 is of version 1 alone.
+    assert set(found) == set(range(record.PUSH, record.PUSH_MARKED + 1)) - {record.RECLAIM}
+    marked = [record.marked_item_at(memoryview(each), 0, len(each)) for each in found[10]]
+    for marks in (
+        (0, 0, True),
+        (0, 2, True),
+        (0, 4, False),
+        (IN_2033, 0, False),
+        (IN_2020, 0, False),
+    ):
+        assert marks in {(each.due_ms, each.deliveries, each.front) for each in marked}
+    assert any(record.kept_items(memoryview(each), 0, len(each)) for each in found[record.FLUSH])
+    states = [
+        checkpoint.decode(memoryview(each)[record.HEADER_SIZE :])
+        for each in found[record.CHECKPOINT]
+    ]
+    told = {mark for state in states if state is not None for mark in state.ledger.marks.values()}
+    assert {Mark(2), Mark(1, IN_2033), Mark(4), Mark(0, 0, True), Mark(2, 0, True)} <= told
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_an_older_version_wrote_goes_on_in_a_new_segment_with_every_kind_of_record(
+    version: str, tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool"
+    shutil.copytree(GOLDEN / version / JOURNALS, spool)
+    before = files_under(spool)
+    harness = Harness(Files(), path=str(spool), segment_size=1 << 20)
+    queue = harness.queues.find(b"Rotated")
+    assert queue is not None
+    last = queue.journal.ledger.segments[-1]
+    first = queue.open(NOW_MS, None, None)
+    assert first is not None
+    harness.commit()
+    queue.flush()
+    harness.commit()
+    queue.put_marked(MarkedItem(queue.next_id, NOW_MS, 0, 0, b"in front", 0, 3, front=True))
+    harness.commit()
+    present = queue.journal.ledger.segments[-1]
+    data = files_under(spool)[str(Path(present.path).relative_to(spool))]
+    assert segment.decode(memoryview(data))[0].version == segment.VERSION
+    if version != f"v{segment.VERSION}":
+        assert present.number == last.number + 1
+        old = {path: each for path, each in files_under(spool).items() if path in before}
+        assert old.items() <= before.items()
+    expected = {"first": [1, 0, False], "in front": [3, 0, True]}
+    for _ in range(2):
+        told = describe(harness)[b"Rotated".hex()]
+        assert [data for *_, data in told["items"]] == [first.data.hex(), b"in front".hex()]  # type: ignore[attr-defined]
+        assert list(told["marks"].values()) == list(expected.values())  # type: ignore[attr-defined]
+        harness.close()
+        harness = Harness(Files(), path=str(spool))
+    assert harness.pop_all(3, b"Rotated") == [b"in front", first.data, None]
+    harness.close()

@@ -7,10 +7,19 @@ import pytest
 
 from starling_py.journal import segment
 from starling_py.journal.checkpoint import UNLINKED
+from starling_py.journal.ledger import Mark
+from starling_py.journal.record import MarkedItem
 from starling_py.journal.replay import open_segment, read_checkpoint
 from tests.journal.parts import heal, is_broken, journal_of, sync_all
 from tests.journal.simulated_disk import Fault, ProcessKilled, SimulatedDisk
-from tests.journal.spool_harness import DIRECTORY, NAME, Harness, Items, empty_disk
+from tests.journal.spool_harness import (
+    DIRECTORY,
+    NAME,
+    Harness,
+    Items,
+    empty_disk,
+    read_back,
+)
 
 SYNC = frozenset({"sync"})
 POLICIES = [0, 3600, None]
@@ -123,8 +132,8 @@ def test_a_healing_that_dies_in_any_file_call_costs_nothing(interval: float | No
                     assert found == expected
         again = Harness(disk.after_process_death())
         assert again.items() in possible, f"call {calls}"
-        # No power cut from here on: the file whose sync failed looks sound to the next process.
         again.put_all([b"on"])
+        assert Harness(disk.after_power_cut()).items() == again.items(), f"call {calls}"
         assert Harness(disk.after_process_death()).items() == again.items()
         calls += 1
     assert calls > 8
@@ -160,6 +169,76 @@ def test_a_healing_that_fails_at_any_call_leaves_the_journal_broken_and_is_tried
             assert Harness(disk.after_power_cut()).items() == expected, f"call {nth}"
         assert Harness(disk.after_process_death()).items() == expected, f"call {nth}"
     assert nth > 5
+
+
+@pytest.mark.parametrize("interval", POLICIES, ids=POLICY_NAMES)
+@pytest.mark.parametrize("call", ["create", "write", "sync", "rename", "sync_directory"])
+def test_a_healing_that_keeps_failing_leaves_nothing_behind_at_each_try(
+    disk: SimulatedDisk, interval: float | None, call: str
+) -> None:
+    harness, expected = broken(disk, interval)
+    before = set(disk.contents(DIRECTORY))
+    open_before = disk.open_descriptors
+    for _ in range(4):
+        disk.fault = Fault(1, errno.ENOSPC, frozenset({call}))
+        heal(harness)
+        if not is_broken(harness):
+            assert not disk.fault.struck, "never syncs nothing"
+            break
+        left = set(disk.contents(DIRECTORY)) - before
+        # Where only the syncing of its name failed, what holds everything is not taken away.
+        assert len(left) <= (call == "sync_directory")
+        assert not any(path.endswith(".new") for path in left)
+        assert disk.open_descriptors == open_before
+    disk.fault = None
+    if is_broken(harness):
+        heal(harness)
+    assert harness.items() == expected
+    needed = {each.path for each in journal_of(harness).ledger.segments}
+    assert set(disk.contents(DIRECTORY)) == needed
+
+
+@pytest.mark.parametrize("interval", POLICIES, ids=POLICY_NAMES)
+def test_what_is_known_of_the_items_is_healed_too(
+    disk: SimulatedDisk, interval: float | None
+) -> None:
+    harness = Harness(disk, interval=interval, deferred=True)
+    harness.put_all([b"a", b"b", b"c"])
+    queue = harness.queues.find(NAME)
+    assert queue is not None
+    now_ms = harness.clock.wall_ms
+    queue.put_marked(MarkedItem(4, now_ms, 0, 0, b"in front", 0, 2, front=True))
+    harness.commit()
+    sync_all(harness)
+    assert queue.open(now_ms, None, None) is not None
+    harness.commit()
+    sync_all(harness)
+    due(harness)
+    read = queue.open(now_ms, None, None)
+    assert read is not None
+    harness.commit()
+    if interval is None:
+        disk.fault = Fault(1, errno.EIO, frozenset({"write"}), lasting=True, short=True)
+        harness.put(b"refused" * 9)
+        harness.commit()
+    else:
+        disk.fault = Fault(1, errno.EIO, SYNC)
+        sync_all(harness)
+        if interval:
+            due(harness)
+    disk.fault = None
+    assert is_broken(harness)
+    heal(harness)
+    assert not is_broken(harness)
+    marks = {4: Mark(3, 0, front=True)}
+    if interval != 0:  # where it was told
+        marks[1] = Mark(1)
+    assert journal_of(harness).ledger.marks == marks
+    for left in disk.after_process_death(), disk.after_power_cut():
+        if interval is not None or left is disk:
+            state = read_back(left)
+            assert state is not None
+            assert state.ledger.marks == marks
 
 
 def test_a_journal_that_broke_before_anything_of_it_was_safe_is_healed(
@@ -251,7 +330,7 @@ def test_a_journal_that_lost_bytes_it_had_made_safe_is_not_healed(disk: Simulate
     assert is_broken(harness)
     path = f"{DIRECTORY}/{segment.file_name(1)}"
     descriptor = disk.open(path)
-    disk.truncate(descriptor, journal_of(harness)._safe[1] - 10)  # type: ignore[index]
+    disk.truncate(descriptor, journal_of(harness)._safety.end[1] - 10)  # type: ignore[index]
     disk.close(descriptor)
     before = disk.contents(DIRECTORY)
     heal(harness)

@@ -565,7 +565,7 @@ def test_everything_is_taken_back_in_its_old_order_when_a_commit_fails(
     before = harness.items()
     queue = harness.queues.find(NAME)
     assert queue is not None
-    snapshot = queue.snapshot(NOW_MS, 0)
+    snapshot = queue.snapshot(NOW_MS, 0, "")
     disk.fault = Fault(1, errno.ENOSPC, WRITING, lasting=True)
     harness.pop()
     harness.put(b"d")
@@ -576,7 +576,7 @@ def test_everything_is_taken_back_in_its_old_order_when_a_commit_fails(
     harness.commit()
     disk.fault = None
     assert harness.items() == before
-    assert queue.snapshot(NOW_MS, 0) == snapshot
+    assert queue.snapshot(NOW_MS, 0, "") == snapshot
     assert after_crash(disk) == before
 
 

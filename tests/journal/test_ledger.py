@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from starling_py.journal import record
-from starling_py.journal.ledger import Ledger
+from starling_py.journal.ledger import Ledger, Mark
 from starling_py.journal.segment import Segment
 from tests.journal.parts import item
 
@@ -18,6 +18,7 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         self.ledger = Ledger(deleted=True)
         self.live: dict[int, tuple[int, int]] = {}
         """The size and the segment of every live item."""
+        self.marks: dict[int, Mark] = {}
         self.next_id = 1
         self.deleted = True
         self.number = 0
@@ -42,9 +43,31 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         self.deleted = False
 
     @rule(data=st.data())
+    def open(self, data: st.DataObject) -> None:
+        """Hand any item out, live or not."""
+        item_id = self.any_id(data)
+        self.ledger.opened(item_id)
+        if item_id in self.live:
+            old = self.marks.get(item_id, Mark())
+            self.marks[item_id] = Mark(old.deliveries + 1, old.due_ms, old.front)
+
+    @rule(data=st.data(), due_ms=st.integers(1, 9))
+    def delay(self, data: st.DataObject, due_ms: int) -> None:
+        """Keep any item back, live or not."""
+        item_id = self.any_id(data)
+        self.ledger.delayed(item_id, due_ms)
+        if item_id in self.live:
+            old = self.marks.get(item_id, Mark())
+            self.marks[item_id] = Mark(old.deliveries, due_ms, old.front)
+
+    def any_id(self, data: st.DataObject) -> int:
+        """Draw an id of an item that is live, was, or will be."""
+        return data.draw(st.integers(max(0, self.next_id - 12), self.next_id + 1))
+
+    @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
         """Remove any item, live or not."""
-        item_id = data.draw(st.integers(max(0, self.next_id - 12), self.next_id + 1))
+        item_id = self.any_id(data)
         size, _ = self.live.pop(item_id, (7, 0))
         self.ledger.removed(item_id, size)
 
@@ -61,6 +84,15 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         self.ledger.flushed(self.next_id - 1)
         self.ledger.deleted = self.deleted = deleted
         self.live.clear()
+
+    @rule(data=st.data())
+    def flush_but_some(self, data: st.DataObject) -> None:
+        """Flush all but some, among which may be some that are not live any more."""
+        asked = data.draw(st.lists(st.integers(1, max(self.next_id - 1, 1)), max_size=6))
+        chosen = sorted(set(asked))
+        kept = [(each, self.live.get(each, (7, 0))[0]) for each in chosen if each < self.next_id]
+        self.ledger.flushed(self.next_id - 1, kept)
+        self.live = {each: told for each, told in self.live.items() if each in chosen}
 
     @rule(data=st.data())
     def give_up(self, data: st.DataObject) -> None:
@@ -92,6 +124,7 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         original.flushed(10**6)
         original.gone.add(1, 10**6)
         original.segments.clear()
+        original.marks.clear()
 
     @invariant()
     def it_tells_what_is_live(self) -> None:
@@ -104,6 +137,8 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         assert ledger.deleted == self.deleted
         asked = range(self.next_id + 3)
         assert {each for each in asked if ledger.is_live(each)} == set(self.live)
+        self.marks = {each: mark for each, mark in self.marks.items() if each in self.live}
+        assert ledger.marks == self.marks
         assert ledger.head == min(self.live, default=self.next_id)
         assert all(start > ledger.head for start, _ in ledger.gone)
         assert ledger.live_size == ledger.bytes + len(self.live) * record.PUSH_HEADER_SIZE

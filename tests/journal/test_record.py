@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starling_py.journal import record
-from starling_py.journal.record import Found, Item
+from starling_py.journal.record import Found, Item, MarkedItem
 
-BARE_TYPES = (record.FLUSH, record.DELETE, record.RECLAIM, record.REMOVE)
+BARE_TYPES = (record.FLUSH, record.DELETE, record.RECLAIM, record.REMOVE, record.OPEN)
 """Among them the removals of version 1, which tell no size."""
 SIGNED = st.integers(-(2**63), 2**63 - 1)
 UNSIGNED = st.integers(0, 2**64 - 1)
@@ -24,7 +24,22 @@ items = st.builds(
     flags=st.integers(0, 2**32 - 1),
     data=st.binary(max_size=200),
 )
+marked_items = st.builds(
+    MarkedItem,
+    id=UNSIGNED,
+    added_ms=SIGNED,
+    expiry_ms=SIGNED,
+    flags=st.integers(0, 2**32 - 1),
+    data=st.binary(max_size=200),
+    due_ms=SIGNED,
+    deliveries=SIZES,
+    front=st.booleans(),
+)
+kept = st.lists(st.tuples(UNSIGNED, SIZES), max_size=8)
 anything = st.one_of(
+    marked_items.map(lambda item: b"".join(record.push_marked(item))),
+    st.builds(record.delay, UNSIGNED, SIGNED),
+    st.builds(record.flush, UNSIGNED, kept),
     items.map(lambda item: b"".join(record.push(item))),
     st.builds(record.bare, st.sampled_from(BARE_TYPES), UNSIGNED),
     st.builds(record.remove, UNSIGNED, SIZES),
@@ -39,6 +54,10 @@ anything = st.one_of(
 PUSHED = b"".join(record.push(Item(7, 1_700_000_000_123, 0, 0xDEADBEEF, b"hello\r\n\0")))
 REMOVED = record.remove(7, 8)
 DISCARDED = record.discard(7, 12, 3, 500)
+OPENED = record.bare(record.OPEN, 7)
+DELAYED = record.delay(7, 1_700_000_000_123)
+FLUSHED = record.flush(9, [(3, 70), (7, 8)])
+MARKED = b"".join(record.push_marked(MarkedItem(7, -1, 5, 6, b"hello", 1_700_000_000_123, 9, True)))
 CHECKPOINT = record.bare(record.CHECKPOINT, 7, 0, b"where the journal stood")
 
 
@@ -72,6 +91,43 @@ def test_a_put_is_read_back_as_it_was_wherever_it_stands(
     found = first(whole, len(before))
     assert found == (record.PUSH, item.id, len(before), len(before) + len(data))
     assert record.item_at(memoryview(whole), *found[2:]) == item
+
+
+@given(item=marked_items, before=st.binary(max_size=40), behind=st.binary(max_size=40))
+def test_a_put_of_a_marked_item_is_read_back_as_it_was_wherever_it_stands(
+    item: MarkedItem, before: bytes, behind: bytes
+) -> None:
+    data = b"".join(record.push_marked(item))
+    whole = before + data + behind
+    found = first(whole, len(before))
+    assert found == (record.PUSH_MARKED, item.id, len(before), len(before) + len(data))
+    kind, _, start, end = found
+    assert record.marked_item_at(memoryview(whole), start, end) == item
+    assert record.any_item_at(kind, memoryview(whole), start, end) == item
+    assert record.data_size(kind, start, end) == len(item.data)
+
+
+@given(item_id=UNSIGNED, due_ms=SIGNED, before=st.binary(max_size=40))
+def test_a_delay_tells_until_when(item_id: int, due_ms: int, before: bytes) -> None:
+    data = before + record.delay(item_id, due_ms)
+    assert first(data, len(before)) == (record.DELAY, item_id, len(before), len(data))
+    assert record.due(memoryview(data), len(before)) == due_ms
+    assert len(data) - len(before) == record.DELAY_SIZE
+
+
+@given(last_id=UNSIGNED, kept=kept, before=st.binary(max_size=40))
+def test_a_flush_tells_what_it_leaves(
+    last_id: int, kept: list[tuple[int, int]], before: bytes
+) -> None:
+    data = before + record.flush(last_id, kept)
+    found = first(data, len(before))
+    assert found == (record.FLUSH, last_id, len(before), len(data))
+    assert record.kept_items(memoryview(data), *found[2:]) == kept
+    assert len(data) - len(before) == record.flush_size(len(kept))
+
+
+def test_a_flush_that_leaves_nothing_is_as_it_was_in_version_2() -> None:
+    assert record.flush(7, ()) == record.bare(record.FLUSH, 7)
 
 
 @given(record_type=st.sampled_from(BARE_TYPES), record_id=UNSIGNED)
@@ -115,6 +171,11 @@ def test_a_record_under_another_salt_is_no_record(data: bytes, salt: int, other:
     pushed = b"".join(record.push(Item(1, 2, 3, 4, data), salt))
     removed = record.remove(1, len(data), salt)
     given_up = record.discard(1, 2, 3, 4, salt)
+    marked = b"".join(record.push_marked(MarkedItem(1, 2, 3, 4, data, 5, 6, True), salt))
+    flushed = record.flush(9, [(1, 2)], salt)
+    opened, delayed = record.bare(record.OPEN, 1, salt), record.delay(1, 2, salt)
+    for each in (marked, flushed, opened, delayed):
+        assert (first(each, 0, other) is not None) == (other == salt)
     for each in (pushed, removed, given_up, record.bare(record.CHECKPOINT, 1, salt, data)):
         assert (first(each, 0, other) is not None) == (other == salt)
 
@@ -143,12 +204,24 @@ def test_the_layout_is_the_one_that_is_documented() -> None:
     assert PUSHED[25:33] == bytes(8)
     assert PUSHED[33:37] == (0xDEADBEEF).to_bytes(4, "little")
     assert PUSHED[37:] == b"hello\r\n\0"
+    assert OPENED[4:] == (9).to_bytes(4, "little") + b"\x08" + (7).to_bytes(8, "little")
+    assert DELAYED[4:17] == (17).to_bytes(4, "little") + b"\x09" + (7).to_bytes(8, "little")
+    assert DELAYED[17:] == (1_700_000_000_123).to_bytes(8, "little")
+    assert FLUSHED[4:17] == (33).to_bytes(4, "little") + b"\x03" + (9).to_bytes(8, "little")
+    assert FLUSHED[17:] == b"".join(
+        number.to_bytes(8, "little") + size.to_bytes(4, "little")
+        for number, size in ((3, 70), (7, 8))
+    )
+    assert MARKED[4:17] == (42 + 5).to_bytes(4, "little") + b"\x0a" + (7).to_bytes(8, "little")
+    assert MARKED[17:37] == b"\xff" * 8 + (5).to_bytes(8, "little") + (6).to_bytes(4, "little")
+    assert MARKED[37:50] == DELAYED[17:] + (9).to_bytes(4, "little") + b"\x01"
+    assert MARKED[50:] == b"hello"
 
 
 @pytest.mark.parametrize(
     "data",
-    [PUSHED, REMOVED, DISCARDED, CHECKPOINT],
-    ids=["put", "removal", "given up", "checkpoint"],
+    [PUSHED, REMOVED, DISCARDED, CHECKPOINT, OPENED, DELAYED, FLUSHED, MARKED],
+    ids=["put", "removal", "given up", "checkpoint", "opened", "delayed", "flush", "marked"],
 )
 def test_every_single_wrong_bit_of_a_record_is_noticed(data: bytes) -> None:
     for wrong in bit_flips(data):
@@ -183,7 +256,7 @@ def test_a_stretch_of_equal_bytes_holds_no_record(filling: bytes) -> None:
     assert record.find_sound_record(memoryview(filling * 4096), 0) is None
 
 
-@pytest.mark.parametrize("record_type", [0, 8, 255])
+@pytest.mark.parametrize("record_type", [0, 11, 255])
 def test_a_type_that_does_not_exist_is_no_record_even_with_the_right_checksum(
     record_type: int,
 ) -> None:
@@ -204,6 +277,17 @@ def test_a_type_that_does_not_exist_is_no_record_even_with_the_right_checksum(
         (record.DISCARD, 9),
         (record.DISCARD, 32),
         (record.DISCARD, 34),
+        (record.OPEN, 8),
+        (record.OPEN, 10),
+        (record.OPEN, 17),
+        (record.DELAY, 9),
+        (record.DELAY, 16),
+        (record.DELAY, 18),
+        (record.FLUSH, 8),
+        (record.FLUSH, 20),
+        (record.FLUSH, 22),
+        (record.PUSH_MARKED, 29),
+        (record.PUSH_MARKED, 41),
     ],
 )
 def test_a_length_that_does_not_fit_the_type_is_no_record_even_with_the_right_checksum(

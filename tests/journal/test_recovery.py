@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from starling_py.journal import record, segment
-from starling_py.journal.recovery import state_at
+from starling_py.journal.examination import state_at
 from starling_py.journal.spool import SpoolProblem
 from starling_py.journal.trouble import JournalDamaged, JournalError
 from starling_py.queues.window import NotLoaded
@@ -406,12 +406,12 @@ def test_a_segment_of_another_queue_among_the_others_is_refused() -> None:
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_newer_format_is_refused_whichever_segment_has_it(number: int) -> None:
     newer = bytearray(segment.encode(segment.Header(b"jobs", number, 30, 1, SALT)))
-    newer[8] = 3
+    newer[8] = segment.VERSION + 1
     newer[-4:] = zlib.crc32(newer[:-4]).to_bytes(4, "little")
     path = f"{DIRECTORY}/{segment.file_name(number)}"
     contents = {FIRST: ONE_SEGMENT.segments[FIRST], path: bytes(newer)}
     disk = SimulatedDisk.holding(contents)
-    with pytest.raises(JournalDamaged, match=r"version 3 is newer than this server's 2"):
+    with pytest.raises(JournalDamaged, match=r"version 4 is newer than this server's 3"):
         read_back(disk)
     assert disk.contents() == contents
 

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starling_py.journal import record, segment
-from starling_py.journal.ledger import Ledger
+from starling_py.journal.ledger import Ledger, Mark
+from starling_py.journal.record import MarkedItem
 from starling_py.journal.replay import Replay, open_segment, read_checkpoint
 from starling_py.journal.segment import Header
 from starling_py.journal.trouble import JournalDamaged
@@ -19,8 +20,9 @@ PLACE = place_on(SimulatedDisk())
 ops = st.lists(
     st.one_of(
         st.tuples(st.just("push"), st.integers(0, 40)),
-        st.tuples(st.just("remove"), st.integers(0, 20)),
-        st.tuples(st.sampled_from(["flush", "delete"]), st.just(0)),
+        st.tuples(st.sampled_from(["remove", "open", "delay"]), st.integers(0, 20)),
+        st.tuples(st.sampled_from(["push marked", "flush"]), st.integers(0, 40)),
+        st.tuples(st.just("delete"), st.just(0)),
     ),
     max_size=25,
 )
@@ -35,17 +37,41 @@ def carried_out(ledger: Ledger, todo: list[tuple[str, int]], sizes: dict[int, in
             data += b"".join(record.push(pushed, SALT))
             sizes[pushed.id] = number
             ledger.pushed(1, number, pushed.id + 1)
-        elif do == "remove":
+        elif do == "push marked":
+            front, deliveries, due_ms = bool(number & 1), number & 2, number & 4
+            marked = MarkedItem(ledger.next_id, 1, 2, 3, b"x" * number, due_ms, deliveries, front)
+            data += b"".join(record.push_marked(marked, SALT))
+            sizes[marked.id] = number
+            ledger.pushed(1, number, marked.id + 1)
+            if front or deliveries:
+                ledger.marks[marked.id] = Mark(deliveries, 0, front)
+        elif do in ("remove", "open", "delay"):
             live = [each for each in range(1, ledger.next_id) if ledger.is_live(each)]
-            if live:
-                item_id = live[number % len(live)]
+            if not live:
+                continue
+            item_id = live[number % len(live)]
+            if do == "remove":
                 data += record.remove(item_id, sizes[item_id], SALT)
                 ledger.removed(item_id, sizes[item_id])
-        else:
-            kind = record.DELETE if do == "delete" else record.FLUSH
-            data += record.bare(kind, ledger.next_id - 1, SALT)
+            elif do == "open":
+                data += record.bare(record.OPEN, item_id, SALT)
+                ledger.opened(item_id)
+            else:
+                data += record.delay(item_id, number, SALT)
+                ledger.delayed(item_id, number)
+        elif do == "delete":
+            data += record.bare(record.DELETE, ledger.next_id - 1, SALT)
             ledger.flushed(ledger.next_id - 1)
-            ledger.deleted = do == "delete"
+            ledger.deleted = True
+        else:
+            kept = [
+                (each, sizes[each])
+                for each in range(1, ledger.next_id)
+                if ledger.is_live(each) and number >> each % 6 & 1
+            ]
+            data += record.flush(ledger.next_id - 1, kept, SALT)
+            ledger.flushed(ledger.next_id - 1, kept)
+            ledger.deleted = False
     return data
 
 
@@ -79,6 +105,7 @@ def test_a_checkpoint_and_the_records_behind_it_give_the_ledger_that_wrote_them(
     assert replay.ledger.segments[-1].size == len(data)
 
 
+@settings(deadline=None)
 @given(todo=ops)
 def test_any_beginning_of_a_segment_gives_the_ledger_of_some_moment(
     todo: list[tuple[str, int]],

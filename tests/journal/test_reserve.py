@@ -8,8 +8,10 @@ from starling_py.journal import record, reserve
 from starling_py.journal.files import Files
 from starling_py.journal.reserve import NAME, SLACK, STEP, Reserve
 from starling_py.journal.trouble import JournalError
+from starling_py.queues.persistent_queue import PersistentQueue
 from tests.journal.parts import journal_of
 from tests.journal.simulated_disk import Fault, SimulatedDisk
+from tests.journal.spool_harness import NAME as NAME_OF_QUEUE
 from tests.journal.spool_harness import SPOOL, Harness
 
 PATH = f"{SPOOL}/{NAME}"
@@ -118,6 +120,138 @@ def test_a_server_that_starts_on_a_full_disk_serves_what_there_is(small: Simulat
     with pytest.raises(JournalError, match="the disk is full"):
         harness.put(b"y")
     assert harness.pop_all(count) == [b"x" * 5000] * count
+
+
+def full_of_small_items(disk: SimulatedDisk) -> tuple[Harness, PersistentQueue, int]:
+    """Return a server on a full disk, with more items than there is room to open."""
+    disk.room = 10**9
+    harness = Harness(disk, segment_size=10**7, window_size=1 << 26)
+    for _ in range(30_000):
+        harness.put(b"x")
+    harness.commit()
+    disk.room = 0
+    harness.put(b"x")
+    harness.commit()
+    disk.room = 0
+    assert harness.spool.reserve.short
+    queue = harness.queues.find(NAME_OF_QUEUE)
+    assert queue is not None
+    return harness, queue, 30_001
+
+
+def open_all(harness: Harness, queue: PersistentQueue, at_once: int, most: int = 30_000) -> int:
+    """Open items until none can be, or there are enough; return how many were opened."""
+    count, before = 0, -1
+    while before < count < most:
+        before = count
+        try:
+            for _ in range(at_once):
+                assert queue.open(harness.clock.wall_ms, None, None) is not None
+                count += 1
+        except JournalError as error:
+            assert str(error) == "the disk is full"  # noqa: PT017 - what follows is the rest
+        assert not any(done.failed for done in harness.commit())
+    return count
+
+
+@pytest.mark.parametrize("at_once", [1, 700, 100_000])
+def test_opens_on_a_full_disk_are_refused_before_they_take_the_room_of_removals(
+    disk: SimulatedDisk, at_once: int
+) -> None:
+    harness, queue, count = full_of_small_items(disk)
+    opened = open_all(harness, queue, at_once)
+    assert 100 < opened < count
+    needed = count * record.REMOVE_SIZE
+    assert reserved(disk) >= needed
+    read = next(iter(queue.open_reads))
+    with pytest.raises(JournalError, match="the disk is full"):
+        queue.give_back_later(read, harness.clock.wall_ms + 1000)
+    with pytest.raises(JournalError, match="the disk is full"):
+        queue.open(harness.clock.wall_ms, None, None)
+    assert queue.open_reads.get(read.item.id) is read
+    # Everything can still be confirmed and taken, a few at a time.
+    confirmed = list(queue.open_reads)
+    for number, each in enumerate(confirmed):
+        queue.confirm(each)
+        if number % 50 == 0:
+            assert not any(done.failed for done in harness.commit())
+    assert not any(done.failed for done in harness.commit())
+    for number in range(count - opened):
+        assert harness.pop() == b"x"
+        if number % 50 == 0:
+            assert not any(done.failed for done in harness.commit())
+    assert not any(done.failed for done in harness.commit())
+    assert harness.items() == ()
+    assert not harness.commits.broken
+    assert Harness(disk.after_power_cut()).items() == ()
+
+
+def test_opens_go_on_when_there_is_room_again(disk: SimulatedDisk) -> None:
+    harness, queue, _ = full_of_small_items(disk)
+    opened = open_all(harness, queue, 500)
+    disk.room = 10**7
+    for read in list(queue.open_reads):
+        queue.give_back(read)
+    for _ in range(opened + 100):
+        assert queue.open(harness.clock.wall_ms, None, None) is not None
+    harness.put(b"and puts too")
+    assert not any(done.failed for done in harness.commit())
+    assert not harness.spool.reserve.short
+
+
+def test_a_flush_on_a_full_disk_that_leaves_the_open_items_is_taken_unless_it_leaves_most(
+    disk: SimulatedDisk,
+) -> None:
+    harness, queue, _ = full_of_small_items(disk)
+    opened = open_all(harness, queue, 500, 9000)
+    harness.queues.flush(NAME_OF_QUEUE)
+    assert not any(done.failed for done in harness.commit())
+    assert queue.items == opened
+    # Now a flush would cost room each time, and give none back.
+    refused = False
+    for _ in range(200):
+        disk.room = 0
+        try:
+            harness.queues.flush(NAME_OF_QUEUE)
+        except JournalError:
+            refused = True
+            break
+        # What is refused only when it is written changes nothing either.
+        harness.commit()
+        assert reserved(disk) >= opened * record.REMOVE_SIZE
+    assert refused or harness.spool.reserve.can_spare(0)
+    for read in list(queue.open_reads):
+        queue.confirm(read)
+    disk.room = 0
+    assert not any(done.failed for done in harness.commit())
+    assert queue.items == 0
+
+
+def test_a_segment_with_a_large_checkpoint_is_not_begun_at_every_write_on_a_full_disk(
+    disk: SimulatedDisk,
+) -> None:
+    disk.room = 10**9
+    harness = Harness(disk, segment_size=10**7, window_size=1 << 26)
+    for _ in range(16_000):
+        harness.put(b"x")
+    harness.commit()
+    for _ in range(10_000):
+        harness.pop()
+    queue = harness.queues.find(NAME_OF_QUEUE)
+    assert queue is not None
+    while queue.open(harness.clock.wall_ms, None, None) is not None:
+        pass
+    harness.commit()
+    assert len(queue.journal.ledger.marks) == 6000
+    harness.spool.reserve.lend(1, removals_only=True)
+    before = queue.journal.rotations
+    disk.room = 10**6
+    disk.fault = Fault(1, errno.ENOSPC, frozenset({"allocate"}), lasting=True)
+    for read in list(queue.open_reads)[:300]:
+        queue.confirm(read)
+        harness.commit()
+    assert harness.spool.reserve.short
+    assert before < queue.journal.rotations <= before + 2
 
 
 def test_what_is_not_needed_any_more_is_given_back(disk: SimulatedDisk) -> None:

@@ -10,7 +10,7 @@ from starling_py.journal.files import Files
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.open_files import OpenFiles
 from starling_py.journal.replay import open_segment, read_checkpoint
-from starling_py.journal.segment_writer import SegmentWriter, Spoiled, write_all
+from starling_py.journal.segment_writer import SegmentWriter, Spoiled
 from starling_py.journal.trouble import JournalError
 from tests.journal.parts import ledger_facts, place_on
 from tests.journal.simulated_disk import SALT, Fault, SimulatedDisk
@@ -157,7 +157,7 @@ def test_a_write_that_takes_only_some_bytes_is_gone_on_with() -> None:
             return min(3, len(data))
 
     slow = Slow()
-    write_all(slow, 1, b"all of this")
+    slow.write_all(1, b"all of this")
     assert slow.taken == b"all of this"
 
 

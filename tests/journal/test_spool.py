@@ -395,7 +395,7 @@ def test_a_newer_format_refuses_to_start_and_says_so() -> None:
     newer[-4:] = zlib.crc32(newer[:-4]).to_bytes(4, "little")
     disk.put(FIRST, bytes(newer) + b"".join(record.push(Item(1, 0, 0, 0, b"x"))))
     before = journals_in(disk)
-    with pytest.raises(SpoolProblem, match=r"format version 7 is newer than this server's 2"):
+    with pytest.raises(SpoolProblem, match=r"format version 7 is newer than this server's 3"):
         Harness(disk)
     assert journals_in(disk) == before
 

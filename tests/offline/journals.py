@@ -1,6 +1,7 @@
-"""Makes spools of the real server on a real disk, and runs ``starling-journal`` on them."""
+"""Spools of the real server on a real disk, sound and damaged, and ``starling-journal`` on them."""
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import attrs
@@ -8,6 +9,7 @@ import pytest
 
 from starling_py.journal import segment
 from starling_py.journal.segment import Header
+from starling_py.names import directory_name
 from starling_py.offline import cli
 from tests.core import Core
 
@@ -23,15 +25,21 @@ class Told:
     err: list[str]
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Told:
-    """Run the command."""
-    capsys.readouterr()
-    try:
-        status = cli.main([str(each) for each in arguments])
-    except SystemExit as end:
-        status = int(end.code or 0)
-    captured = capsys.readouterr()
-    return Told(status, captured.out.splitlines(), captured.err.splitlines())
+@attrs.frozen
+class Command:
+    """``starling-journal``, run within the test."""
+
+    _captured: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: str | Path) -> Told:
+        """Run it."""
+        self._captured.readouterr()
+        try:
+            status = cli.main([str(each) for each in arguments])
+        except SystemExit as end:
+            status = int(end.code or 0)
+        captured = self._captured.readouterr()
+        return Told(status, captured.out.splitlines(), captured.err.splitlines())
 
 
 def open_core(path: Path, interval: float | None = 0, segment_size: int = SEGMENT_SIZE) -> Core:
@@ -56,13 +64,18 @@ def take(core: Core, count: int, queue: bytes = b"jobs") -> list[bytes]:
     return [client.ask(b"get %s\r\n" % queue).split(b"\r\n")[1] for _ in range(count)]
 
 
-def make_spool(path: Path, items: int = 40, taken: int = 0) -> Path:
-    """Make a spool with the queue ``jobs`` in several segments; return the queue's directory."""
-    core = open_core(path)
-    put(core, items)
-    take(core, taken)
-    core.close()
-    return path / "jobs"
+def make_spool(path: Path, items: int = 40, taken: int = 0, queue: bytes = b"jobs") -> Path:
+    """Make a spool with a queue, whose 40 items take several segments; return its directory."""
+    with closing(open_core(path)) as core:
+        put(core, items, queue)
+        take(core, taken, queue)
+    return path / directory_name(queue)
+
+
+def drain(path: Path, queue: bytes = b"jobs") -> list[bytes]:
+    """Start on a spool, take everything out of a queue, and return its data, none of it empty."""
+    with closing(open_core(path)) as core:
+        return list(iter(lambda: take(core, 1, queue)[0], b""))
 
 
 def make_compacted(path: Path) -> tuple[Path, int]:

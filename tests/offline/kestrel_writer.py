@@ -4,8 +4,8 @@ from pathlib import Path
 
 from starling_py.offline import kestrel
 from starling_py.offline.old_spool import OldQueue, OldSpool
+from tests.offline.old_files import NOW_MS, write
 
-NOW_MS = 1_700_000_000_000
 ADDED_MS = 1_300_000_000_123
 REMOVE = b"\x01"
 OPEN_NEXT = b"\x03"
@@ -63,9 +63,7 @@ def open_read(xid: int) -> bytes:
 
 def read(directory: Path, files: dict[str, bytes]) -> OldSpool:
     """Write these files and read the directory."""
-    for name, content in files.items():
-        (directory / name).write_bytes(content)
-    return kestrel.read(directory, NOW_MS)
+    return kestrel.read(write(directory, files), NOW_MS)
 
 
 def only_queue(directory: Path, content: bytes, **others: bytes) -> OldQueue:

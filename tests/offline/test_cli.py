@@ -11,9 +11,8 @@ import pytest
 import starling_py
 from starling_py.journal.files import Files
 from starling_py.offline import output
-from tests.offline.journals import contents, make_spool, open_core, put, run
+from tests.offline.journals import Command, contents, make_spool, open_core
 
-Capture = pytest.CaptureFixture[str]
 RUN = "import sys; from starling_py.offline.cli import main; sys.exit(main())"
 COMMANDS = ("verify", "dump", "stats", "import")
 
@@ -28,24 +27,24 @@ COMMANDS = ("verify", "dump", "stats", "import")
         ["import", "--from", "kestrel", "--expired", "maybe", "a", "b"],
     ],
 )  # fmt: skip
-def test_wrong_usage_is_one_line_and_status_2(capsys: Capture, arguments: list[str]) -> None:
-    told = run(capsys, *arguments)
+def test_wrong_usage_is_one_line_and_status_2(run: Command, arguments: list[str]) -> None:
+    told = run(*arguments)
     assert (told.status, told.out, len(told.err)) == (2, [], 1)
     assert told.err[0].startswith("starling-journal")
 
 
-def test_help_and_version_are_printed(capsys: Capture) -> None:
-    told = run(capsys, "--help")
+def test_help_and_version_are_printed(run: Command) -> None:
+    told = run("--help")
     assert told.status == 0
     assert all(any(line.strip().startswith(command) for line in told.out) for command in COMMANDS)
     for command in COMMANDS:
-        assert run(capsys, command, "--help").status == 0
-    assert run(capsys, "-V").out == [f"starling-journal {starling_py.__version__}"]
+        assert run(command, "--help").status == 0
+    assert run("-V").out == [f"starling-journal {starling_py.__version__}"]
 
 
 @pytest.mark.parametrize("command", ["verify", "dump", "stats"])
 def test_a_path_without_a_journal_is_one_line_and_status_2(
-    tmp_path: Path, capsys: Capture, command: str
+    tmp_path: Path, run: Command, command: str
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "other" / "directory").mkdir(parents=True)
@@ -54,45 +53,43 @@ def test_a_path_without_a_journal_is_one_line_and_status_2(
         (tmp_path / "file", "Not a directory"),
         (tmp_path / "other", "neither a spool nor a queue's directory"),
     ]:
-        told = run(capsys, command, path)
+        told = run(command, path)
         assert (told.status, told.err) == (2, [f"starling-journal: {path}: {reason}"])
 
 
-def test_dump_wants_one_queue(tmp_path: Path, capsys: Capture) -> None:
+def test_dump_wants_one_queue(tmp_path: Path, run: Command) -> None:
     make_spool(tmp_path / "spool")
-    told = run(capsys, "dump", tmp_path / "spool")
+    told = run("dump", tmp_path / "spool")
     assert told.err == [
         f"starling-journal: {tmp_path}/spool: this is a spool; give one queue's directory in it"
     ]
     assert told.status == 2
 
 
-def test_reading_commands_change_nothing(tmp_path: Path, capsys: Capture) -> None:
+def test_reading_commands_change_nothing(tmp_path: Path, run: Command) -> None:
     directory = make_spool(tmp_path / "spool", taken=7)
     (tmp_path / "spool" / ".lock").unlink()
     before = contents(tmp_path)
     for command in ("verify", "dump", "stats"):
-        assert run(capsys, command, directory).status == 0
+        assert run(command, directory).status == 0
     for command in ("verify", "stats"):
-        assert run(capsys, command, tmp_path / "spool").status == 0
+        assert run(command, tmp_path / "spool").status == 0
     assert contents(tmp_path) == before
 
 
-def test_looking_at_the_lock_does_not_keep_it(tmp_path: Path, capsys: Capture) -> None:
+def test_looking_at_the_lock_does_not_keep_it(tmp_path: Path, run: Command) -> None:
     make_spool(tmp_path / "spool")
-    assert run(capsys, "verify", tmp_path / "spool").err == []
+    assert run("verify", tmp_path / "spool").err == []
     open_core(tmp_path / "spool").close()
 
 
-def test_names_that_are_no_text_are_printed(tmp_path: Path, capsys: Capture) -> None:
-    core = open_core(tmp_path / "spool")
-    put(core, 1, b"\xff\xe4")
-    core.close()
-    assert run(capsys, "verify", tmp_path / "spool").out[0].startswith("\\xff\\xe4: sound")
+def test_names_that_are_no_text_are_printed(tmp_path: Path, run: Command) -> None:
+    make_spool(tmp_path / "spool", 1, queue=b"\xff\xe4")
+    assert run("verify", tmp_path / "spool").out[0].startswith("\\xff\\xe4: sound")
     odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
     (tmp_path / "spool").rename(odd)
-    assert run(capsys, "verify", odd).status == 0
-    told = run(capsys, "dump", odd)
+    assert run("verify", odd).status == 0
+    told = run("dump", odd)
     assert told.err == [
         f"starling-journal: {tmp_path}/\\udcff: this is a spool; give one queue's directory in it"
     ]
@@ -128,7 +125,7 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_file_that_the_disk_does_not_hand_out_is_told(
-    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = make_spool(tmp_path / "spool")
     hurt = str(sorted(directory.iterdir())[1])
@@ -140,10 +137,10 @@ def test_a_file_that_the_disk_does_not_hand_out_is_told(
         return original(self, path, offset, size)
 
     monkeypatch.setattr(Files, "read_at", read_at)
-    told = run(capsys, "verify", tmp_path / "spool")
+    told = run("verify", tmp_path / "spool")
     assert told.out[1] == f"    {hurt}: damaged at byte 0: the disk says: Input/output error"
     assert told.status == 1
-    told = run(capsys, "dump", directory)
+    told = run("dump", directory)
     assert told.err == [
         f"starling-journal: {hurt}: the rest of it cannot be read: Input/output error"
     ]
@@ -152,7 +149,7 @@ def test_a_file_that_the_disk_does_not_hand_out_is_told(
 
 
 def test_progress_of_long_work_is_shown_now_and_then(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)

@@ -7,24 +7,23 @@ from pathlib import Path
 import pytest
 
 from starling_py.offline.dump import iso
-from tests.journal.make_golden import EXPECTED, GOLDEN, JOURNALS
+from tests.journal.make_golden import EXPECTED, GOLDEN, IN_2033, JOURNALS
 from tests.offline.journals import (
+    Command,
     flip,
     make_spool,
     open_core,
     put,
-    run,
     segments,
     take,
 )
 
-Capture = pytest.CaptureFixture[str]
 FIRST = "0000000000000001.segment"
 
 
-def json_lines(capsys: Capture, *arguments: str | Path) -> list[dict[str, object]]:
+def json_lines(run: Command, *arguments: str | Path) -> list[dict[str, object]]:
     """Dump as JSON."""
-    return [json.loads(line) for line in run(capsys, "dump", "--json", *arguments).out]
+    return [json.loads(line) for line in run("dump", "--json", *arguments).out]
 
 
 def ids(lines: list[dict[str, object]]) -> list[object]:
@@ -32,33 +31,33 @@ def ids(lines: list[dict[str, object]]) -> list[object]:
     return [line["id"] for line in lines if line["type"] == "put"]
 
 
-def test_every_kind_of_record_is_a_line(tmp_path: Path, capsys: Capture) -> None:
+def test_every_kind_of_record_is_a_line(tmp_path: Path, run: Command) -> None:
     core = open_core(tmp_path / "spool", segment_size=1 << 20)
     client = core.client()
     client.ask(b"set jobs 7 0 8\r\n\xffa b\\\r\n\0\r\n")
     client.ask(b"set jobs 0 2000000000 50\r\n" + b"x" * 50 + b"\r\n")
     client.ask(b"get jobs\r\nflush jobs\r\nset jobs 1 0 0\r\n\r\n")
     core.close()
-    told = run(capsys, "dump", tmp_path / "spool" / "jobs")
+    told = run("dump", tmp_path / "spool" / "jobs")
     added = "added=2023-11-14T22:13:20.000Z"
     assert [line.removeprefix(f"{FIRST} ") for line in told.out] == [
-        "0 segment version=2 number=1 first_id=1 queue=jobs",
+        "0 segment version=3 number=1 first_id=1 queue=jobs",
         "52 checkpoint id=1 items=0 bytes=0 segments=0",
-        f"118 put id=1 size=8 {added} expires=never flags=7 data=\\xffa\\x20b\\\\\\r\\n\\x00",
-        f"163 put id=2 size=50 {added} expires=2033-05-18T03:33:20.000Z flags=0 data={'x' * 40}...",
-        "250 remove id=1 size=8",
-        "271 flush id=2",
-        f"288 put id=3 size=0 {added} expires=never flags=1 data=",
+        f"122 put id=1 size=8 {added} expires=never flags=7 data=\\xffa\\x20b\\\\\\r\\n\\x00",
+        f"167 put id=2 size=50 {added} expires=2033-05-18T03:33:20.000Z flags=0 data={'x' * 40}...",
+        "254 remove id=1 size=8",
+        "275 flush id=2",
+        f"292 put id=3 size=0 {added} expires=never flags=1 data=",
     ]
     assert (told.status, told.err) == (0, [])
 
 
-def test_json_has_the_same_and_all_of_the_data(tmp_path: Path, capsys: Capture) -> None:
+def test_json_has_the_same_and_all_of_the_data(tmp_path: Path, run: Command) -> None:
     core = open_core(tmp_path / "spool")
     data = bytes(range(256))
     core.client().ask(b"set jobs 7 2000000000 256\r\n" + data + b"\r\n")
     core.close()
-    header, checkpoint, item = json_lines(capsys, tmp_path / "spool" / "jobs")
+    header, checkpoint, item = json_lines(run, tmp_path / "spool" / "jobs")
     assert (header["type"], header["queue"], checkpoint["type"]) == (
         "segment",
         "jobs",
@@ -67,7 +66,7 @@ def test_json_has_the_same_and_all_of_the_data(tmp_path: Path, capsys: Capture) 
     assert base64.b64decode(str(item.pop("data"))) == data
     assert item == {
         "file": FIRST,
-        "offset": 118,
+        "offset": 122,
         "type": "put",
         "id": 1,
         "size": 256,
@@ -79,30 +78,70 @@ def test_json_has_the_same_and_all_of_the_data(tmp_path: Path, capsys: Capture) 
     }
 
 
-def test_live_items_come_in_the_order_of_the_queue(tmp_path: Path, capsys: Capture) -> None:
+def test_live_items_come_in_the_order_of_the_queue(tmp_path: Path, run: Command) -> None:
     directory = make_spool(tmp_path / "spool", items=40, taken=9)
-    assert ids(json_lines(capsys, "--live", directory)) == list(range(10, 41))
-    told = run(capsys, "dump", "--live", directory)
+    assert ids(json_lines(run, "--live", directory)) == list(range(10, 41))
+    told = run("dump", "--live", directory)
     assert all(" put id=" in line for line in told.out)
     assert len(told.out) == 31
 
 
-def test_golden_journals_are_dumped(capsys: Capture) -> None:
+def test_golden_journals_are_dumped(run: Command) -> None:
     for folder in sorted(GOLDEN.iterdir()):
         expected = json.loads((folder / EXPECTED).read_text())
-        seen = {}
+        seen, marks = {}, {}
         for directory in (each for each in (folder / JOURNALS).iterdir() if each.is_dir()):
-            header = json_lines(capsys, directory)[0]
-            live = json_lines(capsys, "--live", directory)
+            header = json_lines(run, directory)[0]
+            live = json_lines(run, "--live", directory)
             name = str(header["queue"]).encode().decode("unicode_escape").encode("latin-1")
             seen[name.hex()] = [
                 [
                     *(line[key] for key in ("id", "added_ms", "expiry_ms", "flags")),
                     base64.b64decode(str(line["data"])).hex(),
                 ]
-                for line in live
+                for line in sorted(live, key=lambda line: str(line["id"]).zfill(9))
             ]
+            marks[name.hex()] = {
+                str(line["id"]): [
+                    line.get("deliveries", 0), line.get("due_ms", 0), bool(line.get("front"))
+                ]
+                for line in live
+            }  # fmt: skip
         assert seen == {name: each["items"] for name, each in expected.items()}
+        for name, each in expected.items():
+            assert each.get("marks", marks[name]) == marks[name]
+            assert "marks" in each or not any(map(any, marks[name].values()))
+
+
+def test_what_an_item_was_marked_with_is_told_and_front_items_come_first(run: Command) -> None:
+    journals = GOLDEN / "v3" / JOURNALS
+    lines = [line.split(" ", 2)[2] for line in run("dump", journals / "marked").out]
+    short = [line.partition(" added=")[0] for line in lines]
+    assert [line for line in short if not line.startswith("segment")] == [
+        "checkpoint id=1 items=0 bytes=0 segments=0",
+        *("put id=1 size=12", "put id=2 size=13", "put id=3 size=12"),
+        "put id=4 due=2033-05-18T03:33:20.000Z size=11",
+        "put id=5 due=2020-09-13T12:26:40.000Z size=11",
+        "put id=6 deliveries=4 size=5",
+        *("open id=1", "open id=1", "open id=2", "open id=3"),
+        "checkpoint id=7 items=6 bytes=64 segments=1 marks=4",
+        "delay id=2 due=2033-05-18T03:33:20.000Z",
+        "delay id=3 due=2020-09-13T12:26:40.000Z",
+        *("put id=7 size=512", "put id=8 size=21", "put id=9 front=1 size=6"),
+        "put id=10 deliveries=2 front=1 size=5",
+        "checkpoint id=11 items=10 bytes=608 segments=2 marks=6",
+        "open id=10",
+    ]
+    live = [line.split(" ")[2:] for line in run("dump", "--live", journals / "marked").out]
+    assert [line[1] for line in live] == [f"id={each}" for each in (10, 9, *range(1, 9))]
+    assert live[0][2:4] == ["deliveries=3", "front=1"], "as it is now, not as it was put"
+    assert live[3][2:4] == ["deliveries=1", "due=2033-05-18T03:33:20.000Z"]
+    told = run("dump", journals / "kept").out
+    assert any(line.endswith(" flush id=4 kept=1,2") for line in told)
+    delay = next(line for line in json_lines(run, journals / "marked") if line["type"] == "delay")
+    assert (delay["due_ms"], delay["due"]) == (IN_2033, "2033-05-18T03:33:20.000Z")
+    flush = next(line for line in json_lines(run, journals / "kept") if line["type"] == "flush")
+    assert flush["kept"] == [1, 2]
 
 
 @pytest.mark.parametrize("item_id", [3, 12])
@@ -121,9 +160,9 @@ def test_the_data_of_one_item_comes_as_it_is(
     assert capfdbinary.readouterr().out == b"\0\r\n\xff%d" % item_id
 
 
-def test_an_item_that_is_not_there_is_told(tmp_path: Path, capsys: Capture) -> None:
+def test_an_item_that_is_not_there_is_told(tmp_path: Path, run: Command) -> None:
     directory = make_spool(tmp_path / "spool", items=2)
-    told = run(capsys, "dump", "--data", "3", directory)
+    told = run("dump", "--data", "3", directory)
     assert told.err == [f"starling-journal: {directory}: there is no item 3"]
     assert (told.status, told.out) == (1, [])
 
@@ -131,9 +170,9 @@ def test_an_item_that_is_not_there_is_told(tmp_path: Path, capsys: Capture) -> N
 # Behind damage.
 
 
-def test_damage_is_passed_over_and_told(tmp_path: Path, capsys: Capture) -> None:
+def test_damage_is_passed_over_and_told(tmp_path: Path, run: Command) -> None:
     directory = make_spool(tmp_path / "spool", items=40)
-    whole = json_lines(capsys, directory)
+    whole = json_lines(run, directory)
     place = next(
         n
         for n, line in enumerate(whole)
@@ -143,38 +182,38 @@ def test_damage_is_passed_over_and_told(tmp_path: Path, capsys: Capture) -> None
     assert isinstance(offset, int)
     assert isinstance(end, int)
     flip(directory / str(whole[place]["file"]), offset + 40)
-    found = json_lines(capsys, directory)
+    found = json_lines(run, directory)
     damage = {
         "file": whole[place]["file"], "offset": offset, "type": "damage", "skipped": end - offset,
     }  # fmt: skip
     assert found == [*whole[:place], damage, *whole[place + 1 :]]
-    told = run(capsys, "dump", "--live", directory)
+    told = run("dump", "--live", directory)
     assert f"{damage['file']} {offset} damage skipped={end - offset}" in told.out
     assert (len(told.out), told.status) == (40, 1)
 
 
-def test_the_items_of_a_segment_without_a_header_are_found(tmp_path: Path, capsys: Capture) -> None:
+def test_the_items_of_a_segment_without_a_header_are_found(tmp_path: Path, run: Command) -> None:
     directory = make_spool(tmp_path / "spool", items=40)
     flip(segments(directory)[1], 50)
-    assert ids(json_lines(capsys, directory)) == list(range(1, 41))
-    told = run(capsys, "dump", "--live", directory)
+    assert ids(json_lines(run, directory)) == list(range(1, 41))
+    told = run("dump", "--live", directory)
     assert "damaged at byte 0: the header is damaged. " in told.err[0]
     assert told.status == 1
     assert sum(" put " in line for line in told.out) == 40
 
 
-def test_a_torn_tail_is_no_damage(tmp_path: Path, capsys: Capture) -> None:
+def test_a_torn_tail_is_no_damage(tmp_path: Path, run: Command) -> None:
     directory = make_spool(tmp_path / "spool", items=40)
     with segments(directory)[-1].open("ab") as file:
         file.write(bytes(300))
-    told = run(capsys, "dump", directory)
+    told = run("dump", directory)
     assert told.out[-1].endswith(" torn skipped=300")
     assert told.status == 0
 
 
 @pytest.mark.parametrize("what", ["checkpoint", "record", "header"])
 def test_live_items_are_found_where_a_start_would_be_refused(
-    tmp_path: Path, capsys: Capture, what: str
+    tmp_path: Path, run: Command, what: str
 ) -> None:
     spool = tmp_path / "spool"
     core = open_core(spool, segment_size=1000)
@@ -184,16 +223,16 @@ def test_live_items_are_found_where_a_start_would_be_refused(
     core.close()
     directory = spool / "jobs"
     last = segments(directory)[-1]
-    lines = [line for line in json_lines(capsys, directory) if line["file"] == last.name]
+    lines = [line for line in json_lines(run, directory) if line["file"] == last.name]
     removals = [line for line in lines if line["type"] == "remove"]
     assert len(removals) > 2, "the last segment tells of removals"
     line = {"header": lines[0], "checkpoint": lines[1], "record": removals[0]}[what]
     assert isinstance(line["offset"], int)
     flip(last, line["offset"] + 12)
-    found = ids(json_lines(capsys, "--live", directory))
+    found = ids(json_lines(run, "--live", directory))
     lost = [line["id"]] if what == "record" else []
     assert found == [*lost, *range(14, 54)]
-    told = run(capsys, "dump", "--live", directory)
+    told = run("dump", "--live", directory)
     assert told.err[-1].endswith("Items may be told as live that were taken already")
     assert told.status == 1
 

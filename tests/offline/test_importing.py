@@ -4,6 +4,7 @@ import errno
 import logging
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,20 @@ from starling_py.offline import importing, kestrel
 from starling_py.offline.dump import Dump
 from starling_py.offline.importing import STAGING, Import, ImportFailed, Refused
 from starling_py.offline.old_spool import OldItem, OldQueue, OldSpool, Problem
-from tests.core import Core
-from tests.offline.journals import contents, open_core, put, run, segments, take
+from tests.offline.journals import (
+    Command,
+    contents,
+    drain,
+    make_spool,
+    open_core,
+    put,
+    segments,
+    take,
+)
 from tests.offline.kestrel_writer import REMOVE, add
-from tests.offline.test_ruby_starling import POP, push
+from tests.offline.old_files import NOW_MS, write
+from tests.offline.ruby_writer import POP, push
 
-Capture = pytest.CaptureFixture[str]
-NOW_MS = 1_700_000_000_000
 LATER = 2_000_000_000
 
 
@@ -46,12 +54,13 @@ def take_over(
     return work.run(old)
 
 
-def items_of(core: Core, queue: bytes) -> list[tuple[bytes, int, int, int]]:
-    """Return the data, flags and times of a queue's items as a server has them."""
-    core.commit()
-    found = core.queues.find(queue)
-    assert found is not None
-    return [(item.data, item.flags, item.added_ms, item.expiry_ms) for item in found._window.items]
+def items_of(path: Path, queue: bytes = b"jobs") -> list[tuple[bytes, int, int, int]]:
+    """Return the data, flags and times of a queue's items as a server has them that starts."""
+    with closing(open_core(path)) as core:
+        found = core.queues.find(queue)
+        assert found is not None
+        items = found._window.items
+        return [(item.data, item.flags, item.added_ms, item.expiry_ms) for item in items]
 
 
 def names_in(path: Path) -> list[str]:
@@ -106,18 +115,17 @@ def test_items_keep_their_order_their_flags_and_their_times(tmp_path: Path) -> N
         (b"empty", 0, 0),
     ]
     assert names_in(tmp_path / "new") == ["%4fther", LOCK, "jobs"]
-    core = open_core(tmp_path / "new")
     for name, items in ((b"jobs", jobs), (b"Other", other)):
-        assert items_of(core, name) == [
+        assert items_of(tmp_path / "new", name) == [
             (item.data, item.flags, item.added_ms, item.expiry_ms) for item in items
         ]
-    put(core, 1, first=301)
-    assert take(core, 301)[-1] == b"item 301"
-    core.close()
+    with closing(open_core(tmp_path / "new")) as core:
+        put(core, 1, first=301)
+        assert take(core, 301)[-1] == b"item 301"
 
 
 def test_segments_are_as_large_as_a_servers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Command
 ) -> None:
     monkeypatch.setattr(importing, "BATCH_ITEMS", 10)
     items = [OldItem(b"%03d" % n * 30, NOW_MS, 0) for n in range(200)]
@@ -125,7 +133,7 @@ def test_segments_are_as_large_as_a_servers(
     sizes = [each.stat().st_size for each in segments(tmp_path / "new" / "jobs")]
     assert len(sizes) > 4
     assert all(4096 <= size < 4096 + 2000 for size in sizes[:-1])
-    assert run(capsys, "verify", tmp_path / "new").status == 0
+    assert run("verify", tmp_path / "new").status == 0
     found = [entry.item for entry in Dump(Files(), str(tmp_path / "new" / "jobs")).live()]
     assert [item.data for item in found if item is not None] == [item.data for item in items]
 
@@ -136,35 +144,27 @@ def test_what_has_expired_is_left_out_and_counted_unless_it_is_kept(tmp_path: Pa
     assert (outcome.imported, outcome.bytes, outcome.expired) == (2, 2, 1)
     (outcome,) = take_over(old_spool(jobs=items), tmp_path / "kept", keep_expired=True)
     assert (outcome.imported, outcome.expired) == (3, 0)
-    core = open_core(tmp_path / "kept")
-    assert take(core, 2) == [b"a", b"b"]
-    core.close()
+    assert drain(tmp_path / "kept") == [b"a", b"b"]
 
 
 def test_a_spool_that_is_there_gets_the_new_queues_beside_its_own(tmp_path: Path) -> None:
-    core = open_core(tmp_path / "new")
-    put(core, 3, b"present")
-    core.close()
+    make_spool(tmp_path / "new", 3, queue=b"present")
     (tmp_path / "new" / STAGING / "jobs").mkdir(parents=True)
     (tmp_path / "new" / STAGING / "jobs" / "x.segment").write_bytes(b"of an import that was killed")
     take_over(old_spool(jobs=[OldItem(b"a", 1, 0)]), tmp_path / "new")
     assert names_in(tmp_path / "new") == [LOCK, "jobs", "present"]
-    core = open_core(tmp_path / "new")
-    assert take(core, 4, b"present") == [b"item 1", b"item 2", b"item 3", b""]
-    assert take(core, 1) == [b"a"]
-    core.close()
+    assert drain(tmp_path / "new", b"present") == [b"item 1", b"item 2", b"item 3"]
+    assert drain(tmp_path / "new") == [b"a"]
 
 
 # The command.
 
 
-def test_a_spool_of_starling_is_taken_over(tmp_path: Path, capsys: Capture) -> None:
-    old = tmp_path / "old"
-    old.mkdir()
-    (old / "jobs").write_bytes(push(b"taken") + push(b"one") + POP + push(b"two", 4_000_000_000))
-    (old / "mail").write_bytes(push(b"dead", 1) + push(b"new"))
+def test_a_spool_of_starling_is_taken_over(tmp_path: Path, run: Command) -> None:
+    jobs = push(b"taken") + push(b"one") + POP + push(b"two", 4_000_000_000)
+    old = write(tmp_path / "old", {"jobs": jobs, "mail": push(b"dead", 1) + push(b"new")})
     before = contents(old)
-    told = run(capsys, "import", "--from", "starling", old, tmp_path / "new")
+    told = run("import", "--from", "starling", old, tmp_path / "new")
     assert told.out == [
         "jobs: 2 items, 6 bytes",
         "mail: 1 item, 3 bytes; 1 expired left out",
@@ -172,33 +172,27 @@ def test_a_spool_of_starling_is_taken_over(tmp_path: Path, capsys: Capture) -> N
     ]
     assert (told.status, told.err) == (0, [])
     assert contents(old) == before
-    core = open_core(tmp_path / "new")
-    assert [(data, expiry) for data, _, _, expiry in items_of(core, b"jobs")] == [
+    assert [(data, expiry) for data, _, _, expiry in items_of(tmp_path / "new")] == [
         (b"one", 0),
         (b"two", 4_000_000_000_000),
     ]
-    core.close()
 
 
-def test_a_spool_of_kestrel_is_taken_over(tmp_path: Path, capsys: Capture) -> None:
-    old = tmp_path / "old"
-    old.mkdir()
-    (old / "jobs").write_bytes(add(b"taken") + add(b"one", 5, 0) + REMOVE + add(b"dead", 6, 7))
-    told = run(capsys, "import", "--from", "kestrel", "--expired", "keep", old, tmp_path / "new")
+def test_a_spool_of_kestrel_is_taken_over(tmp_path: Path, run: Command) -> None:
+    jobs = add(b"taken") + add(b"one", 5, 0) + REMOVE + add(b"dead", 6, 7)
+    old = write(tmp_path / "old", {"jobs": jobs})
+    told = run("import", "--from", "kestrel", "--expired", "keep", old, tmp_path / "new")
     assert told.out[0] == "jobs: 2 items, 7 bytes"
     assert told.status == 0
-    core = open_core(tmp_path / "new")
-    assert items_of(core, b"jobs") == [(b"one", 0, 5, 0), (b"dead", 0, 6, 7)]
-    core.close()
+    assert items_of(tmp_path / "new") == [(b"one", 0, 5, 0), (b"dead", 0, 6, 7)]
 
 
 def test_what_cannot_be_read_is_told_and_the_rest_is_taken_over(
-    tmp_path: Path, capsys: Capture
+    tmp_path: Path, run: Command
 ) -> None:
-    old = tmp_path / "old"
-    (old / "sub").mkdir(parents=True)
-    (old / "jobs").write_bytes(push(b"one") + b"\xffgarbage")
-    told = run(capsys, "import", "--from", "starling", old, tmp_path / "new")
+    old = write(tmp_path / "old", {"jobs": push(b"one") + b"\xffgarbage"})
+    (old / "sub").mkdir()
+    told = run("import", "--from", "starling", old, tmp_path / "new")
     assert told.out == [
         "jobs: 1 item, 3 bytes",
         f"not read: {old}/sub: at byte 0: this is a directory; it was left out",
@@ -213,17 +207,12 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_taken_over(
 
 
 def test_a_queue_of_the_same_name_is_refused_and_nothing_changes(
-    tmp_path: Path, capsys: Capture
+    tmp_path: Path, run: Command
 ) -> None:
-    old = tmp_path / "old"
-    old.mkdir()
-    (old / "a").write_bytes(push(b"one"))
-    (old / "jobs").write_bytes(push(b"one"))
-    core = open_core(tmp_path / "new")
-    put(core, 1)
-    core.close()
+    old = write(tmp_path / "old", {"a": push(b"one"), "jobs": push(b"one")})
+    make_spool(tmp_path / "new", 1)
     before = contents(tmp_path / "new")
-    told = run(capsys, "import", "--from", "starling", old, tmp_path / "new")
+    told = run("import", "--from", "starling", old, tmp_path / "new")
     assert told.err == [
         f"starling-journal: {tmp_path}/new: has a queue jobs already; nothing was changed"
     ]
@@ -242,25 +231,23 @@ def test_a_spool_that_a_server_uses_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("new", ["old", "old/new", ".", "link"])
-def test_the_old_spool_is_never_written_to(tmp_path: Path, capsys: Capture, new: str) -> None:
-    old = tmp_path / "old"
-    old.mkdir()
-    (old / "jobs").write_bytes(push(b"one"))
+def test_the_old_spool_is_never_written_to(tmp_path: Path, run: Command, new: str) -> None:
+    old = write(tmp_path / "old", {"jobs": push(b"one")})
     (tmp_path / "link").symlink_to(old)
     before = contents(tmp_path)
-    told = run(capsys, "import", "--from", "starling", old, tmp_path / new)
+    told = run("import", "--from", "starling", old, tmp_path / new)
     assert told.status == 2
     assert told.err[0].endswith("the new spool must not be the old one, in it, or around it")
     assert contents(tmp_path) == before
 
 
-def test_wrong_paths_are_one_line(tmp_path: Path, capsys: Capture) -> None:
-    told = run(capsys, "import", "--from", "kestrel", tmp_path / "none", tmp_path / "new")
+def test_wrong_paths_are_one_line(tmp_path: Path, run: Command) -> None:
+    told = run("import", "--from", "kestrel", tmp_path / "none", tmp_path / "new")
     assert told.err == [f"starling-journal: {tmp_path}/none: No such file or directory"]
     assert told.status == 2
     (tmp_path / "old").mkdir()
     (tmp_path / "file").write_bytes(b"")
-    told = run(capsys, "import", "--from", "kestrel", tmp_path / "old", tmp_path / "file")
+    told = run("import", "--from", "kestrel", tmp_path / "old", tmp_path / "file")
     assert told.err == [f"starling-journal: {tmp_path}/file: Not a directory"]
     assert told.status == 2
     assert names_in(tmp_path) == ["file", "old"]
@@ -289,9 +276,7 @@ def test_an_import_that_fails_removes_what_it_made(
     monkeypatch.setattr(importing, "BATCH_ITEMS", 10)
     new = tmp_path / "above" / "new"
     if is_there:
-        core = open_core(new)
-        put(core, 1, b"present")
-        core.close()
+        make_spool(new, 1, queue=b"present")
         nth -= 2 if call == "make_directory" else 0
     before = contents(tmp_path)
     files = FailingFiles(call, nth)

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starling_py.offline.old_spool import OldItem
 from tests.offline.kestrel_writer import (
     ADDED_MS,
-    NOW_MS,
     OPEN_NEXT,
     REMOVE,
     abort,
@@ -28,6 +27,7 @@ from tests.offline.kestrel_writer import (
     read,
     save_counter,
 )
+from tests.offline.old_files import NOW_MS, check_unread, lengths, whole
 
 
 def test_an_item_is_read_with_its_times(tmp_path: Path) -> None:
@@ -215,17 +215,13 @@ JOURNAL = [
 ]
 
 
-@pytest.mark.parametrize("length", range(sum(map(len, JOURNAL)) + 1))
+@pytest.mark.parametrize("length", lengths(JOURNAL))
 def test_a_journal_that_is_cut_anywhere_is_read_up_to_its_last_whole_record(
     length: int, tmp_path: Path
 ) -> None:
-    whole: list[bytes] = []
-    while len(whole) < len(JOURNAL) and sum(map(len, JOURNAL[: len(whole) + 1])) <= length:
-        whole.append(JOURNAL[len(whole)])
-    end = sum(map(len, whole))
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "cut").mkdir()
-    expected = only_queue(tmp_path / "whole", b"".join(whole))
+    left = b"".join(whole(JOURNAL, length))
+    end = len(left)
+    expected = only_queue(tmp_path / "whole", left)
     queue = only_queue(tmp_path / "cut", b"".join(JOURNAL)[:length])
     assert list(queue.items) == list(expected.items)
     torn = [each for each in queue.problems if "cut short" in each.what]
@@ -253,10 +249,7 @@ def test_damage_ends_the_reading_and_is_reported_with_what_was_not_read(
     unread = damage + add(b"behind") + REMOVE
     queue = only_queue(tmp_path, sound + unread)
     assert data_of(queue) == [b"b"]
-    (problem,) = queue.problems
-    assert (problem.path, problem.offset) == (tmp_path / "jobs", len(sound))
-    assert what in problem.what
-    assert f"{len(unread)} bytes" in problem.done
+    check_unread(queue, tmp_path / "jobs", len(sound), len(unread), what)
 
 
 def test_damage_in_an_older_file_does_not_keep_the_others_from_being_read(tmp_path: Path) -> None:
@@ -267,6 +260,7 @@ def test_damage_in_an_older_file_does_not_keep_the_others_from_being_read(tmp_pa
     assert "may come twice or be missing" in problem.done
 
 
+@settings(deadline=None)
 @given(content=st.binary(max_size=300), archive=st.binary(max_size=300))
 def test_garbage_is_read_without_an_error(
     content: bytes, archive: bytes, tmp_path_factory: pytest.TempPathFactory

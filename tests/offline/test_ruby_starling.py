@@ -10,40 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starling_py.offline import ruby_starling
-from starling_py.offline.old_spool import OldItem, OldQueue, OldSpool
+from starling_py.offline.old_spool import OldItem
+from tests.offline.old_files import NOW_MS, check_unread, lengths, whole
+from tests.offline.ruby_writer import POP, item, only_queue, push, read
 
-NOW_MS = 1_700_000_000_000
-POP = b"\x01"
 EXPIRY = 1_290_000_000
-
-
-def push(data: bytes, expiry: int = 0) -> bytes:
-    """Return the record of a push as Starling wrote it; ``expiry`` is in seconds."""
-    payload = expiry.to_bytes(4, "little") + data
-    return b"\0" + len(payload).to_bytes(4, "little") + payload
-
-
 JOURNAL = [push(b"one"), push(b"two", EXPIRY), POP, push(b""), push(b"\x01\0\r\n" * 9), POP, POP]
-
-
-def item(data: bytes, expiry: int = 0) -> OldItem:
-    """Return an item as it is to be read."""
-    return OldItem(data, added_ms=NOW_MS, expiry_ms=expiry * 1000, flags=0)
-
-
-def read(directory: Path, **files: bytes) -> OldSpool:
-    """Write these files and read the directory."""
-    for name, content in files.items():
-        (directory / name).write_bytes(content)
-    return ruby_starling.read(directory, NOW_MS)
-
-
-def only_queue(directory: Path, content: bytes) -> OldQueue:
-    """Read a spool with one file, ``jobs``."""
-    spool = read(directory, jobs=content)
-    (queue,) = spool.queues
-    assert (queue.name, spool.left_out) == (b"jobs", [])
-    return queue
 
 
 def left_after(records: list[bytes]) -> list[OldItem]:
@@ -105,16 +77,14 @@ def test_any_pushes_and_pops_leave_what_the_model_holds(
     assert (queue.count, list(queue.items)) == (len(expected), expected)
 
 
-@pytest.mark.parametrize("length", range(sum(map(len, JOURNAL)) + 1))
+@pytest.mark.parametrize("length", lengths(JOURNAL))
 def test_a_journal_that_is_cut_anywhere_is_read_up_to_its_last_whole_record(
     length: int, tmp_path: Path
 ) -> None:
-    whole: list[bytes] = []
-    while len(whole) < len(JOURNAL) and sum(map(len, JOURNAL[: len(whole) + 1])) <= length:
-        whole.append(JOURNAL[len(whole)])
-    end = sum(map(len, whole))
+    left = whole(JOURNAL, length)
+    end = len(b"".join(left))
     queue = only_queue(tmp_path, b"".join(JOURNAL)[:length])
-    assert list(queue.items) == left_after(whole)
+    assert list(queue.items) == left_after(left)
     assert [each.offset for each in queue.problems] == ([end] if end < length else [])
     for problem in queue.problems:
         assert "cut short" in problem.what
@@ -139,11 +109,7 @@ def test_damage_ends_the_reading_and_is_reported_with_what_was_not_read(
     unread = damage + push(b"behind") + POP
     queue = only_queue(tmp_path, sound + unread)
     assert list(queue.items) == [item(b"b")]
-    (problem,) = queue.problems
-    assert (problem.path, problem.offset) == (tmp_path / "jobs", len(sound))
-    assert what in problem.what
-    assert f"{len(unread)} bytes" in problem.done
-    assert str(problem).startswith(f"{tmp_path}/jobs: at byte {len(sound)}: ")
+    check_unread(queue, tmp_path / "jobs", len(sound), len(unread), what)
 
 
 @given(content=st.binary(max_size=300))

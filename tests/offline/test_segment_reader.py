@@ -7,7 +7,7 @@ import pytest
 
 from starling_py.journal import record
 from starling_py.journal.files import Files
-from starling_py.journal.record import Item
+from starling_py.journal.record import Item, MarkedItem
 from starling_py.offline import segment_reader
 from starling_py.offline.segment_reader import Gap, Stretch
 
@@ -64,6 +64,23 @@ def test_what_is_behind_damage_is_found(tmp_path: Path, size: int) -> None:
         content[offset] ^= 0x10
         path.write_bytes(content)
         assert read(path) == [1, (len(one), len(one + two)), 3], offset
+
+
+def test_every_type_of_record_is_found_behind_damage(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    whole = put(1, b"a" * 40)
+    broken = whole[:20] + bytes([whole[20] ^ 1]) + whole[21:]
+    marked = MarkedItem(2, 1, 0, 0, b"b", 5, 6, True)
+    for each in (
+        record.remove(2, 5, SALT),
+        record.flush(2, [(1, 5)], SALT),
+        record.discard(2, 3, 1, 5, SALT),
+        record.bare(record.OPEN, 2, SALT),
+        record.delay(2, 5, SALT),
+        b"".join(record.push_marked(marked, SALT)),
+    ):
+        path.write_bytes(broken + each)
+        assert read(path) == [(0, len(broken)), 2], each[8]
 
 
 def test_damage_up_to_the_end_is_one_gap(tmp_path: Path) -> None:

@@ -3,29 +3,25 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.offline.journals import (
+    Command,
     flip,
     make_spool,
     open_core,
     put,
-    run,
     segments,
     take,
 )
 
-Capture = pytest.CaptureFixture[str]
 
-
-def figures(capsys: Capture, path: Path) -> dict[str, dict[str, int]]:
+def figures(run: Command, path: Path) -> dict[str, dict[str, int]]:
     """Return the figures of each queue, and the total."""
-    told = run(capsys, "stats", "--json", path)
+    told = run("stats", "--json", path)
     value = json.loads("\n".join(told.out))
     return {each.pop("queue"): each for each in (*value["queues"], value["total"])}
 
 
-def test_the_figures_are_right(tmp_path: Path, capsys: Capture) -> None:
+def test_the_figures_are_right(tmp_path: Path, run: Command) -> None:
     spool = tmp_path / "spool"
     core = open_core(spool)
     put(core, 40)
@@ -35,7 +31,7 @@ def test_the_figures_are_right(tmp_path: Path, capsys: Capture) -> None:
     put(core, 1, b"drained")
     take(core, 1, b"drained")
     core.close()
-    found = figures(capsys, spool)
+    found = figures(run, spool)
     assert list(found) == ["Mail", "drained", "jobs", "total"]
     jobs = found["jobs"]
     data = sum(len(b"item %d" % number) for number in range(10, 41))
@@ -44,6 +40,7 @@ def test_the_figures_are_right(tmp_path: Path, capsys: Capture) -> None:
     assert jobs == {
         "items": 31,
         "bytes": data,
+        "delivered": 0,
         "next_id": 41,
         "segments": len(segments(spool / "jobs")),
         "disk_bytes": disk,
@@ -60,45 +57,41 @@ def test_the_figures_are_right(tmp_path: Path, capsys: Capture) -> None:
     )
 
 
-def test_the_table_has_a_line_for_each_queue(tmp_path: Path, capsys: Capture) -> None:
+def test_the_table_has_a_line_for_each_queue(tmp_path: Path, run: Command) -> None:
     directory = make_spool(tmp_path / "spool", items=3)
-    told = run(capsys, "stats", tmp_path / "spool")
+    told = run("stats", tmp_path / "spool")
     title, jobs, total = [line.split() for line in told.out]
-    assert " ".join(title) == "ITEMS BYTES NEXT ID SEGMENTS DISK LIVE DEAD AGE QUEUE"
+    assert " ".join(title) == "ITEMS BYTES DELIVERED NEXT ID SEGMENTS DISK LIVE DEAD AGE QUEUE"
     size = segments(directory)[0].stat().st_size
     live = 3 * (37 + 6)
-    assert jobs[:7] == ["3", "18", "4", "1", str(size), str(live), str(size - live)]
-    assert (jobs[8], total[:3], total[8]) == ("jobs", ["3", "18", "-"], "total")
+    assert jobs[:8] == ["3", "18", "0", "4", "1", str(size), str(live), str(size - live)]
+    assert (jobs[9], total[:4], total[9]) == ("jobs", ["3", "18", "0", "-"], "total")
     assert (told.status, told.err) == (0, [])
-    assert run(capsys, "stats", directory).out[1].split()[8] == "jobs"
+    assert run("stats", directory).out[1].split()[9] == "jobs"
 
 
-def test_a_damaged_queue_is_told_and_the_others_are_measured(
-    tmp_path: Path, capsys: Capture
-) -> None:
+def test_a_damaged_queue_is_told_and_the_others_are_measured(tmp_path: Path, run: Command) -> None:
     spool = tmp_path / "spool"
     directory = make_spool(spool)
-    core = open_core(spool)
-    put(core, 2, b"other")
-    core.close()
+    make_spool(spool, 2, queue=b"other")
     flip(segments(directory)[-1], 60)
-    told = run(capsys, "stats", spool)
+    told = run("stats", spool)
     assert told.err[0].startswith(f"starling-journal: {segments(directory)[-1]}: damaged at byte")
     assert [line.split()[-1] for line in told.out] == ["QUEUE", "other", "total"]
     assert told.status == 1
 
 
-def test_an_empty_spool_has_a_total_of_nothing(tmp_path: Path, capsys: Capture) -> None:
+def test_an_empty_spool_has_a_total_of_nothing(tmp_path: Path, run: Command) -> None:
     open_core(tmp_path / "spool").close()
-    told = run(capsys, "stats", tmp_path / "spool")
-    assert told.out[1].split() == ["0", "0", "-", "0", "0", "0", "0", "-", "total"]
+    told = run("stats", tmp_path / "spool")
+    assert told.out[1].split() == ["0", "0", "0", "-", "0", "0", "0", "0", "-", "total"]
     assert told.status == 0
 
 
-def test_a_spool_in_use_is_measured_with_a_warning(tmp_path: Path, capsys: Capture) -> None:
+def test_a_spool_in_use_is_measured_with_a_warning(tmp_path: Path, run: Command) -> None:
     core = open_core(tmp_path / "spool")
     put(core, 2)
-    told = run(capsys, "stats", tmp_path / "spool")
+    told = run("stats", tmp_path / "spool")
     assert told.err == [
         f"starling-journal: {tmp_path}/spool: a server is using this spool; the figures may be"
         " moving"

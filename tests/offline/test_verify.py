@@ -9,9 +9,10 @@ from random import Random
 
 import pytest
 
-from starling_py.journal import segment
+from starling_py.journal import checkpoint, record, segment
 from starling_py.journal.files import Files
-from starling_py.journal.record import CHECKPOINT
+from starling_py.journal.ledger import Ledger, Mark
+from starling_py.journal.record import CHECKPOINT, MarkedItem
 from starling_py.journal.recovery import recover
 from starling_py.journal.trouble import JournalDamaged
 from starling_py.offline import segment_reader
@@ -20,6 +21,7 @@ from starling_py.offline.segment_reader import Stretch
 from starling_py.offline.verify import Progress, Report, verify
 from tests.journal.make_golden import GOLDEN, JOURNALS
 from tests.offline.journals import (
+    Command,
     contents,
     flip,
     headers,
@@ -28,12 +30,9 @@ from tests.offline.journals import (
     make_spool,
     open_core,
     put,
-    run,
     segments,
     take,
 )
-
-Capture = pytest.CaptureFixture[str]
 
 
 def check(directory: Path) -> Report:
@@ -72,12 +71,12 @@ def damage_of(report: Report) -> list[tuple[str, int]]:
 # What is sound.
 
 
-def test_a_queue_is_told_in_one_line(tmp_path: Path, capsys: Capture) -> None:
+def test_a_queue_is_told_in_one_line(tmp_path: Path, run: Command) -> None:
     make_spool(tmp_path / "spool", items=3)
-    told = run(capsys, "verify", tmp_path / "spool")
+    told = run("verify", tmp_path / "spool")
     assert told.out == ["jobs: sound, 3 items, 18 bytes, 1 segment", "1 queue: 1 sound, 0 damaged"]
     assert (told.status, told.err) == (0, [])
-    told = run(capsys, "verify", f"{tmp_path}/spool/jobs/")
+    told = run("verify", f"{tmp_path}/spool/jobs/")
     assert told.out == ["jobs: sound, 3 items, 18 bytes, 1 segment"]
 
 
@@ -90,11 +89,16 @@ def test_whatever_a_server_does_is_sound_at_every_moment(
     client = core.client()
     random = Random(1)
     for number in range(150):
-        do = random.choices(("put", "take", "flush", "delete", "restart"), (60, 30, 2, 2, 3))[0]
+        do = random.choices(
+            ("put", "take", "flush", "delete", "restart", "open"), (60, 30, 2, 2, 3, 15)
+        )[0]
         if do == "put":
             put(core, random.choice((1, 5)))
         elif do == "take":
             client.ask(b"get jobs\r\n" * random.choice((1, 3)))
+        elif do == "open":
+            end = random.choice((b"get jobs/close\r\n", b"get jobs/abort\r\n", b""))
+            client.ask(b"get jobs/open\r\n" + end)
         elif do == "restart":
             core.close()
             core = open_core(spool, interval)
@@ -109,8 +113,8 @@ def test_whatever_a_server_does_is_sound_at_every_moment(
         queue = core.queues.find(b"jobs")
         if queue is not None and (killed / "jobs").exists():
             report = check(killed / "jobs")
-            assert (report.damage, report.items, report.unreadable) == ([], len(queue), 0)
-            assert len(list(Dump(Files(), str(killed / "jobs")).live())) == len(queue)
+            assert (report.damage, report.items, report.unreadable) == ([], queue.items, 0)
+            assert len(list(Dump(Files(), str(killed / "jobs")).live())) == queue.items
         shutil.rmtree(killed)
     core.close()
 
@@ -123,9 +127,9 @@ def test_compacted_segments_stand_for_others(tmp_path: Path) -> None:
     assert [entry.id for entry in live] == list(range(head, 81))
 
 
-def test_golden_journals_are_sound(capsys: Capture) -> None:
+def test_golden_journals_are_sound(run: Command) -> None:
     for folder in sorted(GOLDEN.iterdir()):
-        told = run(capsys, "verify", folder / JOURNALS)
+        told = run("verify", folder / JOURNALS)
         assert (told.status, told.err) == (0, [])
         assert told.out[-1].endswith("0 damaged")
 
@@ -143,22 +147,96 @@ def test_a_journal_of_version_1_that_went_on_is_sound(tmp_path: Path) -> None:
         assert (report.damage, report.notes) == ([], [])
 
 
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_journal_of_an_older_version_that_went_on_with_marks_is_sound(
+    tmp_path: Path, version: str, run: Command
+) -> None:
+    spool = tmp_path / "spool"
+    shutil.copytree(GOLDEN / version / JOURNALS, spool)
+    core = open_core(spool, segment_size=600)
+    queue = core.queues.find(b"Rotated")
+    assert queue is not None
+    now_ms = core.clock.wall_ms
+    for number in range(12):
+        marked = MarkedItem(queue.next_id, now_ms, 0, 0, b"x" * 60, 0, number, number % 3 == 0)
+        queue.put_marked(marked)
+        core.commit()
+    for number in range(9):
+        item = core.patiently(lambda: queue.open(now_ms, None, None))
+        assert item is not None
+        core.commit()
+        read = queue.open_reads.get(item.id)
+        assert read is not None
+        if number % 3 == 0:
+            queue.confirm(read)
+        elif number % 3 == 1:
+            queue.give_back_later(read, now_ms + 10**6)
+        core.commit()
+    queue.flush()
+    core.commit()
+    put(core, 8, b"Rotated")
+    core.close()
+    assert {header.version for header in headers(spool / "%52otated")} <= {1, 2, 3}
+    report = check(spool / "%52otated")
+    assert (report.damage, report.notes) == ([], [])
+    assert report.items == 8 + 3
+    assert run("verify", spool).status == 0
+    live = Dump(Files(), str(spool / "%52otated")).live()
+    assert len(list(live)) == report.items
+    told = run("stats", spool).out
+    assert next(line.split()[:3] for line in told if line.endswith(" Rotated")) == [
+        "11", str(report.bytes), "3"
+    ]  # fmt: skip
+
+
+def test_a_checkpoint_that_marks_other_items_than_the_segment_before_is_damage(
+    tmp_path: Path,
+) -> None:
+    directory = make_spool(tmp_path / "spool")
+    second = segments(directory)[1]
+    data = second.read_bytes()
+    header, start = segment.decode(memoryview(data))
+    _, record_id, begin, end = next(record.walk(memoryview(data), start, header.salt))
+    read = checkpoint.decode(memoryview(data)[begin + record.HEADER_SIZE : end])
+    assert read is not None
+    read.ledger.marks[2] = Mark(1)
+    payload = checkpoint.encode(read.ledger, read.previous_end)
+    wrong = record.bare(CHECKPOINT, record_id, header.salt, payload)
+    second.write_bytes(data[:begin] + wrong + data[end:])
+    report = check(directory)
+    what = "the checkpoint and the segment before do not agree on the marks of items"
+    assert f"{second}: damaged at byte {start}: {what}" in [str(each) for each in report.damage]
+
+
+def test_a_mark_of_an_item_that_is_not_in_the_queue_is_damage(tmp_path: Path) -> None:
+    directory = make_spool(tmp_path / "spool", items=3)
+    (only,) = segments(directory)
+    data = only.read_bytes()
+    header, start = segment.decode(memoryview(data))
+    ledger = Ledger(deleted=True, marks={7: Mark(0, 0, front=True)})
+    wrong = record.bare(CHECKPOINT, 1, header.salt, checkpoint.encode(ledger, 0))
+    _, _, _, end = next(record.walk(memoryview(data), start, header.salt))
+    only.write_bytes(data[:start] + wrong + data[end:])
+    report = check(directory)
+    assert "the journal has a mark of item 7, which is not in the queue" in str(report.damage[-1])
+
+
 # What a crash leaves is no damage.
 
 
-def test_a_torn_tail_is_a_note(tmp_path: Path, capsys: Capture) -> None:
+def test_a_torn_tail_is_a_note(tmp_path: Path, run: Command) -> None:
     directory = make_spool(tmp_path / "spool")
     last = segments(directory)[-1]
     size = last.stat().st_size
     with last.open("ab") as file:
         file.write(b"half a record")
-    told = run(capsys, "verify", directory)
+    told = run("verify", directory)
     what = f"13 bytes from byte {size} on are no whole record; the next start keeps them aside"
     assert told.out[1:] == [f"    note: {last}: {what}"]
     assert told.status == 0
 
 
-def test_what_is_left_over_or_foreign_is_a_note(tmp_path: Path, capsys: Capture) -> None:
+def test_what_is_left_over_or_foreign_is_a_note(tmp_path: Path, run: Command) -> None:
     spool = tmp_path / "spool"
     directory = make_spool(spool)
     first = segments(directory)[0].name
@@ -169,7 +247,7 @@ def test_what_is_left_over_or_foreign_is_a_note(tmp_path: Path, capsys: Capture)
     (spool / "jobs~removed-1").mkdir()
     (spool / "lost+found").mkdir()
     (spool / "empty").mkdir()
-    told = run(capsys, "verify", spool)
+    told = run("verify", spool)
     assert told.status == 0
     notes = [line.split("note: ")[1].rpartition("/")[2] for line in told.out if "note: " in line]
     assert notes == [
@@ -229,12 +307,12 @@ def test_what_a_start_refuses_is_damage_wherever_the_bit_is(
     assert refused > 100
 
 
-def test_the_items_that_cannot_be_read_are_counted(tmp_path: Path, capsys: Capture) -> None:
+def test_the_items_that_cannot_be_read_are_counted(tmp_path: Path, run: Command) -> None:
     directory = make_spool(tmp_path / "spool")
     path = segments(directory)[1]
     begin, end, _ = records(path)[2]
     flip(path, begin + 20)
-    told = run(capsys, "verify", directory)
+    told = run("verify", directory)
     assert told.out == [
         f"jobs: damaged, 40 items (1 cannot be read), 271 bytes, {len(segments(directory))}"
         " segments",
@@ -246,9 +324,7 @@ def test_the_items_that_cannot_be_read_are_counted(tmp_path: Path, capsys: Captu
 
 def test_a_segment_that_is_missing_cut_short_or_of_another_queue_is_damage(tmp_path: Path) -> None:
     directory = make_spool(tmp_path / "spool")
-    other = open_core(tmp_path / "other")
-    put(other, 40, b"others")
-    other.close()
+    other = make_spool(tmp_path / "other", queue=b"others")
     path = segments(directory)[1]
     content = path.read_bytes()
     items = len(records(path)) - 1
@@ -265,7 +341,7 @@ def test_a_segment_that_is_missing_cut_short_or_of_another_queue_is_damage(tmp_p
     report = check(directory)
     assert (damage_of(report)[0][0], report.unreadable) == (path.name, items)
 
-    path.write_bytes((tmp_path / "other" / "others" / path.name).read_bytes())
+    path.write_bytes((other / path.name).read_bytes())
     report = check(directory)
     assert damage_of(report)[0] == (path.name, 0)
     assert "belongs to the queue b'others'" in str(report.damage[0])
@@ -286,14 +362,14 @@ def test_an_older_copy_of_a_segment_contradicts_the_checkpoint_behind_it(tmp_pat
 
 
 def test_a_directory_of_another_name_is_damage_in_a_spool_and_a_note_alone(
-    tmp_path: Path, capsys: Capture
+    tmp_path: Path, run: Command
 ) -> None:
     make_spool(tmp_path / "spool", items=1).rename(tmp_path / "spool" / "copy")
-    told = run(capsys, "verify", tmp_path / "spool")
+    told = run("verify", tmp_path / "spool")
     what = "this is the journal of b'jobs', whose directory is to be jobs"
     assert told.out[1] == f"    {tmp_path}/spool/copy: damaged at byte 0: {what}"
     assert (told.out[2], told.status) == ("1 queue: 0 sound, 1 damaged", 1)
-    told = run(capsys, "verify", tmp_path / "spool" / "copy")
+    told = run("verify", tmp_path / "spool" / "copy")
     assert (told.out[1], told.status) == (f"    note: {tmp_path}/spool/copy: {what}", 0)
 
 
@@ -323,10 +399,10 @@ def test_a_directory_that_cannot_be_listed_is_damage(
 # A server that runs, and large spools.
 
 
-def test_a_spool_in_use_is_read_with_a_warning(tmp_path: Path, capsys: Capture) -> None:
+def test_a_spool_in_use_is_read_with_a_warning(tmp_path: Path, run: Command) -> None:
     core = open_core(tmp_path / "spool")
     put(core, 30)
-    told = run(capsys, "verify", tmp_path / "spool" / "jobs")
+    told = run("verify", tmp_path / "spool" / "jobs")
     assert told.err == [
         f"starling-journal: {tmp_path}/spool/jobs: a server is using this spool; the figures may"
         " be moving"
@@ -337,7 +413,7 @@ def test_a_spool_in_use_is_read_with_a_warning(tmp_path: Path, capsys: Capture) 
 
 
 def test_only_what_is_seen_every_time_is_damage_while_a_server_runs(
-    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core = open_core(tmp_path / "spool")
     put(core, 30)
@@ -353,19 +429,19 @@ def test_only_what_is_seen_every_time_is_damage_while_a_server_runs(
 
     monkeypatch.setattr("starling_py.offline.commands.verify.verify", look)
     monkeypatch.setattr("time.sleep", lambda _: None)
-    told = run(capsys, "verify", tmp_path / "spool" / "jobs")
+    told = run("verify", tmp_path / "spool" / "jobs")
     assert len(looks) > 1
     assert (len(told.out), told.status) == (2, 1)
     assert told.out[1].startswith(f"    {second}: damaged at byte ")
     flip(second, 150)
-    told = run(capsys, "verify", tmp_path / "spool" / "jobs")
+    told = run("verify", tmp_path / "spool" / "jobs")
     assert (len(told.out), told.status) == (1, 0)
     core.close()
 
 
-def test_progress_is_shown_where_it_is_asked_for(tmp_path: Path, capsys: Capture) -> None:
+def test_progress_is_shown_where_it_is_asked_for(tmp_path: Path, run: Command) -> None:
     directory = make_spool(tmp_path / "spool")
-    told = run(capsys, "verify", "--progress", directory)
+    told = run("verify", "--progress", directory)
     assert told.err[-1].startswith("100%, ")
     assert told.err[-1].endswith(" bytes read")
 

@@ -1,0 +1,227 @@
+"""One look at a queue's directory: what the journal in it holds, and what a crash left.
+
+The header of every segment is read, and the records of the last one alone. Only the last one may
+end in the middle of a record; everything else that is not as it was written is damage, and damage
+is never skipped: ``JournalDamaged`` names the file and the offset. Nothing is changed.
+"""
+
+import attrs
+
+from starling_py.journal import checkpoint, segment
+from starling_py.journal.files import Files
+from starling_py.journal.ledger import Ledger
+from starling_py.journal.placement import Placement
+from starling_py.journal.replay import (
+    Opened,
+    Replay,
+    open_segment,
+    read_checkpoint,
+)
+from starling_py.journal.segment import COMPACTED_SUFFIX, UNFINISHED_SUFFIX, Header, Segment
+from starling_py.journal.trouble import JournalDamaged
+
+
+@attrs.frozen
+class TornTail:
+    """The end of a segment, from the first byte that belongs to no sound record."""
+
+    path: str
+    offset: int
+    tail: bytes
+
+
+@attrs.define
+class Recovered:
+    """A journal after it was read, and what has to be done on disk before it is written to."""
+
+    header: Header
+    """That of the last segment."""
+    ledger: Ledger
+    unfinished: bool = False
+    """Whether the last segment still lacks its final name."""
+    lost: list[tuple[Segment, JournalDamaged]] = attrs.field(factory=list)
+    """Segments that cannot be read, and that are to be given up."""
+
+    @property
+    def queue(self) -> bytes:
+        """The queue's true name."""
+        return self.header.queue
+
+    @property
+    def salt(self) -> int:
+        """What the journal's checksums begin with."""
+        return self.header.salt
+
+
+class Examination:
+    """The look, which is taken once."""
+
+    def __init__(
+        self,
+        files: Files,
+        directory: str,
+        *,
+        quarantine: bool = False,
+        until: tuple[int, int] | None = None,
+    ) -> None:
+        """With ``until``, what was written behind that segment and size is left out."""
+        self._files = files
+        self._directory = directory
+        self._quarantine = quarantine
+        self._until = until
+        self._replay = Replay()
+        self.names = files.list_directory(directory)
+        """Everything in the directory."""
+        self.torn: list[TornTail] = []
+        """What a crash left; to be kept aside and cut off."""
+        self.needless: list[str] = []
+        """Files that are not needed any more."""
+        self._opened: dict[int, Opened] = {}
+        self._damaged: dict[int, JournalDamaged] = {}
+
+    def run(self) -> Recovered | None:
+        """Return what is there; ``None`` for no journal. Raises ``JournalDamaged``."""
+        numbers = sorted(
+            number for name in self.names if (number := segment.number_of(name)) is not None
+        )
+        if self._until is not None:
+            numbers = [number for number in numbers if number <= self._until[0]]
+        self._open_all(numbers)
+        last = self._replay_finished()
+        if self._until is None:
+            last = self._replay_unfinished(last) or last
+            self.needless += [
+                f"{self._directory}/{name}"
+                for name in self.names
+                if name.endswith(COMPACTED_SUFFIX)
+            ]
+        if last is None:
+            return None
+        state = Recovered(last.header, self._replay.ledger)
+        state.unfinished = last.path.endswith(UNFINISHED_SUFFIX)
+        placement = Placement(
+            self._files, self._directory, self._opened, self._damaged, quarantine=self._quarantine
+        )
+        placement.place(state.ledger)
+        if self._replay.oldest:
+            placement.check_numbers(self._replay.oldest, last.header.number)
+        state.lost = placement.lost
+        self.needless += placement.needless
+        return state
+
+    def _open_all(self, numbers: list[int]) -> None:
+        """Read the headers."""
+        like: Header | None = None
+        for number in reversed(numbers):
+            path = f"{self._directory}/{segment.file_name(number)}"
+            data = memoryview(self._files.read_at(path, 0, segment.MAX_HEADER))
+            try:
+                opened = open_segment(path, data, number, like)
+                if opened is None:
+                    self._note_headless(path, number == numbers[-1], number)
+                    continue
+            except JournalDamaged as damage:
+                if like is None or not self._quarantine:
+                    raise
+                self._damaged[number] = damage
+                continue
+            self._opened[number] = opened
+            like = opened.header
+
+    def _note_headless(self, path: str, is_last: bool, number: int) -> None:
+        """Take a segment without a whole header: a crash leaves that of the last one alone."""
+        data = self._files.read(path)
+        open_segment(path, memoryview(data), number, None)  # raises if there is more than a crash
+        if not is_last:
+            raise JournalDamaged(path, 0, "the header is missing, and this is not the last segment")
+        self.torn.append(TornTail(path, 0, data))
+
+    def _replay_finished(self) -> Opened | None:
+        """Replay what has its final name, up to the first byte that is not sound."""
+        if not self._opened:
+            if self.torn and not self.torn[0].path.endswith(segment.file_name(1)):
+                # The first segment of a journal may be empty; those before this one are gone.
+                raise JournalDamaged(self.torn[0].path, 0, "the header is missing")
+            return None
+        order = sorted(self._opened)
+        if self._opened[order[-1]].header.version > 1:
+            order = order[-1:]
+        opened = None
+        for number in order:
+            if opened is not None and self.torn and self.torn[-1].path == opened.path:
+                tail = self.torn[-1]
+                raise JournalDamaged(tail.path, tail.offset, "and this is not the last segment")
+            opened = self._opened[number]
+            data = memoryview(self._files.read(opened.path))
+            if self._until is not None and number == self._until[0]:
+                data = data[: self._until[1]]
+            start = self._replay.begin(opened, data)
+            if start is None:
+                raise JournalDamaged(opened.path, opened.start, "the checkpoint is missing")
+            end = self._replay.run(opened, data, start)
+            if end < len(data):
+                self.torn.append(TornTail(opened.path, end, bytes(data[end:])))
+        return opened
+
+    def _replay_unfinished(self, last: Opened | None) -> Opened | None:
+        """Replay a segment that was begun last, if it goes on where the one before ends."""
+        found = None
+        for name in self.names:
+            number = segment.unfinished_number_of(name)
+            if number is None:
+                continue
+            path = f"{self._directory}/{name}"
+            like = None if last is None else last.header
+            if found is not None or (like is not None and number <= like.number):
+                self.needless.append(path)
+                continue
+            data = memoryview(self._files.read(path))
+            try:
+                opened = open_segment(path, data, number, like)
+                begins = None if opened is None else read_checkpoint(opened, data)
+            except JournalDamaged:
+                if last is None:
+                    raise
+                opened = begins = None
+            if opened is None or begins is None or not self._follows(last, begins[0].previous_end):
+                # It was begun, and what it begins behind did not last, or neither did its own head.
+                unlinked = begins is not None and begins[0].previous_end == checkpoint.UNLINKED
+                if any(data) and not unlinked:
+                    self.torn.append(TornTail(path, 0, bytes(data)))
+                else:
+                    self.needless.append(path)
+                continue
+            self._check_agrees(path, begins[0].ledger, last)
+            start = self._replay.begin(opened, data)
+            assert start is not None, "the checkpoint was read above"
+            end = self._replay.run(opened, data, start)
+            if end < len(data):
+                self.torn.append(TornTail(path, end, bytes(data[end:])))
+            found = opened
+        return found
+
+    def _follows(self, last: Opened | None, previous_end: int) -> bool:
+        if last is None:
+            return previous_end == 0
+        return not self.torn and self._replay.ledger.segments[-1].size == previous_end
+
+    def _check_agrees(self, path: str, begins: Ledger, last: Opened | None) -> None:
+        ends = self._replay.ledger
+        told = (begins.items, begins.bytes, begins.next_id)
+        if last is not None and told != (ends.items, ends.bytes, ends.next_id):
+            raise JournalDamaged(path, 0, "its checkpoint contradicts the segment before")
+
+
+def state_at(files: Files, directory: str, number: int, size: int) -> Ledger:
+    """Return the ledger as it was when segment ``number`` had ``size`` bytes; changes nothing.
+
+    Raises ``JournalDamaged`` and ``OSError``.
+    """
+    state = Examination(files, directory, until=(number, size)).run()
+    if state is None:
+        raise JournalDamaged(directory, 0, "there is no journal any more")
+    last = state.ledger.segments[-1]
+    if (last.number, last.size) != (number, size):
+        reason = f"what was safe ends here, not at byte {size} of segment {number}"
+        raise JournalDamaged(last.path, last.size, reason)
+    return state.ledger

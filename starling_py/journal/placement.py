@@ -1,0 +1,104 @@
+"""Where the segments of a journal are: which file holds each that is needed, and which are not.
+
+A segment may have been replaced by a copy that stands for it and its neighbours. Nothing is read
+here but the files' sizes, and nothing is changed.
+"""
+
+from collections.abc import Mapping
+
+import attrs
+
+from starling_py.journal import segment
+from starling_py.journal.files import Files
+from starling_py.journal.ledger import Ledger
+from starling_py.journal.replay import Opened
+from starling_py.journal.segment import Segment
+from starling_py.journal.trouble import JournalDamaged
+
+
+class Placement:
+    """The files of one journal, by their numbers."""
+
+    def __init__(
+        self,
+        files: Files,
+        directory: str,
+        opened: Mapping[int, Opened],
+        damaged: Mapping[int, JournalDamaged],
+        *,
+        quarantine: bool,
+    ) -> None:
+        """``damaged`` are those whose headers cannot be read, and why."""
+        self._files = files
+        self._directory = directory
+        self._opened = opened
+        self._damaged = damaged
+        self._quarantine = quarantine
+        self.needless: list[str] = []
+        """Files that are not needed any more."""
+        self.lost: list[tuple[Segment, JournalDamaged]] = []
+        """Segments that cannot be read, and that are to be given up."""
+
+    def place(self, ledger: Ledger) -> None:
+        """Give every segment of the ledger that is needed its file.
+
+        Raises ``JournalDamaged`` for one that is missing, damaged or too short, unless such
+        segments are given up.
+        """
+        # Where one that was itself replaced has come back, the later one counts.
+        stands_for = {
+            older: opened
+            for _, opened in sorted(self._opened.items())
+            if opened.header.compacted
+            for older in range(opened.header.oldest, opened.header.number + 1)
+        }
+        *older, last = ledger.segments
+        placed: dict[int, Segment] = {}
+        for each in older:
+            if not each.items:
+                continue
+            compacted = stands_for.get(each.number)
+            number = each.number if compacted is None else compacted.header.number
+            each.path = self._path(number)
+            if compacted is not None:
+                first = placed.setdefault(
+                    number,
+                    attrs.evolve(
+                        each, number=number, first_id=compacted.header.first_id, items=0, bytes=0
+                    ),
+                )
+                first.compacted = True
+                first.size = self._files.size(each.path)
+                first.items += each.items
+                first.bytes += each.bytes
+            else:
+                # One that is given up stays in the ledger until the journal says that it is.
+                self._check_file(each)
+                placed[number] = each
+        ledger.segments = [*placed.values(), last]
+        self.needless = [
+            self._path(number)
+            for number in (*self._opened, *self._damaged)
+            if number not in placed and number != last.number
+        ]
+
+    def check_numbers(self, oldest: int, last: int) -> None:
+        """Version 1: refuse a journal with a segment missing that was still needed."""
+        for number in range(oldest, last):
+            if number not in self._opened:
+                raise JournalDamaged(self._path(number), 0, "this segment is missing")
+
+    def _check_file(self, each: Segment) -> None:
+        damage = self._damaged.get(each.number)
+        if damage is None and each.number not in self._opened:
+            damage = JournalDamaged(each.path, 0, "this segment is missing")
+        elif damage is None and (size := self._files.size(each.path)) < each.size:
+            damage = JournalDamaged(each.path, size, f"the file ends here, not at byte {each.size}")
+        if damage is None:
+            return
+        if not self._quarantine:
+            raise damage
+        self.lost.append((each, damage))
+
+    def _path(self, number: int) -> str:
+        return f"{self._directory}/{segment.file_name(number)}"

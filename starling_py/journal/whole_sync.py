@@ -1,0 +1,75 @@
+"""Syncing a whole journal on demand, where the policy is to sync nothing.
+
+A file whose sync failed is not believed again: what the system dropped then, a later sync would
+call safe. So it is marked for the next start, nothing more is written to it, and as long as it
+is needed, every further sync of the journal fails.
+"""
+
+import errno
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from starling_py.journal import distrust
+from starling_py.journal.background import Work
+from starling_py.journal.chores import Chores
+from starling_py.journal.ledger import Ledger
+from starling_py.journal.segment_writer import Place
+
+
+@attrs.define
+class WholeSync:
+    """One sync of all files of a journal, and of their names."""
+
+    place: Place
+    paths: Sequence[str]
+    error: OSError | None = None
+    """Why it failed, if it did."""
+    failed: str = ""
+    """The file that must not be believed any more, if that is why."""
+
+    def run(self) -> None:
+        """Do it; what goes wrong is noted."""
+        files, directory = self.place.files, self.place.directory
+        try:
+            for path in self.paths:
+                with files.closing(files.open(path)) as descriptor:
+                    self.failed = path
+                    distrust.sync(files, descriptor, path)
+                    self.failed = ""
+            files.sync_directory(directory)
+            files.sync_directory(directory.rpartition("/")[0])
+        except OSError as error:
+            self.error = error
+
+
+class WholeSyncs:
+    """Those of one journal, and what they found."""
+
+    def __init__(self, place: Place, chores: Chores, spoiled: Callable[[], None]) -> None:
+        """``spoiled`` is called when nothing more is to be written to the last segment."""
+        self._place = place
+        self._chores = chores
+        self._spoiled = spoiled
+        self._distrusted: set[str] = set()
+
+    def begin(self, ledger: Callable[[], Ledger], done: Callable[[OSError | None], None]) -> None:
+        """Sync everything that was written up to now; ``done`` is told why that failed, if so."""
+
+        def make() -> tuple[Work, Callable[[], None]]:
+            paths = [each.path for each in ledger().segments]
+            self._distrusted.intersection_update(paths)
+            work = WholeSync(self._place, paths)
+            if self._distrusted:
+                path = min(self._distrusted)
+                work.paths = ()
+                work.error = OSError(errno.EIO, "a sync of it has failed before", path)
+            return work, lambda: self._end(work, done)
+
+        self._chores.submit(make)
+
+    def _end(self, work: WholeSync, done: Callable[[OSError | None], None]) -> None:
+        if work.failed:
+            self._distrusted.add(work.failed)
+            self._spoiled()
+        done(work.error)

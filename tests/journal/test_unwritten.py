@@ -1,0 +1,154 @@
+"""What waits for a commit does to the ledger what its records do when they are replayed."""
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from starling_py.journal import record
+from starling_py.journal.ledger import Ledger, Mark
+from starling_py.journal.record import MarkedItem
+from starling_py.journal.replay import Replay, open_segment
+from starling_py.journal.segment import Segment
+from starling_py.journal.unwritten import Unwritten
+from tests.journal.parts import item, ledger_facts, place_on
+from tests.journal.simulated_disk import SALT, SimulatedDisk
+
+PATH = "/spool/jobs/0000000000000001.segment"
+BEGINNING = place_on(SimulatedDisk()).beginning(1, Ledger(deleted=True), 0)
+
+operations = st.one_of(
+    st.tuples(st.just("push"), st.integers(0, 40)),
+    st.tuples(st.just("push marked"), st.integers(0, 40)),
+    st.tuples(st.sampled_from(["remove", "open", "delay"]), st.integers(0, 20)),
+    st.tuples(st.just("flush"), st.integers(0, 63)),
+    st.tuples(st.sampled_from(["flush", "delete"]), st.just(0)),
+)
+commits = st.lists(st.lists(operations, min_size=1, max_size=8), max_size=6)
+
+
+@attrs.define
+class Asking:
+    """Asks for operations as a queue does: by what is live, written or not."""
+
+    live: dict[int, int] = attrs.field(factory=dict)
+    """The sizes of the live items."""
+
+    def ask(self, unwritten: Unwritten, do: str, number: int) -> None:
+        """Ask for one operation."""
+        next_id = unwritten.pushed_id + 1
+        if do == "push":
+            unwritten.push(item(next_id, bytes(number)))
+            self.live[next_id] = number
+        elif do == "push marked":
+            unwritten.push_marked(
+                MarkedItem(next_id, 0, 0, 0, bytes(number), number & 4, number & 2, number & 1 > 0)
+            )
+            self.live[next_id] = number
+        elif do == "flush":
+            kept = [(each, size) for each, size in self.live.items() if number >> each % 6 & 1]
+            unwritten.flush(kept, delete=False)
+            self.live = dict(kept)
+        elif do == "delete":
+            unwritten.flush((), delete=True)
+            self.live = {}
+        elif self.live:
+            item_id = sorted(self.live)[number % len(self.live)]
+            if do == "open":
+                unwritten.open(item_id)
+            elif do == "delay":
+                unwritten.delay(item_id, number)
+            else:
+                unwritten.remove(item(item_id, bytes(self.live.pop(item_id))))
+
+
+def replayed(data: bytes) -> Ledger:
+    """Return the ledger that a segment gives."""
+    view = memoryview(data)
+    opened = open_segment(PATH, view, 1, None)
+    assert opened is not None
+    replay = Replay()
+    start = replay.begin(opened, view)
+    assert start is not None
+    assert replay.run(opened, view, start) == len(data)
+    return replay.ledger
+
+
+@settings(deadline=None)
+@given(commits=commits)
+def test_the_ledger_is_told_what_a_start_would_read(commits: list[list[tuple[str, int]]]) -> None:
+    ledger = Ledger(deleted=True, segments=[Segment(1, PATH, 1, len(BEGINNING))])
+    asking = Asking()
+    data = BEGINNING
+    for commit in commits:
+        unwritten = Unwritten(SALT, ledger.next_id - 1)
+        for do, number in commit:
+            asking.ask(unwritten, do, number)
+        data += b"".join(unwritten.records)
+        unwritten.apply(ledger)
+        assert ledger_facts(ledger) == ledger_facts(replayed(data))
+        assert ledger.items == len(asking.live)
+        assert ledger.bytes == sum(asking.live.values())
+        assert {each for each in range(ledger.next_id + 1) if ledger.is_live(each)} == set(
+            asking.live
+        )
+
+
+def test_what_is_kept_keeps_what_was_told_of_it_in_the_same_commit() -> None:
+    ledger = Ledger(deleted=True, segments=[Segment(1, PATH, 1, 100)])
+    unwritten = Unwritten(SALT, 0)
+    for number in (1, 2, 3):
+        unwritten.push(item(number))
+    unwritten.open(2)
+    unwritten.remove(item(1))
+    unwritten.flush([(2, 4)], delete=False)
+    unwritten.open(2)
+    unwritten.push(item(4))
+    unwritten.apply(ledger)
+    assert (ledger.items, ledger.bytes, ledger.next_id, ledger.head) == (2, 8, 5, 2)
+    assert list(ledger.gone) == [(3, 4)]
+    assert ledger.marks == {2: Mark(2)}
+
+
+@pytest.mark.parametrize(
+    ("todo", "costs"),
+    [
+        ([], False),
+        (["remove"], False),
+        (["push"], True),
+        (["push", "flush"], False),
+        (["push", "delete"], False),
+        (["remove", "open"], True),
+        (["remove", "delay"], True),
+        (["open", "flush"], False),
+        (["open", "flush but 1"], True),
+        (["flush but 1"], False),
+        (["flush but 1 that costs"], True),
+        (["discard"], False),
+    ],
+)
+def test_it_is_known_whether_it_takes_more_than_the_room_of_removals(
+    todo: list[str], costs: bool
+) -> None:
+    unwritten = Unwritten(SALT, 5)
+    for do in todo:
+        if do == "push":
+            unwritten.push(item(6))
+        elif do == "open":
+            unwritten.open(1)
+        elif do == "delay":
+            unwritten.delay(1, 5)
+        elif do == "discard":
+            unwritten.discard(1, 2, 2, 8)
+        elif do == "remove":
+            unwritten.remove(item(2))
+        elif do.startswith("flush but 1"):
+            unwritten.flush([(1, 4)], delete=False, costs=do.endswith("costs"))
+        else:
+            unwritten.flush((), delete=do == "delete")
+    assert unwritten.costs == costs
+
+
+def test_a_flush_takes_no_more_room_than_the_removals_it_stands_for_unless_it_leaves_most() -> None:
+    assert record.flush_size(0) <= record.REMOVE_SIZE
+    assert record.flush_size(100) <= 60 * record.REMOVE_SIZE
