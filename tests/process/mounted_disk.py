@@ -10,18 +10,20 @@ import os
 import shutil
 import struct
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.process.server_process import wait_until
+from tests.process.server_process import ServerProcess, wait_until
 
 _SHUT_DOWN = 0x8004587D
 """EXT4_IOC_SHUTDOWN, and XFS_IOC_GOINGDOWN as well."""
 _WITHOUT_FLUSHING_THE_LOG = struct.pack("I", 2)
-_MEBIBYTES = {"ext4": 64, "xfs": 320}
-"""How large an image is; xfs knows no smaller one."""
+_MEBIBYTES = 512
+"""How large an image is: several times what clients can put to it in a test, as a full disk is a
+test of its own. The file is sparse: it takes what is written to it."""
 
 
 def why_no_disk(system: str) -> str:
@@ -83,25 +85,51 @@ class MountedDisk:
         device = _run("findmnt", "-no", "SOURCE", self.path).stdout.strip()
         Path("/sys/fs/ext4", Path(device).name, "trigger_fs_error").write_text("1")
 
+    def fill(self, leave: int = 0) -> Path:
+        """Fill it with a file of somebody else's, but for some bytes; return the file."""
+        ballast = self.path / f"ballast-{leave}"
+        with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while (chunk := min(self._free - leave, 1 << 16)) > 0 or not leave:
+                file.write(bytes(max(chunk, 512)))
+        return ballast
+
     @property
-    def free(self) -> int:
-        """Bytes that are still free."""
+    def _free(self) -> int:
         return shutil.disk_usage(self.path).free
 
 
+class ServerOnDisk(ServerProcess):
+    """A server whose spool is on a disk of its own."""
+
+    def __init__(self, disk: MountedDisk, *options: object) -> None:
+        super().__init__(disk.path / "spool", *options)
+        self.disk = disk
+
+    def lose_power(self) -> None:
+        """Let its disk forget what was not synced, and kill it."""
+        self.disk.cut_the_power()
+        self.kill()
+
+    def come_back(self) -> None:
+        """Mount its disk anew, and start it on what is left."""
+        self.disk.come_back()
+        self.start()
+
+
 @contextlib.contextmanager
-def mounted_image(folder: Path, system: str, mebibytes: int = 0) -> Iterator[MountedDisk]:
-    """Make a disk with a file system of its own, from a file in a folder."""
-    image, path = folder / f"{system}.image", folder / system
+def mounted_image(
+    folder: Path, system: str, mebibytes: int = 0, image_folder: Path | None = None
+) -> Iterator[MountedDisk]:
+    """Make a disk with a file system of its own, from a file in a folder, or in another one."""
+    path = folder / system
     path.mkdir()
-    with image.open("wb") as file:
-        file.truncate((mebibytes or _MEBIBYTES[system]) << 20)
-    made = _run(f"mkfs.{system}", "-q", image)
-    assert made.returncode == 0, made.stderr
-    options = "loop,errors=remount-ro" if system == "ext4" else "loop"
-    with _unmounted_at_the_end(path):
-        yield MountedDisk(image, path, "-o", options)
-    image.unlink()
+    with tempfile.NamedTemporaryFile(dir=image_folder or folder, suffix=f".{system}") as image:
+        image.truncate((mebibytes or _MEBIBYTES) << 20)
+        made = _run(f"mkfs.{system}", "-q", image.name)
+        assert made.returncode == 0, made.stderr
+        options = "loop,errors=remount-ro" if system == "ext4" else "loop"
+        with _unmounted_at_the_end(path):
+            yield MountedDisk(image.name, path, "-o", options)
 
 
 @contextlib.contextmanager
@@ -111,6 +139,13 @@ def mounted_tmpfs(folder: Path, kibibytes: int) -> Iterator[MountedDisk]:
     path.mkdir()
     with _unmounted_at_the_end(path):
         yield MountedDisk("tmpfs", path, "-t", "tmpfs", "-o", f"size={kibibytes}k")
+
+
+@contextlib.contextmanager
+def server_on_image(folder: Path, system: str, *options: object) -> Iterator[ServerOnDisk]:
+    """Start a server on a disk with a file system of its own."""
+    with mounted_image(folder, system) as disk, ServerOnDisk(disk, *options) as server:
+        yield server
 
 
 @contextlib.contextmanager

@@ -40,8 +40,9 @@ class RawClient:
     something else than it should.
     """
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    def __init__(self, port: int, patience: float = PATIENCE) -> None:
+        """``patience`` is in seconds: how long the server may keep silent."""
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=patience)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._replies = self._socket.makefile("rb")
 
@@ -61,6 +62,11 @@ class RawClient:
         self.send(b"".join(item.command() for item in items))
         for _ in items:
             self.read_stored()
+
+    def try_put(self, *items: Given) -> list[bool]:
+        """Put items like ``put``, and tell which were stored; the others are server errors."""
+        self.send(b"".join(item.command() for item in items))
+        return [self._is_stored() for _ in items]
 
     def put_all(self, items: Iterable[Given], at_once: int = 1000) -> None:
         """Put any number of items, so many at a time."""
@@ -125,6 +131,11 @@ class RawClient:
     def stat(self, name: bytes) -> int:
         """Return one number of the statistics."""
         return int(self.stats()[name])
+
+    def _is_stored(self) -> bool:
+        line = self._line()
+        assert line == b"STORED" or line.startswith(b"SERVER_ERROR "), line
+        return line == b"STORED"
 
     def _line(self) -> bytes:
         line = self._replies.readline()

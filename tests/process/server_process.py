@@ -22,9 +22,12 @@ PATIENCE = 10.0
 
 
 def environment() -> dict[str, str]:
-    """Return an environment in which the checkout's package is found from any directory."""
+    """Return an environment in which the checkout's package is found from any directory.
+
+    What is compiled is kept there: compiling would be a fifth of a start, and there are hundreds.
+    """
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path}
+    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def run(*options: object, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
@@ -64,6 +67,47 @@ def answers(port: int) -> bool:
         client.close()
 
 
+def settings_file(folder: Path, **settings: object) -> Path:
+    """Write a configuration with these settings, and return its path."""
+    path = folder / "starling.yml"
+    path.write_text("".join(["starling:\n", *(f"  {k}: {v}\n" for k, v in settings.items())]))
+    return path
+
+
+def refusal(code: int, *options: object) -> str:
+    """Run the command, and return the one line with which it refuses."""
+    done = run(*options)
+    lines = [line for line in done.stderr.splitlines() if " INFO " not in line]
+    assert (done.returncode, done.stdout, len(lines)) == (code, "", 1), done.stderr
+    assert lines[0].startswith("starling-py: ")
+    return lines[0]
+
+
+@contextlib.contextmanager
+def starting(spool: Path, *options: object) -> Iterator["subprocess.Popen[str]"]:
+    """Start a server that has just begun to read its queues back; it is gone at the end."""
+    process = subprocess.Popen(
+        [*COMMAND, "-q", spool, "-p", "0", *map(str, options)],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stderr is not None
+            assert f"spool {spool}" in process.stderr.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+def seconds(what: Callable[[], object]) -> float:
+    """Return how long something takes."""
+    begin = time.monotonic()
+    what()
+    return time.monotonic() - begin
+
+
 def wait_until(what: Callable[[], bool]) -> None:
     """Return when something holds, as it soon must."""
     deadline = time.monotonic() + PATIENCE
@@ -100,8 +144,12 @@ class ServerProcess:
     It may be started again after it has ended, on the same port and with the same options.
     """
 
-    def __init__(self, spool: Path, *options: object, port: int = 0) -> None:
+    def __init__(
+        self, spool: Path, *options: object, port: int = 0, patience: float = PATIENCE
+    ) -> None:
+        """``patience`` is in seconds: how long it may take to start, and to stop."""
         self.port = port
+        self._patience = patience
         self.log: list[str] = []
         """Everything it has said on standard error, over all its lives."""
         self._options = ("-q", spool, *options)
@@ -132,7 +180,7 @@ class ServerProcess:
         self._reader = threading.Thread(target=self._read, args=(self._process, lines))
         self._reader.start()
         try:
-            while "listening on" not in (line := lines.get(timeout=PATIENCE)):
+            while "listening on" not in (line := lines.get(timeout=self._patience)):
                 assert line, f"it ended at once: {''.join(self.log)}"
         except BaseException:
             self.kill()
@@ -151,15 +199,25 @@ class ServerProcess:
         self._process.kill()
         self._end()
 
+    def restart(self) -> None:
+        """Kill it and start it again."""
+        self.kill()
+        self.start()
+
     def client(self, **options: object) -> Client:
         """Return a client of it."""
         return connect(self.port, **options)
 
+    def stat(self, name: str) -> int:
+        """Return one number of its statistics."""
+        with contextlib.closing(self.client()) as client:
+            return int(client.stats()[name.encode()])
+
     def _end(self) -> int:
         assert self._process is not None
         assert self._reader is not None
-        code = self._process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
+        code = self._process.wait(self._patience)
+        self._reader.join(self._patience)
         assert self._process.stderr is not None
         self._process.stderr.close()
         self._process = self._reader = None

@@ -15,13 +15,19 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import attrs
 import pytest
 from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheServerError
 
-from tests.process.mounted_disk import mounted_image, needs
-from tests.process.server_process import PATIENCE, ServerProcess, wait_until
+from tests.process.mounted_disk import needs, server_on_image
+from tests.process.server_process import (
+    PATIENCE,
+    ServerProcess,
+    seconds,
+    settings_file,
+    wait_until,
+)
+from tests.process.told import Told
 
 ONE_SYNC_FAILS = "fdatasync:error=EIO:when=1"
 EVERY_SYNC_FAILS = "fdatasync,fsync:error=EIO"
@@ -65,87 +71,17 @@ def injected(server: ServerProcess, fault: str, *paths: Path) -> Iterator[None]:
             tracer.wait(PATIENCE)
 
 
-@attrs.define
-class Told:
-    """What a client was told about the items that it put into a queue and took from it."""
-
-    server: ServerProcess
-    stored: list[bytes] = attrs.field(factory=list)
-    """What was answered ``STORED``, and not taken since."""
-    refused: set[bytes] = attrs.field(factory=set)
-    """What was answered ``SERVER_ERROR``: it is there or not."""
-    number: int = 0
-
-    def put(self) -> bool:
-        """Put one more item; tell whether it was stored."""
-        item = b"%d " % self.number + b"x" * 200
-        self.number += 1
-        with contextlib.closing(self.server.client()) as client:
-            try:
-                assert client.set("jobs", item)
-            except MemcacheServerError:
-                self.refused.add(item)
-                return False
-        self.stored.append(item)
-        return True
-
-    def put_many(self, count: int) -> None:
-        """Put items, each of which must be stored."""
-        assert all(self.put() for _ in range(count))
-
-    def take(self) -> None:
-        """Take an item, which must be the oldest."""
-        with contextlib.closing(self.server.client()) as client:
-            assert client.get("jobs") == self.stored.pop(0)
-
-    def check(self, safe: int | None = None) -> None:
-        """Drain the queue: all that was stored is there, in order, and nothing unheard of.
-
-        After a power cut, an end of what was stored may be lost, behind the first ``safe`` items.
-        """
-        with contextlib.closing(self.server.client()) as client:
-            found: list[bytes] = []
-            while (item := client.get("jobs")) is not None:
-                found.append(item)
-        promised = [each for each in found if each not in self.refused]
-        assert len(promised) >= (len(self.stored) if safe is None else safe)
-        assert promised == self.stored[: len(promised)]
-        assert len(set(found)) == len(found)
-        assert [int(each.split()[0]) for each in found] == sorted(
-            int(each.split()[0]) for each in found
-        )
-
-    def check_after_a_kill(self) -> None:
-        """Kill the server, start it again, and check what is there."""
-        self.server.kill()
-        self.server.start()
-        self.check()
-
-
-def stat(server: ServerProcess, name: str) -> int:
-    """Return one of a server's numbers."""
-    with contextlib.closing(server.client()) as client:
-        return int(client.stats()[name.encode()])
-
-
 def put_until_synced(told: Told) -> int:
     """Put items until all that was stored before them is on the disk; return how many those are."""
-    stored, before = len(told.stored), stat(told.server, "fsyncs")
+    stored, before = len(told.stored), told.server.stat("fsyncs")
     # One sync may have been under way, and it may have been one of two files.
-    wait_until(lambda: told.put() and stat(told.server, "fsyncs") >= before + 3)
+    wait_until(lambda: told.put() and told.server.stat("fsyncs") >= before + 3)
     return stored
 
 
 def wait_for_the_log(server: ServerProcess, *words: str) -> None:
     """Wait for a line of the log that has all these words."""
     wait_until(lambda: any(all(word in line for word in words) for line in list(server.log)))
-
-
-def seconds(what: Callable[[], object]) -> float:
-    """Return how long something takes."""
-    begin = time.monotonic()
-    what()
-    return time.monotonic() - begin
 
 
 # Syncs that fail
@@ -164,7 +100,7 @@ def test_under_always_a_failed_sync_is_answered_with_an_error_and_the_queue_goes
             told.put_many(5)
         told.put_many(5)
         told.take()
-        assert stat(server, "journal_failures") > 0
+        assert server.stat("journal_failures") > 0
         wait_for_the_log(server, str(tmp_path / "spool" / "jobs"), ".segment", "Input/output error")
         told.check_after_a_kill()
 
@@ -178,7 +114,7 @@ def test_under_an_interval_a_failed_sync_loses_nothing_and_the_queue_goes_on(
         told.take()
         with injected(server, ONE_SYNC_FAILS):
             told.put()
-            wait_until(lambda: stat(server, "journal_failures") > 0)
+            wait_until(lambda: server.stat("journal_failures") > 0)
             wait_until(told.put)
             put_until_synced(told)
         told.put_many(5)
@@ -196,7 +132,7 @@ def test_while_every_sync_fails_nothing_is_promised_and_once_they_work_the_queue
         with injected(server, EVERY_SYNC_FAILS):
             # Under an interval nobody waits for a sync, so it takes one until it is known.
             wait_until(lambda: not told.put())
-            wait_until(lambda: stat(server, "journal_failures") > 0)
+            wait_until(lambda: server.stat("journal_failures") > 0)
             with contextlib.closing(server.client()) as client:
                 assert client.version()
                 if sync == "always":
@@ -216,29 +152,24 @@ def test_after_a_failed_sync_a_power_cut_takes_nothing_that_was_stored(
     tmp_path: Path, sync: str
 ) -> None:
     """The file whose sync failed is not trusted: what stood in it is on the disk elsewhere."""
-    with (
-        mounted_image(tmp_path, "ext4") as disk,
-        ServerProcess(disk.path / "spool", "--sync", sync) as server,
-    ):
+    with server_on_image(tmp_path, "ext4", "--sync", sync) as server:
         told = Told(server)
         told.put_many(5)
         told.take()
         with injected(server, ONE_SYNC_FAILS):
             told.put()
-            wait_until(lambda: stat(server, "journal_failures") > 0)
+            wait_until(lambda: server.stat("journal_failures") > 0)
             wait_until(told.put)
         safe = None if sync == "always" else put_until_synced(told)
-        disk.cut_the_power()
-        server.kill()
-        disk.come_back()
-        server.start()
+        server.lose_power()
+        server.come_back()
         told.check(safe)
 
 
 # Writes that fail
 
 
-@pytest.mark.parametrize("error", ["EIO", "EROFS", "ENOSPC"])
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC", pytest.param("EROFS", marks=pytest.mark.long)])
 @pytest.mark.parametrize("sync", ["always", "50ms"])
 def test_a_failed_write_promises_nothing_and_once_writes_work_the_queue_goes_on(
     tmp_path: Path, sync: str, error: str
@@ -252,9 +183,9 @@ def test_a_failed_write_promises_nothing_and_once_writes_work_the_queue_goes_on(
         with injected(server, f"{WRITES}:error={error}", *files):
             for _ in range(5):
                 told.put()
-            assert stat(server, "journal_failures") > 0
+            assert server.stat("journal_failures") > 0
             # After a failed write nothing was stored.
-            assert stat(server, "curr_items") == len(told.stored)
+            assert server.stat("curr_items") == len(told.stored)
         wait_until(told.put)
         told.put_many(5)
         told.take()
@@ -267,25 +198,21 @@ def test_a_failed_write_promises_nothing_and_once_writes_work_the_queue_goes_on(
 def test_on_a_disk_that_turned_read_only_the_server_lives_and_once_mounted_anew_nothing_is_lost(
     tmp_path: Path, sync: str
 ) -> None:
-    with (
-        mounted_image(tmp_path, "ext4") as disk,
-        ServerProcess(disk.path / "spool", "--sync", sync) as server,
-    ):
+    with server_on_image(tmp_path, "ext4", "--sync", sync) as server:
         told = Told(server)
         told.put_many(5)
         told.take()
         safe = None if sync == "always" else put_until_synced(told)
-        disk.turn_read_only()
+        server.disk.turn_read_only()
         wait_until(lambda: not told.put())
         assert not told.put()
-        assert stat(server, "journal_failures") > 0
+        assert server.stat("journal_failures") > 0
         with contextlib.closing(server.client()) as client:
             assert client.version()
             assert client.get("nothing") is None
-        wait_for_the_log(server, str(disk.path / "spool" / "jobs"), "Read-only file system")
+        wait_for_the_log(server, str(server.disk.path / "spool" / "jobs"), "Read-only file system")
         server.kill()
-        disk.come_back()
-        server.start()
+        server.come_back()
         told.check(safe)
         told.stored.clear()
         told.put_many(5)
@@ -295,19 +222,18 @@ def test_on_a_disk_that_turned_read_only_the_server_lives_and_once_mounted_anew_
 # Syncs that take long
 
 
-@pytest.mark.parametrize("segment_size", ["4k", "16m"])
+@pytest.mark.parametrize("segment_size", ["4k", pytest.param("16m", marks=pytest.mark.long)])
 def test_under_an_interval_a_slow_disk_slows_no_reply(tmp_path: Path, segment_size: str) -> None:
-    conf = tmp_path / "starling.yml"
-    conf.write_text(f"starling:\n  segment_size: {segment_size}\n")
+    conf = settings_file(tmp_path, segment_size=segment_size)
     with (
         ServerProcess(tmp_path / "spool", "-f", conf, "--sync", "50ms") as server,
         contextlib.closing(server.client()) as client,
     ):
         assert client.set("jobs", b"first")
-        syncs = stat(server, "fsyncs")
+        syncs = server.stat("fsyncs")
         with injected(server, EVERY_SYNC_TAKES_200_MS):
             times = [seconds(lambda: client.set("jobs", b"x" * 500)) for _ in range(200)]
-            wait_until(lambda: stat(server, "fsyncs") > syncs)
+            wait_until(lambda: server.stat("fsyncs") > syncs)
         assert statistics.quantiles(times, n=100)[-1] < QUICK
 
 
@@ -354,4 +280,4 @@ def test_under_always_those_who_come_while_a_slow_sync_runs_share_the_next(tmp_p
                 thread.join()
             assert time.monotonic() - begin < 1
         assert all(each.stored for each in told)
-        assert stat(server, "curr_items") == 11
+        assert server.stat("curr_items") == 11

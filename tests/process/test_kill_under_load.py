@@ -8,7 +8,6 @@ comes from one seed, which is printed; set STARLING_TEST_SEED to draw the same a
 import faulthandler
 import os
 import random
-import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ import pytest
 
 from tests.process.history import Get, History
 from tests.process.raw_client import Given, RawClient
-from tests.process.server_process import COMMAND, ServerProcess, environment
+from tests.process.server_process import ServerProcess, settings_file, starting
 
 QUEUES = (b"jobs", b"Mixed.Case", b"logs")
 SIZES = (0, 5, 30, 100, 300, 1000, 3000, 9000)
@@ -133,8 +132,7 @@ class Torture:
         self.history = History()
         self.producers = [Producer(n, self.history, self._more_dice()) for n in range(WORKERS)]
         self.consumers = [Consumer(self.history, self._more_dice()) for _ in range(WORKERS)]
-        conf = folder / "starling.yml"
-        conf.write_text("starling:\n  segment_size: 4k\n")
+        conf = settings_file(folder, segment_size="4k")
         self.spool = folder / "spool"
         self.options = ("-f", conf, "--sync", sync)
         self.server = ServerProcess(self.spool, *self.options)
@@ -161,26 +159,13 @@ class Torture:
         self.server.start()
         numbers = self.check_numbers()
         if self.dice.random() < 0.2:
-            self.server.kill()
-            self.server.start()
+            self.server.restart()
             assert self.check_numbers() == numbers
 
     def kill_while_it_starts(self) -> None:
         """Start the server and kill it soon after it begins to read its queues back."""
-        process = subprocess.Popen(
-            [*COMMAND, "-q", self.spool, "-p", "0", *self.options],
-            env=environment(),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        with process:
-            assert process.stderr is not None
-            try:
-                line = process.stderr.readline()
-                assert f"spool {self.spool}" in line
-                time.sleep(self.dice.uniform(0, 0.02))
-            finally:
-                process.kill()
+        with starting(self.spool, *self.options):
+            time.sleep(self.dice.uniform(0, 0.02))
 
     def check_numbers(self) -> dict[bytes, tuple[int, ...]]:
         """Hold each queue's numbers against the history, and return them."""
@@ -208,8 +193,7 @@ class Torture:
             assert self.consumers[0].drain(self.server.port, queue) == items
             numbers[queue] = (0, total, 0)
         assert self.check_numbers() == numbers
-        self.server.kill()
-        self.server.start()
+        self.server.restart()
         assert self.check_numbers() == numbers
 
     def segments_were_removed(self) -> bool:

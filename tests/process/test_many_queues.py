@@ -9,9 +9,12 @@ import pytest
 
 from tests.process import server_process
 from tests.process.raw_client import Given, RawClient
-from tests.process.server_process import ServerProcess
+from tests.process.server_process import PATIENCE, ServerProcess
 
 OPEN_FILES = 256
+A_QUEUE = 0.005
+"""Seconds that a queue may cost a start, beside ``PATIENCE``: its segment and its directory are
+synced, and a disk that others use as well takes milliseconds for each."""
 
 
 @pytest.fixture
@@ -24,17 +27,17 @@ def _few_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
 def serve_many_queues(spool: Path, count: int) -> None:
     """Put to so many queues and get from them, over a kill and a stop."""
     queues = [b"queue-%d" % number for number in range(count)]
-    with ServerProcess(spool) as server:
+    patience = PATIENCE + count * A_QUEUE
+    with ServerProcess(spool, patience=patience) as server:
         limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
         assert limits == (OPEN_FILES, OPEN_FILES)
-        with RawClient(server.port) as client:
+        with RawClient(server.port, patience) as client:
             for what in (b"first", b"second", b"third"):
                 client.put_all(Given(queue, what + b" of " + queue) for queue in queues)
             expected = [b"first of " + queue for queue in queues]
             assert client.get_all(queues) == expected
-        server.kill()
-        server.start()
-        with RawClient(server.port) as client:
+        server.restart()
+        with RawClient(server.port, patience) as client:
             stats = client.stats()
             assert int(stats[b"curr_queues"]) == count
             assert int(stats[b"curr_items"]) == 2 * count
@@ -44,7 +47,7 @@ def serve_many_queues(spool: Path, count: int) -> None:
             client.put_all(Given(queue, b"fourth of " + queue) for queue in queues)
         assert server.stop() == 0
         server.start()
-        with RawClient(server.port) as client:
+        with RawClient(server.port, patience) as client:
             assert client.get_all(queues) == [b"third of " + queue for queue in queues]
             assert client.get_all(queues) == [b"fourth of " + queue for queue in queues]
             assert client.get_all(queues) == [None] * count
@@ -57,8 +60,8 @@ def serve_many_queues(spool: Path, count: int) -> None:
 
 
 @pytest.mark.usefixtures("_few_open_files")
-def test_thousands_of_queues_are_served_with_few_open_files(tmp_path: Path) -> None:
-    serve_many_queues(tmp_path / "spool", 3_000)
+def test_a_thousand_queues_are_served_with_few_open_files(tmp_path: Path) -> None:
+    serve_many_queues(tmp_path / "spool", 1_000)
 
 
 @pytest.mark.usefixtures("_few_open_files")

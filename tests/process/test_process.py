@@ -139,8 +139,7 @@ def test_items_flags_and_ids_are_kept_over_a_restart_and_over_a_kill(
     client = server.client(serde=Flagged())
     assert client.get("q") == values[0]
     client.close()
-    server.kill()
-    server.start()
+    server.restart()
     client = server.client(serde=Flagged())
     assert client.gets("q") == (values[1], b"2")
     assert [client.get("q") for _ in range(3)] == [values[2], values[3], None]
@@ -159,8 +158,7 @@ def test_a_server_that_is_killed_again_and_again_keeps_everything(server: Server
         for _ in range(dice.randrange(20)):
             assert client.get("q") == (expected.pop(0) if expected else None)
         client.close()
-        server.kill()
-        server.start()
+        server.restart()
     client = server.client()
     assert drained(client, "q") == expected
     client.close()
@@ -174,9 +172,10 @@ def test_pymemcache_works_with_replies(server: ServerProcess) -> None:
     assert client.version() == b"1.0.0"
     assert client.set("q", b"1") is True
     assert client.add("q", b"2") is False
-    assert client.replace("q", b"2") is False
-    assert client.append("q", b"2") is False
-    assert client.prepend("q", b"2") is False
+    assert client.replace("absent", b"2") is False
+    assert client.append("absent", b"2") is False
+    assert client.prepend("q", b"0") is True
+    assert client.get("q") == b"0"
     assert client.cas("q", b"2", b"1") is None
     assert client.incr("q", 1) is None
     assert client.decr("q", 1) is None

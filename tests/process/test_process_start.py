@@ -17,23 +17,10 @@ from tests.process.server_process import (
     PATIENCE,
     ServerProcess,
     environment,
+    refusal,
     run,
     wait_until,
 )
-
-
-def refusal(code: int, *options: object) -> str:
-    """Return the one line with which the command refuses."""
-    done = run(*options)
-    assert "Traceback" not in done.stderr
-    lines = done.stderr.splitlines()
-    problems = [line for line in lines if line.startswith("starling-py: ")]
-    others = [line for line in lines if " INFO " not in line and line not in problems]
-    assert not others
-    assert len(problems) == 1
-    assert done.stdout == ""
-    assert done.returncode == code
-    return problems[0]
 
 
 def test_a_port_in_use(tmp_path: Path) -> None:
