@@ -1,10 +1,11 @@
 """The grammar of keys: which queue a key names, and what its options ask for.
 
-A key is the name of a queue, then options, each after a slash: ``jobs``, ``jobs/peek``,
-``jobs/t=500``. Any name that memcached accepts as a key can be a queue, so a name never becomes
-a file name as it stands: ``directory_name`` encodes it. This module knows nothing of what the
-options do, and an option that it does not know is always an error: a typo in ``/peek`` must
-never become a pop.
+A key is the name of a queue, then options in any order, each after a slash: ``jobs``,
+``jobs/peek``, ``jobs/close/open/t=500``; before its first ``+``, a name may name a parent queue.
+Any name that memcached accepts as a key can be a queue, so a name never becomes a file name as
+it stands: ``directory_name`` encodes it. This module knows nothing of what the options do, and
+an option that it does not know, or that makes no sense beside another, is always an error: a
+typo in ``/peek`` must never become a pop.
 """
 
 import hashlib
@@ -18,6 +19,27 @@ MAX_KEY = 250
 
 MAX_WAIT_MS = 2**31 - 1
 """The longest wait that ``t=`` accepts, in milliseconds: about 24 days."""
+MAX_PEEK = 1000
+"""The most items that ``n=`` accepts."""
+MAX_ITEM_ID = 2**64 - 1
+MAX_SECONDS = 2_592_000
+"""The most seconds that ``lease=`` and ``delay=`` accept: memcached's 30 days."""
+
+_GET_OPTIONS = frozenset({b"peek", b"n", b"t", b"open", b"lease", b"close", b"abort", b"delay"})
+_STORE_OPTIONS = frozenset({b"sync", b"delay", b"t"})
+_WITHOUT_VALUE = frozenset({b"peek", b"open", b"sync"})
+_WITH_VALUE = frozenset({b"n", b"t", b"lease", b"delay"})
+_CONFLICTS = (
+    # Kestrel's, all of them.
+    (b"peek", b"open"),
+    (b"peek", b"close"),
+    (b"peek", b"abort"),
+    (b"abort", b"open"),
+    (b"abort", b"close"),
+)
+_NEEDS = ((b"n", b"peek"), (b"lease", b"open"), (b"delay", b"abort"))
+
+_SECONDS = re.compile(rb"[0-9]{1,10}(?:\.[0-9]{1,9})?")
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-.")
 _LONGEST_DIRECTORY_NAME = 200
@@ -30,9 +52,14 @@ class KeyProblem(Exception):
     """A key that does not follow the grammar; its text is fit for the client."""
 
 
-@attrs.frozen
+@attrs.define
 class Request:
-    """What one key asks for."""
+    """What one key of a get asks for.
+
+    ``parse`` gives only these: a plain read, one that peeks, one that opens, one that closes and
+    perhaps opens, one that aborts. Like a command, a request is mutable only because that is
+    quicker to make; many get the same one, and nobody changes it.
+    """
 
     key: bytes
     """The key as the client sent it: replies repeat exactly these bytes."""
@@ -41,7 +68,35 @@ class Request:
     peek: bool = False
     """Look at the head without taking it."""
     wait_ms: int = 0
-    """Milliseconds to wait for an item when there is none."""
+    """Milliseconds to wait for an item when there is none; 0 for a request that takes none."""
+    count: int = 1
+    """The most items to give, from 1 to 1000; 1 unless it peeks."""
+    open: bool = False
+    """Take an item on trial: it comes back unless it is closed (Kestrel's open read)."""
+    close: bool = False
+    """Confirm an open read, before anything else."""
+    abort: bool = False
+    """Put an item that is open back into the queue."""
+    item_id: int | None = None
+    """Which item to close or abort, from 1 to 2**64 - 1; ``None`` for the oldest that is open."""
+    lease: float | None = None
+    """Seconds that an open read may last, above 0 and up to 30 days; ``None`` when not given."""
+    delay: float = 0.0
+    """Seconds that an aborted item rests before anybody gets it, from 0 to 30 days."""
+    takes: bool = attrs.field(init=False, eq=False)
+    """Whether this reads an item at all; a close or an abort alone does not."""
+
+    simple: bool = attrs.field(init=False, eq=False)
+    """Whether this is an ordinary read or a look at the head, and of no fan-out child."""
+
+    @takes.default
+    def _reads_an_item(self) -> bool:
+        return self.open or not (self.close or self.abort)
+
+    @simple.default
+    def _is_ordinary(self) -> bool:
+        special = self.open or self.close or self.abort or self.count > 1
+        return not special and child_of(self.name) is None
 
     @property
     def plain(self) -> bool:
@@ -49,30 +104,83 @@ class Request:
         return self.key == self.name
 
 
+@attrs.define
+class StoreRequest:
+    """What the key of a storage command asks for; nobody changes one."""
+
+    name: bytes
+    """The queue's name."""
+    sync: bool = False
+    """Answer only when the item is safe from a power cut (Darner's ``/sync``)."""
+    delay: float = 0.0
+    """Seconds until anybody gets the item, counted from when it is put; from 0 to 30 days."""
+    wait_ms: int = 0
+    """Milliseconds to wait for room in a full queue."""
+    simple: bool = attrs.field(init=False, eq=False)
+    """Whether no option asks for anything."""
+
+    @simple.default
+    def _asks_for_nothing(self) -> bool:
+        return not (self.sync or self.delay or self.wait_ms)
+
+
 @lru_cache(maxsize=4096)
 def parse(key: bytes) -> Request:
-    """Read a key.
+    """Read a key of a get.
 
-    Raises ``KeyProblem`` for an empty name, an unknown, repeated or malformed option.
+    Raises ``KeyProblem`` for an empty name, for an option that is unknown, repeated or malformed,
+    and for options that do not go together. ``t=`` goes with everything (Kestrel): a close or an
+    abort alone has nothing to wait for, and does not wait.
     """
-    name, *options = key.split(b"/")
-    if not name:
-        raise KeyProblem("the key names no queue")
-    peek = False
-    wait_ms: int | None = None
-    for option in options:
-        word, equals, value = option.partition(b"=")
-        if option == b"peek" and not peek:
-            peek = True
-        elif word == b"t" and equals and wait_ms is None:
-            if not value.isdigit() or len(value) > 10 or int(value) > MAX_WAIT_MS:
-                raise KeyProblem(f"t= takes milliseconds from 0 to {MAX_WAIT_MS}")
-            wait_ms = int(value)
-        elif word in (b"peek", b"t") and option != word + b"=":
-            raise KeyProblem(f"option /{printable(option)} is repeated or malformed")
-        else:
-            raise KeyProblem(f"unknown option /{printable(option)}")
-    return Request(key, name, peek, wait_ms or 0)
+    name, words = _split(key)
+    if not words:
+        return Request(key, name)
+    options = _options(words, _GET_OPTIONS)
+    for option, other in _CONFLICTS:
+        if option in options and other in options:
+            raise KeyProblem(f"/{option.decode()} and /{other.decode()} do not go together")
+    for option, other in _NEEDS:
+        if option in options and other not in options:
+            raise KeyProblem(f"/{option.decode()}= needs /{other.decode()}")
+    which = b"abort" if b"abort" in options else b"close"
+    request = Request(
+        key,
+        name,
+        peek=b"peek" in options,
+        wait_ms=_whole(options, b"t", 0, MAX_WAIT_MS, "milliseconds") or 0,
+        count=_whole(options, b"n", 1, MAX_PEEK, "a number of items") or 1,
+        open=b"open" in options,
+        close=b"close" in options,
+        abort=b"abort" in options,
+        item_id=_whole(options, which, 1, MAX_ITEM_ID, "an item's id"),
+        lease=_seconds(options, b"lease"),
+        delay=_seconds(options, b"delay") or 0.0,
+    )
+    if request.lease == 0:
+        raise KeyProblem("/lease= takes more than 0 seconds")
+    if not request.takes:
+        request.wait_ms = 0
+    return request
+
+
+@lru_cache(maxsize=4096)
+def parse_store(key: bytes) -> StoreRequest:
+    """Read the key of a storage command.
+
+    Its options go together in every way: the wait for room ends when the item is put, and the
+    delay begins then. Raises ``KeyProblem`` for an empty name and for an option that is unknown,
+    repeated or malformed.
+    """
+    name, words = _split(key)
+    if not words:
+        return StoreRequest(name)
+    options = _options(words, _STORE_OPTIONS)
+    return StoreRequest(
+        name,
+        sync=b"sync" in options,
+        delay=_seconds(options, b"delay") or 0.0,
+        wait_ms=_whole(options, b"t", 0, MAX_WAIT_MS, "milliseconds") or 0,
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -81,10 +189,69 @@ def parse_plain(key: bytes) -> bytes:
 
     Raises ``KeyProblem``.
     """
-    request = parse(key)
-    if not request.plain:
+    name, words = _split(key)
+    if words:
         raise KeyProblem("this command takes no option in its key")
-    return request.name
+    return name
+
+
+def child_of(name: bytes) -> bytes | None:
+    """Return the parent of a queue whose name says that it is a child; otherwise ``None``.
+
+    The parent is what stands before the first ``+``, so that ``a+b+c`` is a child of ``a``
+    (Kestrel). With nothing before it or nothing behind it, a ``+`` is a byte like any other.
+    """
+    parent, _, child = name.partition(b"+")
+    return parent if parent and child else None
+
+
+def _split(key: bytes) -> tuple[bytes, list[bytes]]:
+    """Return the queue's name and the options as they stand."""
+    if key and b"/" not in key:
+        return key, []
+    name, *words = key.split(b"/")
+    if not name:
+        raise KeyProblem("the key names no queue")
+    return name, words
+
+
+def _options(words: list[bytes], known: frozenset[bytes]) -> dict[bytes, bytes | None]:
+    """Return the options with their values, ``None`` for one that stands without ``=``."""
+    options: dict[bytes, bytes | None] = {}
+    for word in words:
+        option, equals, value = word.partition(b"=")
+        if option not in known:
+            raise KeyProblem(f"unknown option /{printable(word)}")
+        if option in options:
+            raise KeyProblem(f"option /{option.decode()} is repeated")
+        if equals and option in _WITHOUT_VALUE:
+            raise KeyProblem(f"/{option.decode()} takes no value")
+        if not equals and option in _WITH_VALUE:
+            raise KeyProblem(f"/{option.decode()}= needs a value")
+        options[option] = value if equals else None
+    return options
+
+
+def _whole(
+    options: dict[bytes, bytes | None], option: bytes, least: int, most: int, what: str
+) -> int | None:
+    """Return the whole number that an option gives; ``None`` when it gives none."""
+    value = options.get(option)
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > 20 or not least <= int(value) <= most:
+        raise KeyProblem(f"/{option.decode()}= takes {what} from {least} to {most}")
+    return int(value)
+
+
+def _seconds(options: dict[bytes, bytes | None], option: bytes) -> float | None:
+    """Return the seconds that an option gives; ``None`` when it gives none."""
+    value = options.get(option)
+    if value is None:
+        return None
+    if not _SECONDS.fullmatch(value) or float(value) > MAX_SECONDS:
+        raise KeyProblem(f"/{option.decode()}= takes seconds up to {MAX_SECONDS}, such as 0.5")
+    return float(value)
 
 
 def directory_name(name: bytes) -> str:

@@ -7,14 +7,16 @@ file. This module prints only what argparse prints: help, version and usage erro
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
 
 from starling_py import __version__
 from starling_py.config import load
-from starling_py.settings import TABLE, Setting, Settings
+from starling_py.setting_kinds import Setting
+from starling_py.settings import TABLE, Settings
 
 _EPILOG = """\
 examples:
@@ -33,12 +35,14 @@ class CommandLine:
     """What the command line asks for.
 
     `settings` are complete, `check_config` asks to stop once they have been found good, and
-    `config` is the file they came from, as given, or None.
+    `config` is the file they came from, as given, or None. `read_again` reads it again, wherever
+    the process is by then, and raises `ConfigError`.
     """
 
     settings: Settings
     check_config: bool
     config: Path | None
+    read_again: Callable[[], Settings] = attrs.field(default=Settings, eq=False, repr=False)
 
 
 def parse(argv: Sequence[str] | None = None) -> CommandLine:
@@ -50,7 +54,8 @@ def parse(argv: Sequence[str] | None = None) -> CommandLine:
     given = vars(parser().parse_args(argv))
     check_config: bool = given.pop("check_config")
     config: Path | None = given.pop("config")
-    return CommandLine(load(config, given), check_config, config)
+    path = None if config is None else config.absolute()
+    return CommandLine(load(config, given), check_config, config, partial(load, path, given))
 
 
 def parser() -> argparse.ArgumentParser:

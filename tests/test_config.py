@@ -1,7 +1,7 @@
 """The configuration file: what it may say, and what is said of a file that says something else.
 
 Every message names its place; nothing that stands in a file raises anything but `ConfigError`. The
-samples and the documentation are held to the table in `starling_py.config`.
+samples and the documentation are held to the tables of settings.
 """
 
 import re
@@ -16,7 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starling_py.config import ConfigError, load
-from starling_py.settings import TABLE, Setting, Settings, SyncPolicy
+from starling_py.queue_settings import QUEUE_TABLE, QueueSettings
+from starling_py.queue_table import QueueTable
+from starling_py.routes import Routes
+from starling_py.setting_kinds import Setting, aliases
+from starling_py.settings import TABLE, Settings, SyncPolicy
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ("conf/development.yml", "conf/production.yml")
@@ -79,11 +83,16 @@ def test_without_a_file_everything_has_its_default() -> None:
         "item_size_max": 1 << 20,
         "allow_flush_all": False,
         "allow_shutdown": False,
+        "allow_reload": False,
+        "allow_drain": False,
         "queue_path": Path("/var/spool/starling"),
         "sync": SyncPolicy("interval", 0.05),
         "segment_size": 16 << 20,
         "window_size": 8 << 20,
         "window_total": 64 << 20,
+        "max_queues": 100_000,
+        "memory_max": None,
+        "disk_free_min": 0,
         "quarantine": False,
         "daemonize": False,
         "pid_file": None,
@@ -93,6 +102,8 @@ def test_without_a_file_everything_has_its_default() -> None:
         "logger": None,
         "syslog_channel": None,
         "log_level": "INFO",
+        "queues": QueueTable(),
+        "routes": Routes(),
     }
 
 
@@ -134,7 +145,11 @@ def test_overrides_beat_the_file_and_the_file_beats_the_default(tmp_path: Path) 
         ("item_size_max: 64K", "item_size_max", 64 << 10),
         ("item_size_max: 1024m", "item_size_max", 1 << 30),
         ("segment_size: 4096", "segment_size", 4096),
+        ("window_size: 1024g", "window_size", 1 << 40),
+        ("window_size: 1099511627776", "window_size", 1 << 40),
         ("segment_size: 1g", "segment_size", 1 << 30),
+        ("memory_max: 2g", "memory_max", 2 << 30),
+        ("disk_free_min: 0", "disk_free_min", 0),
     ],
 )
 def test_a_value_is_read_as_it_is_meant(
@@ -213,6 +228,10 @@ def test_a_relative_path_in_a_removed_directory_is_an_error(
         ),
         ("segment_size: 2g", "segment_size: 2g: must be bytes from 4k to 1g, such as 16m"),
         ("segment_size: 4095", "segment_size: 4095: must be bytes from 4k to 1g, such as 16m"),
+        ("memory_max: 1k", "memory_max: 1k: must be bytes from 4k to 1024g, such as 2g"),
+        ("max_queues: 0", "max_queues: 0: must be a whole number from 1 to 1000000"),
+        ("queues: {}", "queues: must stand at the top, beside 'starling:'"),
+        ("routes: {}", "routes: must stand at the top, beside 'starling:'"),
         ("prot: 1", "prot: unknown setting; did you mean 'port'?"),
         ("Queue-Path: /a", "Queue-Path: unknown setting; did you mean 'queue_path'?"),
         ("logfile: /a", "logfile: unknown setting; did you mean 'log_file'?"),
@@ -304,8 +323,12 @@ starling:
   queue_path: /b
   sync: 50
   port: 2
-queues:
+queue:
   a: {}
+queues:
+  a: {max_itmes: 1}
+routes:
+  a: b
 """
     assert problems(tmp_path, text, port="70000", log_level="LOUD", nothing=1) == [
         "conf.yml:1: port: must stand below 'starling:', indented",
@@ -314,7 +337,9 @@ queues:
         "conf.yml:8: starling.queue_path: is the same as 'path' on line 5; keep one",
         "conf.yml:9: starling.sync: 50: needs its unit, as in 50ms or 1s",
         "conf.yml:10: starling.port: stands already on line 6; keep one",
-        "conf.yml:11: queues: unknown section",
+        "conf.yml:11: queue: unknown section; did you mean 'queues'?",
+        "conf.yml:14: queues.a.max_itmes: unknown setting; did you mean 'max_items'?",
+        "conf.yml:16: routes.a: must be a list of queue names, as in [audit]",
         "--port: 70000: must be a whole number from 0 to 65535",
         "--verbose: LOUD: must be DEBUG, INFO, WARN, ERROR or FATAL",
         "nothing: 1: unknown setting",
@@ -351,10 +376,112 @@ def test_a_mapping_that_contains_itself_is_only_wrong(tmp_path: Path) -> None:
     ]
 
 
+def test_queues_and_routes_are_read_from_sections_of_their_own(tmp_path: Path) -> None:
+    text = """\
+starling:
+  port: 1
+queues:
+  "*": {max_age: 2.5}
+  jobs:
+    max_size: 64m
+    expire_to: "träge"
+  empty:
+routes:
+  jobs.#: [audit, 5]
+"""
+    settings = read(tmp_path, text)
+    assert settings == Settings(
+        port=1,
+        queues={"*": {"max_age": 2.5}, "jobs": JOBS, "empty": {}},
+        routes={"jobs.#": ["audit", "5"]},
+    )
+    jobs = settings.queues.resolve(b"jobs")
+    assert (jobs.max_age, jobs.max_bytes, jobs.expire_to) == (2.5, 64 << 20, "träge".encode())
+    assert settings.routes.targets(b"jobs.new") == (b"audit", b"5")
+
+
+JOBS = {"max_bytes": 64 << 20, "expire_to": "träge".encode()}
+
+
+@pytest.mark.parametrize("text", ["queues:\n", "routes:\n", "queues: {}\nstarling:\n"])
+def test_a_section_may_stand_alone_and_be_empty(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, text) == Settings()
+
+
+def test_everything_wrong_with_queues_and_routes_is_told_with_its_place(tmp_path: Path) -> None:
+    text = r"""
+queues:
+  jobs: 5
+  mail:
+    max_size: 1
+    max_bytes: 2
+    max_items: many
+    expire_to: [a]
+    dead_letter: a/b
+  "a b": {max_age: 0}
+  mail: {}
+  yes: {paused: maybe}
+  "x\e[31m": {prot: 1}
+  ? [a]
+  : {}
+  later:
+    expire_to: later
+  big:
+    max_item_size: 2m
+  once: {max_deliveries: 3}
+routes:
+  a*: [b]
+  b: [c, c,
+      d/e]
+  c: {}
+  c: []
+"""
+    assert problems(tmp_path, text, item_size_max="64k") == [
+        "conf.yml:3: queues.jobs: 5: must be a mapping of settings",
+        "conf.yml:6: queues.mail.max_bytes: is the same as 'max_size' on line 5; keep one",
+        "conf.yml:7: queues.mail.max_items: many: must be a whole number from 1 to 1000000000",
+        "conf.yml:8: queues.mail.expire_to: (a list): must be a queue's name, "
+        "1 to 250 bytes without slashes and blanks",
+        "conf.yml:9: queues.mail.dead_letter: a/b: must be a queue's name, "
+        "1 to 250 bytes without slashes and blanks",
+        "conf.yml:10: queues.a b.max_age: 0: must be a number of seconds, 0.001 or more",
+        "conf.yml:10: queues.a b: must be a queue's name, "
+        "1 to 250 bytes without slashes and blanks, or a pattern of such",
+        "conf.yml:11: queues.mail: stands already on line 4; keep one",
+        "conf.yml:12: queues.yes.paused: maybe: must be true or false",
+        "conf.yml:13: queues.'x\\x1b[31m'.prot: unknown setting",
+        "conf.yml:13: queues.'x\\x1b[31m': must be a queue's name, "
+        "1 to 250 bytes without slashes and blanks, or a pattern of such",
+        "conf.yml:14: queues.(a list): must be a queue's name, "
+        "1 to 250 bytes without slashes and blanks, or a pattern of such",
+        "conf.yml:17: queues.later.expire_to: later: moves items in a circle: later -> later",
+        "conf.yml:19: queues.big.max_item_size: 2m: "
+        "must be at most the item_size_max of the server, 65536 bytes",
+        "conf.yml:20: queues.once.max_deliveries: 3: needs dead_letter too, "
+        "or what is delivered that often would be lost",
+        "conf.yml:22: routes.a*: * and # must be whole words, with dots around them",
+        "conf.yml:23: routes.b: c: stands twice; keep one",
+        "conf.yml:24: routes.b: d/e: must be a queue's name, "
+        "1 to 250 bytes without slashes and blanks",
+        "conf.yml:25: routes.c: must be a list of queue names, as in [audit]",
+        "conf.yml:26: routes.c: stands already on line 25; keep one",
+    ]
+
+
+@pytest.mark.parametrize("section", ["queues", "routes"])
+@pytest.mark.parametrize("pattern", ["*", "*.log", "*log"])
+def test_a_pattern_without_its_quotes_is_told(tmp_path: Path, section: str, pattern: str) -> None:
+    (problem,) = problems(tmp_path, f"{section}:\n  {pattern}: {{}}\n")
+    assert problem.startswith("conf.yml:2: not YAML: ")
+    assert problem.endswith(" (a pattern that begins with * needs quotes)")
+
+
 def test_settings_made_by_code_are_checked_as_a_file_is() -> None:
     assert Settings(item_size_max="2k").item_size_max == 2048  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="must be a whole number from 0 to 65535"):
         Settings(port=-1)
+    with pytest.raises(ValueError, match=r"jobs\.max_items: must be a whole number"):
+        Settings(queues={"jobs": {"max_items": 0}})
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         Settings().port = 1  # type: ignore[misc]
 
@@ -386,8 +513,23 @@ VALUES = st.recursive(
     SCALARS, lambda more: st.lists(more) | st.dictionaries(TEXTS, more), max_leaves=5
 )
 NAMES = st.sampled_from([setting.name for setting in TABLE]) | TEXTS
+QUEUE_NAMES = st.sampled_from([setting.name for setting in QUEUE_TABLE]) | TEXTS
 SNIPPETS = st.sampled_from(
-    ["starling", "port", "path", "&a", "*a", "!!int", "!!bool", "<%", "<<", "---", "1:2"]
+    [
+        "starling",
+        "queues",
+        "routes",
+        "port",
+        "path",
+        "&a",
+        "*a",
+        "!!int",
+        "!!bool",
+        "<%",
+        "<<",
+        "---",
+        "1:2",
+    ]
 ) | st.sampled_from(":!{}[]'\"\\-?|>#~% \n")
 
 
@@ -407,9 +549,16 @@ def load_or_refuse(data: bytes) -> None:
     assert fine
 
 
-@given(st.dictionaries(NAMES, VALUES) | VALUES)
-def test_any_yaml_document_raises_nothing_but_config_error(section: object) -> None:
-    load_or_refuse(yaml.safe_dump({"starling": section}, allow_unicode=True).encode())
+QUEUES = st.dictionaries(TEXTS, st.dictionaries(QUEUE_NAMES, VALUES) | VALUES)
+ROUTES = st.dictionaries(TEXTS, st.lists(TEXTS) | VALUES)
+
+
+@given(st.dictionaries(NAMES, VALUES) | VALUES, QUEUES | VALUES, ROUTES | VALUES)
+def test_any_yaml_document_raises_nothing_but_config_error(
+    section: object, queues: object, routes: object
+) -> None:
+    document = {"starling": section, "queues": queues, "routes": routes}
+    load_or_refuse(yaml.safe_dump(document, allow_unicode=True).encode())
     load_or_refuse(yaml.safe_dump(section).encode())
 
 
@@ -449,7 +598,8 @@ def test_a_sample_loads(sample: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_a_sample_has_every_setting_with_its_true_default_and_no_other(sample: str) -> None:
-    lines = (ROOT / sample).read_text().split("\nstarling:\n")[1].splitlines()
+    text = (ROOT / sample).read_text().split("\nstarling:\n")[1]
+    lines = text.split("\n\n# What single queues are told")[0].splitlines()
     assert [re.match(r"  # (\w+):", line) for line in lines].count(None) == len(lines) - len(TABLE)
     for setting in TABLE:
         explanation, default = sample_lines(setting)
@@ -468,10 +618,51 @@ def test_a_sample_sets_only_what_differs_from_the_default(sample: str) -> None:
     assert all(value != defaults[name] for name, value in section.items())
 
 
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_what_a_sample_shows_of_queues_and_routes_in_comments_is_good(
+    sample: str, tmp_path: Path
+) -> None:
+    tail = (ROOT / sample).read_text().split("\n\n# What single queues are told")[1]
+    shown = re.sub("^# (?=queues:|routes:| )", "", tail.partition("\n")[2], flags=re.MULTILINE)
+    settings = read(tmp_path, shown)
+    assert len(settings.queues) == 3
+    assert len(settings.routes) == 2
+
+
+def rows_below(heading: str) -> list[str]:
+    """Return the rows of the tables in one chapter of the documentation."""
+    text = (ROOT / "docs/configuration.md").read_text()
+    chapter = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return [line for line in chapter.splitlines() if line.startswith("| `")]
+
+
+def test_the_documentation_has_every_setting_of_a_queue_as_the_class_has_it() -> None:
+    text = (ROOT / "docs/configuration.md").read_text()
+    assert rows_below("Settings of single queues") == [
+        f"| `{setting.name}` | {setting.allowed} | `{setting.default_text}` | {setting.meaning} |"
+        for setting in QUEUE_TABLE
+    ]
+    for old, new in aliases(QueueSettings).items():
+        assert f"`{old}` is an old name of `{new}`" in text or f"`{old}` of `{new}`" in text
+
+
+def test_the_queues_and_routes_of_the_documentation_do_what_it_says(tmp_path: Path) -> None:
+    text = (ROOT / "docs/configuration.md").read_text()
+    blocks = re.findall("```yaml\n(.*?)```", text, re.DOTALL)
+    (section,) = (block for block in blocks if block.startswith("queues:"))
+    (more,) = (block for block in blocks if block.startswith("routes:"))
+    settings = read(tmp_path, section + more)
+    assert settings.queues.resolve(b"mail.eu").dead_letter == b"failed"
+    assert settings.queues.resolve(b"mail.eu").expire_to == b"too_late"
+    assert settings.queues.resolve(b"thumbnails").max_bytes is None
+    assert settings.queues.resolve(b"failed").dead_letter is None
+    assert settings.routes.targets(b"orders.eu.paid") == (b"audit", b"shipping", b"billing")
+    assert settings.routes.targets(b"orders") == (b"audit",)
+
+
 def test_the_documentation_has_every_setting_as_the_class_has_it() -> None:
     text = (ROOT / "docs/configuration.md").read_text()
-    rows = [line for line in text.splitlines() if line.startswith("| `")]
-    assert rows == [
+    assert rows_below("All settings") == [
         f"| `{setting.name}` | {', '.join(f'`{flag}`' for flag in setting.flags) or 'none'}"
         f" | {setting.allowed} | `{setting.default_text}` | {setting.meaning} |"
         for setting in TABLE
@@ -493,4 +684,5 @@ def test_the_examples_in_the_documentation_are_true(tmp_path: Path) -> None:
 
 
 def test_every_setting_of_the_class_is_in_the_table() -> None:
-    assert [setting.name for setting in TABLE] == [field.name for field in attrs.fields(Settings)]
+    names = [field.name for field in attrs.fields(Settings)]
+    assert [setting.name for setting in TABLE] + ["queues", "routes"] == names

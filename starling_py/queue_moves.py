@@ -1,0 +1,75 @@
+"""Where items of queues are moved to, as far as entries name queues: moves that lead in a circle.
+
+An expired item moves to `expire_to`, one that was delivered in vain to `dead_letter`; what reaches
+a parent also reaches its children. Circles of one kind of move are found, as no item in them would
+ever rest. A circle of both kinds is not one of these: that a dead letter expires into the queue it
+came from is how a delivery is tried again later, and each round needs a client. Only queues that
+entries name are looked at: which others there will be, nobody knows.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from starling_py.faults import Fault, shown
+from starling_py.names import child_of
+from starling_py.queue_layers import TARGETS, Given, Layers, is_pattern
+
+_MOST_SHOWN = 6  # queues of a circle; more would not fit in a line
+
+
+def circles(layers: Layers) -> Iterator[Fault]:
+    """Yield a fault for each circle, at that one of its settings that stands last."""
+    order = {key: position for position, key in enumerate(layers.entries)}
+    given = {name: layers.of(name) for name in _named(layers)}
+    children: dict[bytes, list[bytes]] = {}
+    for name in given:
+        if (parent := child_of(name)) is not None:
+            children.setdefault(parent, []).append(name)
+    for target in TARGETS:
+        moves = {name: _move(each, target) for name, each in given.items()}
+        edges = {
+            name: [*([] if to is None else [to]), *children.get(name, ())]
+            for name, (to, _) in moves.items()
+        }
+        for circle in _circles_of(edges):
+            steps = zip(circle, [*circle[1:], circle[0]], strict=True)
+            keys = [moves[name][1] for name, to in steps if to == moves[name][0]]
+            key = max(keys, key=order.__getitem__)
+            yield Fault((key, target), f"moves items in a circle: {_path(circle)}")
+
+
+def _named(layers: Layers) -> Iterable[bytes]:
+    """Return the queues that entries name, by their keys or as targets, each once."""
+    entries = layers.entries
+    keys = [key.encode() for key in entries if not is_pattern(key)]
+    targets = [values.get(each) for values in entries.values() for each in TARGETS]
+    return dict.fromkeys([*keys, *(each for each in targets if isinstance(each, bytes))])
+
+
+def _move(given: Mapping[str, Given], target: str) -> tuple[bytes | None, str]:
+    """Return the queue that a queue's items move to, if any, and the entry that says so."""
+    move = given.get(target)
+    return (move.value, move.key) if move and isinstance(move.value, bytes) else (None, "")
+
+
+def _circles_of(edges: Mapping[bytes, Iterable[bytes]]) -> Iterator[list[bytes]]:
+    """Yield a circle for each edge that closes one, going depth first."""
+    done: set[bytes] = set()
+    for start in edges:
+        path = {} if start in done else {start: iter(edges[start])}
+        while path:
+            name = next(reversed(path))
+            following = next(path[name], None)
+            if following is None:
+                path.popitem()
+                done.add(name)
+            elif following in path:
+                names = list(path)
+                yield names[names.index(following) :]
+            elif following not in done:
+                path[following] = iter(edges[following])
+
+
+def _path(circle: list[bytes]) -> str:
+    names = [shown(name.decode("utf-8", "replace"), 40) for name in circle]
+    between = names[1:] if len(names) <= _MOST_SHOWN else [*names[1:_MOST_SHOWN], "..."]
+    return " -> ".join([names[0], *between, names[0]])

@@ -1,0 +1,67 @@
+"""What one queue may be told: one table of settings, as `settings` has one for the server.
+
+Every default means no limit, or that nothing special happens. Which queue gets which values is
+the matter of `queue_table`; nothing here knows a file, a client or a queue's items.
+"""
+
+from typing import Final
+
+import attrs
+
+from starling_py.setting_kinds import COUNT, FLAG, ITEM_SIZE, QUEUE, SPAN, setting, table, whole
+
+_ITEMS: Final = whole(1, 1_000_000_000, "a whole number from 1 to 1000000000")
+_BYTES: Final = whole(1, 1 << 40, "bytes from 1 to 1024g, such as 64m", "[kmg]?")
+
+
+@attrs.frozen(kw_only=True)
+class QueueSettings:
+    """All settings of a queue. Every value has been checked; names of queues are bytes.
+
+    Arguments take what a file may have (`max_bytes="64m"`) as well as what the fields then hold; a
+    wrong one is a `ValueError`, and so is one of `max_deliveries` and `dead_letter` without the
+    other: what was delivered too often would have nowhere to go. Sizes are in bytes, times in
+    seconds. Each field's meaning and default are the arguments of its declaration.
+    """
+
+    # fmt: off
+    max_items: int | None = setting("Limits", None, _ITEMS,
+        "Items that the queue may hold; a put beyond is refused")
+    max_bytes: int | None = setting("Limits", None, _BYTES,
+        "Data of all its items together; a put beyond is refused", alias="max_size")
+    max_item_size: int | None = setting("Limits", None, ITEM_SIZE,
+        "Largest data of one item, where it is to be less than item_size_max")
+    discard_old_when_full: bool = setting("Limits", False, FLAG,
+        "At a limit, drop the oldest items instead of refusing the put")
+    max_age: float | None = setting("Expiry", None, SPAN,
+        "Longest life of an item, also of one put with a later expiry or none")
+    ignore_client_expiry: bool = setting("Expiry", False, FLAG,
+        "Items live as if put without expiry, for clients that send one unasked")
+    expire_to: bytes | None = setting("Expiry", None, QUEUE,
+        "Queue that expired items are moved to; without it they are dropped",
+        alias="move_expired_to")
+    max_deliveries: int | None = setting("Deliveries", None, COUNT,
+        "Deliveries of an item after which it is moved to dead_letter")
+    dead_letter: bytes | None = setting("Deliveries", None, QUEUE,
+        "Queue for items that were delivered max_deliveries times in vain")
+    open_timeout: float | None = setting("Deliveries", None, SPAN,
+        "Time after which an item that was opened and not closed comes back")
+    max_open_reads: int = setting("Deliveries", 100, COUNT,
+        "Items of the queue that one connection may have open")
+    fanout_only: bool = setting("Life", False, FLAG,
+        "Keep nothing here: a put goes only to the children, queue+child")
+    journal: bool = setting("Life", True, FLAG,
+        "Keep the items on disk; if false, in memory only, and lost with the process")
+    idle_expire: float | None = setting("Life", None, SPAN,
+        "Time without use after which an empty queue is deleted")
+    paused: bool = setting("Life", False, FLAG,
+        "Answer reads as if the queue were empty; puts go on")
+    # fmt: on
+
+    def __attrs_post_init__(self) -> None:
+        if (self.max_deliveries is None) != (self.dead_letter is None):
+            raise ValueError("max_deliveries and dead_letter need each other")
+
+
+QUEUE_TABLE: Final = table(QueueSettings)
+"""Every setting of a queue, in the order of documentation."""

@@ -1,0 +1,112 @@
+"""The settings of every queue there is or may be, made of the entries of a configuration.
+
+How entries are laid over one another is told in `queue_layers`. No table moves expired items or
+dead letters in a circle of queues that it names, and none has an item dropped because it was
+delivered too often. Nothing here knows which queues there are, or reads a file.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Final
+
+import attrs
+
+from starling_py import queue_moves
+from starling_py.faults import Fault, converted, refuse
+from starling_py.queue_layers import DEFAULTS, Layers, is_pattern
+from starling_py.queue_settings import QueueSettings
+from starling_py.setting_kinds import QUEUE, legal_name
+
+_PAIR: Final = ("max_deliveries", "dead_letter")
+_MOST_RESOLVED: Final = 4096
+
+Entries = Mapping[str, Mapping[str, object]]
+"""Values by setting by name or pattern, as a file may have them or as the fields hold them."""
+
+
+def judge(entries: Entries) -> tuple[dict[str, dict[str, object]], list[Fault]]:
+    """Return what is good of entries, as the fields of `QueueSettings` hold it, and all faults.
+
+    The place of a fault is an entry's key, and mostly the name of a setting.
+    """
+    good: dict[str, dict[str, object]] = {}
+    faults: list[Fault] = []
+    unsure: set[str] = set()  # entries that would have given both of the pair, rightly written
+    for key, values in entries.items():
+        own, wrong = converted(QueueSettings, values)
+        try:
+            legal_name(key)
+            good[key] = own
+        except ValueError:
+            faults.append(Fault((key,), f"must be {QUEUE.allowed}, or a pattern of such"))
+        faults += [attrs.evolve(fault, place=(key, *fault.place)) for fault in wrong]
+        if any(fault.place[0] in _PAIR for fault in wrong):
+            unsure.add(key)
+    layers = Layers(good)
+    faults += _single(layers, unsure)
+    faults += queue_moves.circles(layers)
+    return good, faults
+
+
+def _checked(entries: Entries) -> Entries:
+    good, faults = judge(entries)
+    refuse(faults)
+    return good
+
+
+def _single(layers: Layers, unsure: set[str]) -> Iterator[Fault]:
+    """Find the entries that leave one of the pair without the other."""
+    for key, own in layers.entries.items():
+        name = next((each for each in _PAIR if each in own), None)
+        if name is None:
+            continue
+        if is_pattern(key):
+            values = {**layers.entries.get(DEFAULTS, {}), **own}
+            below = {DEFAULTS, key}
+        else:
+            given = layers.of(key.encode())
+            values = {each: given[each].value for each in given}
+            below = {key, *(given[each].key for each in _PAIR if each in given)}
+        empty = [values.get(each) is None for each in _PAIR]
+        if empty[0] != empty[1] and not below & unsure:
+            yield Fault((key, name), _reason(name, own[name] is None))
+
+
+def _reason(name: str, empty: bool) -> str:
+    if empty:
+        return "leaves the other of max_deliveries and dead_letter in force; empty both"
+    if name == "dead_letter":
+        return "needs max_deliveries too, or nothing would be moved there"
+    return "needs dead_letter too, or what is delivered that often would be lost"
+
+
+@attrs.frozen
+class QueueTable:
+    """The settings of all queues by their names.
+
+    Entries with faults are a `ValueError` that names them all, one a line.
+    """
+
+    entries: Entries = attrs.field(factory=dict, converter=_checked)
+    _resolved: Callable[[bytes], QueueSettings] = attrs.field(init=False, eq=False, repr=False)
+
+    @_resolved.default
+    def _cache(self) -> Callable[[bytes], QueueSettings]:
+        layers = Layers(self.entries)
+        return lru_cache(_MOST_RESOLVED)(lambda name: _resolve(layers, name))
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def resolve(self, name: bytes) -> QueueSettings:
+        """Return the settings of a queue, whether it exists or not; asking again costs little."""
+        return self._resolved(name)
+
+
+def _resolve(layers: Layers, name: bytes) -> QueueSettings:
+    values = {each: given.value for each, given in layers.of(name).items()}
+    # Patterns that overlap can give one without the other, and so does a default that would make
+    # a queue its own dead letter: then no delivery is one too many, and nothing is lost.
+    if any(values.get(each) is None for each in _PAIR):
+        values.update(dict.fromkeys(_PAIR))
+    return QueueSettings(**values)  # type: ignore[arg-type]

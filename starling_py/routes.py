@@ -1,0 +1,125 @@
+"""Routes: to which other queues a put goes, by its queue's name.
+
+A route leads from a pattern, as RabbitMQ's topic exchanges have them, to queues. Names and
+patterns are words with dots between them; in a pattern, the word `*` stands for exactly one word
+and `#` for any number of them, none included. A fan-out child, `parent+child`, is matched only by
+patterns with a `+`: what is put into a child is for that child. What a route brings is not routed
+again. Nothing here knows which queues there are.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+import attrs
+
+from starling_py.faults import Fault, refuse
+from starling_py.names import child_of
+from starling_py.setting_kinds import QUEUE, legal_name
+
+_ONE: Final = b"*"
+_ANY: Final = b"#"
+_MOST_FOUND: Final = 4096
+
+
+def judge(entries: Mapping[str, object]) -> tuple[dict[str, tuple[bytes, ...]], list[Fault]]:
+    """Return the good routes, and all that is wrong with the others.
+
+    The place of a fault is a pattern, and the position of a target where it concerns only that.
+    """
+    good: dict[str, tuple[bytes, ...]] = {}
+    faults: list[Fault] = []
+    for pattern, targets in entries.items():
+        faults += [Fault((pattern,), reason) for reason in _wrong_with(pattern)]
+        if isinstance(targets, str | bytes) or not isinstance(targets, Sequence) or not targets:
+            faults.append(Fault((pattern,), "must be a list of queue names, as in [audit]"))
+            continue
+        names: dict[bytes, int] = {}
+        for position, target in enumerate(targets):
+            try:
+                name: bytes = QUEUE(target)  # type: ignore[assignment]
+            except ValueError as error:
+                faults.append(Fault((pattern, position), str(error)))
+                continue
+            if name in names:
+                faults.append(Fault((pattern, position), "stands twice; keep one"))
+            elif name.decode("utf-8", "surrogateescape") == pattern:
+                faults.append(Fault((pattern, position), "leads to where the put goes anyway"))
+            names.setdefault(name, position)
+        good[pattern] = tuple(names)
+    return good, faults
+
+
+def _wrong_with(pattern: str) -> list[str]:
+    try:
+        words = legal_name(pattern).split(b".")
+    except ValueError:
+        return [f"must be {QUEUE.allowed}, or a pattern of such"]
+    if any(word not in (_ONE, _ANY) and (_ONE in word or _ANY in word) for word in words):
+        return ["* and # must be whole words, with dots around them"]
+    return []
+
+
+def _checked(entries: Mapping[str, Sequence[str | bytes]]) -> Mapping[str, Sequence[str | bytes]]:
+    good, faults = judge(entries)
+    refuse(faults)
+    return good
+
+
+@attrs.frozen
+class Routes:
+    """All routes, from patterns to the names of queues.
+
+    Entries with faults are a `ValueError` that names them all, one a line.
+    """
+
+    entries: Mapping[str, Sequence[str | bytes]] = attrs.field(factory=dict, converter=_checked)
+    _found: Callable[[bytes], tuple[bytes, ...]] = attrs.field(init=False, eq=False, repr=False)
+
+    @_found.default
+    def _cache(self) -> Callable[[bytes], tuple[bytes, ...]]:
+        return lru_cache(_MOST_FOUND)(self._find)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def targets(self, name: bytes) -> tuple[bytes, ...]:
+        """Return the queues that a put to `name` goes to besides, each once, in their order."""
+        return self._found(name) if self.entries else ()
+
+    def _find(self, name: bytes) -> tuple[bytes, ...]:
+        words = name.split(b".")
+        child = child_of(name) is not None
+        found: dict[bytes, None] = {}
+        for pattern, targets in self.entries.items():
+            if (not child or "+" in pattern) and _matches(pattern.encode().split(b"."), words):
+                found.update(dict.fromkeys(targets))  # type: ignore[arg-type]
+        found.pop(name, None)
+        return tuple(found)
+
+
+def _matches(pattern: Sequence[bytes], words: Sequence[bytes]) -> bool:
+    """Tell whether words match, in time that grows with the product of both lengths at most."""
+    # The positions in the pattern that may come next; no step back, however many `#` there are.
+    positions = _past_any(pattern, {0})
+    for word in words:
+        following = set()
+        for position in positions:
+            if position < len(pattern):
+                wanted = pattern[position]
+                if wanted == _ANY:
+                    following.add(position)
+                elif wanted in (_ONE, word):
+                    following.add(position + 1)
+        positions = _past_any(pattern, following)
+    return len(pattern) in positions
+
+
+def _past_any(pattern: Sequence[bytes], positions: set[int]) -> set[int]:
+    """Add the positions that are reached when each `#` stands for no word."""
+    reached = set(positions)
+    for position in positions:
+        while position < len(pattern) and pattern[position] == _ANY:
+            position += 1
+            reached.add(position)
+    return reached

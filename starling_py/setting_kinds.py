@@ -1,0 +1,187 @@
+"""How a setting is declared: its kind of value, its default and what people are told about it.
+
+A class of settings is a frozen attrs class whose fields are made by `setting`; `table` shows them
+to whoever prints help, checks documentation or names what is unknown. The kinds here are those
+that more than one class uses. Nothing here reads a file or knows which settings there are.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+from starling_py.names import MAX_KEY
+
+_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+@attrs.frozen
+class Kind:
+    """A set of values. `parse` takes what a file, an option or code may give, and its own results.
+
+    A `ValueError` from `parse` says what is wrong, or says nothing; then `allowed` says it.
+    """
+
+    allowed: str
+    parse: Callable[[object], object]
+
+    def __call__(self, value: object) -> object:
+        """Return the value as a field holds it; a `ValueError` says what is wrong with it."""
+        try:
+            return self.parse(value)
+        except ValueError as error:
+            reason = str(error) or f"must be {self.allowed}"
+        if isinstance(value, bool):
+            reason += " (YAML reads yes, no, on and off as booleans; a name like that needs quotes)"
+        raise ValueError(reason)
+
+
+def text_of(value: object, numbers: bool = False) -> str:
+    """Take text that is not empty; with `numbers` also an int or a float, so that one rule does.
+
+    Raises a `ValueError` that says nothing.
+    """
+    if numbers and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str) and value:
+        return value
+    raise ValueError
+
+
+def whole(low: int, high: int, allowed: str, units: str = "") -> Kind:
+    """Make the kind of whole numbers from `low` to `high`, with a unit that matches `units`."""
+
+    def parse(value: object) -> int:
+        # No leading zeros: YAML reads 0777 as octal, people do not.
+        pattern = f"(0|[1-9][0-9]{{0,12}})({units})"
+        match = re.fullmatch(pattern, text_of(value, numbers=True), re.IGNORECASE)
+        if not match or not low <= (number := int(match[1]) * _UNITS[match[2].lower()]) <= high:
+            raise ValueError
+        return number
+
+    return Kind(allowed, parse)
+
+
+def word(pattern: str, allowed: str, numbers: bool = False) -> Kind:
+    """Make the kind of printable texts that match `pattern` from end to end."""
+
+    def parse(value: object) -> str:
+        text = text_of(value, numbers)
+        if not text.isprintable() or not re.fullmatch(pattern, text):
+            raise ValueError
+        return text
+
+    return Kind(allowed, parse)
+
+
+def _seconds(value: object) -> float:
+    text = text_of(value, numbers=True)
+    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]*)?", text, re.ASCII):
+        raise ValueError
+    return float(text)
+
+
+def _span(value: object) -> float:
+    if (seconds := _seconds(value)) < 0.001:
+        raise ValueError
+    return seconds
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def legal_name(value: object) -> bytes:
+    """Take a queue's name as a client may send it: in bytes, or as text that becomes UTF-8.
+
+    A pattern of names is one, too. Raises a `ValueError` that says nothing.
+    """
+    text = (
+        value.decode("utf-8", "surrogateescape")
+        if isinstance(value, bytes)
+        else text_of(value, numbers=True)
+    )
+    try:
+        name = value if isinstance(value, bytes) else text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which YAML can write
+        raise ValueError from None
+    if not 1 <= len(name) <= MAX_KEY or any(
+        each == "/" or each.isspace() or unicodedata.category(each) == "Cc" for each in text
+    ):
+        raise ValueError
+    return name
+
+
+def _queue(value: object) -> bytes:
+    name = legal_name(value)
+    if set(b"*?") & set(name):
+        raise ValueError("must be the name of one queue; * and ? are for patterns")
+    return name
+
+
+FLAG: Final = Kind("true or false", _flag)
+SECONDS: Final = Kind("a number of seconds, 0 or more", _seconds)
+SPAN: Final = Kind("a number of seconds, 0.001 or more", _span)
+COUNT: Final = whole(1, 1_000_000, "a whole number from 1 to 1000000")
+ITEM_SIZE: Final = whole(1, 1 << 30, "bytes from 1 to 1g, such as 4096, 64k or 1m", "[kmg]?")
+QUEUE: Final = Kind(f"a queue's name, 1 to {MAX_KEY} bytes without slashes and blanks", _queue)
+
+
+@attrs.frozen
+class Setting:
+    """What is to be known about one field of a class of settings.
+
+    `default` has the form it has in a file; `None` stands for none. `allowed` and `meaning` are
+    phrases for people, without a full stop. `flags` are the command line options, short one first;
+    `metavar` names their value, and an option without one stands for `const`.
+    """
+
+    name: str
+    section: str
+    default: object
+    allowed: str
+    meaning: str
+    flags: tuple[str, ...]
+    metavar: str | None
+    alias: str | None = None
+    const: object = None
+
+    @property
+    def default_text(self) -> str:
+        """The default as a person reads it: `none`, `false`, `50ms`, `22122`."""
+        plain = self.default is None or isinstance(self.default, bool)
+        return str(self.default).lower() if plain else str(self.default)
+
+
+def setting(
+    section: str, default: object, kind: Kind, meaning: str, option: str = "", **more: object
+) -> Any:  # noqa: ANN401 - as attrs.field itself: the annotation of the field is the type
+    """Declare a field; `option` has its flags and its metavar, `more` an alias or a const."""
+    words = option.split()
+    about = {
+        "section": section,
+        "allowed": kind.allowed,
+        "meaning": meaning,
+        "flags": tuple(each for each in words if each.startswith("-")),
+        "metavar": next((each for each in words if not each.startswith("-")), None),
+    }
+    converter = attrs.converters.optional(kind) if default is None else kind
+    return attrs.field(default=default, converter=converter, metadata=about | more)
+
+
+def table(settings: type) -> tuple[Setting, ...]:
+    """Return every setting of a class in the order of its declaration."""
+    return tuple(
+        Setting(name=field.name, default=field.default, **field.metadata)
+        for field in attrs.fields(settings)
+        if field.metadata
+    )
+
+
+def aliases(settings: type) -> dict[str, str]:
+    """Return the present names of the settings of a class by their old ones."""
+    return {each.alias: each.name for each in table(settings) if each.alias}

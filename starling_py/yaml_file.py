@@ -1,0 +1,154 @@
+"""One YAML file: its nodes with their lines, and what is wrong with it, in the order of the file.
+
+A file is judged by PyYAML's nodes rather than by the values it would make of them, because only a
+node knows its line, a key that stands twice, and that `22:22` was not meant as 1342. Problems are
+collected, never raised. Nothing here knows what a file is to contain.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+import yaml
+
+from starling_py.faults import shown
+
+_MAX_FILE_BYTES: Final = 1 << 20  # a device or a log named by mistake is not read to its end
+_SCALARS: Final = {"str", "int", "float", "bool", "null", "timestamp", "merge", "value"}
+_ERB: Final = "ERB (<%) is not evaluated; write the value itself"
+
+
+def text_of_node(node: yaml.Node) -> str:
+    """Return what stands in the file, for a message: short, and fit for one line."""
+    if isinstance(node, yaml.ScalarNode):
+        tag = "" if _kind(node) in _SCALARS else f"{node.tag} "
+        return shown(tag + node.value)
+    return "(a mapping)" if isinstance(node, yaml.MappingNode) else "(a list)"
+
+
+def _kind(node: yaml.Node) -> str:
+    return node.tag.removeprefix("tag:yaml.org,2002:")
+
+
+def plain(node: yaml.Node) -> object:
+    """Turn a scalar into None, a bool, an int or text; leave what no setting can be as its node.
+
+    Only what people read as an int becomes one: 22:22 and 0777 stay text, and are refused as such.
+    """
+    kind = _kind(node)
+    if not isinstance(node, yaml.ScalarNode) or kind not in _SCALARS:
+        return node
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return yaml.SafeLoader.bool_values.get(node.value.lower(), node)
+    if kind == "int" and re.fullmatch("0|[1-9][0-9]{0,17}", node.value):
+        return int(node.value)
+    return node.value
+
+
+@attrs.frozen
+class Entry:
+    """A key of a mapping as it stands in the file, its line from 1 on, and its value's node."""
+
+    line: int
+    name: str
+    node: yaml.Node
+
+
+@attrs.define
+class YamlFile:
+    """One file that is being read, and what is wrong with it by line, 0 for the whole of it."""
+
+    path: Path
+    _problems: list[tuple[int, str]] = attrs.field(init=False, factory=list)
+    _erb: list[int] = attrs.field(init=False, factory=list)
+    is_yaml: bool = attrs.field(init=False, default=False)
+    """Whether `root` has found YAML, perhaps none at all, rather than something else."""
+
+    def report(self, line: int, *words: str) -> None:
+        """Note a problem: what it is about, from the outside to the inside, and what is wrong."""
+        place = f"{self.path}:{line}" if line else f"{self.path}"
+        self._problems.append((line, ": ".join((place, *words))))
+
+    def problems(self) -> list[str]:
+        """Return what has been reported, one line each, in the order of the file."""
+        # What else may be wrong with a line of ERB, or with YAML around it, says nothing new.
+        told = [
+            (line, words)
+            for line, words in self._problems
+            if not self._erb or (self.is_yaml and line not in self._erb)
+        ]
+        told += [(line, f"{self.path}:{line}: {_ERB}") for line in self._erb]
+        return [words for _, words in sorted(told)]
+
+    def root(self) -> yaml.Node | None:
+        """Return the top node; None if the file is empty or, which is reported, no YAML."""
+        text = self._text()
+        if text is None:
+            return None
+        self._erb = [n for n, line in enumerate(text.split("\n"), 1) if re.match("[^#]*<%", line)]
+        try:
+            root: yaml.Node | None = yaml.compose(text, yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            self._report_marked(text, error)
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            self.report(line, f"not YAML: the character {error.character:#x} is not allowed")
+        except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+            deep = isinstance(error, RecursionError)
+            self.report(0, "not YAML", "nested too deeply" if deep else shown(str(error)))
+        else:
+            self.is_yaml = True
+            return root
+        return None
+
+    def entries(
+        self,
+        node: yaml.MappingNode,
+        above: str,
+        aliases: Mapping[str, str] = MappingProxyType({}),
+    ) -> Iterator[Entry]:
+        """Yield the entries of a mapping; report a key, or its alias, that stands twice.
+
+        `above` is the path to the mapping, for messages.
+        """
+        seen: dict[str, Entry] = {}
+        for key, value in node.value:
+            usual = isinstance(key, yaml.ScalarNode) and _kind(key) in _SCALARS
+            entry = Entry(key.start_mark.line + 1, key.value if usual else text_of_node(key), value)
+            earlier = seen.setdefault(aliases.get(entry.name, entry.name), entry)
+            if earlier is entry:
+                yield entry
+            else:
+                same = "stands already"
+                if earlier.name != entry.name:
+                    same = f"is the same as '{earlier.name}'"
+                place = f"{above}{shown(entry.name)}"
+                self.report(entry.line, place, f"{same} on line {earlier.line}; keep one")
+
+    def _text(self) -> str | None:
+        """Return what the file contains; report it and return None if that is not text."""
+        try:
+            with self.path.open("rb") as file:
+                data = file.read(_MAX_FILE_BYTES + 1)
+            if len(data) <= _MAX_FILE_BYTES:
+                return data.decode("utf-8-sig")
+            reason = "is larger than 1 MiB, so it is no configuration"
+        except UnicodeDecodeError as error:
+            reason = f"is not UTF-8 text: {error.reason} at byte {error.start}"
+        except (OSError, ValueError) as error:
+            reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        self.report(0, reason)
+        return None
+
+    def _report_marked(self, text: str, error: yaml.MarkedYAMLError) -> None:
+        mark = error.problem_mark or error.context_mark
+        said = shown(", ".join(filter(None, (error.context, error.problem))), 200)
+        line = text.split("\n")[mark.line] if mark and mark.line < text.count("\n") else ""
+        if re.match(r"\s*(- +)?\*", line):
+            said += " (a pattern that begins with * needs quotes)"
+        self.report(mark.line + 1 if mark else 0, "not YAML", said)

@@ -1,0 +1,105 @@
+"""What one queue may be told, and that every default means no limit."""
+
+import attrs
+import pytest
+
+from starling_py.queue_settings import QUEUE_TABLE, QueueSettings
+from starling_py.settings import TABLE
+
+UNLIMITED = {
+    "max_items": None,
+    "max_bytes": None,
+    "max_item_size": None,
+    "discard_old_when_full": False,
+    "max_age": None,
+    "ignore_client_expiry": False,
+    "expire_to": None,
+    "max_deliveries": None,
+    "dead_letter": None,
+    "open_timeout": None,
+    "max_open_reads": 100,
+    "fanout_only": False,
+    "journal": True,
+    "idle_expire": None,
+    "paused": False,
+}
+
+
+def test_by_default_a_queue_has_no_limits() -> None:
+    assert attrs.asdict(QueueSettings()) == UNLIMITED
+
+
+def test_every_setting_is_in_the_table_and_none_has_an_option_or_a_name_of_the_server_s() -> None:
+    assert [setting.name for setting in QUEUE_TABLE] == list(UNLIMITED)
+    assert not any(setting.flags for setting in QUEUE_TABLE)
+    names = {name for setting in TABLE for name in (setting.name, setting.alias)}
+    assert not names & {name for each in QUEUE_TABLE for name in (each.name, each.alias) if name}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("max_items", "1", 1),
+        ("max_items", 1_000_000_000, 1_000_000_000),
+        ("max_bytes", "1024G", 1 << 40),
+        ("max_item_size", "64k", 64 << 10),
+        ("max_age", "0.001", 0.001),
+        ("open_timeout", 30, 30.0),
+        ("idle_expire", 3600, 3600.0),
+        ("expire_to", "träge", "träge".encode()),
+        ("expire_to", b"\xff", b"\xff"),
+        ("expire_to", 5, b"5"),
+        ("expire_to", "x" * 250, b"x" * 250),
+        ("expire_to", "a+b", b"a+b"),
+        ("expire_to", None, None),
+        ("max_open_reads", 1_000_000, 1_000_000),
+        ("journal", False, False),
+    ],
+)
+def test_a_value_is_taken_as_it_is_meant(name: str, given: object, value: object) -> None:
+    settings = QueueSettings(**{name: given})  # type: ignore[arg-type]
+    assert getattr(settings, name) == value
+    assert QueueSettings(**attrs.asdict(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_items", 0),
+        ("max_items", "1k"),
+        ("max_bytes", "0"),
+        ("max_bytes", True),
+        ("max_item_size", "2g"),
+        ("max_age", 0),
+        ("max_age", -1),
+        ("max_age", float("inf")),
+        ("max_open_reads", None),
+        ("paused", 1),
+        ("journal", None),
+    ],
+)
+def test_a_bad_value_is_refused(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=r"^must be "):
+        QueueSettings(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "a/b", "a b", "a\tb", "a\nb", "a\x7f", "\x85", "\xa0", "\ud800", "é" * 126, b"", True],
+)
+def test_a_target_must_be_a_name_that_clients_can_send(name: object) -> None:
+    with pytest.raises(ValueError, match=r"^must be a queue's name, 1 to 250 bytes"):
+        QueueSettings(expire_to=name)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pattern", ["*", "mail.*", "a?"])
+def test_a_target_is_no_pattern(pattern: str) -> None:
+    with pytest.raises(ValueError, match="for patterns"):
+        QueueSettings(dead_letter=pattern, max_deliveries=1)  # type: ignore[arg-type]
+
+
+def test_deliveries_are_not_limited_without_a_place_for_what_was_delivered_in_vain() -> None:
+    for values in ({"max_deliveries": 3}, {"dead_letter": b"failed"}):
+        with pytest.raises(ValueError, match="need each other"):
+            QueueSettings(**values)
+    assert QueueSettings(max_deliveries=3, dead_letter=b"failed").max_deliveries == 3
