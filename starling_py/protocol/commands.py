@@ -38,11 +38,45 @@ class Store:
 
 @attrs.define
 class Get:
-    """Take an item from each key's queue."""
+    """Do what each key asks for, which is mostly to take an item from its queue."""
 
     keys: Sequence[bytes]
     with_cas: bool
     """Whether the reply gives each item's id."""
+    touch_exptime: int | None = None
+    """memcached's number of a ``gat``, which opens with a lease: 0 for the queue's own, then
+    seconds or a Unix time; ``None`` for a get that is none."""
+
+
+@attrs.define
+class Touch:
+    """Give the oldest open read of a queue a new lease."""
+
+    key: bytes
+    exptime: int
+    """memcached's number: 0 for the queue's own lease, then seconds or a Unix time; one that is
+    negative is over already."""
+    quiet: bool
+
+
+@attrs.define
+class Confirm:
+    """Confirm the oldest open reads of a queue, all of them or none."""
+
+    key: bytes
+    count: int
+    """How many, from 0 to 2**31 - 1; Kestrel answers 0 as it answers too many."""
+
+
+@attrs.define
+class Monitor:
+    """Open items of a queue one after another, as they come."""
+
+    key: bytes
+    seconds: int
+    """How long, from 0 to 2147483."""
+    most: int | None
+    """The most items, from 1 to 100000; ``None`` for as many as may be open."""
 
 
 @attrs.define
@@ -55,10 +89,10 @@ class Delete:
 
 @attrs.define
 class Absent:
-    """Change a value in place (touch, incr, decr), which a queue has none of."""
+    """Change a number in place (incr, decr), which a queue has none of."""
 
     word: str
-    """Which of the three."""
+    """Which of the two."""
     key: bytes
     quiet: bool
 
@@ -102,12 +136,22 @@ class DumpStats:
 
 @attrs.define
 class DumpConfig:
-    """Ask for every queue's settings in Kestrel's form."""
+    """Ask for queues' settings in Kestrel's form; no keys for all queues."""
+
+    keys: Sequence[bytes] = ()
 
 
 @attrs.define
 class Status:
-    """Ask whether the server takes reads and writes."""
+    """Ask whether the server takes reads and writes, or have it take them."""
+
+    word: bytes | None = None
+    """The status to change to, as the client wrote it; ``None`` to ask for the present one."""
+
+
+@attrs.define
+class Reload:
+    """Read the settings anew."""
 
 
 @attrs.define
@@ -144,9 +188,35 @@ class Refusal:
     """Whether the reason is the size of an item."""
 
 
+@attrs.define
+class Phrased:
+    """A command whose replies have a form of their own, as its request asked for."""
+
+    command: "Command"
+    writer: "Writer"
+
+
+class Form(Protocol):
+    """The form that a request wants its reply to have."""
+
+    def writer(self) -> "Writer":
+        """Return what writes one reply: a new one each time, as it may note what it has told."""
+
+
+@attrs.define
+class PhrasedAnew:
+    """The same of a request that comes again and again: each time it has a writer of its own."""
+
+    command: "Command"
+    form: Form
+
+
 Command = (
     Store
     | Get
+    | Touch
+    | Confirm
+    | Monitor
     | Delete
     | Absent
     | Flush
@@ -156,11 +226,14 @@ Command = (
     | DumpStats
     | DumpConfig
     | Status
+    | Reload
     | Version
     | Acknowledge
     | Shutdown
     | Quit
     | Refusal
+    | Phrased
+    | PhrasedAnew
 )
 
 
@@ -169,42 +242,74 @@ class Outcome(Enum):
 
     STORED = "stored"
     NOT_STORED = "not stored"
+    EXISTS = "exists"
+    TOUCHED = "touched"
     DELETED = "deleted"
     NOT_FOUND = "not found"
     OK = "ok"
     RESET = "reset"
     END = "end"
     UNKNOWN = "unknown command"
+    ERROR = "error"
+    """A confirm of more reads than are open, which clients of Kestrel know in this form."""
 
     # The default goes through the name, in Python code, once per reply.
     __hash__ = object.__hash__
 
 
-class Dialect(Protocol):
-    """Reads one connection's commands and writes its replies."""
-
-    def feed(self, data: bytes) -> None:
-        """Take what the client sent."""
-
-    def next_command(self) -> Command | None:
-        """Return the next whole command; ``None`` when more bytes are needed."""
+class Shown(Protocol):
+    """What a reply may tell of an item."""
 
     @property
-    def buffered(self) -> int:
-        """Bytes taken and not yet used for a command."""
+    def id(self) -> int:
+        """Its id, which never changes: memcached's cas number."""
 
     @property
-    def midway(self) -> bool:
-        """Whether part of a command has been taken, and its rest is missing."""
+    def flags(self) -> int:
+        """The client's 32 bits."""
+
+    @property
+    def data(self) -> bytes:
+        """Its data."""
+
+    @property
+    def added_ms(self) -> int:
+        """When it was put, in milliseconds since the Unix epoch."""
+
+    @property
+    def expiry_ms(self) -> int:
+        """When it dies, in milliseconds since the Unix epoch; 0 for never."""
+
+
+class Writer(Protocol):
+    """Writes replies: those of a connection, or those to one command."""
+
+    detailed: bool
+    """Whether ``hit_in_detail`` is to be called instead of ``hit``."""
+    tells_id: bool
+    """Whether ``stored_as`` is to be called when an item was put."""
+
+    def stored_as(self, item_id: int) -> None:
+        """Take notice of the id of the item whose put the next outcome tells of."""
+
+    def hit_in_detail(
+        self, key: bytes, item: Shown, deliveries: int, now_ms: int
+    ) -> tuple[bytes, ...]:
+        """Return an item in pieces; ``deliveries`` is how often it was handed out before."""
 
     def outcome(self, outcome: Outcome) -> bytes:
         """Return a plain reply."""
 
     def hit(self, key: bytes, flags: int, data: bytes, cas: int | None) -> tuple[bytes, ...]:
-        """Return an item in pieces, so that its data is not copied; ``cas`` is the item's id."""
+        """Return an item in pieces, so that its data is not copied; ``cas`` is the item's id.
+
+        One key may have several items: a peek at more than one gives them one after another, and
+        ``end_of_hits`` once behind them. A monitor gives ``end_of_hits`` behind each of them, and
+        once more when it is over.
+        """
 
     def end_of_hits(self) -> bytes:
-        """Return what closes the reply to a get."""
+        """Return what closes the reply to a get, or to a monitor."""
 
     def client_error(self, text: str) -> bytes:
         """Return the reply to a command that was wrong."""
@@ -229,3 +334,21 @@ class Dialect(Protocol):
 
     def dump(self, blocks: Sequence[tuple[bytes, Sequence[tuple[bytes, bytes]]]]) -> bytes:
         """Return one named block of values a queue."""
+
+
+class Dialect(Writer, Protocol):
+    """Reads one connection's commands, and writes the replies to most of them."""
+
+    def feed(self, data: bytes) -> None:
+        """Take what the client sent."""
+
+    def next_command(self) -> Command | None:
+        """Return the next whole command; ``None`` when more bytes are needed."""
+
+    @property
+    def buffered(self) -> int:
+        """Bytes taken and not yet used for a command."""
+
+    @property
+    def midway(self) -> bool:
+        """Whether part of a command has been taken, and its rest is missing."""

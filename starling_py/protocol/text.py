@@ -10,10 +10,10 @@ their way never changes the commands. No input raises anything: what is wrong be
 
 import attrs
 
-from starling_py.protocol.commands import Command, Refusal, Store
+from starling_py.protocol.commands import Command, Refusal
+from starling_py.protocol.lines import StoreLine
 from starling_py.protocol.text_lines import (
     MAX_KNOWN_LINE,
-    StoreLine,
     may_be_long,
     read_known_line,
     read_line,
@@ -34,12 +34,10 @@ _LONG_LINE = b"CLIENT_ERROR line too long\r\n"
 class _Body:
     """A body of which not all has come yet."""
 
-    length: int
-    """Bytes of the data, without the CRLF behind it."""
-    store: Store | None
-    """The command that waits for its data; ``None`` when the body is only swallowed."""
+    line: StoreLine
+    """What waits for the body."""
     refusal: Refusal | None
-    """What to answer when the body is only swallowed."""
+    """What to answer when the body is only swallowed; ``None`` when it is wanted."""
     kept: bytearray
     """What has come; of a body that is swallowed, only its terminator."""
     came: int = 0
@@ -47,27 +45,28 @@ class _Body:
 
     def take(self, data: bytes) -> int:
         """Take as much of ``data`` as belongs to the body; return how much that was."""
-        taken = min(len(data), self.length + 2 - self.came)
-        if self.store is not None:
+        length = self.line.length
+        taken = min(len(data), length + 2 - self.came)
+        if self.refusal is None:
             self.kept += data[:taken]
         else:
-            self.kept += data[max(0, self.length - self.came) : taken]
+            self.kept += data[max(0, length - self.came) : taken]
         self.came += taken
         return taken
 
     def result(self) -> Command | None:
         """Return the command once it is whole, or sooner if it can no longer be right."""
-        if self.came <= self.length:
+        length = self.line.length
+        if self.came <= length:
             return None
-        terminator = self.kept[self.length :] if self.store is not None else self.kept
+        terminator = self.kept[length:] if self.refusal is None else self.kept
         if not b"\r\n".startswith(terminator):
             return Refusal(_BAD_CHUNK, close=True)
         if len(terminator) < 2:
             return None
-        if self.store is None:
+        if self.refusal is not None:
             return self.refusal
-        self.store.data = bytes(self.kept[: self.length])
-        return self.store
+        return self.line.command(bytes(self.kept[:length]))
 
 
 class TextDialect(TextReplies):
@@ -133,7 +132,7 @@ class TextDialect(TextReplies):
                 return Refusal(_BAD_CHUNK, close=True)
             self._position = self._searched = behind + 2
             data = buffer[position:behind]
-            return Store(line.verb, line.key, line.flags, line.exptime, data, line.quiet)
+            return line.make(line.verb, line.key, line.flags, line.exptime, data, line.quiet)
         return self._begin_body(line)
 
     def _unfinished_line(self, start: int) -> Refusal | None:
@@ -155,12 +154,9 @@ class TextDialect(TextReplies):
     def _begin_body(self, line: StoreLine) -> Command | None:
         """Take what has come of a body that is not whole or will not be stored."""
         refusal = line.refusal
-        store = None
         if refusal is None and line.length > self._item_size_max:
             refusal = Refusal(b"" if line.quiet else _TOO_LARGE, too_large=True)
-        elif refusal is None:
-            store = Store(line.verb, line.key, line.flags, line.exptime, b"", line.quiet)
-        self._body = _Body(line.length, store, refusal, bytearray())
+        self._body = _Body(line, refusal, bytearray())
         return self._finish_body()
 
     def _finish_body(self) -> Command | None:

@@ -9,35 +9,27 @@ raises anything.
 from collections.abc import Callable
 from functools import lru_cache
 
-import attrs
-
 from starling_py.names import MAX_KEY
-from starling_py.protocol import commands
+from starling_py.protocol import commands, meta_lines
 from starling_py.protocol.commands import Command, Refusal, Verb
+from starling_py.protocol.lines import (
+    BAD_EXPTIME,
+    BAD_FORMAT,
+    Parser,
+    StoreLine,
+    is_flags,
+    is_number,
+    readable_length,
+)
 
-MAX_LENGTH = 2**31 - 3
-"""The largest length of a body that is understood."""
-MAX_FLAGS = 2**32 - 1
+MAX_MONITOR_SECONDS = 2_147_483
+"""The longest monitor: its milliseconds are below 2**31."""
+MAX_MONITORED = 100_000
+"""The most items that one monitor can ask for."""
+MAX_CONFIRMED = 2**31 - 1
 
 ERROR = b"ERROR\r\n"
-BAD_FORMAT = b"CLIENT_ERROR bad command line format\r\n"
-BAD_EXPTIME = b"CLIENT_ERROR invalid exptime argument\r\n"
 BAD_DELTA = b"CLIENT_ERROR invalid numeric delta argument\r\n"
-
-
-@attrs.frozen
-class StoreLine:
-    """A storage line: a body follows."""
-
-    verb: Verb
-    key: bytes
-    flags: int
-    exptime: int
-    length: int
-    """Bytes of the body, without the CRLF behind it."""
-    quiet: bool
-    refusal: Refusal | None
-    """What to answer in place of storing, once the body has been read."""
 
 
 def read_line(line: bytes) -> Command | StoreLine:
@@ -45,12 +37,12 @@ def read_line(line: bytes) -> Command | StoreLine:
     words = line.split()
     if not words:
         return Refusal(ERROR)
-    parse = _PARSERS.get(words[0])
+    parse = _ALL_PARSERS.get(words[0])
     if parse is None:
         if words[-1].startswith(b"HTTP/"):
             # A browser, or somebody who abuses one: not even an answer.
             return Refusal(b"", close=True)
-        parse = _PARSERS.get(words[0].lower(), _unknown)
+        parse = _ALL_PARSERS.get(words[0].lower(), _unknown)
     return parse(words)
 
 
@@ -67,8 +59,8 @@ def may_be_long(start: bytes) -> bool:
 
 def _store(verb: Verb, words: list[bytes]) -> Refusal | StoreLine:
     count = 6 if verb is Verb.CAS else 5
-    size = words[4] if len(words) > 4 else b""
-    if not size.isdigit() or len(size) > 10 or (length := int(size)) > MAX_LENGTH:
+    length = readable_length(words[4]) if len(words) > 4 else None
+    if length is None:
         return Refusal(BAD_FORMAT, close=True)
     quiet = _quietly(words, count)
     if len(words) > count + quiet:
@@ -77,10 +69,8 @@ def _store(verb: Verb, words: list[bytes]) -> Refusal | StoreLine:
     key, flags, exptime = words[1:4]
     right = (
         len(key) <= MAX_KEY
-        and _is_number(exptime)
-        and flags.isdigit()
-        and len(flags) <= 10
-        and int(flags) <= MAX_FLAGS
+        and is_number(exptime)
+        and is_flags(flags)
         and (verb is not Verb.CAS or b"".join(words[5:6]).isdigit())
     )
     if not right:
@@ -88,30 +78,26 @@ def _store(verb: Verb, words: list[bytes]) -> Refusal | StoreLine:
     return StoreLine(verb, key, int(flags), int(exptime), length, quiet, None)
 
 
-def _is_number(word: bytes) -> bool:
-    """Tell whether a word is a whole number of up to 20 characters, perhaps negative."""
-    return len(word) <= 20 and (word.isdigit() or (word[:1] == b"-" and word[1:].isdigit()))
-
-
-def _storage(verb: Verb) -> "Parser":
+def _storage(verb: Verb) -> Parser:
     return lambda words: _store(verb, words)
 
 
-def _get(words: list[bytes], *, with_cas: bool) -> Command:
+def _get(words: list[bytes], *, with_cas: bool, touch_exptime: int | None = None) -> Command:
     if len(words) < 2:
         return Refusal(ERROR)
     keys = words[1:]
     if any(len(key) > MAX_KEY for key in keys):
         return Refusal(BAD_FORMAT)
-    return commands.Get(keys, with_cas)
+    return commands.Get(keys, with_cas, touch_exptime)
 
 
 def _get_and_touch(words: list[bytes], *, with_cas: bool) -> Command:
     if len(words) < 3:
         return Refusal(ERROR)
-    if not _is_number(words[1]):
+    if not is_number(words[1]) or int(words[1]) < 0:
+        # A lease that is over already would give the item to somebody else at once.
         return Refusal(BAD_EXPTIME)
-    return _get(words[1:], with_cas=with_cas)
+    return _get(words[1:], with_cas=with_cas, touch_exptime=int(words[1]))
 
 
 def _quietly(words: list[bytes], count: int) -> bool:
@@ -130,22 +116,75 @@ def _delete(words: list[bytes]) -> Command:
     return commands.Delete(words[1], quiet)
 
 
+def _touch(words: list[bytes]) -> Command:
+    if len(words) < 3:
+        return Refusal(ERROR)
+    quiet = _quietly(words, 3)
+    if len(words[1]) > MAX_KEY:
+        return Refusal(b"" if quiet else BAD_FORMAT)
+    if not is_number(words[2]):
+        return Refusal(b"" if quiet else BAD_EXPTIME)
+    return commands.Touch(words[1], int(words[2]), quiet)
+
+
 def _change_in_place(words: list[bytes]) -> Command:
     if len(words) < 3:
         return Refusal(ERROR)
     quiet = _quietly(words, 3)
-    word = words[0].lower().decode()
     if len(words[1]) > MAX_KEY:
         return Refusal(b"" if quiet else BAD_FORMAT)
-    if not (_is_number(words[2]) if word == "touch" else words[2].isdigit()):
-        return Refusal(b"" if quiet else BAD_EXPTIME if word == "touch" else BAD_DELTA)
-    return commands.Absent(word, words[1], quiet)
+    if not words[2].isdigit():
+        return Refusal(b"" if quiet else BAD_DELTA)
+    return commands.Absent(words[0].lower().decode(), words[1], quiet)
+
+
+def _monitor(words: list[bytes]) -> Command:
+    """Read ``monitor QUEUE SECONDS [MAX]`` (Kestrel)."""
+    if not 3 <= len(words) <= 4:
+        return Refusal(ERROR)
+    if len(words[1]) > MAX_KEY:
+        return Refusal(BAD_FORMAT)
+    seconds = _whole(words[2], 0, MAX_MONITOR_SECONDS)
+    if seconds is None:
+        return _out_of_range(b"monitor takes seconds", 0, MAX_MONITOR_SECONDS)
+    most = _whole(words[3], 1, MAX_MONITORED) if len(words) == 4 else None
+    if most is None and len(words) == 4:
+        return _out_of_range(b"monitor takes a number of items", 1, MAX_MONITORED)
+    return commands.Monitor(words[1], seconds, most)
+
+
+def _confirm(words: list[bytes]) -> Command:
+    """Read ``confirm QUEUE COUNT`` (Kestrel)."""
+    if len(words) != 3:
+        return Refusal(ERROR)
+    if len(words[1]) > MAX_KEY:
+        return Refusal(BAD_FORMAT)
+    count = _whole(words[2], 0, MAX_CONFIRMED)
+    if count is None:
+        return _out_of_range(b"confirm takes a number of items", 0, MAX_CONFIRMED)
+    return commands.Confirm(words[1], count)
+
+
+def _whole(word: bytes, least: int, most: int) -> int | None:
+    """Return a whole number, or ``None`` when it is none or lies outside."""
+    if not word.isdigit() or len(word) > 20 or not least <= int(word) <= most:
+        return None
+    return int(word)
+
+
+def _out_of_range(what: bytes, least: int, most: int) -> Refusal:
+    return Refusal(b"CLIENT_ERROR %b from %d to %d\r\n" % (what, least, most))
+
+
+def _status(words: list[bytes]) -> Command:
+    """Read ``status [NAME]`` (Kestrel)."""
+    return commands.Status(*words[1:]) if len(words) <= 2 else Refusal(ERROR)
 
 
 def _flush_all(words: list[bytes]) -> Command:
     quiet = words[-1] == b"noreply"
     arguments = words[1:-1] if quiet else words[1:]
-    if len(arguments) > 1 or not all(_is_number(word) for word in arguments):
+    if len(arguments) > 1 or not all(is_number(word) for word in arguments):
         return Refusal(b"" if quiet else BAD_EXPTIME)
     return commands.FlushAll(quiet)
 
@@ -160,7 +199,7 @@ def _take_number(words: list[bytes]) -> Command:
     return commands.Acknowledge(quiet)
 
 
-def _one_key(make: Callable[[bytes, bool], Command]) -> "Parser":
+def _one_key(make: Callable[[bytes, bool], Command]) -> Parser:
     def parse(words: list[bytes]) -> Command:
         quiet = _quietly(words, 2)
         if len(words) != (3 if quiet else 2):
@@ -172,7 +211,7 @@ def _one_key(make: Callable[[bytes, bool], Command]) -> "Parser":
     return parse
 
 
-def _bare(make: Callable[[], Command]) -> "Parser":
+def _bare(make: Callable[[], Command]) -> Parser:
     return lambda words: make() if len(words) == 1 else Refusal(ERROR)
 
 
@@ -180,11 +219,9 @@ def _unknown(_: list[bytes]) -> Command:
     return Refusal(ERROR)
 
 
-def _fixed(reply: bytes) -> "Parser":
+def _fixed(reply: bytes) -> Parser:
     return lambda _: Refusal(reply)
 
-
-Parser = Callable[[list[bytes]], Command | StoreLine]
 
 _KEY_LISTS = frozenset({b"get", b"gets", b"gat", b"gats"})
 
@@ -195,17 +232,20 @@ _PARSERS: dict[bytes, Parser] = {
     b"gat": lambda words: _get_and_touch(words, with_cas=False),
     b"gats": lambda words: _get_and_touch(words, with_cas=True),
     b"delete": _delete,
-    b"touch": _change_in_place,
+    b"touch": _touch,
     b"incr": _change_in_place,
     b"decr": _change_in_place,
+    b"monitor": _monitor,
+    b"confirm": _confirm,
     b"flush": _one_key(commands.Flush),
     b"flush_all": _flush_all,
     b"flush_expired": _one_key(commands.FlushExpired),
     b"flush_all_expired": _bare(lambda: commands.FlushExpired(None, quiet=False)),
     b"stats": lambda words: commands.Stats(words[1:]),
     b"dump_stats": lambda words: commands.DumpStats(words[1:]),
-    b"dump_config": _bare(commands.DumpConfig),
-    b"status": _bare(commands.Status),
+    b"dump_config": lambda words: commands.DumpConfig(words[1:]),
+    b"status": _status,
+    b"reload": _bare(commands.Reload),
     b"version": _bare(commands.Version),
     b"verbosity": _take_number,
     b"cache_memlimit": _take_number,
@@ -215,5 +255,6 @@ _PARSERS: dict[bytes, Parser] = {
     b"watch": _fixed(b"CLIENT_ERROR watch commands not allowed\r\n"),
     b"lru_crawler": _fixed(b"CLIENT_ERROR lru crawler disabled\r\n"),
     b"slabs": _fixed(b"CLIENT_ERROR slab reassignment disabled\r\n"),
-    b"reload": _fixed(b"CLIENT_ERROR reload not enabled\r\n"),
 }
+
+_ALL_PARSERS = {**_PARSERS, **meta_lines.PARSERS}

@@ -6,22 +6,38 @@ look the item up by the key they asked for, and lose it otherwise.
 
 from collections.abc import Sequence
 
-from starling_py.protocol.commands import Outcome
+from starling_py.protocol.commands import Outcome, Shown
 
 _OUTCOMES = {
     Outcome.STORED: b"STORED\r\n",
     Outcome.NOT_STORED: b"NOT_STORED\r\n",
+    Outcome.EXISTS: b"EXISTS\r\n",
+    Outcome.TOUCHED: b"TOUCHED\r\n",
     Outcome.DELETED: b"DELETED\r\n",
     Outcome.NOT_FOUND: b"NOT_FOUND\r\n",
     Outcome.OK: b"OK\r\n",
     Outcome.RESET: b"RESET\r\n",
     Outcome.END: b"END\r\n",
     Outcome.UNKNOWN: b"ERROR\r\n",
+    Outcome.ERROR: b"ERROR\r\n",
 }
 
 
 class TextReplies:
     """The half of the text dialect that writes."""
+
+    detailed = False
+    tells_id = False
+
+    def stored_as(self, item_id: int) -> None:
+        """Take no notice: classic text does not tell the id of an item that was put."""
+
+    def hit_in_detail(
+        self, key: bytes, item: Shown, deliveries: int, now_ms: int
+    ) -> tuple[bytes, ...]:
+        """Return an item in pieces; classic text tells nothing of the details."""
+        del deliveries, now_ms
+        return self.hit(key, item.flags, item.data, item.id)
 
     outcome = staticmethod(_OUTCOMES.__getitem__)
 
@@ -34,7 +50,7 @@ class TextReplies:
 
     @staticmethod
     def end_of_hits() -> bytes:
-        """Return what closes the reply to a get."""
+        """Return what closes the reply to a get, or to a monitor."""
         return b"END\r\n"
 
     @staticmethod

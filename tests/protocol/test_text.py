@@ -12,6 +12,7 @@ from starling_py.protocol.commands import (
     Absent,
     Acknowledge,
     Command,
+    Confirm,
     Delete,
     DumpConfig,
     DumpStats,
@@ -19,12 +20,15 @@ from starling_py.protocol.commands import (
     FlushAll,
     FlushExpired,
     Get,
+    Monitor,
     Quit,
     Refusal,
+    Reload,
     Shutdown,
     Stats,
     Status,
     Store,
+    Touch,
     Verb,
     Version,
 )
@@ -40,6 +44,9 @@ BAD_FORMAT_CLOSE = Refusal(b"CLIENT_ERROR bad command line format\r\n", close=Tr
 BAD_CHUNK = Refusal(b"CLIENT_ERROR bad data chunk\r\n", close=True)
 BAD_DELTA = Refusal(b"CLIENT_ERROR invalid numeric delta argument\r\n")
 BAD_EXPTIME = Refusal(b"CLIENT_ERROR invalid exptime argument\r\n")
+BAD_SECONDS = Refusal(b"CLIENT_ERROR monitor takes seconds from 0 to 2147483\r\n")
+BAD_MOST = Refusal(b"CLIENT_ERROR monitor takes a number of items from 1 to 100000\r\n")
+BAD_COUNT = Refusal(b"CLIENT_ERROR confirm takes a number of items from 0 to 2147483647\r\n")
 BAD_DELETE = Refusal(b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n")
 TOO_LARGE = Refusal(b"SERVER_ERROR object too large for cache\r\n", too_large=True)
 LONG_LINE = Refusal(b"CLIENT_ERROR line too long\r\n", close=True)
@@ -108,6 +115,7 @@ _WORDS = (
     *STORAGE,
     *(b"get", b"gets", b"gat", b"gats", b"delete", b"touch", b"incr", b"flush", b"flush_all"),
     *(b"stats", b"version", b"verbosity", b"quit", b"shutdown", b"GET", b"Set", b"watch", b"nope"),
+    *(b"monitor", b"confirm", b"status", b"reload", b"dump_config"),
 )
 _ARGUMENTS = (
     *(b"q", b"jobs/peek", b"q/t=5", b"noreply", b"0", b"1", b"-1", b"+5", b"2592001"),
@@ -284,16 +292,46 @@ COMMAND_MAP: list[Row] = [
     (b"gets q", None, Get([b"q"], with_cas=True)),
     (b"gets a b", None, Get([b"a", b"b"], with_cas=True)),
     (b"gets", None, ERROR),
-    (b"gat 5 q", None, Get([b"q"], with_cas=False)),
-    (b"gat -1 a b", None, Get([b"a", b"b"], with_cas=False)),
+    (b"gat 5 q", None, Get([b"q"], with_cas=False, touch_exptime=5)),
+    (b"gat 0 a b", None, Get([b"a", b"b"], with_cas=False, touch_exptime=0)),
+    (b"gat 1893456000 q", None, Get([b"q"], with_cas=False, touch_exptime=1893456000)),
+    (b"gat -1 q", None, BAD_EXPTIME),
+    (b"gat 0.5 q", None, BAD_EXPTIME),
     (b"gat q q", None, BAD_EXPTIME),
     (b"gat 5", None, ERROR),
     (b"gat 5 " + K251, None, BAD_FORMAT),
-    (b"gats 5 q", None, Get([b"q"], with_cas=True)),
+    (b"gats 5 q", None, Get([b"q"], with_cas=True, touch_exptime=5)),
+    (b"gats -1 q", None, BAD_EXPTIME),
     (b"gats q q", None, BAD_EXPTIME),
     (b"gats", None, ERROR),
-    (b"touch q 5", None, Absent("touch", b"q", quiet=False)),
+    (b"touch q 5", None, Touch(b"q", 5, quiet=False)),
+    (b"touch q 0", None, Touch(b"q", 0, quiet=False)),
+    (b"touch q -1", None, Touch(b"q", -1, quiet=False)),
+    (b"touch q x", None, BAD_EXPTIME),
+    (b"touch %b 5" % K251, None, BAD_FORMAT),
     (b"touch q", None, ERROR),
+    (b"monitor q 5", None, Monitor(b"q", 5, None)),
+    (b"monitor q 0 1", None, Monitor(b"q", 0, 1)),
+    (b"monitor q 2147483 100000", None, Monitor(b"q", 2147483, 100000)),
+    (b"monitor q 2147484", None, BAD_SECONDS),
+    (b"monitor q -1 1", None, BAD_SECONDS),
+    (b"monitor q x", None, BAD_SECONDS),
+    (b"monitor q 0.5", None, BAD_SECONDS),
+    (b"monitor q 5 0", None, BAD_MOST),
+    (b"monitor q 5 100001", None, BAD_MOST),
+    (b"monitor q 5 noreply", None, BAD_MOST),
+    (b"monitor %b 5" % K251, None, BAD_FORMAT),
+    (b"monitor q", None, ERROR),
+    (b"monitor q 5 5 5", None, ERROR),
+    (b"confirm q 1", None, Confirm(b"q", 1)),
+    (b"confirm q 0", None, Confirm(b"q", 0)),
+    (b"confirm q 2147483647", None, Confirm(b"q", 2147483647)),
+    (b"confirm q 2147483648", None, BAD_COUNT),
+    (b"confirm q -1", None, BAD_COUNT),
+    (b"confirm q x", None, BAD_COUNT),
+    (b"confirm %b 1" % K251, None, BAD_FORMAT),
+    (b"confirm q", None, ERROR),
+    (b"confirm q 1 noreply", None, ERROR),
     (b"incr q 1", None, Absent("incr", b"q", quiet=False)),
     (b"incr q x", None, BAD_DELTA),
     (b"incr", None, ERROR),
@@ -344,10 +382,13 @@ COMMAND_MAP: list[Row] = [
     (b"extstore free_memchunks 0 0", None, ERROR),
     (b"dump_stats", None, DumpStats([])),
     (b"dump_stats a b", None, DumpStats([b"a", b"b"])),
-    (b"dump_config", None, DumpConfig()),
-    (b"dump_config q", None, ERROR),
-    (b"reload", None, Refusal(b"CLIENT_ERROR reload not enabled\r\n")),
+    (b"dump_config", None, DumpConfig([])),
+    (b"dump_config a b", None, DumpConfig([b"a", b"b"])),
+    (b"reload", None, Reload()),
+    (b"reload now", None, ERROR),
     (b"status", None, Status()),
+    (b"status readOnly", None, Status(b"readOnly")),
+    (b"status up up", None, ERROR),
     (b"nonsense", None, ERROR),
     (b"nonsense q 0 0 5", None, ERROR),
     (b"noreply", None, ERROR),
@@ -413,7 +454,8 @@ def test_commands_are_taken_in_any_case(
         (b"set q x 0 1", b"a", SILENT),
         (b"set q 0 1.5 1", b"a", SILENT),
         (b"cas q 0 0 1 x", b"a", SILENT),
-        (b"touch q 5", None, Absent("touch", b"q", quiet=True)),
+        (b"touch q 5", None, Touch(b"q", 5, quiet=True)),
+        (b"touch %b 5" % K251, None, SILENT),
         (b"touch q x", None, SILENT),
         (b"incr q 1", None, Absent("incr", b"q", quiet=True)),
         (b"incr q x", None, SILENT),
@@ -456,8 +498,8 @@ def test_refresh_certs_succeeds_and_so_is_no_refusal() -> None:
     assert only(b"refresh_certs\r\n") == OK
 
 
-def test_only_the_binary_protocols_first_byte_has_no_dialect() -> None:
-    assert dialect_for(0x80, LIMIT) is None
+def test_every_first_byte_but_the_binary_protocols_is_text() -> None:
+    assert not isinstance(dialect_for(0x80, LIMIT), TextDialect)
     others = [first for first in range(256) if first != 0x80]
     assert all(isinstance(dialect_for(first, LIMIT), TextDialect) for first in others)
 

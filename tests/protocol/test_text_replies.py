@@ -18,12 +18,15 @@ any_text = st.text(st.characters(), max_size=40)
     [
         (Outcome.STORED, b"STORED\r\n"),
         (Outcome.NOT_STORED, b"NOT_STORED\r\n"),
+        (Outcome.EXISTS, b"EXISTS\r\n"),
+        (Outcome.TOUCHED, b"TOUCHED\r\n"),
         (Outcome.DELETED, b"DELETED\r\n"),
         (Outcome.NOT_FOUND, b"NOT_FOUND\r\n"),
         (Outcome.OK, b"OK\r\n"),
         (Outcome.RESET, b"RESET\r\n"),
         (Outcome.END, b"END\r\n"),
         (Outcome.UNKNOWN, b"ERROR\r\n"),
+        (Outcome.ERROR, b"ERROR\r\n"),
     ],
 )
 def test_an_outcome_is_memcacheds_word_for_it(outcome: Outcome, reply: bytes) -> None:

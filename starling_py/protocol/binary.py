@@ -1,0 +1,151 @@
+"""memcached's binary protocol: where a request ends, and what belongs to it.
+
+The header of 24 bytes tells the length of everything behind it, so a request that is wrong, too
+large or unknown takes its whole body with it, without its being kept, and gets one reply; what
+follows is a request again. Only a header that does not begin as one makes the stream meaningless,
+and the connection is closed. How the bytes are cut into pieces on their way never changes the
+commands. No input raises anything: what is wrong becomes a ``Refusal``.
+"""
+
+import struct
+
+import attrs
+
+from starling_py.protocol.binary_replies import REQUEST_MAGIC, BinaryReplies, Opcode, Status
+from starling_py.protocol.binary_requests import FORMS, Request
+from starling_py.protocol.commands import Command, Quit, Refusal
+
+_HEADER = struct.Struct(">xBHBxxxIIQ")
+"""Opcode, the lengths of key and extras, the length of the body (extras, key and value), opaque,
+cas. Magic is checked before; data type and virtual bucket mean nothing to memcached either."""
+_HEADER_SIZE = 24
+assert _HEADER.size == _HEADER_SIZE
+
+
+@attrs.define
+class _Body:
+    """What has not come yet of a request."""
+
+    left: int
+    """Bytes that are still to come."""
+    request: Request | None
+    """The request that waits for its value; ``None`` when everything is only swallowed."""
+    refusal: Refusal | None
+    """What to answer when everything is only swallowed."""
+    kept: bytearray = attrs.field(factory=bytearray)
+    """What has come of the value."""
+
+    def take(self, data: bytes) -> int:
+        """Take as much of ``data`` as belongs to the body; return how much that was."""
+        taken = min(len(data), self.left)
+        if self.request is not None:
+            self.kept += data[:taken]
+        self.left -= taken
+        return taken
+
+    def result(self) -> Command | None:
+        """Return the command once it is whole."""
+        if self.left:
+            return None
+        if self.request is None:
+            return self.refusal
+        self.request.value = bytes(self.kept)
+        return self.request.command()
+
+
+class BinaryDialect(BinaryReplies):
+    """One connection's binary protocol; replies are written by their requests' own writers."""
+
+    def __init__(self, item_size_max: int) -> None:
+        """``item_size_max`` is the largest length of an item's data, in bytes."""
+        super().__init__(Opcode.NOOP, 0)
+        self._item_size_max = item_size_max
+        self._buffer = b""
+        self._position = 0
+        self._body: _Body | None = None
+        self._quits = False
+        """Whether the client has asked to quit and been answered."""
+
+    def feed(self, data: bytes) -> None:
+        """Take what the client sent."""
+        if self._body is not None and self._position == len(self._buffer):
+            data = data[self._body.take(data) :]
+        if self._position == len(self._buffer):
+            self._buffer = data
+        else:
+            self._buffer = self._buffer[self._position :] + data
+        self._position = 0
+
+    @property
+    def buffered(self) -> int:
+        """Bytes taken and not yet used for a command."""
+        return len(self._buffer) - self._position
+
+    @property
+    def midway(self) -> bool:
+        """Whether part of a command has been taken, and its rest is missing."""
+        return self._body is not None or self._quits or self._position < len(self._buffer)
+
+    def next_command(self) -> Command | None:
+        """Return the next whole command; ``None`` when more bytes are needed."""
+        if self._body is not None:
+            return self._finish_body()
+        if self._quits:
+            return Quit()
+        buffer = self._buffer
+        start = self._position
+        if start == len(buffer):
+            return None
+        if buffer[start] != REQUEST_MAGIC:
+            return Refusal(b"", close=True)
+        if len(buffer) < start + _HEADER_SIZE:
+            return None
+        opcode, key_size, extras_size, size, opaque, cas = _HEADER.unpack_from(buffer, start)
+        form = FORMS.get(opcode)
+        value_size = size - extras_size - key_size
+        if form is None or not form.fits(extras_size, key_size, value_size):
+            status = Status.UNKNOWN_COMMAND if form is None else Status.INVALID
+            self._position = start + _HEADER_SIZE
+            return self._swallow(size, Refusal(BinaryReplies(opcode, opaque).error(status)))
+        key_start = start + _HEADER_SIZE + extras_size
+        position = key_start + key_size
+        if len(buffer) < position:
+            return None
+        self._position = position
+        key = buffer[key_start:position]
+        writer = BinaryReplies(opcode, opaque, key, form.quiet, form.names_key)
+        if not form.takes(key):
+            return self._swallow(value_size, Refusal(writer.error(Status.INVALID)))
+        if value_size > self._item_size_max:
+            refusal = Refusal(writer.error(Status.TOO_LARGE), too_large=True)
+            return self._swallow(value_size, refusal)
+        self._quits = opcode in _QUITS
+        request = Request(form, cas, buffer[start + _HEADER_SIZE : key_start], key, writer)
+        return self._read_value(request, value_size)
+
+    def _read_value(self, request: Request, size: int) -> Command | None:
+        """Read a request's value, which is often there as a whole, or empty."""
+        behind = self._position + size
+        if len(self._buffer) < behind:
+            self._body = _Body(size, request, None)
+            return self._finish_body()
+        request.value = self._buffer[self._position : behind]
+        self._position = behind
+        return request.command()
+
+    def _swallow(self, size: int, refusal: Refusal) -> Command | None:
+        self._body = _Body(size, None, refusal)
+        return self._finish_body()
+
+    def _finish_body(self) -> Command | None:
+        body = self._body
+        assert body is not None
+        if self._position < len(self._buffer):
+            self._position += body.take(self._buffer[self._position :])
+        command = body.result()
+        if command is not None:
+            self._body = None
+        return command
+
+
+_QUITS = frozenset({Opcode.QUIT, Opcode.QUITQ})

@@ -1,0 +1,169 @@
+"""The requests of memcached's binary protocol: which opcode is which command.
+
+A key is what it is in text, options included, and one that text cannot name, such as one with a
+blank in it, is refused: it would break the reports that list the queues. Every reply goes through
+its request's own ``BinaryReplies``, which also keep a quiet form quiet: no command here is quiet
+itself, so that what went wrong is told.
+"""
+
+import struct
+from collections.abc import Callable
+
+import attrs
+
+from starling_py import names
+from starling_py.names import MAX_KEY, KeyProblem
+from starling_py.protocol import commands
+from starling_py.protocol.binary_replies import BinaryReplies, Opcode, Status
+from starling_py.protocol.commands import Command, Phrased, Refusal, Verb
+
+_FLAGS_AND_EXPTIME = struct.Struct(">II")
+_EXPTIME = struct.Struct(">I")
+_MINUS_ONE = 2**32 - 1
+
+
+@attrs.define
+class Request:
+    """A request whose form is right."""
+
+    form: "Form"
+    cas: int
+    """The id of the item that the client wants to change; 0 for any."""
+    extras: bytes
+    key: bytes
+    writer: BinaryReplies
+    value: bytes = b""
+
+    def command(self) -> Command:
+        """Return what the request asks for."""
+        command = self.form.make(self)
+        return command if type(command) is Refusal else Phrased(command, self.writer)
+
+
+Maker = Callable[[Request], Command]
+
+
+@attrs.frozen
+class Form:
+    """What the requests of an opcode look like, and what they mean."""
+
+    make: Maker
+    extras: tuple[int, ...] = (0,)
+    """The lengths that the extras may have."""
+    keyed: bool | None = True
+    """Whether there is a key; ``None`` when there may be one, of several words."""
+    valued: bool = False
+    """Whether there is a value, which may be empty."""
+    quiet: bool = False
+    names_key: bool = False
+    """Whether the replies repeat the key."""
+
+    def fits(self, extras: int, key: int, value: int) -> bool:
+        """Tell whether a request may have parts of these lengths."""
+        if extras not in self.extras or key > MAX_KEY or value < 0 or (value and not self.valued):
+            return False
+        return self.keyed is None or self.keyed == (key > 0)
+
+    def takes(self, key: bytes) -> bool:
+        """Tell whether a key of such a length may be this one."""
+        return self.keyed is None or not key or key.split(None, 1) == [key]
+
+
+def _get(request: Request) -> Command:
+    return _get_of(request, None)
+
+
+def _get_and_touch(request: Request) -> Command:
+    (exptime,) = _EXPTIME.unpack(request.extras)
+    if exptime == _MINUS_ONE:
+        # A lease that is over already would give the item to somebody else at once.
+        return Refusal(request.writer.client_error("the lease would be over already"))
+    return _get_of(request, exptime)
+
+
+def _get_of(request: Request, touch_exptime: int | None) -> Command:
+    if b"/n=" in request.key and _asks_for_several(request.key):
+        return Refusal(request.writer.client_error("a reply has one item; /n= asks for more"))
+    return commands.Get((request.key,), with_cas=True, touch_exptime=touch_exptime)
+
+
+def _asks_for_several(key: bytes) -> bool:
+    try:
+        return names.parse(key).count > 1
+    except KeyProblem:
+        return False
+
+
+def _store(verb: Verb) -> Maker:
+    """Return the maker for a verb; with a cas number, each of them is memcached's cas."""
+
+    def make(request: Request) -> Command:
+        flags, exptime = _FLAGS_AND_EXPTIME.unpack(request.extras) if request.extras else (0, 0)
+        wanted = Verb.CAS if request.cas else verb
+        return commands.Store(wanted, request.key, flags, exptime, request.value, quiet=False)
+
+    return make
+
+
+def _delete(request: Request) -> Command:
+    if request.cas:
+        # What is deleted is a queue, which no item's id tells from another.
+        return Refusal(request.writer.error(Status.EXISTS))
+    return commands.Delete(request.key, quiet=False)
+
+
+def _touch(request: Request) -> Command:
+    (exptime,) = _EXPTIME.unpack(request.extras)
+    return commands.Touch(request.key, -1 if exptime == _MINUS_ONE else exptime, quiet=False)
+
+
+def _absent(word: str) -> Maker:
+    return lambda request: commands.Absent(word, request.key, quiet=False)
+
+
+def _acknowledge(_: Request) -> Command:
+    return commands.Acknowledge(quiet=False)
+
+
+def _both(loud: Opcode, quiet: Opcode, form: Form) -> dict[int, Form]:
+    """Return an opcode and its quiet form."""
+    return {loud: form, quiet: attrs.evolve(form, quiet=True)}
+
+
+_GET = Form(_get)
+_GAT = Form(_get_and_touch, extras=(4,))
+_BARE = Form(_acknowledge, keyed=False)
+
+
+def _storage(verb: Verb, extras: int) -> Form:
+    return Form(_store(verb), extras=(extras,), valued=True)
+
+
+FORMS: dict[int, Form] = {
+    **_both(Opcode.GET, Opcode.GETQ, _GET),
+    **_both(Opcode.GETK, Opcode.GETKQ, attrs.evolve(_GET, names_key=True)),
+    **_both(Opcode.GAT, Opcode.GATQ, _GAT),
+    **_both(Opcode.GATK, Opcode.GATKQ, attrs.evolve(_GAT, names_key=True)),
+    **_both(Opcode.SET, Opcode.SETQ, _storage(Verb.SET, 8)),
+    **_both(Opcode.ADD, Opcode.ADDQ, _storage(Verb.ADD, 8)),
+    **_both(Opcode.REPLACE, Opcode.REPLACEQ, _storage(Verb.REPLACE, 8)),
+    **_both(Opcode.APPEND, Opcode.APPENDQ, _storage(Verb.APPEND, 0)),
+    **_both(Opcode.PREPEND, Opcode.PREPENDQ, _storage(Verb.PREPEND, 0)),
+    **_both(Opcode.DELETE, Opcode.DELETEQ, Form(_delete)),
+    **_both(Opcode.INCREMENT, Opcode.INCREMENTQ, Form(_absent("incr"), extras=(20,))),
+    **_both(Opcode.DECREMENT, Opcode.DECREMENTQ, Form(_absent("decr"), extras=(20,))),
+    **_both(
+        Opcode.FLUSH,
+        Opcode.FLUSHQ,
+        Form(lambda _: commands.FlushAll(quiet=False), extras=(0, 4), keyed=False),
+    ),
+    **_both(Opcode.QUIT, Opcode.QUITQ, _BARE),
+    Opcode.NOOP: _BARE,
+    Opcode.VERSION: Form(lambda _: commands.Version(), keyed=False),
+    Opcode.VERBOSITY: Form(_acknowledge, extras=(4,), keyed=False),
+    Opcode.TOUCH: Form(_touch, extras=(4,)),
+    Opcode.STAT: Form(lambda request: commands.Stats(request.key.split()), keyed=None),
+}
+"""By opcode. To quit is answered like everything else; the dialect ends the connection behind it.
+What is missing, SASL above all, is an unknown command: a client with a password goes on without.
+"""

@@ -1,0 +1,59 @@
+"""What the lines of classic text and of meta commands have in common.
+
+What is read from a line may be kept and given again for the same line: nobody changes it.
+"""
+
+from collections.abc import Callable
+
+import attrs
+
+from starling_py.protocol.commands import Command, Refusal, Store, Verb
+
+MAX_LENGTH = 2**31 - 3
+"""The largest length of a body that is understood."""
+MAX_FLAGS = 2**32 - 1
+
+BAD_FORMAT = b"CLIENT_ERROR bad command line format\r\n"
+BAD_EXPTIME = b"CLIENT_ERROR invalid exptime argument\r\n"
+
+
+@attrs.frozen
+class StoreLine:
+    """A storage line: a body follows."""
+
+    verb: Verb
+    key: bytes
+    flags: int
+    exptime: int
+    length: int
+    """Bytes of the body, without the CRLF behind it."""
+    quiet: bool
+    refusal: Refusal | None
+    """What to answer in place of storing, once the body has been read."""
+    make: Callable[[Verb, bytes, int, int, bytes, bool], Command] = Store
+    """Makes the command of all that, with the data in place of its length."""
+
+    def command(self, data: bytes) -> Command:
+        """Return the command once its data is there."""
+        return self.make(self.verb, self.key, self.flags, self.exptime, data, self.quiet)
+
+
+Parser = Callable[[list[bytes]], Command | StoreLine]
+"""Reads the words of a line, one at least."""
+
+
+def readable_length(word: bytes) -> int | None:
+    """Return the length of a body, or ``None`` when it cannot be known where the body ends."""
+    if not word.isdigit() or len(word) > 10 or (length := int(word)) > MAX_LENGTH:
+        return None
+    return length
+
+
+def is_number(word: bytes) -> bool:
+    """Tell whether a word is a whole number of up to 20 characters, perhaps negative."""
+    return len(word) <= 20 and (word.isdigit() or (word[:1] == b"-" and word[1:].isdigit()))
+
+
+def is_flags(word: bytes) -> bool:
+    """Tell whether a word is a number of 32 bits."""
+    return word.isdigit() and len(word) <= 10 and int(word) <= MAX_FLAGS

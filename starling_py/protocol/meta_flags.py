@@ -1,0 +1,114 @@
+"""The key and the flags of a meta command, which are the same for all of them.
+
+A flag is a letter, some with a token right behind it. A flag that is unknown, comes twice or has
+a token that it does not take is always an error: none is passed over in silence, as it may be
+what makes a read a harmless one.
+"""
+
+import base64
+import binascii
+
+import attrs
+
+from starling_py.names import MAX_KEY
+from starling_py.protocol.lines import BAD_FORMAT, is_flags, is_number
+
+MAX_OPAQUE = 32
+"""Bytes of the longest opaque token."""
+MAX_SENT_KEY = (MAX_KEY + 2) // 3 * 4
+"""Bytes of the longest key in base64."""
+
+INVALID_FLAG = b"CLIENT_ERROR invalid flag\r\n"
+_DUPLICATE_FLAG = b"CLIENT_ERROR duplicate flag\r\n"
+_BAD_TOKEN = b"CLIENT_ERROR bad token in command line format\r\n"
+_LONG_OPAQUE = b"CLIENT_ERROR opaque token too long\r\n"
+_BAD_KEY = b"CLIENT_ERROR error decoding key\r\n"
+
+_WITH_TOKEN = frozenset(b"CDEFJMNORT")
+_NUMBERS = frozenset(b"DEJNRT")
+"""Those whose token is a number, perhaps a negative one."""
+
+
+class Wrong(Exception):
+    """Something is wrong with a line."""
+
+    def __init__(self, reply: bytes) -> None:
+        super().__init__(reply)
+        self.reply = reply
+
+
+@attrs.frozen
+class Asked:
+    """What the words of a line ask for."""
+
+    key: bytes
+    sent: bytes
+    """The key as it was sent, perhaps in base64."""
+    tokens: dict[int, bytes]
+    """The flags by their letters, in the order of their coming, with what stands behind them."""
+
+    def has(self, flag: bytes) -> bool:
+        """Tell whether there is a flag."""
+        return flag[0] in self.tokens
+
+    def number(self, flag: bytes) -> int | None:
+        """Return the number of a flag, or ``None`` when there is no such flag."""
+        token = self.tokens.get(flag[0])
+        return None if token is None else int(token)
+
+    def known(self, flag: int) -> bytes | None:
+        """Return what a reply tells of a flag, if that has nothing to do with an item."""
+        if flag == ord("O"):
+            return b" O" + self.tokens[flag]
+        if flag == ord("k"):
+            # As memcached does: the key as it was sent, and that it is in base64.
+            return b" k" + self.sent + (b" b" if self.has(b"b") else b"")
+        return None
+
+
+def read(words: list[bytes], first: int, flags: bytes) -> Asked:
+    """Read the key and the flags, which begin at the word ``first``.
+
+    ``flags`` are the letters that the command knows. Raises ``Wrong``.
+    """
+    tokens: dict[int, bytes] = {}
+    for word in words[first:]:
+        flag, token = word[0], word[1:]
+        if flag not in flags or (token and flag not in _WITH_TOKEN):
+            raise Wrong(INVALID_FLAG)
+        if flag in tokens:
+            raise Wrong(_DUPLICATE_FLAG)
+        _check(flag, token)
+        tokens[flag] = token
+    sent = words[1]
+    key = _decoded(sent) if ord("b") in tokens else sent
+    if len(key) > MAX_KEY:
+        raise Wrong(BAD_FORMAT)
+    return Asked(key, sent, tokens)
+
+
+def _check(flag: int, token: bytes) -> None:
+    """Raise ``Wrong`` when a flag has a token that is not right."""
+    if flag == ord("O"):
+        if len(token) > MAX_OPAQUE:
+            raise Wrong(_LONG_OPAQUE)
+    elif flag == ord("F"):
+        if not is_flags(token):
+            raise Wrong(_BAD_TOKEN)
+    elif flag == ord("C"):
+        if not token.isdigit() or len(token) > 20:
+            raise Wrong(_BAD_TOKEN)
+    elif flag in _NUMBERS and not is_number(token):
+        raise Wrong(_BAD_TOKEN)
+
+
+def _decoded(sent: bytes) -> bytes:
+    if len(sent) > MAX_SENT_KEY:
+        raise Wrong(BAD_FORMAT)
+    try:
+        key = base64.b64decode(sent, validate=True)
+    except binascii.Error:
+        key = b""
+    if not key:
+        raise Wrong(_BAD_KEY)
+    return key

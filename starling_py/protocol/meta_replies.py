@@ -1,0 +1,141 @@
+"""The replies to memcached's meta commands: each is written in the form that its request wanted.
+
+A reply is a word of two letters, then what the request asked to be told, in its order. What is
+known of it when the request is read, such as the key and the opaque token, is written once; what
+an item has to tell is a function of the item.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+
+from starling_py.protocol.commands import Outcome, Shown
+from starling_py.protocol.text_replies import TextReplies
+
+HIT, MISS = b"HD", b"EN"
+
+Detail = Callable[[Shown, int, int], bytes]
+"""Tells something of an item, given how often it was handed out before, and the time."""
+
+
+def _ttl(item: Shown, _: int, now_ms: int) -> bytes:
+    """Tell the seconds that an item has left, rounded up as it still lives; -1 for no end."""
+    if not item.expiry_ms:
+        return b" t-1"
+    return b" t%d" % max(0, (item.expiry_ms - now_ms + 999) // 1000)
+
+
+DETAILS: dict[int, bytes | Detail] = {
+    ord("f"): lambda item, _, __: b" f%d" % item.flags,
+    ord("s"): lambda item, _, __: b" s%d" % len(item.data),
+    ord("c"): lambda item, _, __: b" c%d" % item.id,
+    ord("t"): _ttl,
+    ord("h"): lambda _, deliveries, __: b" h1" if deliveries else b" h0",
+    ord("l"): lambda item, _, now_ms: b" l%d" % max(0, (now_ms - item.added_ms) // 1000),
+}
+"""What can be told of an item: the client's flags, its size, its id, the time that it has left,
+whether it was handed out before, and the seconds that it has been in the queue."""
+
+
+@attrs.frozen
+class MetaForm:
+    """What a request wants to be told, and how."""
+
+    words: Mapping[Outcome, bytes] = attrs.field(factory=dict)
+    """The word for each outcome that there can be."""
+    known: bytes = b""
+    """What every reply but an error tells: key and opaque token, in the order asked for."""
+    details: tuple[bytes | Detail, ...] = ()
+    """What a reply with an item tells, in the order asked for; bytes for what is known."""
+    value: bool = False
+    """Whether an item's data is wanted."""
+    nothing: bytes = MISS
+    """The word of a get that gave no item."""
+    silent: bytes = b""
+    """The word that is not told, as the request was a quiet one."""
+    key: bytes = b""
+    """The key as it was sent."""
+
+    def writer(self) -> "MetaReplies":
+        """Return what writes one reply."""
+        return MetaReplies(self)
+
+
+@attrs.define
+class MetaReplies:
+    """The reply to one request; errors have the form of classic text, and are always told."""
+
+    form: MetaForm
+    _found: bool = False
+    _item_id: int = 0
+
+    detailed = True
+    tells_id = True
+
+    client_error = staticmethod(TextReplies.client_error)
+    server_error = staticmethod(TextReplies.server_error)
+    disabled = staticmethod(TextReplies.disabled)
+    number = staticmethod(TextReplies.number)
+    word = staticmethod(TextReplies.word)
+    version = staticmethod(TextReplies.version)
+    stats = staticmethod(TextReplies.stats)
+    hit = staticmethod(TextReplies.hit)
+
+    def stored_as(self, item_id: int) -> None:
+        """Take notice of the id of the item that was put."""
+        self._item_id = item_id
+
+    def outcome(self, outcome: Outcome) -> bytes:
+        """Return a plain reply."""
+        form = self.form
+        word = form.words[outcome]
+        if word == form.silent:
+            return b""
+        if not form.details:
+            return word + form.known + b"\r\n"
+        known = [
+            each if isinstance(each, bytes) else b" c%d" % self._item_id for each in form.details
+        ]
+        return word + b"".join(known) + b"\r\n"
+
+    def hit_in_detail(
+        self, key: bytes, item: Shown, deliveries: int, now_ms: int
+    ) -> tuple[bytes, ...]:
+        """Return an item in pieces, or only what there is to be told of it."""
+        del key
+        self._found = True
+        form = self.form
+        told = b"".join(
+            [
+                each if isinstance(each, bytes) else each(item, deliveries, now_ms)
+                for each in form.details
+            ]
+        )
+        if not form.value:
+            return (HIT + told + b"\r\n",)
+        data = item.data
+        return b"VA %d%b\r\n" % (len(data), told), data, b"\r\n"
+
+    def end_of_hits(self) -> bytes:
+        """Return the reply to a get that gave no item; behind an item, nothing more."""
+        form = self.form
+        if self._found or form.nothing == form.silent:
+            return b""
+        return form.nothing + form.known + b"\r\n"
+
+    def dump(self, blocks: Sequence[tuple[bytes, Sequence[tuple[bytes, bytes]]]]) -> bytes:
+        """Return what is known of a queue, in a line; a miss when there is no such queue."""
+        if not blocks:
+            return MISS + b"\r\n"
+        values = dict(blocks[0][1])
+        told = [b" %b=%b" % (name, values[source]) for name, source in _DEBUG]
+        return b"ME " + self.form.key + b"".join(told) + b"\r\n"
+
+
+_DEBUG = (
+    (b"items", b"items"),
+    (b"bytes", b"bytes"),
+    (b"open", b"open_transactions"),
+    (b"age", b"age"),
+)
+"""What ``me`` tells of a queue, and the names of that in the statistics."""
