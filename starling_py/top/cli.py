@@ -31,7 +31,7 @@ examples:
   starling-top --json | jq .curr_items      the same as one JSON object
 
 keys of the live table:
-  < >  the column to sort by     1-7  pick it     r  reverse     q  quit
+  < >  the column to sort by     1-9  pick it     r  reverse     q  quit
   arrows, PgUp, PgDn  scroll     a click on a heading sorts by it
 
 exit status: 0 done, 1 the server could not be reached, 2 wrong usage.

@@ -20,7 +20,8 @@ _DECIMAL = re.compile(rb"-?\d{1,20}\.\d{1,20}")
 _PREFIX, _ITEMS = b"queue_", b"_items"
 # What a `queue_Q_items` key may end in because it is another counter of a shorter-named queue.
 _COUNTERS_ENDING_IN_ITEMS = (b"_total", b"_expired", b"_mem")
-_NARROWEST_NAME = 12
+# Columns give way to a name up to the second of these, if there is one so long.
+_NARROWEST_NAME, _COMMON_NAME = 12, 18
 # Global counters that only grow while a server runs.
 _GROWING = ("uptime", "total_items", "total_connections", "cmd_get", "cmd_set", "get_hits")
 
@@ -29,15 +30,21 @@ _GROWING = ("uptime", "total_items", "total_connections", "cmd_get", "cmd_set", 
 class Queue:
     """One queue's counters at one moment; None is what the server does not tell.
 
-    `age` is in milliseconds, `logsize` in bytes; `get_hits` counts the items popped.
+    `age` is in milliseconds, `bytes` and `logsize` in bytes; `get_hits` counts the items popped.
+    `open` counts the items handed out and not confirmed, `delayed` those of `items` due later.
     """
 
     items: int
     total_items: int | None = None
-    age: int | None = None
-    logsize: int | None = None
+    open: int | None = None
     waiters: int | None = None
     get_hits: int | None = None
+    age: int | None = None
+    bytes: int | None = None
+    delayed: int | None = None
+    logsize: int | None = None
+    expired: int | None = None
+    is_broken: bool = False
 
 
 @frozen
@@ -59,15 +66,24 @@ class Snapshot:
 
 @frozen
 class Row:
-    """One line of the table. Rates are per second, `age` in milliseconds, `logsize` in bytes."""
+    """One line of the table: a queue, or all of them.
+
+    Rates are per second, `age` is in milliseconds, `bytes` and `logsize` in bytes. `is_broken`
+    tells that the server cannot use the queue's journal.
+    """
 
     name: str
     items: int
-    put_rate: float | None
-    get_rate: float | None
-    age: int | None
-    logsize: int | None
-    waiters: int | None
+    open: int | None = None
+    waiters: int | None = None
+    put_rate: float | None = None
+    get_rate: float | None = None
+    age: int | None = None
+    bytes: int | None = None
+    delayed: int | None = None
+    logsize: int | None = None
+    expired: int | None = None
+    is_broken: bool = False
 
 
 @frozen
@@ -102,10 +118,15 @@ def take_snapshot(stats: Mapping[bytes, bytes], taken: float) -> Snapshot:
             queues[name] = Queue(
                 items=items,
                 total_items=_queue_counter(stats, name, b"_total_items"),
-                age=_queue_counter(stats, name, b"_age"),
-                logsize=_queue_counter(stats, name, b"_logsize"),
+                open=_open_items(name, stats),
                 waiters=_queue_counter(stats, name, b"_waiters"),
                 get_hits=_queue_counter(stats, name, b"_get_hits"),
+                age=_queue_counter(stats, name, b"_age"),
+                bytes=_queue_counter(stats, name, b"_bytes"),
+                delayed=_queue_counter(stats, name, b"_delayed"),
+                logsize=_queue_counter(stats, name, b"_logsize"),
+                expired=_queue_counter(stats, name, b"_expired_items"),
+                is_broken=bool(_queue_counter(stats, name, b"_journal_broken")),
             )
     return Snapshot(taken, stats, queues)
 
@@ -122,6 +143,16 @@ def _is_queue(name: bytes, stats: Mapping[bytes, bytes]) -> bool:
         name.endswith(ending) and _PREFIX + name.removesuffix(ending) + _ITEMS in stats
         for ending in _COUNTERS_ENDING_IN_ITEMS
     )
+
+
+def _open_items(name: bytes, stats: Mapping[bytes, bytes]) -> int | None:
+    """Return how many items of `jobs` are open; nobody can tell if there is a queue `jobs_open`.
+
+    For that one has a counter `transactions`, and two lines of the reply have the same key.
+    """
+    if _PREFIX + name + b"_open" + _ITEMS in stats:
+        return None
+    return _queue_counter(stats, name, b"_open_transactions")
 
 
 def _counter(value: bytes | None) -> int | None:
@@ -143,11 +174,15 @@ def make_table(previous: Snapshot | None, current: Snapshot) -> Table:
     total = Row(
         name=f"{len(rows)} queue{'' if len(rows) == 1 else 's'}",
         items=sum(row.items for row in rows),
+        open=_sum(row.open for row in rows),
+        waiters=_sum(row.waiters for row in rows),
         put_rate=_sum(row.put_rate for row in rows),
         get_rate=_sum(row.get_rate for row in rows),
         age=max((row.age for row in rows if row.age is not None), default=None),
+        bytes=_sum(row.bytes for row in rows),
+        delayed=_sum(row.delayed for row in rows),
         logsize=_sum(row.logsize for row in rows),
-        waiters=_sum(row.waiters for row in rows),
+        expired=_sum(row.expired for row in rows),
     )
 
     def server_rate(key: str) -> float | None:
@@ -156,6 +191,27 @@ def make_table(previous: Snapshot | None, current: Snapshot) -> Table:
         return rate(before.number(key), current.number(key), current.taken - before.taken)
 
     return Table(rows, total, server_rate("total_items"), server_rate("get_hits"), restarted)
+
+
+def alerts(snapshot: Snapshot) -> list[str]:
+    """Return what is wrong with the server, or keeps it from taking items, in a few words each.
+
+    A window may cut the end off, so the one that can be long is the last.
+    """
+    found = []
+    if snapshot.number("disk_full"):
+        found.append("disk full")
+    if snapshot.number("disk_low"):
+        found.append("disk nearly full")
+    if snapshot.number("memory_high"):
+        found.append("memory_max reached")
+    if snapshot.number("accepting_conns") == 0:
+        found.append("draining")
+    broken = [printable(name) for name, queue in snapshot.queues.items() if queue.is_broken]
+    if broken:
+        what = "journal broken" if len(broken) == 1 else f"{len(broken)} journals broken"
+        found.append(f"{what}: {', '.join(sorted(broken))}")
+    return found
 
 
 def has_restarted(previous: Snapshot, current: Snapshot) -> bool:
@@ -180,12 +236,18 @@ def _row(
     return Row(
         name=printable(name),
         items=queue.items,
+        open=queue.open,
+        waiters=queue.waiters,
         put_rate=rate(old.total_items, queue.total_items, seconds) if old else None,
         get_rate=_pop_rate(old, queue, seconds) if old else None,
-        # An empty queue has no head; the original Starling repeats the age of the last one.
-        age=queue.age if queue.items else None,
+        # Without an item that is due there is no head to be old; the original Starling repeats the
+        # age of the last one.
+        age=queue.age if queue.items > (queue.delayed or 0) else None,
+        bytes=queue.bytes,
+        delayed=queue.delayed,
         logsize=queue.logsize,
-        waiters=queue.waiters,
+        expired=queue.expired,
+        is_broken=queue.is_broken,
     )
 
 
@@ -231,13 +293,14 @@ def fit_columns(width: int, sort: Column, longest_name: int) -> list[tuple[Colum
     The rightmost give way to the queue's name, but never the one that is sorted by. The name gets
     no more room than the longest one needs.
     """
+    wanted = min(max(longest_name, _NARROWEST_NAME), _COMMON_NAME)
 
     def left_for_name() -> int:
         return width - sum(column.width + 1 for column in shown[1:])
 
     shown = list(COLUMNS)
     for column in reversed(COLUMNS[1:]):
-        if left_for_name() < _NARROWEST_NAME and column is not sort:
+        if left_for_name() < wanted and column is not sort:
             shown.remove(column)
     name_width = max(1, min(left_for_name(), max(longest_name, _NARROWEST_NAME)))
     return [(column, column.width or name_width) for column in shown]
@@ -261,11 +324,15 @@ def json_value(key: bytes, value: bytes) -> int | float | str:
     return value.decode(errors="backslashreplace")
 
 
-def format_count(count: int | None) -> str:
-    """Write a number in full up to ten digits, then in millions."""
+def format_count(count: int | None, cells: int = 10) -> str:
+    """Write a number in full if that fits into so many cells, else in `k`, `M` and so on."""
     if count is None:
         return "-"
-    return str(count) if count < 10**10 else f"{count // 10**6}M"
+    text, units = str(count), iter("kMGTPEZ")
+    while len(text) > cells:
+        count //= 1000
+        text = f"{count}{next(units)}"
+    return text
 
 
 def format_rate(per_second: float | None) -> str:
@@ -322,10 +389,17 @@ def format_uptime(seconds: int | None) -> str:
 COLUMNS = (
     Column("queue", "QUEUE", 0, None, lambda row: row.name),
     Column("items", "ITEMS", 10, lambda row: row.items, lambda row: format_count(row.items)),
+    Column("open", "OPEN", 5, lambda row: row.open, lambda row: format_count(row.open, 5)),
+    Column("waiters", "WAITERS", 8, lambda row: row.waiters, lambda r: format_count(r.waiters, 8)),
     Column("put", "PUT/S", 6, lambda row: row.put_rate, lambda row: format_rate(row.put_rate)),
     Column("get", "GET/S", 6, lambda row: row.get_rate, lambda row: format_rate(row.get_rate)),
     Column("age", "AGE", 5, lambda row: row.age, lambda row: format_age(row.age)),
-    Column("log", "LOG SIZE", 9, lambda row: row.logsize, lambda row: format_bytes(row.logsize)),
-    Column("waiters", "WAITERS", 8, lambda row: row.waiters, lambda r: format_count(r.waiters)),
+    Column("bytes", "BYTES", 6, lambda row: row.bytes, lambda row: format_bytes(row.bytes)),
+    Column("delayed", "DELAYED", 8, lambda row: row.delayed, lambda r: format_count(r.delayed, 8)),
+    Column("log", "LOG", 5, lambda row: row.logsize, lambda row: format_bytes(row.logsize)),
+    Column("expired", "EXPIRED", 8, lambda row: row.expired, lambda r: format_count(r.expired, 8)),
 )
-"""The table's columns from left to right; `width` counts cells, and 0 is all that is left."""
+"""The table's columns, those an operator looks at first on the left, for the right ones give way.
+
+`width` counts cells, and 0 is all that is left.
+"""

@@ -2,7 +2,8 @@
 
 Invariants: the poll runs in a thread, so a server that hangs never freezes the keys; whatever ends
 the program, a signal too, leaves the terminal as it was; no window size raises. While the server
-cannot be reached the last values stay, under a banner that says since when.
+cannot be reached the last values stay, under a banner that says since when; what the server itself
+says is wrong shows there too.
 """
 
 import signal
@@ -20,6 +21,7 @@ from starling_py.top.model import (
     Row,
     Snapshot,
     Table,
+    alerts,
     fit_columns,
     format_bytes,
     format_count,
@@ -36,10 +38,11 @@ PALETTE = [
     ("heads", "black", "light gray", "standout"),
     ("sorted", "white,bold", "dark blue", "standout,bold"),
     ("banner", "white", "dark red", "standout"),
+    ("broken", "light red", "default", "bold"),
     ("total", "bold", "default", "bold"),
     ("keys", "dark gray", "default", "default"),
 ]
-KEYS = " q quit   < > or 1-7 sort column   r reverse   arrows PgUp PgDn scroll"
+KEYS = " q quit   < > or 1-9 sort column   r reverse   arrows PgUp PgDn scroll"
 _WHEEL_UP, _WHEEL_DOWN = 4, 5
 _Markup = str | tuple[str, str]
 
@@ -66,7 +69,7 @@ class TopView:
         server = urwid.AttrMap(self._server, "title")
         banner = urwid.AttrMap(self._banner, "banner")
         self._header = urwid.Pile([server, self._traffic, self._heads])
-        self._header_when_down = urwid.Pile([server, self._traffic, banner, self._heads])
+        self._header_with_banner = urwid.Pile([server, self._traffic, banner, self._heads])
         keys = urwid.AttrMap(urwid.Text(KEYS, wrap="clip"), "keys")
         # Unlike SimpleFocusListWalker it stays where the user scrolled to when all rows change.
         self._rows: urwid.SimpleListWalker[_Line] = urwid.SimpleListWalker([])
@@ -84,7 +87,9 @@ class TopView:
         self._down_since = None
         if self._table.restarted:
             self._restarted_at = now
-        self.widget.header = self._header
+        wrong = alerts(snapshot)
+        self._banner.set_text(" " + "   ".join(wrong))
+        self.widget.header = self._header_with_banner if wrong else self._header
         self._fill_header(snapshot, self._table)
         self._arrange_rows()
 
@@ -93,7 +98,7 @@ class TopView:
         if self._down_since is None:
             self._down_since = now
         self._banner.set_text(f" DOWN since {self._down_since}: {reason}; trying again")
-        self.widget.header = self._header_when_down
+        self.widget.header = self._header_with_banner
 
     def press(self, key: str) -> bool:
         """Change the order of the rows by one key; return whether the key means anything here."""
@@ -144,7 +149,7 @@ class TopView:
         rows = self._table.rows if self._table else ()
         self._longest_name = max((_width(row.name) for row in rows), default=0)
         self._rows[:] = [
-            _Line(self._layout, partial(_row_cell, row))
+            _Line(self._layout, partial(_row_cell, row), "broken" if row.is_broken else None)
             for row in sort_rows(rows, self.sort, self.reverse)
         ]
         self._heads.refresh()

@@ -17,7 +17,9 @@ from starling_py.top.cli import main
 Serve = Callable[[Sequence[bytes | None]], int]
 REPLY = (
     b"STAT version 1.0.0\r\nSTAT pid 12\r\nSTAT rusage_user 0.120000\r\n"
-    b"STAT queue_b\xff\x1b_items 3\r\nSTAT queue_caf\xc3\xa9_items 2\r\nEND\r\n"
+    b"STAT queue_b\xff\x1b_items 3\r\nSTAT queue_caf\xc3\xa9_items 2\r\n"
+    b"STAT queue_caf\xc3\xa9_open_transactions 1\r\nSTAT queue_caf\xc3\xa9_delayed 2\r\n"
+    b"STAT queue_caf\xc3\xa9_children a,b\r\nEND\r\n"
 )
 COMMAND = [sys.executable, "-W", "error", "-m", "starling_py.top"]
 
@@ -29,7 +31,10 @@ def test_once_prints_sorted_lines_as_the_server_said_them(
     assert capsys.readouterr().out.splitlines() == [
         "pid: 12",
         r"queue_b\xff\x1b_items: 3",
+        "queue_café_children: a,b",
+        "queue_café_delayed: 2",
         "queue_café_items: 2",
+        "queue_café_open_transactions: 1",
         "rusage_user: 0.120000",
         "version: 1.0.0",
     ]
@@ -42,7 +47,10 @@ def test_json_prints_one_object_with_numbers_as_numbers(
     assert json.loads(capsys.readouterr().out) == {
         "pid": 12,
         "queue_b\\xff\x1b_items": 3,
+        "queue_café_children": "a,b",
+        "queue_café_delayed": 2,
         "queue_café_items": 2,
+        "queue_café_open_transactions": 1,
         "rusage_user": 0.12,
         "version": "1.0.0",
     }

@@ -11,6 +11,7 @@ from starling_py.top.model import (
     Column,
     Row,
     Snapshot,
+    alerts,
     fit_columns,
     format_age,
     format_bytes,
@@ -26,13 +27,25 @@ from starling_py.top.model import (
 
 Counters = dict[str, int]
 BY_KEY = {column.key: column for column in COLUMNS}
-QUEUE_KEYS = ("items", "total_items", "bytes", "logsize", "expired_items", "age", "waiters")
+QUEUE_KEYS = (
+    "items",
+    "total_items",
+    "bytes",
+    "logsize",
+    "expired_items",
+    "age",
+    "waiters",
+    "delayed",
+    "open_transactions",
+    "transactions",
+    "canceled_transactions",
+)
 
 counts = st.integers(0, 10**20 - 1)
 # Neither a name that contains a counter's name nor whitespace.
 names = st.binary(min_size=1, max_size=250).filter(
     lambda name: (
-        not any(word in name for word in (b"_total", b"_expired", b"_mem"))
+        not any(word in name for word in (b"_total", b"_expired", b"_mem", b"_open"))
         and len(name.split()) == 1
     )
 )
@@ -67,6 +80,10 @@ def test_every_queue_is_found_with_its_counters_whatever_its_name(
         assert queue.total_items == queues[name]["total_items"]
         assert queue.logsize == queues[name]["logsize"]
         assert queue.age == queues[name]["age"]
+        assert queue.bytes == queues[name]["bytes"]
+        assert queue.open == queues[name]["open_transactions"]
+        assert queue.delayed == queues[name]["delayed"]
+        assert queue.expired == queues[name]["expired_items"]
 
 
 @pytest.mark.parametrize("name", ["jobs_total", "jobs_expired", "items", "total_items", "_items"])
@@ -78,6 +95,12 @@ def test_a_name_may_end_like_a_counter(name: str) -> None:
 def test_a_counter_that_ends_in_items_is_no_queue_of_its_own() -> None:
     kestrel = {"items": 1, "total_items": 2, "expired_items": 3, "mem_items": 4}
     assert list(snapshot(0, {}, jobs=kestrel).queues) == [b"jobs"]
+
+
+def test_open_items_are_unknown_where_another_queue_has_a_counter_of_that_name() -> None:
+    counters = {"items": 1, "open_transactions": 2, "transactions": 9}
+    queues = snapshot(0, {}, jobs=counters, jobs_open=counters).queues
+    assert (queues[b"jobs"].open, queues[b"jobs_open"].open) == (None, 2)
 
 
 def test_a_server_that_tells_nothing_but_items_has_queues_too() -> None:
@@ -174,18 +197,48 @@ def test_an_empty_queue_has_no_age() -> None:
     assert only_row(None, snapshot(0, {}, q={"items": 0, "age": 4000})).age is None
 
 
+def test_a_queue_of_which_nothing_is_due_has_no_age() -> None:
+    waiting = snapshot(0, {}, q={"items": 3, "delayed": 2, "age": 4000})
+    later = snapshot(0, {}, q={"items": 2, "delayed": 2, "age": 0})
+    assert (only_row(None, waiting).age, only_row(None, later).age) == (4000, None)
+
+
 def test_the_total_adds_up_what_is_known_and_takes_the_greatest_age() -> None:
-    table = make_table(
-        None,
-        snapshot(0, {}, a={"items": 1, "age": 5, "logsize": 7}, b={"items": 2, "age": 3}),
-    )
-    total = table.total
+    one = {"items": 1, "age": 5, "logsize": 7, "open_transactions": 2, "bytes": 8}
+    two = {"items": 2, "age": 3, "open_transactions": 3, "delayed": 1, "expired_items": 4}
+    total = make_table(None, snapshot(0, {}, a=one, b=two)).total
     assert (total.name, total.items, total.age, total.logsize) == ("2 queues", 3, 5, 7)
+    assert (total.open, total.delayed, total.bytes, total.expired) == (5, 1, 8, 4)
     assert total.waiters is None
 
 
+def test_what_an_older_server_does_not_tell_is_unknown_and_no_alert() -> None:
+    current = snapshot(0, {"curr_items": 1}, q={"items": 1, "total_items": 1, "age": 7})
+    row = only_row(None, current)
+    assert (row.age, row.open, row.delayed, row.is_broken) == (7, None, None, False)
+    assert [BY_KEY[key].text(row) for key in ("open", "delayed", "bytes", "expired")] == ["-"] * 4
+    assert alerts(current) == []
+
+
+def test_alerts_say_what_is_wrong_with_the_server_and_which_queues_are_broken() -> None:
+    sound, broken = {"items": 1, "journal_broken": 0}, {"items": 1, "journal_broken": 1}
+    well = {"disk_full": 0, "accepting_conns": 1}
+    assert alerts(snapshot(0, well, a=sound, b=sound)) == []
+    assert alerts(snapshot(0, well, a=sound, b=broken)) == ["journal broken: b"]
+    assert alerts(snapshot(0, {"disk_full": 1, "accepting_conns": 0}, b=broken, a=broken)) == [
+        "disk full",
+        "draining",
+        "2 journals broken: a, b",
+    ]
+
+
+def test_an_alert_names_a_queue_in_printable_characters() -> None:
+    stats = {b"queue_\x1b_items": b"1", b"queue_\x1b_journal_broken": b"1"}
+    assert alerts(take_snapshot(stats, 0)) == [r"journal broken: \x1b"]
+
+
 def row(name: str, items: int = 0, waiters: int | None = None) -> Row:
-    return Row(name, items, None, None, None, None, waiters)
+    return Row(name, items, waiters=waiters)
 
 
 def names_of(rows: list[Row]) -> str:
@@ -218,8 +271,21 @@ def test_the_columns_that_are_shown_fit_and_hold_the_name_and_the_order(
     assert width < 40 or sum(cells + 1 for _, cells in shown) - 1 <= width
 
 
-def test_eighty_cells_hold_every_column() -> None:
-    assert [column for column, _ in fit_columns(80, COLUMNS[1], 250)] == list(COLUMNS)
+@pytest.mark.parametrize(
+    ("width", "longest", "last", "name"),
+    [
+        (200, 250, "expired", 123),
+        (80, 12, "log", 12),
+        (80, 250, "delayed", 18),
+        (40, 12, "waiters", 12),
+        (40, 250, "open", 23),
+    ],
+)
+def test_the_columns_on_the_right_give_way_to_names(
+    width: int, longest: int, last: str, name: int
+) -> None:
+    shown = fit_columns(width, COLUMNS[1], longest)
+    assert (shown[-1][0].key, shown[0][1]) == (last, name)
 
 
 @given(st.binary())
@@ -282,6 +348,16 @@ def test_uptimes_show_in_two_units() -> None:
 def test_what_is_unknown_shows_as_a_dash() -> None:
     formats = (format_age, format_bytes, format_count, format_rate, format_uptime)
     assert [form(None) for form in formats] == ["-"] * 5
+
+
+@given(counts)
+def test_a_count_fits_its_column(count: int) -> None:
+    assert all(len(format_count(count, cells)) <= cells for cells in (5, 8, 10))
+
+
+def test_counts_too_long_for_their_column_show_in_thousands_or_more() -> None:
+    shown = [format_count(each, 5) for each in (99_999, 100_000, 99_999_999, 100_000_000)]
+    assert shown == ["99999", "100k", "99M", "100M"]
 
 
 @given(counts)
