@@ -1,0 +1,243 @@
+"""The uniform test: what every client must be able to do with queues."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+
+import attrs
+
+from tests.clients.driver import Driver, DriverError
+
+TYPES: dict[str, object] = {
+    "text": "grüße",
+    "integer": 42,
+    "float": 2.5,
+    "truth": True,
+    "list": [1, "two", [3]],
+    "map": {"name": "job", "tries": [1, 2]},
+}
+ODD_NAMES = (":1:jobs", "noreply", ".hidden", "..jobs", "a,b;c=d*e%41~f|g&h", '"quoted"')
+_ALL_BYTES = bytes(range(256)) + b"\r\nEND\r\nset jobs 0 0 1\r\n\x00"
+_LIFE = 1
+"""Seconds that an item lives in the test of the expiry; the smallest number there is."""
+_PATIENCE = 3.0
+
+
+@attrs.define
+class Bench:
+    """Two processes with the client under test, and the names of queues that nobody has used."""
+
+    one: Driver
+    two: Driver
+    server_version: str
+    _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
+
+    def queue(self) -> str:
+        """Return a new name."""
+        return f"queue{next(self._numbers)}"
+
+    def put(self, name: str, *texts: str) -> None:
+        """Put texts with the first process; each must be stored."""
+        for text in texts:
+            assert self.one.put(name, text), f"{text!r} was not stored"
+
+    def take(self, driver: Driver, name: str) -> str | None:
+        """Take an item that is there, or will be soon if it was put without a reply."""
+        deadline = time.monotonic() + _PATIENCE
+        while (item := driver.get(name)) is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return item
+
+
+def order(bench: Bench) -> None:
+    """Take items in the order in which they were put, and then find none."""
+    name = bench.queue()
+    bench.put(name, "one", "two", "three")
+    assert [bench.one.get(name) for _ in range(4)] == ["one", "two", "three", None]
+
+
+def miss(bench: Bench) -> None:
+    """Find nothing in a queue that nobody has used."""
+    assert bench.one.get(bench.queue()) is None
+
+
+def types(bench: Bench) -> None:
+    """Get values back with the types that the client keeps by itself."""
+    for kind in sorted(bench.one.types):
+        name, sample = bench.queue(), TYPES[kind]
+        assert bench.one.put_data(name, sample), f"{kind} was not stored"
+        back = bench.one.get_data(name)
+        assert (type(back), back) == (type(sample), sample), f"{kind}: {back!r}"
+
+
+def all_bytes(bench: Bench) -> None:
+    """Get every byte back, and what looks like commands."""
+    name = bench.queue()
+    assert bench.one.put(name, _ALL_BYTES)
+    assert bench.one.get_bytes(name) == _ALL_BYTES
+
+
+def large(bench: Bench) -> None:
+    """Get 100 KB back whole."""
+    name, value = bench.queue(), "0123456789" * 10_240
+    bench.put(name, value)
+    assert bench.one.get(name) == value
+
+
+def second_connection(bench: Bench) -> None:
+    """Take in one process what another one has put."""
+    name = bench.queue()
+    bench.put(name, "here")
+    assert bench.take(bench.two, name) == "here"
+    assert bench.one.get(name) is None
+
+
+def delete(bench: Bench) -> None:
+    """Delete a queue with its items."""
+    name = bench.queue()
+    bench.put(name, "one", "two")
+    assert bench.one.delete(name)
+    assert bench.one.get(name) is None
+
+
+def delete_unknown(bench: Bench) -> None:
+    """Fail to delete a queue that is not there, and go on."""
+    name = bench.queue()
+    assert not bench.one.delete(name)
+    assert bench.one.get(name) is None
+
+
+def several_queues(bench: Bench) -> None:
+    """Take one item from each of several queues that has any, with one get."""
+    first, empty, second = bench.queue(), bench.queue(), bench.queue()
+    bench.put(first, "one", "later")
+    bench.put(second, "two")
+    assert bench.one.get_many(first, empty, second) == {first: "one", second: "two"}
+    assert bench.one.get_many(first, empty, second) == {first: "later"}
+
+
+def noreply(bench: Bench) -> None:
+    """Put without a reply: the items arrive, and no reply goes astray."""
+    name = bench.queue()
+    for text in ("one", "two"):
+        bench.one.put(name, text, noreply=True)
+    assert [bench.take(bench.one, name) for _ in range(2)] == ["one", "two"]
+    bench.put(name, "three")
+    assert bench.take(bench.one, name) == "three"
+
+
+def expiry(bench: Bench) -> None:
+    """Put with an expiry: an item lives as long as that, and no longer."""
+    name = bench.queue()
+    assert bench.one.put(name, "lives", ttl=60)
+    assert bench.one.get(name) == "lives"
+    assert bench.one.put(name, "dies", ttl=_LIFE)
+    bench.put(name, "stays")
+    time.sleep(_LIFE + 0.1)
+    assert [bench.one.get(name) for _ in range(2)] == ["stays", None]
+
+
+def odd_names(bench: Bench) -> None:
+    """Use odd names."""
+    for name in ODD_NAMES:
+        _use(bench, name)
+
+
+def longest_name(bench: Bench) -> None:
+    """Use a name of 250 bytes."""
+    _use(bench, "k" * 250)
+
+
+def _use(bench: Bench, name: str) -> None:
+    bench.put(name, name)
+    assert [bench.one.get(name) for _ in range(2)] == [name, None]
+
+
+def queue_statistics(bench: Bench) -> None:
+    """Learn how many items a queue has."""
+    name = bench.queue()
+    bench.put(name, "one", "two", "three")
+    assert int(bench.one.stats()[f"queue_{name}_items"]) == 3
+
+
+def statistics(bench: Bench) -> None:
+    """Learn how many items there are."""
+    before = int(bench.one.stats()["curr_items"])
+    bench.put(bench.queue(), "one", "two")
+    assert int(bench.one.stats()["curr_items"]) == before + 2
+
+
+def version(bench: Bench) -> None:
+    """Learn the server's version."""
+    assert bench.one.version() == bench.server_version
+
+
+def flush_all(bench: Bench) -> None:
+    """Flush all, which succeeds; what is queued stays unless the server is told to let it go."""
+    name = bench.queue()
+    bench.put(name, "stays")
+    assert bench.one.flush_all()
+    assert bench.one.get(name) == "stays"
+
+
+def reliable_read(bench: Bench) -> None:
+    """Open an item: it is kept until it is closed, and comes back when it is aborted."""
+    name = bench.queue()
+    bench.put(name, "one", "two")
+    assert bench.one.get(f"{name}/open") == "one"
+    assert bench.two.get(name) == "two"
+    assert bench.one.get(f"{name}/abort") is None
+    assert bench.one.get(f"{name}/open") == "one"
+    assert bench.one.get(f"{name}/close") is None
+    assert bench.two.get(name) is None
+
+
+def lease(bench: Bench) -> None:
+    """Open an item with a lease, and close it by its number from another process."""
+    name = bench.queue()
+    bench.put(name, "one", "two")
+    assert bench.one.get(f"{name}/open/lease=30") == "one"
+    assert bench.two.get(f"{name}/close=1") is None
+    assert bench.two.get(f"{name}/open/lease=30") == "two"
+    assert bench.one.get(f"{name}/abort=2") is None
+    assert bench.two.get(name) == "two"
+
+
+def blocking_get(bench: Bench) -> None:
+    """Wait for an item: get what is there, and a miss when the time is over."""
+    name = bench.queue()
+    bench.put(name, "one")
+    assert [bench.one.get(f"{name}/t=50") for _ in range(2)] == ["one", None]
+
+
+CHECKS: tuple[Callable[[Bench], None], ...] = (
+    order,
+    miss,
+    types,
+    all_bytes,
+    large,
+    second_connection,
+    delete,
+    delete_unknown,
+    several_queues,
+    noreply,
+    expiry,
+    odd_names,
+    longest_name,
+    queue_statistics,
+    statistics,
+    version,
+    flush_all,
+    blocking_get,
+    reliable_read,
+    lease,
+)
+
+
+def outcome(check: Callable[[Bench], None], bench: Bench) -> str | None:
+    """Return what went wrong, or ``None``."""
+    try:
+        check(bench)
+    except (AssertionError, DriverError, KeyError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None

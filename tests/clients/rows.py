@@ -1,0 +1,143 @@
+"""The rows of the matrix: every client, in which tier it is tried, and what starts its driver."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+
+ROOT = Path(__file__).parent.parent.parent
+DRIVERS = Path(__file__).parent / "drivers"
+
+TIERS = {"checkout": 5, "always": 21, "full": 36, "all": 39}
+"""The tiers, each with all that is in those before it, and how many rows must run in it.
+
+``checkout`` is what the tests' own dependencies have; `scripts/clients` installs the others.
+"""
+TIER = os.environ.get("CLIENTS_TIER", "checkout")
+"""The tier in effect."""
+
+
+@attrs.frozen
+class Row:
+    """One client, as it is set up."""
+
+    name: str
+    language: str
+    tier: str
+    command: tuple[str, ...]
+    """What starts its driver; the port follows."""
+    dialect: str = "text"
+    note: str = ""
+    package: str = ""
+    """The Debian package it comes from, where it does not know its own version."""
+
+    def package_version(self) -> str:
+        """Return the package's version; nothing if it is not from a package."""
+        command = ("dpkg-query", "--show", "--showformat=${Version}", self.package)
+        try:
+            return subprocess.run(command, capture_output=True, check=False, text=True).stdout
+        except OSError:
+            return ""
+
+
+def _python(tier: str, name: str, client: str, *, dialect: str = "text", note: str = "") -> Row:
+    """Return a row of a Python client, run by its virtual environment."""
+    folder = ROOT / (".venv-clients-memcache" if client == "memcache" else ".venv-clients")
+    interpreter = folder / "bin" / "python"
+    if tier == "checkout" and not interpreter.exists():
+        interpreter = Path(sys.executable)
+    command = (str(interpreter), str(DRIVERS / "python" / "driver.py"), client)
+    return Row(name, "Python", tier, command, dialect, note)
+
+
+def _row(
+    language: str, tier: str, name: str, *command: str, dialect: str = "text", note: str = ""
+) -> Row:
+    """Return a row whose driver is in the folder of its language."""
+    starter, file, *arguments = command
+    path = str(DRIVERS / language / file)
+    shown = {"php": "PHP", "tools": "shell"}.get(language, language.title())
+    return Row(name, shown, tier, (starter, path, *arguments), dialect, note)
+
+
+_GO = ("GOPATH=/usr/share/gocode", "GO111MODULE=off")
+"""Debian's packages of Go libraries are used from there."""
+_JARS = ("/usr/share/java/spymemcached.jar", "/usr/share/java/gson.jar")
+
+
+def _java(name: str, dialect: str) -> Row:
+    """Return a row of spymemcached."""
+    command = ("java", "-cp", ":".join(_JARS), str(DRIVERS / "java" / "Driver.java"), dialect)
+    return Row(name, "Java", "all", command, dialect, package="libspymemcached-java")
+
+
+ROWS = (
+    _python("checkout", "pymemcache Client", "pymemcache"),
+    _python(
+        "checkout",
+        "pymemcache Client, its defaults",
+        "pymemcache-defaults",
+        note="asks for no reply, so it is never told",
+    ),
+    _python("checkout", "pymemcache PooledClient", "pymemcache-pooled"),
+    _python("checkout", "pymemcache HashClient", "pymemcache-hash"),
+    _python("checkout", "pymemcache RetryingClient", "pymemcache-retrying"),
+    _python("always", "python-memcached", "python-memcached"),
+    _python("always", "pylibmc", "pylibmc"),
+    _python("always", "pylibmc, binary", "pylibmc-binary", dialect="binary"),
+    _python("always", "python-binary-memcached", "bmemcached", dialect="binary"),
+    _python("always", "libmc", "libmc"),
+    _python("always", "Django PyMemcacheCache", "django-pymemcache"),
+    _python("always", "Django PyLibMCCache", "django-pylibmc"),
+    _python("always", "aiomcache", "aiomcache", note="two connections"),
+    _python("always", "aiocache", "aiocache", note="two connections"),
+    _python("always", "emcache", "emcache"),
+    _python("always", "memcachio", "memcachio"),
+    _python("always", "meta-memcache", "meta-memcache", dialect="meta"),
+    _python("always", "memcache", "memcache", dialect="meta", note="is never told"),
+    _row("tools", "always", "netcat", sys.executable, "driver.py", "netcat"),
+    _row("tools", "always", "libmemcached's tools", sys.executable, "driver.py", "libmemcached"),
+    _row(
+        "tools",
+        "always",
+        "libmemcached's tools, binary",
+        *(sys.executable, "driver.py", "libmemcached-binary"),
+        dialect="binary",
+    ),
+    _row("ruby", "full", "Dalli", "ruby", "driver.rb", "dalli", dialect="binary"),
+    _row("ruby", "full", "remcached", "ruby", "driver.rb", "remcached", dialect="binary"),
+    _row("perl", "full", "Cache::Memcached", "perl", "driver.pl", "memcached"),
+    _row("perl", "full", "Cache::Memcached::Fast", "perl", "driver.pl", "fast"),
+    _row("perl", "full", "Cache::Memcached::Fast::Safe", "perl", "driver.pl", "fast-safe"),
+    _row("perl", "full", "Cache::Memcached::libmemcached", "perl", "driver.pl", "libmemcached"),
+    _row("php", "full", "PHP memcached", "php", "driver.php", "memcached"),
+    _row(
+        "php",
+        "full",
+        "PHP memcached, binary",
+        *("php", "driver.php", "memcached-binary"),
+        dialect="binary",
+    ),
+    _row("php", "full", "PHP memcache", "php", "driver.php", "memcache"),
+    _row("node", "full", "Node memcached", "node", "driver.js", "memcached"),
+    _row("node", "full", "memjs", "node", "driver.js", "memjs", dialect="binary"),
+    _row("node", "full", "memcache-plus", "node", "driver.js", "memcache-plus"),
+    _row("node", "full", "Node memcache-client", "node", "driver.js", "memcache-client"),
+    _row("node", "full", "Node memcache", "node", "driver.js", "memcache"),
+    _row("node", "full", "mc", "node", "driver.js", "mc"),
+    Row(
+        *("gomemcache", "Go", "all"),
+        ("env", *_GO, "go", "run", str(DRIVERS / "go" / "driver.go"), "gomemcache"),
+        package="golang-github-bradfitz-gomemcache-dev",
+    ),
+    _java("spymemcached", "text"),
+    _java("spymemcached, binary", "binary"),
+)
+
+
+def rows_in_effect() -> list[Row]:
+    """Return the rows of the tier in effect."""
+    order = list(TIERS)
+    return [row for row in ROWS if order.index(row.tier) <= order.index(TIER)]

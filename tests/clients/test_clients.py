@@ -1,0 +1,66 @@
+"""Every client that is installed passes the uniform test, and as many are as the tier promises."""
+
+import contextlib
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.clients.driver import Driver, MissingClientError
+from tests.clients.queue_test import CHECKS, Bench, outcome
+from tests.clients.relay import Relay
+from tests.clients.rows import ROOT, ROWS, TIER, TIERS, Row, rows_in_effect
+from tests.clients.table import Result, clients_in
+from tests.process.server_process import ServerProcess
+
+
+@pytest.mark.parametrize("row", rows_in_effect(), ids=lambda row: row.name)
+def test_the_client_can_use_queues(
+    row: Row, server: ServerProcess, tmp_path: Path, results: list[Result]
+) -> None:
+    with contextlib.ExitStack() as stack:
+        relay = stack.enter_context(Relay(server.port))
+        try:
+            one, two = (
+                stack.enter_context(Driver(row.command, relay.port, tmp_path / "stderr"))
+                for _ in range(2)
+            )
+        except MissingClientError as error:
+            pytest.skip(f"{row.name} is not installed: {error}")
+        with contextlib.closing(server.client()) as client:
+            bench = Bench(one, two, client.version().decode())
+        checks = [check for check in CHECKS if check.__name__ not in one.cannot]
+        failures = {check: why for check in checks if (why := outcome(check, bench)) is not None}
+        results.append(
+            Result(
+                client=row.name,
+                version=one.client_version or row.package_version(),
+                language=row.language,
+                dialect=" and ".join(sorted(relay.dialects)),
+                passed=len(checks) - len(failures),
+                tried=len(checks),
+                cannot=tuple(check.__name__ for check in CHECKS if check.__name__ in one.cannot),
+                note=row.note,
+            )
+        )
+        if failures:
+            told = [f"{check.__name__}: {why}" for check, why in failures.items()]
+            pytest.fail("\n".join([*told, *relay.record()]), pytrace=False)
+        assert relay.dialects == {row.dialect}
+        assert one.cannot <= {check.__name__ for check in CHECKS}
+
+
+def test_as_many_clients_were_tried_as_the_tier_promises(
+    request: pytest.FixtureRequest, results: list[Result]
+) -> None:
+    collected = {item.name for item in request.session.items}
+    if any(
+        f"test_the_client_can_use_queues[{row.name}]" not in collected for row in rows_in_effect()
+    ):
+        pytest.skip("only some of the clients are asked for")
+    assert len(results) >= TIERS[TIER], f"{len(results)} clients were tried in tier {TIER}"
+
+
+@pytest.mark.skipif("CLIENTS_TABLE" in os.environ, reason="it is about to be written")
+def test_the_table_in_the_documentation_has_every_client() -> None:
+    assert clients_in(ROOT / "docs" / "clients.md") == [row.name for row in ROWS]
