@@ -1,50 +1,26 @@
 """Every example, run as a person runs it, against a server of its own."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.process.server_process import ROOT, ServerProcess, environment, free_port
-
-EXAMPLES = ROOT / "examples"
-
-
-def begin(name: str, *options: object) -> "subprocess.Popen[str]":
-    """Start an example."""
-    return subprocess.Popen(
-        [sys.executable, str(EXAMPLES / name), *map(str, options)],
-        env=environment(),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def said(process: "subprocess.Popen[str]") -> list[str]:
-    """Return what an example printed, once it has ended well."""
-    try:
-        output, errors = process.communicate(timeout=30)
-    finally:
-        process.kill()
-    assert (process.returncode, errors) == (0, "")
-    return output.splitlines()
+from tests.examples.running import EXAMPLES, Example, run
+from tests.process.server_process import ServerProcess, free_port
 
 
 def test_every_example_is_tried_here() -> None:
-    tried = Path(__file__).read_text()
+    tried = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     assert all(f'"{path.name}"' in tried for path in EXAMPLES.glob("*.py"))
 
 
 @pytest.mark.parametrize("name", [path.name for path in sorted(EXAMPLES.glob("*.py"))])
 def test_an_example_tells_how_it_is_used(name: str) -> None:
-    assert said(begin(name, "--help"))[0].startswith(f"usage: {name}")
+    assert run(name, "--help")[0].startswith(f"usage: {name}")
 
 
 def test_hello_world(server: ServerProcess) -> None:
-    assert said(begin("hello_world.py", "--port", server.port)) == [
+    assert run("hello_world.py", "--port", server.port) == [
         "Hello, World!",
         "and then: None",
     ]
@@ -54,27 +30,27 @@ def test_the_counting_consumer_prints_what_the_counting_producer_puts(
     server: ServerProcess,
 ) -> None:
     where = ("--port", server.port, "--count", 50)
-    consumer = begin("counting_consumer.py", *where)
-    assert said(begin("counting_producer.py", *where, "--pause", 0))[-1] == "put 50"
-    assert said(consumer) == [f"got {number}" for number in range(1, 51)]
+    consumer = Example("counting_consumer.py", *where)
+    assert run("counting_producer.py", *where, "--pause", 0)[-1] == "put 50"
+    assert consumer.said() == [f"got {number}" for number in range(1, 51)]
 
 
 def test_two_counting_consumers_share_the_numbers(server: ServerProcess) -> None:
     where = ("--port", server.port)
-    consumers = [begin("counting_consumer.py", *where, "--count", 20) for _ in range(2)]
-    said(begin("counting_producer.py", *where, "--count", 40, "--pause", 0.001))
-    taken = [[int(line.removeprefix("got ")) for line in said(each)] for each in consumers]
+    consumers = [Example("counting_consumer.py", *where, "--count", 20) for _ in range(2)]
+    run("counting_producer.py", *where, "--count", 40, "--pause", 0.001)
+    taken = [[int(line.removeprefix("got ")) for line in each.said()] for each in consumers]
     assert sorted(taken[0] + taken[1]) == list(range(1, 41))
     assert all(numbers == sorted(numbers) for numbers in taken)
 
 
 def test_numbers_wait_in_the_queue_over_a_kill(server: ServerProcess) -> None:
     where = ("--port", server.port, "--count", 10)
-    said(begin("counting_producer.py", *where, "--pause", 0))
+    run("counting_producer.py", *where, "--pause", 0)
     server.kill()
     server.start()
     expected = [f"got {number}" for number in range(1, 11)]
-    assert said(begin("counting_consumer.py", *where)) == expected
+    assert run("counting_consumer.py", *where) == expected
 
 
 def test_the_distributed_logger_brings_the_records_of_several_programs_into_one_file(
@@ -82,13 +58,13 @@ def test_the_distributed_logger_brings_the_records_of_several_programs_into_one_
 ) -> None:
     where = ("--port", server.port)
     path = tmp_path / "app.log"
-    writer = begin("distributed_logger.py", *where, "write", path, "--count", 8)
+    writer = Example("distributed_logger.py", *where, "write", path, "--count", 8)
     programs = [
-        begin("distributed_logger.py", *where, "demo", "--name", name) for name in ("one", "two")
+        Example("distributed_logger.py", *where, "demo", "--name", name) for name in ("one", "two")
     ]
     for program in programs:
-        said(program)
-    said(writer)
+        program.said()
+    writer.said()
     text = path.read_text()
     for name in ("one", "two"):
         lines = [line.split(" ", 1)[1] for line in text.splitlines() if f" {name}: " in line]
@@ -100,10 +76,9 @@ def test_the_distributed_logger_brings_the_records_of_several_programs_into_one_
 
 
 def test_a_program_outlives_a_log_server_that_is_gone() -> None:
-    program = begin("distributed_logger.py", "--port", free_port(), "demo", "--count", 1)
-    _, errors = program.communicate(timeout=30)
-    assert program.returncode == 0
-    assert "ConnectionRefusedError" in errors
+    program = Example("distributed_logger.py", "--port", free_port(), "demo", "--count", 1)
+    assert program.ended() == 0
+    assert any("ConnectionRefusedError" in line for line in program.errors)
 
 
 def test_show_stats_prints_the_server_and_its_queues(server: ServerProcess) -> None:
@@ -112,7 +87,7 @@ def test_show_stats_prints_the_server_and_its_queues(server: ServerProcess) -> N
     client.set("jobs", b"2")
     client.set("other", b"3")
     client.get("other")
-    head, totals, jobs, other = said(begin("show_stats.py", "--port", server.port))
+    head, totals, jobs, other = run("show_stats.py", "--port", server.port)
     client.close()
     assert head.startswith("version 1.0.0, up for ")
     assert totals == "2 connected, 2 items in all queues"
@@ -124,6 +99,6 @@ def test_the_main_job_keeps_all_promises(tmp_path: Path) -> None:
     lines = Path(os.__file__).read_bytes().splitlines(keepends=True)
     path = tmp_path / "some.log"
     path.write_bytes(b"".join(lines))
-    output = said(begin("main_job.py", path, "--kills", 1))
+    output = run("main_job.py", path, "--kills", 1)
     assert output[0].startswith(f"{path}: {len(lines)} lines, 1 kills")
     assert output[-1] == "all promises were kept"
