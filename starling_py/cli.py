@@ -7,7 +7,7 @@ configuration or usage, 1 for everything else. A traceback means a defect.
 import gc
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -31,10 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"starling-py: {problem}", file=sys.stderr)
         return 2
     if command_line.check_config:
-        print(f"{command_line.config or 'the options'}: ok")
+        print(f"{command_line.config or 'the options'}: ok{_extent(command_line.settings)}")
         return 0
     try:
-        serve(command_line.settings)
+        serve(command_line.settings, command_line.read_again)
     except (StartProblem, SpoolProblem, ProcessProblem) as problem:
         print(f"starling-py: {problem}", file=sys.stderr)
         return 1
@@ -43,7 +43,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def serve(settings: Settings) -> None:
+def _extent(settings: Settings) -> str:
+    """Return how many entries there are beside the settings of the server, if any."""
+    queues, routes = len(settings.queues), len(settings.routes)
+    if not queues and not routes:
+        return ""
+    entries = "1 queue entry" if queues == 1 else f"{queues} queue entries"
+    return f", {entries} and {'1 route' if routes == 1 else f'{routes} routes'}"
+
+
+def serve(settings: Settings, read_again: Callable[[], Settings]) -> None:
     """Run a server until it is stopped.
 
     All that can keep it from starting happens before it detaches from the terminal, so whoever
@@ -68,7 +77,7 @@ def serve(settings: Settings) -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     try:
-        trio.run(Server(settings, core, listeners).run)
+        trio.run(Server(settings, core, listeners, read_again).run)
     except Exception:
         log.critical("the server failed", exc_info=True)
         raise

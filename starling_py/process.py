@@ -114,16 +114,18 @@ def detach(sockets: Sequence[socket.socket], lock: int) -> None:
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 """The signals that stop a server."""
+HANDLED = (*STOPPING, signal.SIGHUP, signal.SIGUSR1)
+"""The signals that a server takes."""
 
 
 def hold_signals() -> None:
-    """Let the signals that stop a server wait until ``take_signals``."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    """Let the signals that a server takes wait until ``take_signals``."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
 
 
 def take_signals() -> None:
     """Have the signals delivered that were held back; call this once they are handled."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
 
 def write_pid_file(path: Path) -> None:

@@ -6,10 +6,10 @@ wanted no reply, its failure is counted and logged instead.
 """
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from starling_py.journal.journal import Journal
-from starling_py.protocol.commands import Dialect, Outcome
+from starling_py.protocol.commands import Outcome, Writer
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.waiters import Hit
 from starling_py.stats import Counters
@@ -19,8 +19,15 @@ log = logging.getLogger(__name__)
 PUT, TAKEN, TAKEN_AMONG_OTHERS, CHANGED = range(4)
 """What a reply that depends on a commit tells of."""
 
-_Dependence = tuple[PersistentQueue, int, int, int]
-"""The queue, where its reply begins and ends among the chunks, and what the reply tells of."""
+
+class _Gone(bytes):
+    """What stands for a reply that was taken back, and is not a reply that has no bytes."""
+
+
+_GONE = _Gone()
+
+_Dependence = tuple[PersistentQueue, int, int, int, Writer]
+"""The queue, where its reply begins and ends among the chunks, what it tells of, who wrote it."""
 
 
 class Replies:
@@ -29,14 +36,22 @@ class Replies:
     def __init__(self, counters: Counters, peer: str) -> None:
         self._counters = counters
         self._peer = peer
-        self.dialect: Dialect
-        """What the client speaks; set with its first byte."""
+        self.writer: Writer
+        """What writes the replies to the present command; set with the client's first byte."""
         self.chunks: list[bytes] = []
         """The bytes of all replies, in pieces."""
         self.size = 0
         """Bytes of those replies that may be large."""
+        self._also: list[PersistentQueue] = []
+        self.spoiled: str | None = None
+        """Why the reply that is yet to be given must be an error, if it must."""
         self.depends: list[_Dependence] = []
         """What depends on a commit that is not settled."""
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether anything depends on a commit, given already or yet to be given."""
+        return bool(self.depends or self._also)
 
     def take(self) -> list[bytes]:
         """Hand over everything."""
@@ -53,28 +68,38 @@ class Replies:
     def add_outcome(self, outcome: Outcome, *, quiet: bool = False) -> None:
         """Give a plain reply, unless the client wants none."""
         if not quiet:
-            self.chunks.append(self.dialect.outcome(outcome))
+            self.chunks.append(self.writer.outcome(outcome))
 
     def add_for(
-        self, queue: PersistentQueue, outcome: Outcome, told: int = CHANGED, *, quiet: bool = False
+        self,
+        queues: Sequence[PersistentQueue],
+        outcome: Outcome,
+        told: int = CHANGED,
+        *,
+        quiet: bool = False,
     ) -> None:
-        """Give a plain reply that depends on the commit of a queue."""
+        """Give a plain reply that depends on the commits of some queues, if any."""
         chunks = self.chunks
         start = len(chunks)
         if not quiet:
-            chunks.append(self.dialect.outcome(outcome))
-        self.depends.append((queue, start, len(chunks), told))
+            chunks.append(self.writer.outcome(outcome))
+        end = len(chunks)
+        writer = self.writer
+        for queue in queues:
+            self.depends.append((queue, start, end, told, writer))
+            told = CHANGED  # what is told of several queues is counted once
 
-    def add_for_all(
-        self, queues: Iterable[PersistentQueue | None], reply: bytes, *, quiet: bool
-    ) -> None:
-        """Give a reply that depends on the commits of several queues."""
+    def add_number(self, queues: Iterable[PersistentQueue], number: int, *, quiet: bool) -> None:
+        """Give a number that depends on the commits of some queues."""
         start = len(self.chunks)
         if not quiet:
-            self.chunks.append(reply)
-        self.depends += [
-            (queue, start, len(self.chunks), CHANGED) for queue in queues if queue is not None
-        ]
+            self.chunks.append(self.writer.number(number))
+        end = len(self.chunks)
+        self.depends += [(queue, start, end, CHANGED, self.writer) for queue in queues]
+
+    def depend(self, queue: PersistentQueue) -> None:
+        """Have the reply that comes next depend on the commit of a queue, whatever it is."""
+        self._also.append(queue)
 
     def add_hit(self, hit: Hit, *, alone: bool, with_cas: bool) -> None:
         """Give an item; ``alone`` tells that the reply, which ``end_hits`` closes, has no other."""
@@ -82,19 +107,45 @@ class Replies:
         chunks = self.chunks
         start = len(chunks)
         data = item.data
-        chunks += self.dialect.hit(request.key, item.flags, data, item.id if with_cas else None)
+        writer = self.writer
+        if writer.detailed:
+            now_ms, deliveries = queue.now_ms, queue.deliveries(item) - request.open
+            chunks += writer.hit_in_detail(request.key, item, deliveries, now_ms)
+        else:
+            chunks += writer.hit(request.key, item.flags, data, item.id if with_cas else None)
         self.size += len(data)
         if not request.peek:
             end = len(chunks)
             told = (end + 1, TAKEN) if alone else (end, TAKEN_AMONG_OTHERS)
-            self.depends.append((queue, start, *told))
+            self.depends.append((queue, start, *told, writer))
 
     def end_hits(self) -> None:
         """Close the reply to a get."""
-        self.chunks.append(self.dialect.end_of_hits())
+        if self.spoiled is not None:
+            self.chunks.append(self.writer.server_error(self.spoiled))
+            self.spoiled = None
+        else:
+            self.chunks.append(self.writer.end_of_hits())
+        if self._also:
+            end = len(self.chunks)
+            self.depends += [(queue, end - 1, end, CHANGED, self.writer) for queue in self._also]
+            self._also.clear()
+
+    def end_stream(self) -> None:
+        """Close what a monitor gives: an error goes before its end, and not in its place."""
+        start = len(self.chunks)
+        failed = self.spoiled is not None
+        self.chunks.append(self.writer.server_error(self.spoiled or "") if failed else b"")
+        self.spoiled = None
+        for queue in self._also:
+            self.depends.append((queue, start, start + 1, CHANGED, self.writer))
+        self._also.clear()
+        self.chunks.append(self.writer.end_of_hits())
 
     def add_error(self, error: bytes, reason: str, *, quiet: bool) -> None:
         """Give an error, or count it where the client wants no reply."""
+        self._also.clear()  # what the reply would have depended on is not told of
+        self.spoiled = None
         if quiet:
             self._count_silent(reason)
         else:
@@ -108,20 +159,30 @@ class Replies:
                 self._replace(*dependence)
             else:
                 self.depends.append(dependence)
+        if self._also:
+            for queue in self._also:
+                if queue.journal in failed:
+                    self.spoiled = queue.journal.failure
+            self._also = [each for each in self._also if each.journal not in failed]
 
     def settle(self) -> None:
         """Let the replies that depend on a commit stand; it has succeeded."""
         self.depends.clear()
+        self._also.clear()
 
-    def _replace(self, queue: PersistentQueue, start: int, end: int, told: int) -> None:
+    def _replace(
+        self, queue: PersistentQueue, start: int, end: int, told: int, writer: Writer
+    ) -> None:
         self._counters.total_items -= told == PUT
         self._counters.get_hits -= told in (TAKEN, TAKEN_AMONG_OTHERS)
         if start == end:
             self._count_silent(queue.journal.failure)
             return
-        self.chunks[start:end] = [b""] * (end - start)
+        if all(chunk is _GONE for chunk in self.chunks[start:end]):
+            return  # it went with the rest of its reply, which is an error by now
+        self.chunks[start:end] = [_GONE] * (end - start)
         if told != TAKEN_AMONG_OTHERS:
-            self.chunks[start] = self.dialect.server_error(queue.journal.failure)
+            self.chunks[start] = writer.server_error(queue.journal.failure)
 
     def _count_silent(self, reason: str) -> None:
         self._counters.noreply_errors += 1

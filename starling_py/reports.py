@@ -10,13 +10,13 @@ from typing import Protocol
 
 from starling_py import stats
 from starling_py.protocol.commands import (
-    Dialect,
     DumpConfig,
     DumpStats,
     Outcome,
     Stats,
     Status,
     Version,
+    Writer,
 )
 from starling_py.stats import Pairs
 
@@ -39,8 +39,15 @@ class Host(Protocol):
     def settings(self) -> Pairs:
         """Return the settings that the server runs with."""
 
-    def queue_settings(self) -> Pairs:
-        """Return those of the settings that concern every queue."""
+    @property
+    def draining(self) -> bool:
+        """Whether no items are taken, so that everything gets out."""
+
+    def queue_settings(self, name: bytes) -> Pairs:
+        """Return the settings of a queue, and those of the server that concern it."""
+
+    def readers(self, name: bytes) -> Pairs:
+        """Return who holds open reads of a queue."""
 
     def connections(self) -> Pairs:
         """Return what is known of every connection."""
@@ -48,27 +55,38 @@ class Host(Protocol):
     def reset(self) -> None:
         """Begin to count anew."""
 
+    def drain(self, *, on: bool) -> None:
+        """Take no more items, or take them again."""
+
+    def reload(self) -> str | None:
+        """Read the settings of the queues again; return why that failed, if it did."""
+
     def shut_down(self) -> None:
         """Begin to stop the server."""
 
 
-def reply(question: Question, host: Host, dialect: Dialect) -> bytes:
+def reply(question: Question, host: Host, writer: Writer) -> bytes:
     """Return the reply to a question."""
     if isinstance(question, Version):
-        return dialect.version(host.version)
+        return writer.version(host.version)
     if isinstance(question, Status):
-        return dialect.word("UP")
+        return writer.word("READONLY" if host.draining else "UP")
     if isinstance(question, DumpConfig):
-        settings = host.queue_settings()
-        return dialect.dump([(each.name, settings) for each in host.snapshot().queues])
+        wanted = _wanted(host, question.keys)
+        return writer.dump(
+            [(stats.one_token(each.name), host.queue_settings(each.name)) for each in wanted]
+        )
     if isinstance(question, DumpStats):
-        queues = host.snapshot().queues
-        wanted = [each for each in queues if not question.keys or each.name in question.keys]
-        return dialect.dump(stats.dump_blocks(wanted))
+        return writer.dump(stats.dump_blocks(_wanted(host, question.keys)))
     report = find(question.words, host)
     if report is None:
-        return dialect.outcome(Outcome.UNKNOWN)
-    return dialect.outcome(report) if isinstance(report, Outcome) else dialect.stats(report)
+        return writer.outcome(Outcome.UNKNOWN)
+    return writer.outcome(report) if isinstance(report, Outcome) else writer.stats(report)
+
+
+def _wanted(host: Host, keys: Sequence[bytes]) -> list[stats.QueueSnapshot]:
+    """Return the queues that are named, or all."""
+    return [each for each in host.snapshot().queues if not keys or each.name in keys]
 
 
 def find(words: Sequence[bytes], host: Host) -> Pairs | Outcome | None:
@@ -82,7 +100,8 @@ def find(words: Sequence[bytes], host: Host) -> Pairs | Outcome | None:
         return {b"on": Outcome.OK, b"off": Outcome.OK, b"dump": Outcome.END}.get(rest[0])
     if first == b"queue" and len(rest) == 1:
         queues = host.snapshot().queues
-        return stats.queues_pairs([each for each in queues if each.name == words[1]])
+        named = [each for each in queues if each.name == words[1]]
+        return stats.queues_pairs(named) + (host.readers(words[1]) if named else [])
     if rest:
         return None
     if first == b"reset":

@@ -1,8 +1,9 @@
 """The server: listening sockets, the tick, signals, and an orderly end.
 
-SIGTERM and SIGINT end it: no client is accepted any more, whoever waits gets a miss, who is in
-the middle of something has the grace time to finish, then everything is synced and closed. A
-second signal ends the grace time. This is where trio is; it decides nothing about queues.
+SIGHUP has the settings of the queues read again, SIGUSR1 begins or ends draining. SIGTERM and
+SIGINT end the server: no client is accepted any more, whoever waits gets a miss, who is in the
+middle of something has the grace time to finish, then everything is synced and closed. A second
+signal ends the grace time. This is where trio is; it decides nothing about queues.
 """
 
 import contextlib
@@ -16,14 +17,19 @@ import attrs
 import trio
 
 from starling_py import __version__, process, readiness, stats
+from starling_py.client_state import Policy
 from starling_py.clock import Clock
+from starling_py.config import ConfigError
 from starling_py.journal.commit import GroupCommit
 from starling_py.journal.files import Files
-from starling_py.journal.journal import Durability
 from starling_py.journal.spool import Spool, SpoolProblem
+from starling_py.journal.surroundings import Durability
+from starling_py.names import printable
+from starling_py.queue_settings import QUEUE_TABLE
 from starling_py.queues.queue_collection import QueueCollection
+from starling_py.queues.rules import Rules
 from starling_py.queues.window import WindowSizes
-from starling_py.session import Policy, Session
+from starling_py.session import Session
 from starling_py.settings import TABLE, Settings
 from starling_py.stats import Counters, Pairs
 from starling_py.syncer import BackgroundThread, SyncThread
@@ -36,6 +42,8 @@ _WAIT_FOR_ROOM = 0.1
 _HOUSEKEEPING = 0.5
 _BACKLOG = 1024
 _FEWEST_FILES = 16
+_LAST_COMMITS = 3
+"""Commits at the end of a server: an item that is being moved is put, then removed."""
 
 
 class StartProblem(Exception):
@@ -76,6 +84,17 @@ def _printed(address: tuple[str, int] | str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def rules_of(settings: Settings) -> Rules:
+    """Return what the settings say of the queues."""
+    return Rules(
+        settings.queues,
+        settings.routes,
+        settings.max_queues,
+        settings.memory_max,
+        settings.disk_free_min,
+    )
+
+
 @attrs.frozen
 class Core:
     """The part of a server that knows no trio, read back from its spool and ready to serve."""
@@ -108,7 +127,7 @@ class Core:
         )
         sizes = WindowSizes(settings.window_size, settings.window_total)
         try:
-            queues = QueueCollection(spool, clock, sizes)
+            queues = QueueCollection(spool, clock, sizes, rules_of(settings))
             return cls(clock, commits, syncer, background, spool, queues)
         except SpoolProblem:
             spool.close()
@@ -117,6 +136,10 @@ class Core:
     def close(self) -> None:
         """Sync what is not synced yet and let go of the spool."""
         self.commits.sync_everything(self.syncer.close())
+        for _ in range(_LAST_COMMITS):
+            if self.commits.pending:
+                self.commits.commit()
+                self.commits.sync_everything()
         self.queues.seal()
         self.commits.commit()
         self.commits.sync_everything()
@@ -129,7 +152,15 @@ class Server:
 
     version = __version__
 
-    def __init__(self, settings: Settings, core: Core, listeners: Sequence[socket.socket]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        core: Core,
+        listeners: Sequence[socket.socket],
+        read_settings: Callable[[], Settings] | None = None,
+    ) -> None:
+        """``read_settings`` reads the configuration again; it raises ``ConfigError``."""
+        self._read_settings = read_settings
         self._settings = settings
         self._core = core
         self._listeners = listeners
@@ -140,6 +171,8 @@ class Server:
             settings.item_size_max,
             settings.allow_flush_all,
             settings.allow_shutdown,
+            settings.allow_reload,
+            settings.allow_drain,
         )
         core.syncer.start()
         core.background.start()
@@ -180,6 +213,35 @@ class Server:
         """Begin to stop, however many clients ask for it."""
         self._stop.set()
 
+    @property
+    def draining(self) -> bool:
+        """Whether no items are taken, so that everything gets out."""
+        return self._core.queues.limits.draining
+
+    def drain(self, *, on: bool) -> None:
+        """Take no more items, or take them again."""
+        log.warning("draining: no items are taken" if on else "items are taken again")
+        self._core.queues.drain(on=on)
+
+    def reload(self) -> str | None:
+        """Read the settings of the queues again; return why that failed, if it did.
+
+        Then the old ones stay. Settings of the server itself need a restart.
+        """
+        if self._read_settings is None:
+            return "there is no configuration to be read again"
+        try:
+            settings = self._read_settings()
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("not reloaded: %s", problem)
+            return "; ".join(error.problems)
+        self._core.clock.refresh()
+        self._core.queues.reload(rules_of(settings))
+        self._tick.nudge()
+        log.info("the settings of the queues were read again")
+        return None
+
     def snapshot(self) -> stats.Snapshot:
         """Return the state of the whole server."""
         core = self._core
@@ -189,11 +251,13 @@ class Server:
             version=self.version,
             curr_connections=len(self._tick),
             max_connections=self._settings.max_connections,
-            draining=self._stop.is_set(),
+            draining=self.draining or self._stop.is_set(),
             fsyncs=core.commits.syncs,
             journal_failures=core.commits.failures,
             journals_healed=core.commits.healed,
             disk_full=int(core.spool.reserve.short),
+            disk_low=int(core.queues.limits.disk_low),
+            memory_high=int(core.queues.limits.memory_high),
             counters=self._counters,
             queues=core.queues.snapshot(),
         )
@@ -210,21 +274,43 @@ class Server:
         }
         return stats.encoded([*values, *aliases.items()])
 
-    def queue_settings(self) -> Pairs:
-        """Return those of the settings that concern every queue."""
+    def queue_settings(self, name: bytes) -> Pairs:
+        """Return the settings of a queue, and those of the server that concern it."""
+        own = self._core.queues.rules.table.resolve(name)
+        pairs = [(setting.name, _shown(getattr(own, setting.name))) for setting in QUEUE_TABLE]
         names = ("item_size_max", "segment_size", "sync", "window_size", "quarantine")
-        return stats.encoded((name, getattr(self._settings, name)) for name in names)
+        return stats.encoded([*pairs, *((each, getattr(self._settings, each)) for each in names)])
 
     def connections(self) -> Pairs:
-        """Return the address, state and silence in seconds of every connection."""
+        """Return of every connection its address, its state, what it holds and waits for."""
         now = self._core.clock.monotonic
         pairs: list[tuple[str, object]] = []
         for each in self._tick:
             pairs += [
                 (f"{each.descriptor}:addr", f"tcp:{each.peer}"),
                 (f"{each.descriptor}:state", each.state),
+                (f"{each.descriptor}:open_reads", len(each.session.holder)),
                 (f"{each.descriptor}:waiting_on", each.session.waiting_on),
                 (f"{each.descriptor}:secs_since_last_cmd", int(now - each.active)),
+            ]
+        return stats.encoded(pairs)
+
+    def readers(self, name: bytes) -> Pairs:
+        """Return of every open read of a queue who holds it, and for how long."""
+        queue = self._core.queues.find(name)
+        if queue is None:
+            return []
+        holders = {each.session.holder: each.peer for each in self._tick}
+        now = self._core.clock.monotonic
+        pairs: list[tuple[str, object]] = []
+        for read in queue.open_reads:
+            holder = "nobody" if read.holder is None else holders.get(read.holder, "nobody")
+            lease = "none" if read.lease is None else f"{read.lease.when - now:.1f}"
+            prefix = f"open_{read.item.id}"
+            pairs += [
+                (f"{prefix}_holder", holder),
+                (f"{prefix}_deliveries", read.deliveries),
+                (f"{prefix}_lease", lease),
             ]
         return stats.encoded(pairs)
 
@@ -243,12 +329,17 @@ class Server:
         self._tick.drain(self._settings.grace_time)
 
     async def _handle_signals(self, task_status: "trio.TaskStatus[None]") -> None:
-        with trio.open_signal_receiver(*process.STOPPING) as signals:
+        with trio.open_signal_receiver(*process.HANDLED) as signals:
             process.take_signals()
             task_status.started()
             async for number in signals:
-                log.info("%s: stopping", signal.Signals(number).name)
-                self.stop()
+                if number == signal.SIGHUP:
+                    self.reload()
+                elif number == signal.SIGUSR1:
+                    self.drain(on=not self.draining)
+                else:
+                    log.info("%s: stopping", signal.Signals(number).name)
+                    self.stop()
 
     async def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -287,6 +378,7 @@ class Server:
             await trio.sleep(_HOUSEKEEPING)
             self._tick.drop_idle(self._settings.timeout)
             self._core.queues.keep_house()
+            self._tick.nudge()
 
     def _close_listeners(self) -> None:
         for listener in self._listeners:
@@ -294,3 +386,10 @@ class Server:
 
     def _session(self, peer: str, wake: Callable[[], None]) -> Session:
         return Session(self._core.queues, self._counters, self._policy, self, peer, wake)
+
+
+def _shown(value: object) -> str:
+    """Return a queue's setting as a file has it."""
+    if isinstance(value, bytes):
+        return printable(value)
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -7,12 +7,15 @@ a single token, because clients look no further.
 """
 
 import os
+import re
 import resource
 from collections.abc import Iterable
 
 import attrs
 
 Pairs = list[tuple[bytes, bytes]]
+
+_BLANK = re.compile(rb"\s")
 
 
 @attrs.define
@@ -33,6 +36,7 @@ class Counters:
     get_misses: int = 0
     delete_hits: int = 0
     delete_misses: int = 0
+    touch_hits: int = 0
     touch_misses: int = 0
     incr_misses: int = 0
     decr_misses: int = 0
@@ -54,10 +58,9 @@ class Counters:
     """Sessions ended by an error in the server; each is in the log with its traceback."""
 
     def count_miss(self, word: str) -> None:
-        """Count a command that found nothing to change: touch, incr or decr."""
+        """Count a command that found nothing to change: incr or decr."""
         name = f"{word}_misses"
         setattr(self, name, getattr(self, name) + 1)
-        self.cmd_touch += word == "touch"
 
     def reset(self) -> None:
         """Begin to count anew."""
@@ -77,11 +80,25 @@ class QueueSnapshot:
     logsize: int
     """Bytes on disk."""
     expired_items: int
+    discarded: int
+    """Items dropped since the server started to make room for newer ones."""
+    dead_lettered: int
+    """Items moved away since the server started because they came back too often."""
+    delayed: int
+    """Items that are due later; ``items`` counts them too."""
+    open_transactions: int
+    """Items that were handed out and are not confirmed; ``items`` does not count them."""
+    transactions: int
+    """Open reads since the server started."""
+    canceled_transactions: int
+    """Open reads since the server started that gave their item back."""
     loaded: int
     """Items in memory; the others are read from disk when their turn comes."""
     age: int
     """How long the head has waited, in milliseconds."""
     waiters: int
+    children: str
+    """The names of the fan-out children, separated by commas."""
     get_hits: int
     """Items taken since the server started."""
     total_flushes: int
@@ -110,6 +127,10 @@ class Snapshot:
     """Times that a journal was saved into a fresh segment after a failure."""
     disk_full: int
     """1 while nothing can be put because the disk is full."""
+    disk_low: int
+    """1 while nothing is put because less of the disk is free than ``disk_free_min``."""
+    memory_high: int
+    """1 while nothing is put because the items in memory take more than ``memory_max``."""
     counters: Counters
     queues: list[QueueSnapshot]
 
@@ -139,6 +160,8 @@ def server_pairs(snapshot: Snapshot) -> Pairs:
         ("journal_failures", snapshot.journal_failures),
         ("journals_healed", snapshot.journals_healed),
         ("disk_full", snapshot.disk_full),
+        ("disk_low", snapshot.disk_low),
+        ("memory_high", snapshot.memory_high),
         *((name, value) for name, value in attrs.asdict(counters).items() if name != "total_items"),
         *((name, 0) for name in _NEVER_COUNTED),
     ]
@@ -151,7 +174,6 @@ _NEVER_COUNTED = (
     "cas_badval",
     "incr_hits",
     "decr_hits",
-    "touch_hits",
     "auth_cmds",
     "auth_errors",
     "evictions",
@@ -167,14 +189,21 @@ def queue_pairs(queue: QueueSnapshot, prefix: bytes) -> Pairs:
     return [(prefix + name, value) for name, value in encoded(values.items())]
 
 
+def one_token(name: bytes) -> bytes:
+    """Return a queue's name without blanks, which classic text cannot have in a key."""
+    return _BLANK.sub(lambda blank: b"\\x%02x" % ord(blank[0]), name)
+
+
 def queues_pairs(queues: Iterable[QueueSnapshot]) -> Pairs:
     """Return the names and values of queues, each name telling its queue."""
-    return [pair for each in queues for pair in queue_pairs(each, b"queue_%b_" % each.name)]
+    return [
+        pair for each in queues for pair in queue_pairs(each, b"queue_%b_" % one_token(each.name))
+    ]
 
 
 def dump_blocks(queues: Iterable[QueueSnapshot]) -> list[tuple[bytes, Pairs]]:
     """Return a block of values for each queue, for Kestrel's ``dump_stats``."""
-    return [(queue.name, queue_pairs(queue, b"")) for queue in queues]
+    return [(one_token(queue.name), queue_pairs(queue, b"")) for queue in queues]
 
 
 def encoded(values: Iterable[tuple[str, object]]) -> Pairs:

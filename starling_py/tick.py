@@ -87,8 +87,8 @@ class Tick:
         gave_way = clock.monotonic
         ready: Ready = []
         while True:
-            ready = self._readiness.ready(STAY if ready and not self._again else 0)
-            if ready or self._again:
+            ready = self._readiness.ready(STAY if ready and not self._unfinished else 0)
+            if ready or self._unfinished:
                 if clock.monotonic - gave_way > GIVE_WAY:
                     gave_way = clock.monotonic
                     await trio.lowlevel.checkpoint()
@@ -105,11 +105,23 @@ class Tick:
             if self._stop_at is not None and self._drained(self._stop_at):
                 return
 
+    @property
+    def _unfinished(self) -> bool:
+        """Whether there is something to do though no socket is ready and no time has come.
+
+        Dropping a client gives back what it held, and whoever waited for that is to be served.
+        """
+        return bool(self._again or self._woken) or self._commits.pending
+
+    def nudge(self) -> None:
+        """Have a turn soon: something was done to the queues outside of one."""
+        self._nap.cancel()
+
     async def _wait(self) -> None:
         """Wait until a socket is ready or something is due."""
         due = [
             moment
-            for moment in (self._queues.next_deadline, self._commits.sync_due, self._stop_at)
+            for moment in (self._queues.deadlines.next, self._commits.sync_due, self._stop_at)
             if moment is not None
         ]
         self._clock.refresh()
@@ -126,7 +138,7 @@ class Tick:
             self._execute(connection)
         for connection, data in received:
             self._execute(connection, data)
-        self._queues.end_overdue_waits()
+        self._queues.run_due()
         if self._stop_at is not None:
             self._queues.end_all_waits()
         self._finish()
@@ -157,12 +169,14 @@ class Tick:
         """Drop clients that were silent for ``timeout`` seconds (0: never) or linger too long."""
         self._clock.refresh()
         now = self._clock.monotonic
+        # Whoever is served because another is dropped was not idle: it waited.
+        waiting = {each for each in self._connections.values() if each.session.waiting}
         for connection in list(self._connections.values()):
             silence = now - connection.active
             if connection.lingers:
                 if silence > LINGER:
                     self._drop(connection)
-            elif timeout and silence > timeout and not connection.session.waiting:
+            elif timeout and silence > timeout and connection not in waiting:
                 log.info("%s: idle for %d seconds; closed", connection.peer, silence)
                 self._counters.idle_kicks += 1
                 self._drop(connection)
@@ -209,7 +223,7 @@ class Tick:
                 if failed:
                     for connection in self._connections.values():
                         if connection.ticket >= batch.ticket:
-                            connection.session.replies.revoke(failed)
+                            connection.session.revoke(failed)
 
     def _execute(self, connection: Connection, data: bytes = b"") -> None:
         """Let a session take what its client sent, or go on with what it had to leave."""
@@ -237,6 +251,8 @@ class Tick:
     def _finish(self) -> None:
         """Let whoever has waited long enough go on, and commit, until nothing is left to do."""
         while True:
+            if self._queues.room:
+                self._queues.offer_room()
             while self._woken:
                 self._execute(self._woken.pop())
             if not self._commits.pending:
@@ -244,10 +260,10 @@ class Tick:
             committed = self._commits.commit()
             if committed.failed:
                 for connection in self._connections.values():
-                    connection.session.replies.revoke(committed.failed)
+                    connection.session.revoke(committed.failed)
             if committed.ticket:
                 for connection in self._touched:
-                    if connection.session.replies.depends:
+                    if connection.session.replies.unsettled:
                         connection.ticket = committed.ticket
 
     def _release(self) -> None:
@@ -273,7 +289,7 @@ class Tick:
                 self._held.append(connection)
             return
         replies = session.replies
-        if replies.depends:
+        if replies.unsettled:
             replies.settle()
         try:
             if not connection.blocked and (

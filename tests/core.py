@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from starling_py import stats
+from starling_py.client_state import Policy
 from starling_py.clock import Clock
 from starling_py.journal.background import Work
 from starling_py.journal.commit import Batch, GroupCommit
 from starling_py.journal.files import Files
-from starling_py.journal.journal import Durability
 from starling_py.journal.spool import Spool
+from starling_py.journal.surroundings import Durability
 from starling_py.queues.queue_collection import QueueCollection
+from starling_py.queues.rules import Rules
 from starling_py.queues.window import NotLoaded, WindowSizes
-from starling_py.session import Policy, Session
+from starling_py.session import Session
 from starling_py.stats import Counters, Pairs
 
 Answer = TypeVar("Answer")
@@ -86,6 +88,7 @@ class Core:
         segment_size: int = 4096,
         policy: Policy | None = None,
         window_size: int = 1 << 23,
+        rules: Rules | None = None,
     ) -> None:
         self.files = Files() if files is None else files
         self.clock = ManualClock() if clock is None else clock
@@ -94,10 +97,13 @@ class Core:
         self.commits = syncer.commits = GroupCommit(interval, syncer, self.clock)
         durability = Durability(interval is not None, segment_size, interval == 0)
         spool = Spool.open(self.files, str(path), durability, self.commits, self.background)
-        self.queues = QueueCollection(spool, self.clock, WindowSizes(window_size, 1 << 30))
+        self.queues = QueueCollection(
+            spool, self.clock, WindowSizes(window_size, 1 << 30), rules or Rules()
+        )
         self.counters = Counters()
         self.policy = policy or Policy(1 << 20, False, False)
         self.stopped = False
+        self.new_rules: Rules | str = Rules()
 
     def commit(self) -> None:
         """Commit as the end of a tick does, leaving sessions aside."""
@@ -134,6 +140,8 @@ class Core:
             journal_failures=self.commits.failures,
             journals_healed=self.commits.healed,
             disk_full=0,
+            disk_low=0,
+            memory_high=0,
             counters=self.counters,
             queues=self.queues.snapshot(),
         )
@@ -142,9 +150,32 @@ class Core:
         """Return the settings."""
         return [(b"item_size_max", b"%d" % self.policy.item_size_max)]
 
-    def queue_settings(self) -> Pairs:
-        """Return what concerns every queue."""
-        return self.settings()
+    def queue_settings(self, name: bytes) -> Pairs:
+        """Return what concerns a queue."""
+        own = self.queues.rules.table.resolve(name)
+        return [*self.settings(), (b"max_items", str(own.max_items).encode())]
+
+    def readers(self, name: bytes) -> Pairs:
+        """Return the open reads of a queue."""
+        queue = self.queues.find(name)
+        assert queue is not None
+        return [(b"open_%d_holder" % read.item.id, b"somebody") for read in queue.open_reads]
+
+    @property
+    def draining(self) -> bool:
+        """Whether no items are taken."""
+        return self.queues.limits.draining
+
+    def drain(self, *, on: bool) -> None:
+        """Take no items, or take them again."""
+        self.queues.drain(on=on)
+
+    def reload(self) -> str | None:
+        """Go by the rules that a test has put into ``new_rules``, unless that is a problem."""
+        if isinstance(self.new_rules, str):
+            return self.new_rules
+        self.queues.reload(self.new_rules)
+        return None
 
     def connections(self) -> Pairs:
         """Return nothing: there are no connections here."""
@@ -181,12 +212,13 @@ class Client:
         core = self.core
         while self.woken or core.commits.pending or core.background.waiting:
             core.background.do_all()
+            core.queues.offer_room()
             if self.woken:
                 self.woken = 0
                 self.session.run()
             committed = core.commits.commit()
             if committed.failed:
-                self.session.replies.revoke(committed.failed)
+                self.session.revoke(committed.failed)
         self.session.replies.settle()
         return b"".join(self.session.replies.take())
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import attrs
 import pytest
 
+from starling_py.client_state import MAX_OUTPUT, Policy
 from starling_py.journal.files import Files
-from starling_py.session import MAX_COMMANDS, MAX_OUTPUT, Policy
+from starling_py.session import MAX_COMMANDS
 from tests.core import Client, Core
 
 
@@ -106,9 +107,8 @@ class TestWriting:
     @pytest.mark.parametrize(
         ("command", "reply"),
         [
-            (b"replace q 0 0 1\r\nx\r\n", b"NOT_STORED\r\n"),
-            (b"append q 0 0 1\r\nx\r\n", b"NOT_STORED\r\n"),
-            (b"prepend q 0 0 1\r\nx\r\n", b"NOT_STORED\r\n"),
+            (b"replace absent 0 0 1\r\nx\r\n", b"NOT_STORED\r\n"),
+            (b"append absent 0 0 1\r\nx\r\n", b"NOT_STORED\r\n"),
             (b"cas q 0 0 1 1\r\nx\r\n", b"NOT_FOUND\r\n"),
             (b"incr q 1\r\n", b"NOT_FOUND\r\n"),
             (b"decr q 1\r\n", b"NOT_FOUND\r\n"),
@@ -209,10 +209,10 @@ class TestWaiting:
     ) -> None:
         client.ask(b"get q/t=1000\r\n")
         core.clock.advance(0.999)
-        core.queues.end_overdue_waits()
+        core.queues.run_due()
         assert client.told() == b""
         core.clock.advance(0.001)
-        core.queues.end_overdue_waits()
+        core.queues.run_due()
         assert not client.session.waiting
         assert client.told() == b"END\r\n"
 
@@ -274,8 +274,10 @@ class TestWaiting:
 
 
 class TestBadInput:
-    def test_the_binary_protocols_first_byte_closes_the_connection(self, client: Client) -> None:
-        assert client.ask(b"\x80\x00\x00\x01") == b""
+    def test_the_first_byte_chooses_the_protocol_for_good(self, client: Client) -> None:
+        noop = b"\x80\x0a" + bytes(22)
+        assert client.ask(noop) == b"\x81\x0a" + bytes(22)
+        assert client.ask(b"version\r\n" + noop) == b""
         assert client.session.closing
 
     def test_a_framing_error_closes_after_its_reply_and_runs_nothing_more(

@@ -2,33 +2,36 @@
 
 Invariants: ids grow by one with every put, for ever; what is counted is what replaying the
 journal would give, as soon as the tick's commit is done; a commit that fails takes every
-operation since the last one back, as if it had never been asked for. Only a window of the head is
-in memory. The queue knows nothing of clients: who waits for it is kept in ``waiters``.
+operation since the last one back, as if it had never been asked for. An open item is counted, and
+waits no more. The queue knows nothing of clients: who waits for it is kept in ``waiters``.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from starling_py.journal.blocks import OVERHEAD, Position, Reading
+from starling_py.journal.blocks import OVERHEAD
 from starling_py.journal.journal import Journal
-from starling_py.journal.record import Item
+from starling_py.journal.record import Item, MarkedItem
 from starling_py.journal.segment import Segment
-from starling_py.journal.trouble import JournalDamaged, JournalError
-from starling_py.queues.window import READING, NotLoaded, Window, WindowSizes
+from starling_py.journal.trouble import JournalError
+from starling_py.names import printable
+from starling_py.queue_settings import QueueSettings
+from starling_py.queues import line
+from starling_py.queues.holder import Holder
+from starling_py.queues.line import Line
+from starling_py.queues.moving import Move, Moves, Traffic
+from starling_py.queues.open_reads import OpenRead, OpenReads
 from starling_py.stats import QueueSnapshot
 
 log = logging.getLogger(__name__)
 
-_NOTHING = -1
 
-
-class Keeper(Protocol):
+class Keeper(line.Keeper, Protocol):
     """Who keeps the queue among others."""
 
-    sizes: WindowSizes
-    quarantine: bool
-    """Whether what cannot be read is given up, and the rest of the queue is served."""
+    moves: Moves
 
     def gone(self, queue: "PersistentQueue") -> None:
         """Take notice that the deletion of a queue is written, or its creation never was."""
@@ -40,161 +43,311 @@ class Keeper(Protocol):
 class PersistentQueue:
     """The items of one queue and what happened to it since the server started."""
 
-    def __init__(self, name: bytes, journal: Journal, keeper: Keeper) -> None:
+    def __init__(
+        self, name: bytes, journal: Journal, keeper: Keeper, settings: QueueSettings
+    ) -> None:
         """Without anything in its journal, the queue does not exist before a put is written."""
         self.name = name
         self.journal = journal
         journal.owner = self
+        self.settings = settings
+        self.restricted = False
+        """Whether a put has to be looked at before it is done."""
         self._keeper = keeper
-        self._sizes = keeper.sizes
-        self._window = Window()
-        self._reading = False
-        self._epoch = 0
-        self._unreadable = ""
-        self._when_loaded: list[Callable[[JournalError | None], None]] = []
         ledger = journal.ledger
-        self._next_id = ledger.next_id
+        self.next_id = ledger.next_id
+        """The id that the next item gets."""
         self.deleted = ledger.deleted
         """Whether the queue does not exist (any more); a put brings it into being."""
         self._deleted_before = self.deleted
+        self._existed = not self.deleted
         self.items = ledger.items
-        """How many items there are."""
+        """How many items there are, open ones and those that are due later included."""
         self.bytes = ledger.bytes
         """Bytes of all items' data."""
         self.get_hits = 0
-        """Items popped since the server started."""
+        """Items handed out since the server started."""
         self.expired_items = 0
         """Items found dead since the server started."""
         self.quarantined_items = 0
         """Items given up since the server started because they cannot be read."""
+        self.discarded = 0
+        """Items dropped since the server started to make room for newer ones."""
+        self.dead_lettered = 0
+        """Items moved away since the server started because they came back too often."""
         self.total_flushes = 0
-        self._counts_before = (0, 0, 0)
-        if self.items:
-            self._window.reread(ledger.head - 1)
+        self._counts_before = (0, 0, 0, 0)
+        self.used = True
+        """Set whenever somebody asks for an item and there is none."""
+        self.traffic = Traffic(keeper.moves)
+        """Items on their way from and to other queues."""
+        self.open_reads = OpenReads(keeper.deadlines, self.give_back)
+        """Items that were handed out and are not confirmed."""
+        self.line = Line(self, journal, keeper)
+        """Items that wait."""
+        self._when_safe: deque[tuple[int, Callable[[JournalError | None], None]]] = deque()
+        # What every put and get looks at.
+        self._window = self.line.window
+        self._ready = self.line.strays.ready
+        self._missing = self.line.missing
+        self._sizes = keeper.sizes
 
     def __len__(self) -> int:
-        return self.items
+        """Return how many items there are that are not open: they wait, or are due later."""
+        return self.items - self.elsewhere
+
+    @property
+    def elsewhere(self) -> int:
+        """How many items do not wait: they are open, or on their way to another queue."""
+        return len(self.open_reads) + len(self.traffic.leaving)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of the items that cannot be dropped to make room: open, moving, or due later."""
+        return (
+            sum(len(read.item.data) for read in self.open_reads)
+            + sum(len(move.item.data) for move in self.traffic.leaving.values())
+            + self.line.strays.delayed_bytes
+        )
 
     @property
     def total_items(self) -> int:
         """Items ever put, since the queue was created."""
-        return self._next_id - 1
+        return self.next_id - 1
 
-    def snapshot(self, now_ms: int, waiters: int) -> QueueSnapshot:
+    @property
+    def ever_existed(self) -> bool:
+        """Whether anything was written of the queue, is to be written, or is done for it."""
+        journal = self.journal
+        return self._existed or not self.deleted or journal.has_unwritten or journal.busy
+
+    def is_elsewhere(self, item_id: int) -> bool:
+        """Tell whether an item does not wait."""
+        return item_id in self.open_reads or item_id in self.traffic.leaving
+
+    @property
+    def now_ms(self) -> int:
+        """The time on the wall clock, in milliseconds since the Unix epoch."""
+        return self._keeper.clock.wall_ms
+
+    def snapshot(self, now_ms: int, waiters: int, children: str) -> QueueSnapshot:
         """Return the queue's numbers; the age of the head is that of ``now_ms``."""
-        loaded = self._window.items
+        head = self.line.oldest()
         return QueueSnapshot(
             name=self.name,
-            items=self.items,
+            items=len(self),
             bytes=self.bytes,
             total_items=self.total_items,
             logsize=self.journal.size,
             expired_items=self.expired_items,
-            loaded=len(loaded),
-            age=max(0, now_ms - loaded[0].added_ms) if loaded else 0,
+            discarded=self.discarded,
+            dead_lettered=self.dead_lettered,
+            loaded=self.line.loaded,
+            delayed=self.line.strays.delayed,
+            open_transactions=len(self.open_reads),
+            transactions=self.open_reads.opened,
+            canceled_transactions=self.open_reads.canceled,
+            age=max(0, now_ms - head.added_ms) if head is not None else 0,
             waiters=waiters,
+            children=children,
             get_hits=self.get_hits,
             total_flushes=self.total_flushes,
             journal_rotations=self.journal.rotations,
             journal_compactions=self.journal.compactions,
-            journal_broken=int(self.journal.broken is not None or bool(self._unreadable)),
+            journal_broken=int(self.journal.broken is not None or bool(self.line.unreadable)),
             quarantined=self.quarantined_items,
         )
 
     def put(self, data: bytes, flags: int, expiry_ms: int, now_ms: int) -> None:
         """Add an item at the end. Raises ``JournalError``, and then nothing was added."""
-        item = Item(self._next_id, now_ms, expiry_ms, flags, data)
+        item = Item(self.next_id, now_ms, expiry_ms, flags, data)
         self.journal.push(item)
-        self._next_id += 1
+        # As _count and the line do it, without the calls.
+        self.next_id += 1
         self.items += 1
         self.bytes += len(data)
         self.deleted = False
         window = self._window
-        if not window.behind:
-            size = self.bytes + OVERHEAD * self.items
-            if size > self._sizes.limit and window.items:
-                window.fall_behind(item.id - 1, self.journal.end)
-            else:
-                window.items.append(item)
+        if not window.behind and self.bytes + OVERHEAD * self.items <= self._sizes.limit:
+            window.items.append(item)
+        else:
+            self.line.append(item)
+
+    def put_marked(self, item: MarkedItem) -> None:
+        """Add an item of which there is more to say; its id must be the next one.
+
+        Raises ``JournalError``, and then nothing was added.
+        """
+        self.journal.push_marked(item)
+        self._count(item)
+        if item.due_ms and item.front:
+            self.line.delay(item, item.due_ms)
+        elif item.front:
+            self.line.insert(item)
+        elif item.due_ms:
+            self.line.append_delayed(item)
+        else:
+            self.line.append(item)
+
+    def make(self) -> None:
+        """Let the queue exist, without an item. Raises ``JournalError``."""
+        self.journal.flush()
+        self.deleted = False
 
     def pop(self, now_ms: int) -> Item | None:
-        """Take the oldest live item.
+        """Take the first live item.
 
         Raises ``JournalError`` and ``NotLoaded``, and then nothing was taken.
         """
         item = self.peek(now_ms)
         if item is not None:
-            self._remove(item)
+            self.journal.remove(item)
+            self.items -= 1
+            self.bytes -= len(item.data)
+            window = self._window
+            if self._ready or window.behind:
+                self.line.take(item)
+            else:
+                window.items.popleft()
             self.get_hits += 1
         return item
 
     def peek(self, now_ms: int) -> Item | None:
-        """Return the oldest live item and leave it; dead ones before it are removed.
+        """Return the first live item and leave it; dead ones before it are removed.
 
         Raises ``JournalError`` and ``NotLoaded``.
         """
+        line = self.line
         items = self._window.items
-        while items:
-            item = items[0]
+        while True:
+            if self._ready or self._missing or not items:
+                item = line.first()
+                if item is None:
+                    return None
+            else:
+                item = items[0]
             if not item.expiry_ms or item.expiry_ms > now_ms:
                 return item
-            self._remove(item)
+            target = self.settings.expire_to
+            if target is None:
+                self.remove(item)
+                line.take(item)
+            else:
+                line.take(item)
+                self._keeper.moves.begin(Move(self, item, target, 0))
             self.expired_items += 1
-        if self.items:
-            if self._unreadable:
-                raise JournalError(self._unreadable)
-            self.load()
-            raise NotLoaded(self)
-        return None
+
+    def open(self, now_ms: int, holder: Holder | None, lease_end: float | None) -> Item | None:
+        """Hand out the first live item and keep it until it is confirmed.
+
+        ``lease_end`` is a monotonic time. Raises ``JournalError`` and ``NotLoaded``, and then
+        nothing was handed out.
+        """
+        item = self.peek(now_ms)
+        if item is not None:
+            self.journal.open(item)
+            deliveries = self.deliveries(item) + 1
+            self.line.take(item)
+            self.open_reads.add(OpenRead(self, item, deliveries, holder), lease_end)
+            self.get_hits += 1
+        return item
+
+    def deliveries(self, item: Item) -> int:
+        """Return how often an item of this queue was handed out for a reliable read."""
+        known = self.open_reads.deliveries.get(item.id)
+        if known is not None:
+            return known
+        mark = self.journal.ledger.marks.get(item.id)
+        if mark is not None:
+            return mark.deliveries
+        return item.deliveries if type(item) is MarkedItem else 0
+
+    def confirm(self, read: OpenRead) -> None:
+        """Remove the item of an open read. Raises ``JournalError``, and then it is still open."""
+        self.remove(read.item)
+        self.open_reads.confirm(read, self.journal.written + 1)
+
+    def give_back(self, read: OpenRead, *, alone: bool = True) -> None:
+        """End an open read: its item goes back to its place, or away if it came back too often.
+
+        If others follow, it is not ``alone``, and ``available`` is to be called after the last.
+        """
+        self.open_reads.cancel(read)
+        if not self.exhausts(read.item):
+            self.line.insert(read.item)
+            if alone:
+                self.available()
+
+    def give_back_later(self, read: OpenRead, due_ms: int) -> None:
+        """End an open read: its item waits until a time, in ms since the epoch, before it can go.
+
+        Raises ``JournalError``, and then it is still open.
+        """
+        self.journal.delay(read.item, due_ms)
+        self.open_reads.cancel(read)
+        if not self.exhausts(read.item):
+            self.line.delay(read.item, due_ms)
+
+    def exhausts(self, item: Item) -> bool:
+        """Take an item out if it was handed out too often, and return whether it was."""
+        most, target = self.settings.max_deliveries, self.settings.dead_letter
+        if most is None or target is None or (deliveries := self.deliveries(item)) < most:
+            return False
+        self.dead_lettered += 1
+        self._keeper.moves.begin(Move(self, item, target, deliveries))
+        return True
+
+    def remove(self, item: Item) -> None:
+        """Remove an item that does not wait any more. Raises ``JournalError``."""
+        self.journal.remove(item)
+        self.items -= 1
+        self.bytes -= len(item.data)
+
+    def discard_first(self, now_ms: int) -> bool:
+        """Drop the first item to make room; return whether there was one that waits.
+
+        Raises ``JournalError`` and ``NotLoaded``.
+        """
+        item = self.peek(now_ms)
+        if item is None:
+            return False
+        self.remove(item)
+        self.line.take(item)
+        self.discarded += 1
+        return True
 
     def flush(self) -> None:
-        """Remove every item. Raises ``JournalError``, and then none was removed."""
-        self.journal.flush()
-        self._forget_items()
+        """Remove every item but the open ones. Raises ``JournalError``: none was removed then."""
+        open_items = [read.item for read in self.open_reads]
+        leaving = [move.item for move in self.traffic.leaving.values()]
+        kept = sorted([*open_items, *leaving], key=lambda each: each.id)
+        self.journal.flush([(item.id, len(item.data)) for item in kept])
+        self.items = len(kept)
+        self.bytes = sum(len(item.data) for item in kept)
+        self.line.clear()
         self.total_flushes += 1
 
     def delete(self) -> None:
         """Remove every item and the queue itself. Raises ``JournalError``."""
-        self.journal.flush(delete=True)
-        self._forget_items()
+        self.journal.delete()
+        self.items = self.bytes = 0
+        self.line.clear()
+        for read in list(self.open_reads):
+            self.open_reads.confirm(read, self.journal.written + 1)
+        self.traffic.leaving.clear()
         self.deleted = True
 
-    def load(self) -> None:
-        """Begin to read on, unless that is under way or the window holds everything."""
-        if not self._reading and self._window.behind and not self._unreadable:
-            self._reading = True
-            self.journal.read(self._where, self._read)
-
-    def top_up(self) -> None:
-        """Read on if the window has become small."""
-        window = self._window
-        if window.behind and len(window.items) < window.low:
-            self.load()
-
-    def when_loaded(self, ask_again: Callable[[JournalError | None], None]) -> None:
-        """Have a function called when there is more in the window, or nothing to be expected.
-
-        It is given the reason if nothing could be read; that may go better another time.
-        """
-        self._when_loaded.append(ask_again)
-        self.load()
-
-    def cut_window(self) -> None:
-        """Leave the end of the window to the journal, if it takes much more than its share."""
-        window = self._window
-        size = window.size if window.behind else self.bytes + OVERHEAD * self.items
-        if len(window.items) > 1 and size > 2 * self._sizes.limit:
-            self._epoch += 1
-            window.cut(self._sizes.limit)
-
     def give_up(self, damaged: Segment) -> None:
-        """Remove what is not in the window of what a segment holds. Raises ``JournalError``."""
+        """Remove what is not in memory of what a segment holds. Raises ``JournalError``."""
         first = max(damaged.first_id, self._window.last_id + 1)
-        known = [
-            item
-            for item in (*self._window.items, *self.journal.unwritten_removals)
-            if damaged.first_id <= item.id < first
-        ]
+        in_memory = (
+            *self._window.items,
+            *self.line.strays.items(),
+            *(read.item for read in self.open_reads),
+            *(move.item for move in self.traffic.leaving.values()),
+            *self.journal.unwritten_removals,
+        )
+        known = [item for item in in_memory if damaged.first_id <= item.id < first]
         items = damaged.items - len(known)
         size = damaged.bytes - sum(len(item.data) for item in known)
         log.critical("%s: %d items cannot be read and are given up", damaged.path, items)
@@ -203,11 +356,41 @@ class PersistentQueue:
         self.bytes -= size
         self.quarantined_items += items
 
+    def available(self) -> None:
+        """Let those go on who wait for an item."""
+        self._keeper.restored(self)
+
+    def when_safe(self, tell: Callable[[JournalError | None], None]) -> None:
+        """Have a function called when all up to now is synced, whatever the policy is.
+
+        It is given the reason if that fails.
+        """
+        self._when_safe.append((self.journal.written + 1, tell))
+        self.journal.hurry()
+
+    def tell_if_broken(self) -> None:
+        """Let nobody go on waiting for what is written to be safe, if it cannot be for now."""
+        if self._when_safe and self.journal.broken is not None:
+            self._tell_unsafe(self.journal.broken)
+
     def committed(self) -> None:
         """Make what happened since the last commit final."""
-        self._deleted_before = self.deleted
-        self._counts_before = (self.get_hits, self.expired_items, self.total_flushes)
-        self.top_up()
+        if self._deleted_before != self.deleted:
+            self._deleted_before = self.deleted
+            if not self.deleted:
+                self._existed = True
+                log.info("queue %s: created", printable(self.name))
+        self._counts_before = self._counts()
+        self.open_reads.committed()
+        self.line.top_up()
+
+    def made_safe(self) -> None:
+        """Take notice that more of what is written is safe."""
+        writes = self.journal.safe
+        while self._when_safe and self._when_safe[0][0] <= writes:
+            self._told_safe(self._when_safe.popleft()[1])
+        self.open_reads.made_safe(writes)
+        self.traffic.made_safe(writes)
 
     def settled(self) -> None:
         """Go, if the deletion of the queue is safe and no put has come since."""
@@ -217,117 +400,51 @@ class PersistentQueue:
     def rolled_back(self) -> None:
         """Take back what happened since the journal's ledger was right: read the queue anew."""
         ledger = self.journal.ledger
-        self._next_id = ledger.next_id
+        self.next_id = ledger.next_id
         self.items = ledger.items
         self.bytes = ledger.bytes
         self.deleted = self._deleted_before = ledger.deleted
-        self.get_hits, self.expired_items, self.total_flushes = self._counts_before
-        self._unreadable = ""
-        self._forget_window()
-        if self.items:
-            self._window.reread(ledger.head - 1)
-            self.load()
+        self.get_hits, self.expired_items, self.discarded, self.total_flushes = self._counts_before
+        self._tell_unsafe(self.journal.failure)
+        orphans = self.open_reads.reconcile(ledger)
+        self.traffic.rolled_back(ledger.is_live, ledger.next_id)
+        for read in orphans:
+            if not self.exhausts(read.item):
+                self.line.insert(read.item)
+        self.line.reread()
+        self.line.load()
         if self.deleted:
             # If it never existed, there is nothing to be made safe.
-            if self._next_id == 1 and not self.journal.busy:
+            if not self.ever_existed:
                 self._keeper.gone(self)
         else:
-            self._keeper.restored(self)
+            self.available()
 
     def moved(self, segments: Sequence[Segment], replacement: Segment) -> None:
         """Look anew for where to read on, if that is in a segment that was replaced."""
-        position = self._window.position
-        if position is not None and position[0] in {each.number for each in segments}:
-            self._window.position = None
+        self.line.moved(segments)
 
-    def _remove(self, item: Item) -> None:
-        self.journal.remove(item)
-        window = self._window
-        window.items.popleft()
-        self.items -= 1
-        self.bytes -= len(item.data)
-        if window.behind:
-            window.bytes -= len(item.data)
-            if len(window.items) < window.low:
-                self.load()
+    def _told_safe(self, tell: Callable[[JournalError | None], None]) -> None:
+        """Tell somebody that what was waited for is as safe as the policy makes it, or safer."""
+        if self.journal.syncs or self.journal.in_memory:
+            tell(None)
+            return
 
-    def _forget_items(self) -> None:
-        self.items = self.bytes = 0
-        self._forget_window()
+        def synced(error: OSError | None) -> None:
+            tell(None if error is None else JournalError(f"cannot be synced: {error.strerror}"))
 
-    def _forget_window(self) -> None:
-        self._epoch += 1
-        self._window = Window()
+        self.journal.sync_whole(synced)
 
-    def _where(self) -> tuple[int, Position | None, int, int]:
-        """Return where to read on, when it is done."""
-        window = self._window
-        room = min(READING, max(self._sizes.limit - window.size, 1))
-        # What is read though nothing is needed any more must not be taken for what is.
-        mark = self._epoch if window.behind else _NOTHING
-        return mark, window.position, window.last_id, room
+    def _tell_unsafe(self, why: str) -> None:
+        unsafe, self._when_safe = self._when_safe, deque()
+        for _, tell in unsafe:
+            tell(JournalError(why))
 
-    def _read(self, epoch: int, reading: Reading) -> None:
-        """Take what was read."""
-        self._reading = False
-        problem = None
-        if epoch == self._epoch:
-            if reading.error is not None:
-                problem = self._not_read(reading, reading.error)
-            else:
-                self._take(reading)
-        window = self._window
-        wanted = window.size < self._sizes.limit * 3 // 4
-        # What is not written yet will be read when it is.
-        written_more = not reading.at_end or reading.position != self.journal.end
-        if wanted and (written_more or epoch != self._epoch) and problem is None:
-            self.load()
-        if window.items or not self.items or problem is not None or self._unreadable:
-            waiting, self._when_loaded = self._when_loaded, []
-            for ask_again in waiting:
-                ask_again(problem)
-            self._keeper.restored(self)
+    def _count(self, item: Item) -> None:
+        self.next_id += 1
+        self.items += 1
+        self.bytes += len(item.data)
+        self.deleted = False
 
-    def _take(self, reading: Reading) -> None:
-        window = self._window
-        ledger = self.journal.ledger
-        items = reading.items
-        if ledger.gone or (items and not ledger.is_live(items[0].id)):
-            items = [item for item in items if ledger.is_live(item.id)]
-        window.add(items)
-        if reading.items:
-            window.last_id = reading.items[-1].id
-        window.position = reading.position
-        written = self._next_id == self.journal.next_id
-        if reading.at_end and written and reading.position == self.journal.end:
-            window.behind = False
-            if len(window.items) != self.items:
-                missing = self.items - len(window.items)
-                self._cannot_read(f"{self.journal.path}: {missing} items cannot be found")
-
-    def _not_read(self, reading: Reading, error: OSError | JournalDamaged) -> JournalError | None:
-        """Give up what cannot be read, or return why those who wait get nothing."""
-        number = reading.position[0]
-        ledger = self.journal.ledger
-        damaged = ledger.segment(number)
-        asked = next((each for each in reading.segments if each.number == number), None)
-        if damaged is None or asked is None or damaged.path != asked.path:
-            self._window.position = None  # it is not there any more, or has another name
-            return None
-        lasts = isinstance(error, JournalDamaged | FileNotFoundError)
-        if lasts and self._keeper.quarantine and damaged is not ledger.segments[-1]:
-            log.critical("%s", error)
-            try:
-                self.give_up(damaged)
-            except JournalError as problem:
-                return problem
-            return None
-        if lasts:
-            self._cannot_read(str(error))
-        else:
-            log.error("%s: cannot be read for now: %s", self.journal.path, error)
-        return JournalError(f"the queue cannot be read on: {error}")
-
-    def _cannot_read(self, why: str) -> None:
-        self._unreadable = f"the queue cannot be read on: {why}"
-        log.critical("%s; what is behind that is not served", why)
+    def _counts(self) -> tuple[int, int, int, int]:
+        return self.get_hits, self.expired_items, self.discarded, self.total_flushes

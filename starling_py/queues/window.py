@@ -15,7 +15,7 @@ from starling_py.journal.blocks import OVERHEAD, Position
 from starling_py.journal.record import Item
 
 if TYPE_CHECKING:
-    from starling_py.queues.persistent_queue import PersistentQueue
+    from starling_py.queues.line import Line
 
 READING = 1 << 18
 """Bytes that are read back at once, about."""
@@ -24,12 +24,12 @@ READING = 1 << 18
 class NotLoaded(Exception):
     """What was asked for has to be read from disk first; nothing was changed.
 
-    Ask again when ``when_loaded`` of the queue has called.
+    Ask again when ``when_loaded`` of the queue's line has called.
     """
 
-    def __init__(self, queue: "PersistentQueue") -> None:
+    def __init__(self, line: "Line") -> None:
         super().__init__("not loaded")
-        self.queue = queue
+        self.line = line
 
 
 @attrs.define
@@ -79,6 +79,12 @@ class Window:
         self.position = position
         self.low = max(1, len(self.items) // 2)
         self.bytes = sum(len(item.data) for item in self.items)
+
+    def clear(self) -> None:
+        """Forget everything; there is nothing to be read."""
+        self.items.clear()
+        self.behind = False
+        self.position = None
 
     def reread(self, last_id: int) -> None:
         """Forget everything, and read what the journal holds behind ``last_id``."""

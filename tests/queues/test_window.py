@@ -11,7 +11,7 @@ from starling_py.journal.record import Item
 from starling_py.journal.trouble import JournalError
 from starling_py.names import Request
 from starling_py.queues.persistent_queue import PersistentQueue
-from starling_py.queues.waiters import Hit
+from starling_py.queues.waiters import Hit, Waiter
 from starling_py.queues.window import NotLoaded, Window, WindowSizes
 from tests.journal.simulated_disk import Fault, SimulatedDisk
 from tests.journal.spool_harness import DIRECTORY, NAME, NOW_MS, Harness, empty_disk
@@ -56,7 +56,7 @@ def test_a_queue_that_is_larger_than_its_window_keeps_only_the_head_in_memory(
     harness = server(disk)
     harness.put_all([data(number) for number in range(300)])
     queue = queue_of(harness)
-    snapshot = queue.snapshot(NOW_MS, 0)
+    snapshot = queue.snapshot(NOW_MS, 0, "")
     assert (snapshot.items, snapshot.bytes) == (300, 30_000)
     assert 1 < snapshot.loaded < 20
     for number in range(300):
@@ -89,12 +89,12 @@ def test_what_is_not_loaded_is_said_to_be_and_changes_nothing(disk: SimulatedDis
     server(disk).put_all([data(number) for number in range(100)])
     harness = Harness(disk.after_process_death(), window_size=WINDOW)
     queue = queue_of(harness)
-    queue._forget_window()
-    queue._window.reread(0)
+    queue.line.clear()
+    queue.line.window.reread(0)
     for ask in (queue.pop, queue.peek):
         with pytest.raises(NotLoaded) as answer:
             ask(NOW_MS)
-        assert answer.value.queue is queue
+        assert answer.value.line is queue.line
         assert (queue.items, queue.get_hits) == (100, 0)
     asked: list[int] = []
 
@@ -102,7 +102,7 @@ def test_what_is_not_loaded_is_said_to_be_and_changes_nothing(disk: SimulatedDis
         assert problem is None
         asked.append(len(queue._window.items))
 
-    queue.when_loaded(ask_again)
+    queue.line.when_loaded(ask_again)
     assert not asked
     assert len(harness.background.waiting) == 1, "it is read once"
     harness.background.do_all()
@@ -139,7 +139,7 @@ def test_a_flush_and_a_deletion_take_what_is_not_in_memory_too(disk: SimulatedDi
         harness = server(disk)
         harness.put_all([data(number) for number in range(100)])
         harness.pop_all(5)
-        queue_of(harness).load()
+        queue_of(harness).line.load()
         if delete:
             harness.queues.delete(NAME)
         else:
@@ -236,8 +236,8 @@ def test_whoever_waits_is_served_as_soon_as_the_queue_is_read(disk: SimulatedDis
     server(disk).put_all([data(number) for number in range(100)])
     harness = Harness(disk.after_process_death(), window_size=WINDOW)
     queue = queue_of(harness)
-    queue._forget_window()
-    queue._window.reread(0)
+    queue.line.clear()
+    queue.line.window.reread(0)
     served: list[Item] = []
 
     def serve(hit: Hit) -> None:
@@ -246,8 +246,8 @@ def test_whoever_waits_is_served_as_soon_as_the_queue_is_read(disk: SimulatedDis
     request = Request(NAME, NAME, peek=False)
     with pytest.raises(NotLoaded):
         harness.queues.read(request)
-    harness.queues.wait((request,), 1000, serve, lambda: None)
-    harness.queues.wait((request,), 1000, serve, lambda: None)
+    harness.queues.wait(Waiter((request,), None, serve, lambda: None), 1000)
+    harness.queues.wait(Waiter((request,), None, serve, lambda: None), 1000)
     assert not served
     harness.background.do_all()
     assert [each.data for each in served] == [data(0), data(1)]
@@ -313,9 +313,9 @@ def test_a_segment_that_gets_its_name_while_it_is_read_is_read_all_the_same(
     batch = harness.deferred.waiting.popleft()
     batch.run()  # it has its name, but nobody knows yet
     queue = queue_of(harness)
-    queue._forget_window()
-    queue._window.reread(0)
-    queue.load()
+    queue.line.clear()
+    queue.line.window.reread(0)
+    queue.line.load()
     harness.background.do_all()
     harness.commits.finish(batch)
     for number in range(60):
@@ -340,7 +340,7 @@ def test_damage_stops_a_queue_at_its_place_and_what_is_in_front_of_it_is_served(
         harness.pop()
     offset = int(str(refusal.value).partition("byte ")[2].partition(":")[0])
     assert where - 37 == offset
-    assert queue_of(harness).snapshot(NOW_MS, 0).journal_broken == 1
+    assert queue_of(harness).snapshot(NOW_MS, 0, "").journal_broken == 1
     harness.put_all([b"puts are still taken"])
     assert len(queue_of(harness)) == 41
 
@@ -361,7 +361,7 @@ def test_a_disk_that_cannot_be_read_for_a_while_stops_a_queue_for_that_while(
     except NotLoaded:
         assert 0 < taken < 100
     problems: list[JournalError | None] = []
-    queue.when_loaded(problems.append)
+    queue.line.when_loaded(problems.append)
     harness.background.do_all()
     (problem,) = problems
     assert problem is not None

@@ -2,13 +2,53 @@
 
 import socket
 from collections import deque
+from collections.abc import Callable
 from typing import Literal
 
 import attrs
 
 from tests.simulation.model import Violation
 
-Kind = Literal["set", "add", "get", "peek", "delete", "flush", "flush_all", "stats"]
+Kind = Literal[
+    "set", "get", "close", "confirm", "touch", "monitor", "delete", "flush", "flush_all",
+    "flush_expired", "stats",
+]  # fmt: skip
+"""What commands are alike in their replies; every storage command is a ``set``."""
+ENDINGS = {
+    "set": (b"STORED", b"NOT_STORED", b"NOT_FOUND"),
+    "confirm": (b"END", b"ERROR"),
+    "touch": (b"TOUCHED", b"NOT_FOUND"),
+    "delete": (b"DELETED", b"NOT_FOUND"),
+    "flush_all": (b"OK",),
+}
+
+
+@attrs.define
+class Entry:
+    """What the server has done for one command."""
+
+    hits: list[tuple[bytes, bytes, int | None]] = attrs.field(factory=list)
+    """The queue and the data of what it gives, and the state that this led to, if any."""
+    puts: list[tuple[bytes, int]] = attrs.field(factory=list)
+    """The queues into which an item was put, and the states that this led to."""
+    did: list[tuple[bytes, int]] = attrs.field(factory=list)
+    """The same for whatever else was done."""
+    stored: bool = False
+    """Whether a put was done."""
+    given: bool = False
+    """Whether anything was given up to now."""
+    failed: bool = False
+    """Whether an error was told of, which may not be the end of the reply."""
+
+    def take_hit(self, name: bytes, data: bytes, is_undone: Callable[[int], bool]) -> int | None:
+        """Return which state an item led to that the client was given; undone ones are not."""
+        found = [each for each in self.hits if each[:2] == (name, data)]
+        if not found:
+            raise Violation(f"{data!r} of {name!r} was never taken for this client")
+        best = next((each for each in found if each[2] is None or not is_undone(each[2])), found[0])
+        self.hits.remove(best)
+        self.given = True
+        return best[2]
 
 
 @attrs.define
@@ -18,22 +58,24 @@ class Asked:
     kind: Kind
     names: tuple[bytes, ...] = ()
     data: bytes = b""
-    flags: int = 0
     wait: float = 0
-    """How many seconds a get waits."""
+    """How many seconds it waits for an item, or for room."""
     asked_at: float = 0
     """When it was sent, on the monotonic clock."""
+    sync: bool = False
+    """Whether it wants to know that the item is synced."""
 
 
 @attrs.define
 class Told:
-    """A reply."""
+    """A reply, or, of a monitor, a part of one."""
 
     line: bytes
     """Its last line."""
     hits: list[tuple[bytes, int, bytes]] = attrs.field(factory=list)
     """The key, the flags and the data of each item."""
-    stats: dict[bytes, bytes] = attrs.field(factory=dict)
+    whole: bool = True
+    """Whether this is all of it."""
 
     @property
     def failed(self) -> bool:
@@ -97,8 +139,8 @@ class SimulatedClient:
         self.peer = f"client {descriptor}"
         self.asked: deque[Asked] = deque()
         """What was asked and not answered yet."""
-        self.effects: deque[list[tuple[bytes, int]]] = deque()
-        """What each flush and delete did, in the order of execution: queues, and their states."""
+        self.entries: deque[Entry] = deque()
+        """What was done for each command that is to be answered, in the order of execution."""
 
     def ask(self, command: bytes, asked: Asked | None) -> None:
         """Send a command; ``asked`` is ``None`` if it wants no reply."""
@@ -117,7 +159,9 @@ class SimulatedClient:
             if told is None:
                 break
             del buffer[:size]
-            found.append((self.asked.popleft(), told))
+            found.append((self.asked[0], told))
+            if told.whole:
+                self.asked.popleft()
         return found
 
     def _reply(self, asked: Asked, data: bytes) -> tuple[Told | None, int]:
@@ -129,7 +173,7 @@ class SimulatedClient:
                 return None, 0
             position += len(line) + 2
             word, *rest = line.split(b" ")
-            if word == b"VALUE" and asked.kind in ("get", "peek"):
+            if word == b"VALUE" and asked.kind in ("get", "monitor"):
                 key, flags, size = rest
                 end = position + int(size)
                 if len(data) < end + 2:
@@ -138,16 +182,18 @@ class SimulatedClient:
                     raise Violation(f"{self.peer}: an item has no end: {data!r}")
                 told.hits.append((key, int(flags), data[position:end]))
                 position = end + 2
-            elif word == b"STAT" and asked.kind == "stats":
-                told.stats[rest[0]] = rest[1]
-            else:
+            elif word != b"STAT" or asked.kind != "stats":
                 told.line = line
-                expected = {
-                    "set": (b"STORED",),
-                    "add": (b"STORED", b"NOT_STORED"),
-                    "delete": (b"DELETED", b"NOT_FOUND"),
-                    "flush_all": (b"OK",),
-                }.get(asked.kind, (b"END",))
-                if line not in expected and not (told.failed and not told.hits):
-                    raise Violation(f"{self.peer}: {asked} is answered {line!r}")
+                if asked.kind == "monitor":
+                    told.whole = not told.hits and not told.failed
+                self._check_ending(asked, told)
                 return told, position
+
+    def _check_ending(self, asked: Asked, told: Told) -> None:
+        right = told.line in ENDINGS.get(asked.kind, (b"END",)) or told.failed
+        if asked.kind == "get" and told.line.startswith(b"CLIENT_ERROR") and not told.hits:
+            right = True
+        if asked.kind == "flush_expired":
+            right = told.line.isdigit() or told.failed
+        if not right:
+            raise Violation(f"{self.peer}: {asked} is answered {told.line!r}")

@@ -5,10 +5,17 @@ journal. A crash may leave any of them from a certain one on: the last one that 
 of, or the last one that a completed sync covers. That single rule says that nothing told is lost
 (I1), that nothing is invented (I2), that the order is kept (I3), that an item comes twice only
 where its outcome was unknown (I4), and that a crash cuts a queue's operations off at one point
-(I6). The counters are part of a state (I5).
+(I6). The counters are part of a state (I5). What only the memory knows is beside the history: who
+has what open, and what is on its way to another queue.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import attrs
+
+from starling_py.journal.record import Item
+from starling_py.queue_settings import QueueSettings
 
 
 class Violation(AssertionError):
@@ -20,9 +27,21 @@ class Thing:
     """An item as the model has it."""
 
     id: int
-    data: bytes
+    data: bytes = attrs.field(repr=lambda data: repr(data[:8]))
     flags: int
     dies_ms: int
+    due_ms: int = 0
+    deliveries: int = 0
+    front: bool = False
+
+    @property
+    def place(self) -> int:
+        """A number that sorts it among the others: the last one put in front is the first."""
+        return -self.id if self.front else self.id
+
+    def is_dead(self, now_ms: int) -> bool:
+        """Tell whether its time is over."""
+        return 0 < self.dies_ms <= now_ms
 
 
 @attrs.frozen
@@ -31,15 +50,42 @@ class State:
 
     next_id: int
     things: tuple[Thing, ...]
+    """In their order."""
 
     @property
     def bytes(self) -> int:
         """Bytes of all items' data."""
         return sum(len(thing.data) for thing in self.things)
 
+    def find(self, item_id: int) -> Thing | None:
+        """Return an item."""
+        return next((each for each in self.things if each.id == item_id), None)
+
+    def without(self, item_id: int) -> "State":
+        """Return the state without an item."""
+        return State(self.next_id, tuple(each for each in self.things if each.id != item_id))
+
 
 Found = State | None
 """A queue's state; ``None`` when there is no such queue."""
+
+
+@attrs.define(eq=False)
+class Reader:
+    """A client as far as it can have items open."""
+
+    gone: bool = False
+
+
+@attrs.define(eq=False)
+class OpenThing:
+    """An item that somebody works on."""
+
+    reader: Reader
+    lease_end: float | None
+    at: int
+    """The state that opening it led to."""
+    serial: int
 
 
 @attrs.define
@@ -47,21 +93,35 @@ class QueueModel:
     """One queue's history since the server was started."""
 
     name: bytes
+    settings: QueueSettings = attrs.field(factory=QueueSettings)
     states: list[Found] = attrs.field(factory=lambda: [None])
+    kinds: list[str] = attrs.field(factory=lambda: ["start"])
+    """What led to each state."""
     committed: int = 0
     """The last state that is written."""
     synced: int = 0
     """The last state that a completed sync covers."""
     told: int = 0
     """The last state that any client was told of."""
-    put_at: dict[bytes, int] = attrs.field(factory=dict)
-    """Which state a put led to, by the item's data."""
-    removed_at: dict[bytes, int] = attrs.field(factory=dict)
-    """Which state a removal led to, by the item's data."""
     undone: list[tuple[int, int]] = attrs.field(factory=list)
     """The states that were taken back: the last one before them, and the first one after them."""
     after_delete: dict[int, int] = attrs.field(factory=dict)
     """The next id in the states without a queue, unless the journal has gone as well."""
+    put_at: dict[bytes, int] = attrs.field(factory=dict)
+    """Which state the last put of some data led to."""
+    open: dict[int, OpenThing] = attrs.field(factory=dict)
+    """What is open."""
+    closed: dict[int, tuple[int, OpenThing]] = attrs.field(factory=dict)
+    """What was open and is removed, with the state that this led to."""
+    leaving: dict[int, tuple[bytes, int]] = attrs.field(factory=dict)
+    """What is on its way to another queue: that one's name, and the state that it led to there."""
+    left: dict[int, tuple[int, bytes, int]] = attrs.field(factory=dict)
+    """What has gone there: the state that this led to here, then as in ``leaving``."""
+    waits: dict[int, int] = attrs.field(factory=dict)
+    """Until when items were to be kept back, whether that was written or not."""
+    returning: set[int] = attrs.field(factory=set)
+    """What comes back in these moments, one after the other."""
+    _serial: int = 0
 
     @property
     def now(self) -> Found:
@@ -73,12 +133,56 @@ class QueueModel:
         """The number of the present state."""
         return len(self.states) - 1
 
+    @property
+    def things(self) -> tuple[Thing, ...]:
+        """All items, in their order."""
+        return () if self.now is None else self.now.things
+
+    @property
+    def waiting(self) -> Iterator[Thing]:
+        """Those that are neither open nor on their way, in their order."""
+        return (
+            each for each in self.things if each.id not in self.open and each.id not in self.leaving
+        )
+
+    def count_waiting(self) -> int:
+        """Return how many wait for certain."""
+        return sum(each.id not in self.returning for each in self.waiting)
+
     def fail(self, why: str) -> Violation:
         """Return a violation that names the queue."""
         return Violation(f"queue {self.name!r}: {why}")
 
-    def put(self, thing: Thing) -> None:
-        """Take notice that an item was put at the end."""
+    # What is done to the journal.
+
+    def _add(self, kind: str, state: Found) -> int:
+        self.states.append(state)
+        self.kinds.append(kind)
+        return self.last
+
+    def _change(self, kind: str, item_id: int, **changes: Any) -> int:  # noqa: ANN401 - fields
+        now, thing = self.now, self._thing(item_id)
+        assert now is not None
+        changed = attrs.evolve(thing, **changes)
+        things = tuple(changed if each is thing else each for each in now.things)
+        return self._add(kind, State(now.next_id, things))
+
+    def _thing(self, item_id: int) -> Thing:
+        thing = self.now.find(item_id) if self.now is not None else None
+        if thing is None:
+            raise self.fail(f"item {item_id} is not there")
+        return thing
+
+    def made(self, next_id: int) -> int:
+        """Take notice that the queue was made without an item."""
+        if self.now is not None:
+            raise self.fail("a queue that is there was made")
+        if next_id not in (1, self.after_delete.get(self.last)):
+            raise self.fail(f"the first item of a new queue is to have the id {next_id}")
+        return self._add("make", State(next_id, ()))
+
+    def put(self, thing: Thing) -> int:
+        """Take notice that an item was put at the end, or in front."""
         now = self.now
         if now is None:
             if thing.id not in (1, self.after_delete.get(self.last)):
@@ -86,35 +190,150 @@ class QueueModel:
             now = State(thing.id, ())
         if thing.id != now.next_id:
             raise self.fail(f"an item has the id {thing.id} instead of {now.next_id}")
-        self.states.append(State(thing.id + 1, (*now.things, thing)))
-        self.put_at[thing.data] = self.last
+        things = sorted((*now.things, thing), key=lambda each: each.place)
+        number = self._add("put", State(thing.id + 1, tuple(things)))
+        self.put_at[thing.data] = number
+        if thing.due_ms:
+            self.waits[thing.id] = thing.due_ms
+        return number
 
-    def head(self) -> Thing | None:
-        """Return the oldest item."""
-        return self.now.things[0] if self.now is not None and self.now.things else None
+    def removed(self, item: Item) -> int:
+        """Take notice that an item was removed."""
+        thing, now = self._thing(item.id), self.now
+        assert now is not None
+        if (thing.data, thing.flags) != (item.data, item.flags):
+            raise self.fail(f"{item} comes out instead of {thing}")
+        return self._add("remove", now.without(item.id))
 
-    def removed(self, item_id: int, data: bytes, flags: int) -> Thing:
-        """Take notice that an item was removed: it must be the oldest one, as it was put."""
-        now = self.now
-        if now is None or not now.things:
-            raise self.fail(f"{data!r} comes out of an empty queue")
-        head = now.things[0]
-        if (head.id, head.data, head.flags) != (item_id, data, flags):
-            raise self.fail(f"item {item_id} ({data!r}) comes out instead of {head}")
-        self.states.append(State(now.next_id, now.things[1:]))
-        self.removed_at[data] = self.last
-        return head
-
-    def emptied(self, *, deleted: bool) -> None:
+    def emptied(self, *, deleted: bool) -> int:
         """Take notice that the queue was flushed or deleted."""
-        if self.now is None:
+        now = self.now
+        if now is None:
             raise self.fail("a queue that is not there was emptied")
         if deleted:
-            next_id = self.now.next_id
-            self.states.append(None)
-            self.after_delete[self.last] = next_id
-        else:
-            self.states.append(State(self.now.next_id, ()))
+            number = self._add("delete", None)
+            self.after_delete[number] = now.next_id
+            self.closed.update({each: (number, self.open[each]) for each in self.open})
+            self.open.clear()
+            self.leaving.clear()
+            return number
+        kept = {*self.open, *self.leaving}
+        things = tuple(each for each in now.things if each.id in kept)
+        return self._add("flush", State(now.next_id, things))
+
+    # What is done with open items.
+
+    def opened(self, item: Item, reader: Reader, lease_end: float | None) -> int:
+        """Take notice that an item was handed out and stays."""
+        thing = self._thing(item.id)
+        number = self._change("open", item.id, deliveries=thing.deliveries + 1)
+        self._serial += 1
+        self.open[item.id] = OpenThing(reader, lease_end, number, self._serial)
+        return number
+
+    def oldest(self, reader: Reader) -> int | None:
+        """Return what a client opened first, of what it has open."""
+        mine = [(each.serial, key) for key, each in self.open.items() if each.reader is reader]
+        return min(mine)[1] if mine else None
+
+    def count(self, reader: Reader) -> int:
+        """Return how many items a client has open."""
+        return sum(each.reader is reader for each in self.open.values())
+
+    def confirmed(self, item: Item) -> int:
+        """Take notice that an open item was removed."""
+        if item.id not in self.open:
+            raise self.fail(f"{item} is confirmed, and is not open")
+        number = self.removed(item)
+        self.closed[item.id] = (number, self.open.pop(item.id))
+        return number
+
+    def delayed(self, item_id: int, due_ms: int) -> int:
+        """Take notice that an open item came back, and is to wait until a time."""
+        self.waits[item_id] = due_ms
+        del self.open[item_id]
+        return self._change("delay", item_id, due_ms=due_ms)
+
+    def never_delayed(self, item_id: int, was_open: OpenThing) -> None:
+        """Take notice that what was said last could not be done."""
+        self.states.pop()
+        self.kinds.pop()
+        self.open[item_id] = was_open
+
+    def reader_gone(self, reader: Reader) -> None:
+        """Take notice that a client has gone: what it had open comes back, but for leases."""
+        reader.gone = True
+        for item_id in [key for key, each in self.open.items() if each.reader is reader]:
+            if self.open[item_id].lease_end is None:
+                del self.open[item_id]
+                self.returning.add(item_id)
+
+    def leases_over(self, now: float) -> None:
+        """Take notice of the time: what was open with a lease that is over comes back."""
+        for item_id, each in list(self.open.items()):
+            if each.lease_end is not None and each.lease_end <= now:
+                del self.open[item_id]
+                self.returning.add(item_id)
+
+    # What is given to clients.
+
+    def check_given(self, item: Item | None, now_ms: int, ran_ms: int) -> None:
+        """Check that an item is the first one that may be given, or that there is none.
+
+        ``ran_ms`` is when it was last looked at which delays are over.
+        """
+        for thing in self.waiting:
+            if item is not None and thing.id == item.id:
+                if (thing.data, thing.flags) != (item.data, item.flags):
+                    raise self.fail(f"{item} is given instead of {thing}")
+                if thing.due_ms > now_ms:
+                    raise self.fail(f"{thing} is given at {now_ms}")
+                return
+            if not self._may_rest(thing, ran_ms):
+                raise self.fail(f"{item} is given, but there is {thing}")
+        if item is not None:
+            how = "open" if item.id in self.open else "leaving" if item.id in self.leaving else "no"
+            raise self.fail(f"{item} is given, which is {how}: {_brief(self.now)}")
+
+    def available(self, now_ms: int, ran_ms: int) -> list[Thing]:
+        """Return what can certainly be given, in its order."""
+        return [
+            each
+            for each in self.waiting
+            if not self._may_rest(each, ran_ms) and not each.is_dead(now_ms)
+        ]
+
+    def check_delayed(self, delayed: int, now_ms: int, ran_ms: int, *, behind: bool) -> None:
+        """Check how many items are counted as due later; some may not be in memory."""
+        least = sum(each.due_ms > now_ms for each in self.waiting)
+        most = sum(self._may_rest(each, ran_ms) for each in self.waiting)
+        if delayed > most or (delayed < least and not behind):
+            raise self.fail(f"{delayed} are delayed instead of {least} to {most}")
+
+    def _may_rest(self, thing: Thing, ran_ms: int) -> bool:
+        due = max(thing.due_ms, self.waits.get(thing.id, 0))
+        return 0 < due >= ran_ms or thing.id in self.returning
+
+    def is_full(self, size: int) -> bool:
+        """Tell whether an item of so many bytes would be beyond a limit."""
+        most, most_bytes = self.settings.max_items, self.settings.max_bytes
+        used = 0 if self.now is None else self.now.bytes
+        return (most is not None and self.count_waiting() >= most) or (
+            most_bytes is not None and used + size > most_bytes
+        )
+
+    def can_drop(self, size: int, now_ms: int, ran_ms: int) -> bool:
+        """Tell whether dropping what waits certainly makes room for so many bytes."""
+        droppable = self.available(now_ms, ran_ms)
+        if not self.settings.discard_old_when_full or not droppable or self.now is None:
+            return False
+        most, most_bytes = self.settings.max_items, self.settings.max_bytes
+        left = self.now.bytes - sum(len(each.data) for each in droppable)
+        return (most is None or self.count_waiting() - len(droppable) < most) and (
+            most_bytes is None or left + size <= most_bytes
+        )
+
+    # What becomes of it.
 
     def was_committed(self) -> None:
         """Take notice that everything up to now is written."""
@@ -122,17 +341,35 @@ class QueueModel:
 
     def was_rolled_back(self, base: int, *, safe: bool) -> None:
         """Go back to an earlier state; ``safe``: it is synced."""
-        self.states.append(self.states[base])
+        number = self._add("roll back", self.states[base])
         if base in self.after_delete:
-            self.after_delete[self.last] = self.after_delete[base]
-        self.undone.append((base, self.last))
-        self.committed = self.last
+            self.after_delete[number] = self.after_delete[base]
+        self.undone.append((base, number))
+        self.committed = number
         if safe:
-            self.synced = self.last
+            self.synced = number
+        there = {each.id for each in self.things}
+        for item_id, (at, each) in list(self.closed.items()):
+            if at > base:
+                del self.closed[item_id]
+                if item_id in there and not (each.reader.gone and each.lease_end is None):
+                    self.open[item_id] = each
+        for item_id in [key for key, each in self.open.items() if each.at > base]:
+            del self.open[item_id]
+        for item_id, (at, target, there_at) in list(self.left.items()):
+            if at > base:
+                del self.left[item_id]
+                self.leaving[item_id] = (target, there_at)
+        for item_id in [key for key in self.leaving if key not in there]:
+            del self.leaving[item_id]
+
+    def is_undone(self, number: int) -> bool:
+        """Tell whether the operation that led to a state was taken back."""
+        return any(base < number < after for base, after in self.undone)
 
     def tell(self, number: int, *, waits: bool) -> None:
         """Take notice that a client is told of the operation that led to a state."""
-        if any(base < number < after for base, after in self.undone):
+        if self.is_undone(number):
             raise self.fail("a client is told of an operation that was taken back")
         if number > self.committed:
             raise self.fail("a client is told of an operation before it is written")
@@ -140,33 +377,33 @@ class QueueModel:
             raise self.fail("a client is told of an operation before it is synced")
         self.told = max(self.told, number)
 
-    def recovered(self, found: Found, floor: int) -> None:
-        """Check what a new start of the server has found, and go on from there."""
-        possible = self.states[floor:]
-        if found not in possible:
+    def matching(self, found: Found, floor: int) -> list[int]:
+        """Return the states from one on that are the one that a new start has found."""
+        matching = [
+            floor + index for index, each in enumerate(self.states[floor:]) if each == found
+        ]
+        if not matching:
             states = "\n    ".join(
-                f"{floor + index}: {_brief(state)}" for index, state in enumerate(possible)
+                f"{floor + index}: {_brief(state)}"
+                for index, state in enumerate(self.states[floor:])
             )
             raise self.fail(
                 f"found after a restart: {_brief(found)}; possible was\n    {states}\n"
                 f"    (told {self.told}, synced {self.synced}, committed {self.committed},"
                 f" undone {self.undone})"
             )
-        self.begin(found)
+        return matching
 
     def begin(self, found: Found) -> None:
         """Go on from a state, as after a restart."""
-        self.states = [found]
-        self.committed = self.synced = self.told = 0
-        self.put_at.clear()
-        self.removed_at.clear()
-        self.undone.clear()
-        self.after_delete.clear()
+        self.__init__(self.name, self.settings, [found])  # type: ignore[misc]
 
 
 def _brief(state: Found) -> str:
     if state is None:
         return "no queue"
     return f"next {state.next_id} " + " ".join(
-        f"{thing.id}={thing.data.partition(b':')[0].decode()}" for thing in state.things
+        f"{thing.id}{'^' if thing.front else ''}={thing.data.partition(b':')[0].decode()}"
+        f"/{thing.deliveries}{f'@{thing.due_ms}' if thing.due_ms else ''}"
+        for thing in state.things
     )

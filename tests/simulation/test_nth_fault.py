@@ -1,6 +1,7 @@
 """One scenario, over and over: the first file call fails, then the second, and so on.
 
-The scenario puts, takes, begins segments, reads behind, copies forward, flushes, deletes and stops.
+The scenario puts, takes, opens and ends reads, moves items, begins segments, reads behind, copies
+forward, flushes, deletes and stops.
 Whatever fails in it, nobody is told of what did not happen, nothing told is missing after a
 restart (I1), and what could not be done was refused (I7). The loop ends when a scenario runs
 through without meeting its fault.
@@ -17,12 +18,16 @@ from tests.core import ManualClock
 from tests.journal.simulated_disk import CHANGES, Fault, SimulatedDisk
 from tests.simulation.clients import Asked, SimulatedClient
 from tests.simulation.model import QueueModel, Violation
+from tests.simulation.recovery import recovered
 from tests.simulation.schedule import READS
 from tests.simulation.world import NAMES, SPOOL, Life, Shape, watched
 
 MOST = 2000
 """More file calls than the scenario makes."""
-JOBS, OTHER, _ = NAMES
+JOBS, OTHER, _, CHILD, DEAD = NAMES
+ENTRIES: dict[str, dict[str, object]] = {
+    "Other": {"max_deliveries": 1, "dead_letter": "dead", "expire_to": "dead"},
+}
 
 
 class Scenario:
@@ -59,7 +64,7 @@ class Scenario:
         self.disk.fault = self.fault
         life = self.start()
         client = life.connect()
-        for step in self.steps(client):
+        for step in self.steps(life, client):
             self.settle(life)
             for asked, line in life.errors:
                 if not self.fault.struck:
@@ -79,14 +84,65 @@ class Scenario:
             self.disk = self.disk.for_next_process()
         again = Life(self.disk, self.clock, self.shape, self.models, self.sent)
         found = again.found()
-        for name, model in self.models.items():
-            model.recovered(found.get(name), floors[name])
+        recovered(self.models, found, floors)
         again.look()
         self.settle(again)
         self.works(again)
 
-    def steps(self, client: SimulatedClient) -> Iterator[str]:
+    def steps(self, life: Life, client: SimulatedClient) -> Iterator[str]:
         """Ask for one thing after the other."""
+        yield from self.simple_steps(client)
+        yield from self.reliable_steps(life, client)
+        for number in range(30, 35):
+            self.put(client, JOBS, b"%d:" % number + b"y" * 200)
+        yield "put several"
+        self.read(client, JOBS)
+        yield "get behind"
+
+    def reliable_steps(self, life: Life, client: SimulatedClient) -> Iterator[str]:
+        """Ask for everything that has to do with open reads, with delays, and with other queues."""
+        for option in (b"/open", b"/open", b"/close", b"/abort", b"/open", b"/close/open"):
+            self.read(client, JOBS, option)
+            yield f"get {option.decode()}"
+        self.read(client, JOBS, b"/abort/delay=0.4")
+        self.put(client, JOBS, b"40:in front", b"prepend")
+        self.put(client, JOBS, b"41:later", options=b"/delay=0.5")
+        yield "abort and put with delays, put in front"
+        worker = life.connect()
+        self.read(worker, JOBS, b"/open")
+        self.read(worker, JOBS, b"/open/lease=9")
+        yield "open for another client"
+        life.disconnect(worker)
+        yield "leave"
+        for item_id in [key for key, each in self.models[JOBS].open.items() if each.lease_end]:
+            self.read(client, JOBS, b"/close=%d" % item_id)
+        yield "close by its id"
+        client.ask(b"gat 1 jobs\r\ntouch jobs 2\r\n", Asked("get", (JOBS,)))
+        client.ask(b"monitor jobs 0 2\r\n", Asked("touch"))
+        client.asked.append(Asked("monitor", (JOBS,)))
+        yield "open with a lease, and several"
+        client.ask(b"confirm jobs 1\r\nflush jobs\r\n", Asked("confirm"))
+        client.asked.append(Asked("flush"))
+        yield "confirm, and flush what is not open"
+        self.read(client, JOBS, b"/abort")
+        self.read(client, CHILD)
+        yield "subscribe"
+        self.put(client, JOBS, b"42:for two")
+        self.put(client, OTHER, b"43:in vain", options=b"/sync")
+        self.read(client, OTHER, b"/open")
+        yield "put into two, and safely"
+        self.read(client, OTHER, b"/abort")
+        self.put(client, OTHER, b"44:short-lived", exptime=1)
+        yield "move"
+        for name in (OTHER, DEAD, CHILD, JOBS):
+            self.read(client, name)
+        yield "get what was moved"
+        self.read(client, OTHER)
+        self.read(client, DEAD)
+        yield "get what was moved later"
+
+    def simple_steps(self, client: SimulatedClient) -> Iterator[str]:
+        """Put, take, flush and delete."""
         for number in range(12):
             self.put(client, JOBS, b"%d:" % number + b"x" * 90)
             self.put(client, OTHER, b"%d:other" % number)
@@ -106,18 +162,25 @@ class Scenario:
         yield "delete"
         self.put(client, OTHER, b"21:anew")
         yield "put anew"
-        for number in range(30, 34):
-            self.put(client, JOBS, b"%d:" % number + b"y" * 200)
-        yield "put several"
-        client.ask(b"get jobs\r\n", Asked("get", (JOBS,)))
-        yield "get behind"
 
-    def put(self, client: SimulatedClient, name: bytes, data: bytes) -> None:
+    def read(self, client: SimulatedClient, name: bytes, option: bytes = b"") -> None:
+        """Read."""
+        client.ask(b"get %b%b\r\n" % (name, option), Asked("get", (name,)))
+
+    def put(
+        self,
+        client: SimulatedClient,
+        name: bytes,
+        data: bytes,
+        verb: bytes = b"set",
+        options: bytes = b"",
+        exptime: int = 0,
+    ) -> None:
         """Put an item."""
         self.sent[data] = (name, 7)
-        client.ask(
-            b"set %b 7 0 %d\r\n%b\r\n" % (name, len(data), data), Asked("set", (name,), data, 7)
-        )
+        line = b"%b %b%b 7 %d %d" % (verb, name, options, exptime, len(data))
+        asked = Asked("set", (name,), data, sync=options == b"/sync")
+        client.ask(b"%b\r\n%b\r\n" % (line, data), asked)
 
     def settle(self, life: Life) -> None:
         """Let everything happen that can happen, and let some time pass."""
@@ -137,10 +200,10 @@ class Scenario:
         for number, name in enumerate((JOBS, OTHER)):
             self.put(client, name, b"%d:at the end" % (100 + number))
         self.settle(life)
-        for name in (JOBS, OTHER):
-            while self.models[name].head() is not None:
+        for name in (JOBS, OTHER, CHILD, DEAD):
+            while self.models[name].things:
                 before = self.models[name].last
-                client.ask(b"get %b\r\n" % name, Asked("get", (name,)))
+                self.read(client, name)
                 self.settle(life)
                 assert self.models[name].last > before, "nothing more comes out"
         assert not life.errors
@@ -157,14 +220,37 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
-@pytest.mark.parametrize("kind", FAULTS)
-@pytest.mark.parametrize("interval", [0, 0.5, None], ids=["always", "interval", "never"])
+INTERVALS = {"always": 0.0, "interval": 0.5, "never": None}
+LASTING = {"once": False, "from then on": True}
+
+
+def _is_quick(policy: str, kind: str, how_long: str) -> bool:
+    """Tell whether a fault is met in every run; the others are met in long runs."""
+    if how_long == "once":
+        return policy == "always" or kind == "EIO"
+    return policy == "always" and kind in ("EIO", "ENOSPC")
+
+
+@pytest.mark.parametrize(
+    ("interval", "kind", "lasting"),
+    [
+        pytest.param(
+            interval,
+            kind,
+            lasting,
+            id=f"{policy}-{kind}-{how_long}",
+            marks=() if _is_quick(policy, kind, how_long) else pytest.mark.long,
+        )
+        for policy, interval in INTERVALS.items()
+        for kind in FAULTS
+        for how_long, lasting in LASTING.items()
+    ],
+)
 def test_whichever_file_call_fails_nothing_told_is_lost_and_what_fails_is_refused(
     interval: float | None, kind: str, lasting: bool
 ) -> None:
     error, calls, short = FAULTS[kind]
-    shape = Shape(interval, 400, 700)
+    shape = Shape(interval, 400, 700, entries=ENTRIES)
     refused = 0
     with watched():
         for nth in range(1, MOST):
@@ -183,5 +269,5 @@ def test_whichever_file_call_fails_nothing_told_is_lost_and_what_fails_is_refuse
     # A write that was short once is simply continued.
     assert refused > 5 or calls is READS or (short and not lasting)
     jobs = scenario.journals[0]
-    assert jobs.rotations > 3
+    assert jobs.rotations >= 3
     assert jobs.compactions > 0

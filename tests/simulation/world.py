@@ -9,43 +9,50 @@ seed.
 import contextlib
 import logging
 import socket
-import sys
-from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import cast
 from unittest.mock import patch
 
 import attrs
 
-from starling_py import stats
-from starling_py.clock import Clock
-from starling_py.journal.background import Work
+from starling_py import names, stats
+from starling_py.client_state import Policy
 from starling_py.journal.blocks import Reading
-from starling_py.journal.commit import Batch, GroupCommit
+from starling_py.journal.commit import Batch
 from starling_py.journal.healing import Healing
-from starling_py.journal.journal import Durability, Journal
-from starling_py.journal.record import Item
-from starling_py.journal.segment import Segment
+from starling_py.journal.journal import Journal
+from starling_py.journal.ledger import Mark
+from starling_py.journal.record import Item, MarkedItem
 from starling_py.journal.spool import Spool
+from starling_py.journal.surroundings import Durability
 from starling_py.protocol import commands
+from starling_py.protocol.commands import Verb
+from starling_py.queue_table import QueueTable
 from starling_py.queues import queue_collection
-from starling_py.queues.persistent_queue import PersistentQueue
-from starling_py.queues.queue_collection import QueueCollection
+from starling_py.queues.holder import Holder
+from starling_py.queues.rules import Rules
 from starling_py.queues.window import WindowSizes
 from starling_py.readiness import HANG_UP, READ, WRITE, Ready
-from starling_py.session import Policy, Session
+from starling_py.routes import Routes
+from starling_py.session import Session
 from starling_py.stats import Counters, Pairs
 from starling_py.syncer import BackgroundThread, SyncThread
-from starling_py.tick import Tick
 from tests.core import ManualClock
 from tests.journal.simulated_disk import SimulatedDisk
 from tests.simulation.clients import Asked, SimulatedClient, Told
 from tests.simulation.model import Found, QueueModel, State, Thing, Violation
+from tests.simulation.threads import (
+    BACKGROUND,
+    SYNC,
+    NoReadiness,
+    SimulatedBackground,
+    SimulatedSyncer,
+)
+from tests.simulation.watched import PutWatch, WatchedMoves, WatchedQueue, WatchedQueues
+from tests.simulation.watched_session import WatchedCommits, WatchedSession, WatchedTick
 
 SPOOL = "/spool"
-NAMES = (b"jobs", b"Other", b"a+b")
-SYNC, BACKGROUND = 1, 2
-"""The descriptors of the two threads."""
+NAMES = (b"jobs", b"Other", b"a+b", b"jobs+x", b"dead")
 FIRST_CLIENT = 10
 
 
@@ -57,221 +64,21 @@ class Shape:
     segment_size: int
     window_size: int
     open_files: int = 256
+    entries: dict[str, dict[str, object]] = attrs.field(factory=dict)
+    """The settings of queues."""
+    routes: dict[str, list[str]] = attrs.field(factory=dict)
 
     @property
     def waits(self) -> bool:
         """Whether replies wait for syncs."""
         return self.interval == 0
 
-
-class SimulatedSyncer:
-    """Syncs a batch when it is told to, and says so when it is told to."""
-
-    def __init__(self, life: "Life") -> None:
-        self._life = life
-        self.waiting: deque[Batch] = deque()
-        self.finished: list[Batch] = []
-        self.begun: dict[int, dict[Journal, int]] = {}
-        """What was written when each batch was begun: the number of each queue's state."""
-
-    def fileno(self) -> int:
-        return SYNC
-
-    def submit(self, batch: Batch) -> None:
-        self.waiting.append(batch)
-        self.begun[batch.ticket] = self._life.written(batch)
-
-    def collect(self) -> list[Batch]:
-        finished, self.finished = self.finished, []
-        return finished
-
-    def run_one(self) -> None:
-        """Do what the thread has to do."""
-        batch = self.waiting.popleft()
-        batch.run()
-        self.finished.append(batch)
-
-
-class SimulatedBackground:
-    """Works when it is told to, and says so when it is told to."""
-
-    def __init__(self) -> None:
-        self.waiting: deque[tuple[Work, Callable[[], None] | None]] = deque()
-        self.finished: list[Callable[[], None]] = []
-
-    def fileno(self) -> int:
-        return BACKGROUND
-
-    def submit(self, work: Work, done: Callable[[], None] | None = None) -> None:
-        self.waiting.append((work, done))
-
-    def collect(self) -> None:
-        finished, self.finished = self.finished, []
-        for done in finished:
-            done()
-
-    def run_one(self) -> None:
-        """Do the oldest piece of work."""
-        work, done = self.waiting.popleft()
-        work.run()
-        if done is not None:
-            self.finished.append(done)
-
-
-class NoReadiness:
-    """The life says itself what is ready."""
-
-    def fileno(self) -> int:
-        return 0
-
-    def register(self, descriptor: int, interest: int) -> None:
-        """Do nothing."""
-
-    def modify(self, descriptor: int, interest: int) -> None:
-        """Do nothing."""
-
-    def unregister(self, descriptor: int) -> None:
-        """Do nothing."""
-
-    def ready(self, seconds: float = 0) -> Ready:
-        return []
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-class WatchedQueue(PersistentQueue):
-    """A queue whose every change the model learns of, in the order in which they happen."""
-
-    def __init__(self, name: bytes, journal: Journal, keeper: "WatchedQueues") -> None:
-        super().__init__(name, journal, keeper)
-        self.life = keeper.life
-        self._dead: list[Thing] = []
-
-    @property
-    def model(self) -> QueueModel:
-        return self.life.models[self.name]
-
-    @property
-    def counts(self) -> bool:
-        """Whether this is the queue that is served under its name."""
-        return self.life.queues.at(self.name) is self
-
-    def put(self, data: bytes, flags: int, expiry_ms: int, now_ms: int) -> None:
-        item_id = self._next_id
-        super().put(data, flags, expiry_ms, now_ms)
-        self.model.put(Thing(item_id, data, flags, expiry_ms))
-
-    def peek(self, now_ms: int) -> Item | None:
-        removed: list[Thing] = []
-        self._dead = removed
-        try:
-            item = super().peek(now_ms)
-        finally:
-            self._dead = []
-            for thing in removed:
-                if not 0 < thing.dies_ms <= now_ms:
-                    raise self.model.fail(f"{thing} is removed as dead at {now_ms}")
-        head = self.model.head()
-        if item is None:
-            if head is not None:
-                raise self.model.fail(f"nothing is found, but there is {head}")
-        elif head is None or (head.id, head.data, head.flags) != (item.id, item.data, item.flags):
-            raise self.model.fail(f"{item} is at the head instead of {head}")
-        elif 0 < head.dies_ms <= now_ms:
-            raise self.model.fail(f"{head} is given at {now_ms}")
-        return item
-
-    def _remove(self, item: Item) -> None:
-        # The model first: what is removed here may let others be served at once.
-        super()._remove(item)
-        self._dead.append(self.model.removed(item.id, item.data, item.flags))
-
-    def flush(self) -> None:
-        super().flush()
-        self.model.emptied(deleted=False)
-        self.life.note_effect(self.name)
-
-    def delete(self) -> None:
-        super().delete()
-        self.model.emptied(deleted=True)
-        self.life.note_effect(self.name)
-
-    def give_up(self, damaged: Segment) -> None:
-        raise self.model.fail("items are given up")
-
-    def committed(self) -> None:
-        if self.counts:
-            self.model.was_committed()
-        super().committed()
-
-    def rolled_back(self) -> None:
-        if self.counts:
-            model, life = self.model, self.life
-            healed = life.commits.finishing
-            base = model.synced if healed and life.shape.waits else model.committed
-            if not healed and not any(number > base for number in model.put_at.values()):
-                life.refused_removals.append(self.name)
-            model.was_rolled_back(base, safe=healed)
-        super().rolled_back()
-
-
-class WatchedQueues(QueueCollection):
-    """The queues, and the life they belong to."""
-
-    def __init__(self, life: "Life", spool: Spool, clock: Clock, sizes: WindowSizes) -> None:
-        self.life = life
-        super().__init__(spool, clock, sizes)
-
-    def at(self, name: bytes) -> PersistentQueue | None:
-        """Return the queue under a name, whether it exists or not."""
-        return self._queues.get(name)
-
-    def everything(self) -> list[PersistentQueue]:
-        """Return all queues, also those that do not exist."""
-        return list(self._queues.values())
-
-
-class WatchedCommits(GroupCommit):
-    """The group commit, with notes for the model of what is synced."""
-
-    life: "Life"
-    finishing = False
-
-    def finish(self, batch: Batch) -> frozenset[Journal]:
-        self.finishing = True
-        try:
-            failed = super().finish(batch)
-        finally:
-            self.finishing = False
-        self.life.note_synced(batch)
-        return failed
-
-
-class WatchedSession(Session):
-    """A session that says which client's command is executed."""
-
-    life: "Life"
-    client: SimulatedClient
-
-    def _execute(self, command: Any) -> None:  # noqa: ANN401 - any command
-        self.life.effect = []
-        try:
-            super()._execute(command)
-        finally:
-            effect, self.life.effect = self.life.effect, []
-            if isinstance(command, commands.Flush | commands.Delete | commands.FlushAll):
-                self.client.effects.append(effect)
-
-
-class WatchedTick(Tick):
-    """A tick in which no session may run into a defect."""
-
-    life: "Life"
-
-    def _crashed(self, connection: Any) -> None:  # noqa: ANN401 - a connection
-        self.life.crash = sys.exception()
-        super()._crashed(connection)
+    def rules(self, paused: frozenset[str] = frozenset()) -> Rules:
+        """Return the rules of the queues, some of which may be paused."""
+        entries = dict(self.entries)
+        for name in sorted(paused):
+            entries[name] = {**entries.get(name, {}), "paused": True}
+        return Rules(QueueTable(entries), Routes(self.routes))
 
 
 class Life:
@@ -286,6 +93,7 @@ class Life:
         shape: Shape,
         models: dict[bytes, QueueModel],
         sent: dict[bytes, tuple[bytes, int]],
+        paused: frozenset[str] = frozenset(),
     ) -> None:
         """Start. Raises what a start raises."""
         self.disk = disk
@@ -294,11 +102,22 @@ class Life:
         self.models = models
         self.sent = sent
         """Which queue and flags each item was sent with, by its data."""
-        self.effect: list[tuple[bytes, int]] = []
+        self.current: WatchedSession | None = None
+        """Whose command is executed."""
+        self.put: PutWatch | None = None
+        """The put that a command has begun."""
+        self._begun: dict[int, dict[Journal, int]] = {}
+        """What was written when each batch was begun: the number of each queue's state."""
+        self.lease: float | None = None
+        """Which lease the present read asks for."""
+        self.ran_ms = clock.wall_ms
+        """When it was last looked at what is due."""
+        self.go_by(shape.rules(paused))
         self.crash: BaseException | None = None
         self.counters = Counters()
         self.policy = Policy(1 << 20, True, False)
-        self.syncer = SimulatedSyncer(self)
+        self.readers_of: dict[Holder, WatchedSession] = {}
+        self.syncer = SimulatedSyncer()
         self.background = SimulatedBackground()
         self.commits = WatchedCommits(shape.interval, self.syncer, clock)
         self.commits.life = self
@@ -308,7 +127,7 @@ class Life:
             disk, SPOOL, durability, self.commits, self.background, open_files=shape.open_files
         )
         sizes = WindowSizes(shape.window_size, 1 << 30)
-        self.queues = WatchedQueues(self, self.spool, clock, sizes)
+        self.queues = WatchedQueues(self, self.spool, clock, sizes, self.rules)
         self.tick = WatchedTick(
             self.queues,
             self.commits,
@@ -398,13 +217,20 @@ class Life:
 
     # What the model learns.
 
-    def written(self, batch: Batch) -> dict[Journal, int]:
-        """Return the state of each queue of a batch that is written now."""
-        return {journal: self.models[journal.queue].committed for journal, _ in batch.work}
+    def go_by(self, rules: Rules) -> None:
+        """Take notice of the rules of the queues."""
+        self.rules = rules
+        for name, model in self.models.items():
+            model.settings = rules.table.resolve(name)
+
+    def note_begun(self, batch: Batch) -> None:
+        """Take notice of what is written when a batch is begun."""
+        states = {journal: self.models[journal.queue].committed for journal, _ in batch.work}
+        self._begun[batch.ticket] = states
 
     def note_synced(self, batch: Batch) -> None:
         """Take notice of what a batch has made safe."""
-        begun = self.syncer.begun.pop(batch.ticket, {})
+        begun = self._begun.pop(batch.ticket)
         for (journal, work), error in zip(batch.work, batch.errors, strict=True):
             if isinstance(work, Healing) or error is not None or journal.broken is not None:
                 continue
@@ -412,9 +238,36 @@ class Life:
                 model = self.models[journal.queue]
                 model.synced = max(model.synced, begun[journal])
 
-    def note_effect(self, name: bytes) -> None:
-        """Take notice of a flush or a deletion."""
-        self.effect.append((name, self.models[name].last))
+    def session_of(self, holder: Holder | None) -> WatchedSession | None:
+        """Return the session that holds what it has open in a holder."""
+        return None if holder is None else self.readers_of[holder]
+
+    def was_put(self, name: bytes, thing: Thing, number: int) -> None:
+        """Take notice of an item that was put, by a client or because it is moved."""
+        if self.put is None:
+            return
+        self.put.numbers[name] = number
+        assert self.current is not None
+        command = self.current.command
+        assert isinstance(command, commands.Store)
+        delay = int(names.parse_store(command.key).delay * 1000)
+        due_ms = self.clock.wall_ms + delay if delay else 0
+        if (thing.due_ms, thing.front) != (due_ms, command.verb is Verb.PREPEND):
+            raise Violation(f"{command} became {thing}")
+
+    def check_snapshot(self, told: stats.QueueSnapshot) -> None:
+        """Check the statistics of a queue."""
+        model = self.models[told.name]
+        waiting = sum(1 for _ in model.waiting)
+        assert model.now is not None
+        expected = (waiting, model.now.bytes, model.now.next_id - 1, len(model.open))
+        counted = (told.items, told.bytes, told.total_items, told.open_transactions)
+        if counted != expected:
+            raise model.fail(f"items, bytes, total, open: {counted} instead of {expected}")
+        queue = self.queues.find(told.name)
+        assert queue is not None
+        behind = queue.line.window.behind or bool(queue.line.missing)
+        model.check_delayed(told.delayed, self.clock.wall_ms, self.ran_ms, behind=behind)
 
     def look(self) -> None:
         """Compare what the server counts with the model, and read the replies."""
@@ -428,6 +281,11 @@ class Life:
                 expected = (len(now.things), now.bytes, now.next_id - 1)
                 if counted != expected:
                     raise model.fail(f"items, bytes, total: {counted} instead of {expected}")
+                is_open = {read.item.id for read in queue.open_reads}
+                if is_open != set(model.open):
+                    raise model.fail(f"{is_open} are open instead of {set(model.open)}")
+                if set(queue.traffic.leaving) != set(model.leaving):
+                    raise model.fail(f"{set(queue.traffic.leaving)} leave, not {model.leaving}")
         for client in self.clients:
             if client.socket.accepts is not None:
                 continue
@@ -437,68 +295,72 @@ class Life:
                 raise Violation(f"{client.peer} was dropped")
 
     def _check(self, client: SimulatedClient, asked: Asked, told: Told) -> None:
-        """Check one reply."""
-        kind = asked.kind
-        effect = client.effects.popleft() if kind in ("delete", "flush", "flush_all") else []
+        """Check one reply, or the next part of one."""
+        entry = client.entries[0]
+        if told.whole:
+            client.entries.popleft()
+        for key, flags, data in told.hits:
+            name = key.partition(b"/")[0]
+            if name not in asked.names or self.sent[data][1] != flags:
+                raise Violation(f"{client.peer}: {asked} gave {key!r} {flags} {data!r}")
+            number = entry.take_hit(name, data, self.models[name].is_undone)
+            if number is not None:
+                self._tell(name, number)
+        entry.failed = entry.failed or told.failed
         if told.failed:
             self.errors.append((asked, told.line))
+            if told.hits and not entry.did:
+                raise Violation(f"{client.peer}: {asked} gave items, then failed: {told}")
             return
-        if kind in ("set", "add"):
-            if told.line == b"STORED":
-                self._tell(asked.names[0], "put_at", asked.data)
-        elif kind in ("get", "peek"):
-            for key, flags, data in told.hits:
-                name = key.partition(b"/")[0]
-                if name not in asked.names or self.sent.get(data) != (name, flags):
-                    raise Violation(f"{client.peer}: {asked} gave {key!r} {flags} {data!r}")
-                if kind == "get":
-                    self._tell(name, "removed_at", data)
-            early = self.clock.monotonic < asked.asked_at + asked.wait
-            if not told.hits and early and not self.commits.failures:
-                raise Violation(f"{client.peer}: {asked} is over too early")
-        elif (told.line != b"NOT_FOUND") != bool(effect) and kind == "delete":
-            raise Violation(f"{client.peer}: {asked} is answered {told.line!r}, but did {effect}")
-        for name, number in effect:
-            self.models[name].tell(number, waits=self.shape.waits)
+        if told.line.startswith(b"CLIENT_ERROR") and (entry.did or entry.puts or told.hits):
+            raise Violation(f"{client.peer}: {asked} was refused, and did {entry}")
+        early = self.clock.monotonic < asked.asked_at + asked.wait and not self.commits.failures
+        if told.line == b"STORED":
+            if not entry.stored:
+                raise Violation(f"{client.peer}: {asked} is told of what never happened")
+            for name, number in entry.puts:
+                self._tell(name, number, sync=asked.sync)
+        elif entry.stored and told.whole and not self.commits.failures:
+            raise Violation(f"{client.peer}: {asked} was stored, and told {told.line!r}")
+        if early and told.line in (b"NOT_STORED", b"END") and not told.hits and not entry.given:
+            raise Violation(f"{client.peer}: {asked} is over too early")
+        if asked.kind == "delete" and (told.line != b"NOT_FOUND") != bool(entry.did):
+            raise Violation(f"{client.peer}: {asked} is answered {told.line!r}, but did {entry}")
+        if told.whole and not entry.failed and asked.kind != "monitor":
+            for name, number in entry.did:
+                self._tell(name, number)
+            if not self.commits.failures and any(number is not None for *_, number in entry.hits):
+                raise Violation(f"{client.peer}: {asked} was not given {entry.hits}")
 
-    def _tell(self, name: bytes, what: str, data: bytes) -> None:
+    def _tell(self, name: bytes, number: int, *, sync: bool = False) -> None:
         model = self.models[name]
-        number = getattr(model, what).get(data)
-        if number is None:
-            raise model.fail(f"a client is told of {data!r}, which never happened")
-        model.tell(number, waits=self.shape.waits)
+        waits = self.shape.waits or (sync and self.shape.interval is not None)
+        model.tell(number, waits=waits and model.settings.journal)
 
     def found(self) -> dict[bytes, Found]:
         """Return what is in the journals, read from the disk without the queues' windows."""
         found: dict[bytes, Found] = {}
         for queue in self.queues.everything():
             ledger = queue.journal.ledger
-            if ledger.deleted:
+            if ledger.deleted or queue.journal.in_memory:
                 continue
-            items: list[Item] = []
-            position = (0, 0)
-            while True:
-                reading = Reading(
-                    self.disk,
-                    queue.journal._place.salt,
-                    ledger.segments,
-                    position,
-                    ledger.head - 1,
-                    ledger.gone,
-                    1 << 30,
-                )
+            reading = Reading(
+                self.disk,
+                queue.journal._place.salt,
+                ledger.segments,
+                (0, 0),
+                ledger.head - 1,
+                ledger.gone,
+                1 << 30,
+            )
+            while not reading.at_end:
                 reading.run()
                 if reading.error is not None:
                     raise Violation(f"{queue.name!r} cannot be read: {reading.error}")
-                items += reading.items
-                position = reading.position
-                if reading.at_end:
-                    break
-            state = State(
-                ledger.next_id,
-                tuple(Thing(each.id, each.data, each.flags, each.expiry_ms) for each in items),
-            )
-            if (len(items), state.bytes) != (ledger.items, ledger.bytes):
+            things = [_thing(each, ledger.marks.get(each.id)) for each in reading.items]
+            things.sort(key=lambda each: each.place)
+            state = State(ledger.next_id, tuple(things))
+            if (len(things), state.bytes) != (ledger.items, ledger.bytes):
                 raise Violation(f"{queue.name!r}: {ledger.items} items are counted: {state}")
             found[queue.name] = state
         return found
@@ -509,6 +371,7 @@ class Life:
         session = WatchedSession(self.queues, self.counters, self.policy, self, peer, wake)
         session.life = self
         session.client = self._joining
+        self.readers_of[session.holder] = session
         return session
 
     def snapshot(self) -> stats.Snapshot:
@@ -519,11 +382,13 @@ class Life:
             version=self.version,
             curr_connections=len(self.tick),
             max_connections=100,
-            draining=False,
+            draining=self.draining,
             fsyncs=self.commits.syncs,
             journal_failures=self.commits.failures,
             journals_healed=self.commits.healed,
             disk_full=int(self.spool.reserve.short),
+            disk_low=0,
+            memory_high=0,
             counters=self.counters,
             queues=self.queues.snapshot(),
         )
@@ -532,7 +397,26 @@ class Life:
         """Return the settings."""
         return []
 
-    queue_settings = connections = settings
+    connections = settings
+
+    def queue_settings(self, name: bytes) -> Pairs:
+        """Return the settings of a queue."""
+        return self.settings()
+
+    readers = queue_settings
+
+    @property
+    def draining(self) -> bool:
+        """Whether no items are taken."""
+        return self.queues.limits.draining
+
+    def drain(self, *, on: bool) -> None:
+        """Take no items, or take them again."""
+        self.queues.drain(on=on)
+
+    def reload(self) -> str | None:
+        """Do nothing: no client may ask for it."""
+        return None
 
     def reset(self) -> None:
         """Count anew."""
@@ -542,13 +426,26 @@ class Life:
         """Do nothing: no client may ask for it."""
 
 
+def _thing(item: Item, mark: Mark | None) -> Thing:
+    """Return what is on disk of an item."""
+    due_ms, deliveries, front = 0, 0, False
+    if isinstance(item, MarkedItem):
+        due_ms, deliveries, front = item.due_ms, item.deliveries, item.front
+    if mark is not None:
+        due_ms, deliveries = mark.due_ms or due_ms, mark.deliveries
+    return Thing(item.id, item.data, item.flags, item.expiry_ms, due_ms, deliveries, front)
+
+
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
     """Have all queues watched, and nothing logged."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with patch.object(queue_collection, "PersistentQueue", WatchedQueue):
+        with (
+            patch.object(queue_collection, "PersistentQueue", WatchedQueue),
+            patch.object(queue_collection, "Moves", WatchedMoves),
+        ):
             yield
     finally:
         logging.disable(before)

@@ -1,0 +1,188 @@
+"""What the commands do that look after queues and the server, or only ask.
+
+Those that could do harm by mistake are refused unless the settings allow them.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from starling_py import names, reports
+from starling_py.client_state import ClientState
+from starling_py.journal.trouble import JournalError
+from starling_py.names import KeyProblem, printable
+from starling_py.protocol import commands
+from starling_py.protocol.commands import Outcome
+from starling_py.queues.window import NotLoaded
+
+log = logging.getLogger(__name__)
+
+_DRAINING = b"readonly"
+_SERVING = b"up"
+
+
+def delete(client: ClientState, command: commands.Delete) -> None:
+    """Delete a queue."""
+    try:
+        queue = client.queues.delete(names.parse_plain(command.key))
+    except (KeyProblem, JournalError) as problem:
+        client.fail(problem, quiet=command.quiet)
+        return
+    if queue is None:
+        client.counters.delete_misses += 1
+        client.replies.add_outcome(Outcome.NOT_FOUND, quiet=command.quiet)
+    else:
+        client.counters.delete_hits += 1
+        log.info("%s: queue %s deleted", client.peer, printable(queue.name))
+        client.replies.add_for([queue], Outcome.DELETED, quiet=command.quiet)
+
+
+def absent(client: ClientState, command: commands.Absent) -> None:
+    """Answer that there is no number to be changed."""
+    client.counters.count_miss(command.word)
+    client.replies.add_outcome(Outcome.NOT_FOUND, quiet=command.quiet)
+
+
+def flush(client: ClientState, command: commands.Flush) -> None:
+    """Remove every item of a queue but the open ones."""
+    client.counters.cmd_flush += 1
+    try:
+        queue = client.queues.flush(names.parse_plain(command.key))
+    except (KeyProblem, JournalError) as problem:
+        client.fail(problem, quiet=command.quiet)
+        return
+    if queue is None:
+        client.replies.add_outcome(Outcome.END, quiet=command.quiet)
+    else:
+        log.info("%s: queue %s flushed", client.peer, printable(queue.name))
+        client.replies.add_for([queue], Outcome.END, quiet=command.quiet)
+
+
+def flush_all(client: ClientState, command: commands.FlushAll) -> None:
+    """Remove every item of every queue but the open ones, where that is allowed."""
+    client.counters.cmd_flush += 1
+    if not client.policy.allow_flush_all:
+        client.replies.add_outcome(Outcome.OK, quiet=command.quiet)
+        return
+    log.info("%s: all queues flushed", client.peer)
+    try:
+        touched = [client.queues.flush(queue.name) for queue in list(client.queues)]
+    except JournalError as problem:
+        client.fail(problem, quiet=command.quiet)
+        return
+    flushed = [queue for queue in touched if queue is not None]
+    if flushed:
+        client.replies.add_for(flushed, Outcome.OK, quiet=command.quiet)
+    else:
+        client.replies.add_outcome(Outcome.OK, quiet=command.quiet)
+
+
+def flush_expired(client: ClientState, command: commands.FlushExpired) -> None:
+    """Remove the dead items at the head of a queue, or of all."""
+    try:
+        if command.key is None:
+            wanted = [queue.name for queue in client.queues]
+        else:
+            wanted = [names.parse_plain(command.key)]
+        removed = _remove_expired(client, wanted)
+    except (KeyProblem, JournalError) as problem:
+        client.fail(problem, quiet=command.quiet)
+        return
+    found = [client.queues.find(name) for name in wanted]
+    touched = [queue for queue in found if queue is not None]
+    client.replies.add_number(touched, removed, quiet=command.quiet)
+
+
+def _remove_expired(client: ClientState, wanted: list[bytes]) -> int:
+    """Remove dead items as far as they are in memory; if there are none, read on first."""
+    removed = 0
+    for name in wanted:
+        try:
+            removed += client.queues.flush_expired(name)
+        except NotLoaded:
+            if not removed:
+                raise
+    return removed
+
+
+def report(client: ClientState, command: reports.Question) -> None:
+    """Answer a question about the server."""
+    client.replies.add(reports.reply(command, client.host, client.replies.writer))
+
+
+def status(client: ClientState, command: commands.Status) -> None:
+    """Tell whether puts are taken, or change that (Kestrel's words)."""
+    word = command.word
+    if word is None:
+        report(client, command)
+    elif word.lower() not in (_DRAINING, _SERVING):
+        client.fail(KeyProblem("the status can be UP, or READONLY to take no items"))
+    elif not client.policy.allow_drain:
+        client.replies.add(client.replies.writer.disabled("status"))
+    else:
+        log.info("%s: set the status to %s", client.peer, printable(word.upper()))
+        client.host.drain(on=word.lower() == _DRAINING)
+        client.replies.add_outcome(Outcome.END)
+
+
+def reload(client: ClientState, _: commands.Reload) -> None:
+    """Read the settings of the queues again, where that is allowed."""
+    if not client.policy.allow_reload:
+        client.replies.add(client.replies.writer.disabled("reload"))
+        return
+    log.info("%s: asked for the configuration to be read again", client.peer)
+    problem = client.host.reload()
+    writer = client.replies.writer
+    client.replies.add(
+        writer.word("Reloaded config.") if problem is None else writer.server_error(problem)
+    )
+
+
+def acknowledge(client: ClientState, command: commands.Acknowledge) -> None:
+    """Answer what has no effect."""
+    client.replies.add_outcome(Outcome.OK, quiet=command.quiet)
+
+
+def shutdown(client: ClientState, _: commands.Shutdown) -> None:
+    """Stop the server, where that is allowed."""
+    if client.policy.allow_shutdown:
+        log.info("%s: asked the server to stop", client.peer)
+        client.host.shut_down()
+        client.closing = True
+    else:
+        client.replies.add(client.replies.writer.disabled("shutdown"))
+
+
+def quit_(client: ClientState, _: commands.Quit) -> None:
+    """Close the connection."""
+    client.closing = True
+
+
+def refuse(client: ClientState, refusal: commands.Refusal) -> None:
+    """Give the answer that the dialect had itself."""
+    client.counters.protocol_errors += 1
+    if refusal.too_large:
+        client.counters.store_too_large += 1
+    client.closing = refusal.close
+    if refusal.reply or not refusal.close:
+        quiet = not refusal.reply
+        client.replies.add_error(refusal.reply, "the command was wrong", quiet=quiet)
+
+
+HANDLERS: dict[type[commands.Command], Callable[[ClientState, Any], None]] = {
+    commands.Delete: delete,
+    commands.Absent: absent,
+    commands.Flush: flush,
+    commands.FlushAll: flush_all,
+    commands.FlushExpired: flush_expired,
+    commands.Stats: report,
+    commands.DumpStats: report,
+    commands.DumpConfig: report,
+    commands.Version: report,
+    commands.Status: status,
+    commands.Reload: reload,
+    commands.Acknowledge: acknowledge,
+    commands.Shutdown: shutdown,
+    commands.Quit: quit_,
+    commands.Refusal: refuse,
+}

@@ -1,0 +1,106 @@
+"""Whether an item may come into a queue: the limits of queues, and of the server as a whole.
+
+Nothing is changed here. A queue that would drop its oldest items to make room is not full.
+"""
+
+import attrs
+
+from starling_py.journal.blocks import OVERHEAD
+from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.refusal import Full, NotNow, TooLarge
+
+
+@attrs.define
+class Limits:
+    """What the server takes, beside the limits of each queue."""
+
+    max_queues: int = 100_000
+    """Queues that may exist."""
+    memory_max: int | None = None
+    """Bytes that all items in memory may take."""
+    draining: bool = False
+    """Whether nothing is taken, so that everything gets out."""
+    disk_low: bool = False
+    """Whether less of the disk is free than is to stay free."""
+    memory_high: bool = False
+    """Whether the items in memory take more than they may."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is taken."""
+        return self.draining or self.disk_low or self.memory_high
+
+    def check(self) -> None:
+        """Raise ``NotNow`` if nothing is taken."""
+        if self.draining:
+            raise NotNow("draining: no items are taken")
+        if self.disk_low:
+            raise NotNow("too little of the disk is free")
+        if self.memory_high:
+            raise NotNow("the items in memory take more than memory_max")
+
+
+def in_memory(queue: PersistentQueue) -> int:
+    """Return how many bytes the items of a queue take in memory, about."""
+    count = queue.line.loaded + queue.elsewhere
+    average = queue.bytes // queue.items if queue.items else 0
+    return count * (average + OVERHEAD)
+
+
+def restricted(queue: PersistentQueue) -> bool:
+    """Tell whether anything about a queue's settings matters to a put."""
+    settings = queue.settings
+    return (
+        settings.max_items is not None
+        or settings.max_bytes is not None
+        or settings.max_item_size is not None
+        or settings.max_age is not None
+        or settings.ignore_client_expiry
+        or settings.fanout_only
+    )
+
+
+def check(queue: PersistentQueue, size: int) -> None:
+    """Raise ``TooLarge`` or ``Full`` if an item of so many bytes may not come into a queue."""
+    settings = queue.settings
+    if settings.max_item_size is not None and size > settings.max_item_size:
+        raise TooLarge("object too large for cache")
+    if settings.max_bytes is not None and size > settings.max_bytes:
+        raise TooLarge("object too large for cache")  # to wait for room would be in vain
+    if is_full(queue, size) and not _can_make_room(queue, size):
+        raise Full(queue.name)
+
+
+def check_moved(queue: PersistentQueue, size: int) -> bool:
+    """Raise ``Full`` if an item may not be moved into a queue; tell whether to make room for it.
+
+    One that is larger than the queue ever takes may come when the queue is empty, rather than
+    never get there.
+    """
+    if not is_full(queue, size) or not queue.items:
+        return False
+    settings = queue.settings
+    if settings.discard_old_when_full and _can_make_room(queue, size):
+        return True
+    raise Full(queue.name)
+
+
+def is_full(queue: PersistentQueue, size: int) -> bool:
+    """Tell whether an item of so many bytes would be beyond a limit of its queue.
+
+    Open items do not count as items (Kestrel's rule), but their bytes do.
+    """
+    settings = queue.settings
+    if settings.max_items is not None and len(queue) >= settings.max_items:
+        return True
+    return settings.max_bytes is not None and queue.bytes + size > settings.max_bytes
+
+
+def _can_make_room(queue: PersistentQueue, size: int) -> bool:
+    """Tell whether dropping items that wait is enough; open ones and those due later stay."""
+    settings = queue.settings
+    if not settings.discard_old_when_full:
+        return False
+    if settings.max_items is not None and queue.line.strays.delayed >= settings.max_items:
+        return False
+    return settings.max_bytes is None or queue.kept_bytes + size <= settings.max_bytes

@@ -1,0 +1,383 @@
+"""The items of one queue that wait, in their order: the window, the strays, and what is on disk.
+
+Most items pass through the window: put at its end, or read back when their turn comes. Reading
+never stalls anybody: who needs what is not in memory is told so and asks again. Whatever is
+neither here nor elsewhere in memory (open, being moved) is read from the journal sooner or later,
+each item once; where the ledger and what was read contradict each other, nothing more is served.
+"""
+
+import heapq
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from starling_py.clock import Clock
+from starling_py.journal.blocks import OVERHEAD, Position, Reading
+from starling_py.journal.journal import Journal
+from starling_py.journal.record import Item, MarkedItem
+from starling_py.journal.segment import Segment
+from starling_py.journal.trouble import JournalDamaged, JournalError
+from starling_py.queues.deadlines import Deadlines
+from starling_py.queues.strays import Strays, place
+from starling_py.queues.window import READING, NotLoaded, Window, WindowSizes
+
+log = logging.getLogger(__name__)
+
+_NOTHING = -1
+_LONGEST_DELAY_MS = 2_592_000_000
+"""No item is kept back for longer, wherever the wall clock went since it was told to be."""
+
+
+class Keeper(Protocol):
+    """Who keeps the queue among others."""
+
+    sizes: WindowSizes
+    quarantine: bool
+    """Whether what cannot be read is given up, and the rest of the queue is served."""
+    deadlines: Deadlines
+    clock: Clock
+
+
+class Owner(Protocol):
+    """The queue."""
+
+    items: int
+    bytes: int
+    next_id: int
+
+    @property
+    def elsewhere(self) -> int:
+        """How many live items are in memory but do not wait: they are open, or being moved."""
+
+    def is_elsewhere(self, item_id: int) -> bool:
+        """Tell whether a live item does not wait."""
+
+    def give_up(self, damaged: Segment) -> None:
+        """Remove what a segment holds and nobody can read. Raises ``JournalError``."""
+
+    def exhausts(self, item: Item) -> bool:
+        """Take an item out that was handed out too often; return whether it was."""
+
+    def available(self) -> None:
+        """Take notice that items can be taken that could not be taken before."""
+
+
+class Line:
+    """What waits in one queue."""
+
+    def __init__(self, owner: Owner, journal: Journal, keeper: Keeper) -> None:
+        """Begin with what the journal's ledger tells; nothing of it is in memory yet."""
+        self._owner = owner
+        self._journal = journal
+        self._keeper = keeper
+        self._sizes = keeper.sizes
+        self._reading = False
+        self._epoch = 0
+        self._when_loaded: list[Callable[[JournalError | None], None]] = []
+        self.window = Window()
+        """Its head, or all of it."""
+        self.strays = Strays(keeper.deadlines, owner.available)
+        """What is in memory beside the window."""
+        self.missing: set[int] = set()
+        """Items in front of all others that have to be read from disk; always the same set."""
+        self.unreadable = ""
+        """Why nothing more can be read for good; empty while it can."""
+        self.reread()
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait, in memory and on disk; not those that are due later."""
+        return self._owner.items - self._owner.elsewhere - self.strays.delayed
+
+    @property
+    def loaded(self) -> int:
+        """How many waiting items are in memory."""
+        return len(self.window.items) + len(self.strays)
+
+    def oldest(self) -> Item | None:
+        """Return the first item that can be taken and is in memory."""
+        ready, items = self.strays.ready, self.window.items
+        if ready and not (items and items[0].id < ready[0][0]):
+            return ready[0][1]
+        return items[0] if items else None
+
+    def look(self, count: int, now_ms: int) -> list[Item]:
+        """Return the first live items that can be taken, as far as they are in memory."""
+        ready = (item for _, item in sorted(self.strays.ready))
+        both = heapq.merge(ready, self.window.items, key=place)
+        live = (item for item in both if not item.expiry_ms or item.expiry_ms > now_ms)
+        return list(itertools.islice(live, count))
+
+    def first(self) -> Item | None:
+        """Return the first item that waits. Raises ``JournalError`` and ``NotLoaded``."""
+        if self.missing:
+            self.load()
+            raise NotLoaded(self)
+        ready, window = self.strays.ready, self.window
+        if ready:
+            at = ready[0][0]
+            if window.items:
+                return ready[0][1] if at < window.items[0].id else window.items[0]
+            if at <= window.last_id or not window.behind:
+                return ready[0][1]
+        if window.items:
+            return window.items[0]
+        if self._owner.items > self._owner.elsewhere + len(self.strays):
+            if self.unreadable:
+                raise JournalError(self.unreadable)
+            if window.behind:
+                self.load()
+                raise NotLoaded(self)
+        return ready[0][1] if ready else None
+
+    def take(self, item: Item) -> None:
+        """Take out the item that is the first one."""
+        window = self.window
+        ready = self.strays.ready
+        if ready and ready[0][1] is item:
+            self.strays.pop()
+            return
+        window.items.popleft()
+        if window.behind:
+            window.bytes -= len(item.data)
+            if len(window.items) < window.low:
+                self.load()
+
+    def append(self, item: Item) -> None:
+        """Take an item that was put at the end; the owner has counted it already."""
+        window = self.window
+        if window.behind:
+            return
+        owner = self._owner
+        size = owner.bytes + OVERHEAD * owner.items
+        if size > self._sizes.limit and window.items and not self._journal.in_memory:
+            window.fall_behind(item.id - 1, self._journal.end)
+        else:
+            window.items.append(item)
+
+    def insert(self, item: Item) -> None:
+        """Take an item that came back, or was put in front."""
+        self.strays.add(item)
+
+    def delay(self, item: Item, due_ms: int) -> None:
+        """Take an item that waits until a time on the wall clock, given in ms, before it can go."""
+        clock = self._keeper.clock
+        left_ms = min(due_ms - clock.wall_ms, _LONGEST_DELAY_MS)
+        self.strays.delay(item, clock.monotonic + left_ms / 1000)
+
+    def append_delayed(self, item: MarkedItem) -> None:
+        """Take an item that was put and is due later; a queue that is behind reads it back."""
+        if not self.window.behind:
+            self.delay(item, item.due_ms)
+
+    def clear(self) -> None:
+        """Forget everything that waits."""
+        self._epoch += 1
+        self.window.clear()
+        self.strays.retain(lambda _: False)
+        self.missing.clear()
+
+    def reread(self) -> None:
+        """Forget what is not live any more, and read the window anew: the ledger is right."""
+        ledger = self._journal.ledger
+        self._epoch += 1
+        self.unreadable = ""
+        self.window.clear()
+        self.strays.retain(ledger.is_live)
+        known = self.strays.ids()
+        self.missing.clear()
+        self.missing |= {
+            item_id
+            for item_id, mark in ledger.marks.items()
+            if mark.front and item_id not in known and not self._owner.is_elsewhere(item_id)
+        }
+        if ledger.items:
+            self.window.reread(ledger.head - 1)
+
+    def load(self) -> None:
+        """Begin to read on, unless that is under way or everything is in memory."""
+        if not self._reading and not self.unreadable and (self.window.behind or self.missing):
+            self._reading = True
+            if self.missing:
+                self._fetch(max(self.missing), None)
+            else:
+                self._journal.read(self._where, self._read)
+
+    def top_up(self) -> None:
+        """Read on if the window has become small."""
+        window = self.window
+        if (window.behind and len(window.items) < window.low) or self.missing:
+            self.load()
+
+    def when_loaded(self, ask_again: Callable[[JournalError | None], None]) -> None:
+        """Have a function called when there is more in memory, or nothing to be expected.
+
+        It is given the reason if nothing could be read; that may go better another time.
+        """
+        self._when_loaded.append(ask_again)
+        self.load()
+
+    def cut_window(self) -> None:
+        """Leave the end of the window to the journal, if it takes much more than its share."""
+        window = self.window
+        owner = self._owner
+        size = window.size if window.behind else owner.bytes + OVERHEAD * owner.items
+        too_large = size > 2 * self._sizes.limit and not self._journal.in_memory
+        if len(window.items) > 1 and too_large:
+            self._epoch += 1
+            window.cut(self._sizes.limit)
+
+    def moved(self, segments: Sequence[Segment]) -> None:
+        """Look anew for where to read on, if that is in a segment that was replaced."""
+        position = self.window.position
+        if position is not None and position[0] in {each.number for each in segments}:
+            self.window.position = None
+
+    def _where(self) -> tuple[int, Position | None, int, int]:
+        """Return where to read on, when it is done."""
+        window = self.window
+        room = min(READING, max(self._sizes.limit - window.size, 1))
+        # What is read though nothing is needed any more must not be taken for what is.
+        mark = self._epoch if window.behind else _NOTHING
+        return mark, window.position, window.last_id, room
+
+    def _read(self, epoch: int, reading: Reading) -> None:
+        """Take what was read."""
+        self._reading = False
+        problem = None
+        if epoch == self._epoch:
+            if reading.error is not None:
+                problem = self._not_read(reading, reading.error)
+            else:
+                self._take(reading)
+        window = self.window
+        wanted = window.size < self._sizes.limit * 3 // 4
+        # What is not written yet will be read when it is.
+        written_more = not reading.at_end or reading.position != self._journal.end
+        if wanted and (written_more or epoch != self._epoch) and problem is None:
+            self.load()
+        self._tell(problem)
+
+    def _tell(self, problem: JournalError | None) -> None:
+        """Let those go on who wait for what was read, if there is anything to go on with."""
+        done = not self.missing and (
+            self.window.items or not self.window.behind or not self.waiting
+        )
+        if done or problem is not None or self.unreadable:
+            waiting, self._when_loaded = self._when_loaded, []
+            for ask_again in waiting:
+                ask_again(problem)
+            self._owner.available()
+
+    def _fetch(self, item_id: int, position: Position | None) -> None:
+        """Read one item that stands in front of all others."""
+        epoch = self._epoch
+        self._journal.read(
+            lambda: (epoch, position, item_id - 1, 1),
+            lambda _, reading: self._fetched(epoch, item_id, reading),
+        )
+
+    def _fetched(self, epoch: int, item_id: int, reading: Reading) -> None:
+        self._reading = False
+        problem = None
+        if epoch == self._epoch and item_id in self.missing:
+            if reading.error is not None:
+                problem = self._not_read(reading, reading.error)
+                if not self._journal.ledger.is_live(item_id):
+                    self.missing.discard(item_id)
+            elif reading.items and reading.items[0].id == item_id:
+                self.missing.discard(item_id)
+                if self._journal.ledger.is_live(item_id):
+                    self._put_aside(reading.items[0])
+            elif reading.at_end or reading.items:
+                self._cannot_read(f"{self._journal.path}: item {item_id} cannot be found")
+            else:
+                self._reading = True
+                self._fetch(item_id, reading.position)
+                return
+        if problem is None:
+            self.load()
+        self._tell(problem)
+
+    def _take(self, reading: Reading) -> None:
+        window = self.window
+        items = reading.items
+        window.add(self._sorted_out(reading))
+        if items:
+            window.last_id = items[-1].id
+        window.position = reading.position
+        written = self._owner.next_id == self._journal.next_id
+        if reading.at_end and written and reading.position == self._journal.end:
+            window.behind = False
+            missing = self.waiting - len(window.items) - len(self.strays.ready)
+            if missing:
+                self._cannot_read(f"{self._journal.path}: {missing} items cannot be found")
+
+    def _sorted_out(self, reading: Reading) -> list[Item]:
+        """Return the items for the window; put aside those that do not belong there."""
+        ledger = self._journal.ledger
+        items = reading.items
+        leaving = self._owner.elsewhere or self._journal.unwritten_removals
+        if not (reading.marked or ledger.marks or self.strays or leaving):
+            if ledger.gone or (items and not ledger.is_live(items[0].id)):
+                return [item for item in items if ledger.is_live(item.id)]
+            return items
+        known = self.strays.ids()
+        known.update(item.id for item in self._journal.unwritten_removals)
+        return [
+            item
+            for item in items
+            if ledger.is_live(item.id)
+            and item.id not in known
+            and not self._owner.is_elsewhere(item.id)
+            and not self._put_aside(item)
+        ]
+
+    def _put_aside(self, item: Item) -> bool:
+        """Put an item that was read where it belongs, unless that is the window."""
+        mark = self._journal.ledger.marks.get(item.id)
+        due_ms = 0
+        if isinstance(item, MarkedItem):
+            due_ms = item.due_ms
+        elif mark is None:
+            return False
+        if mark is not None and mark.due_ms:
+            due_ms = mark.due_ms
+        if self._owner.exhausts(item):
+            pass  # also one that was to wait: it would be handed out once more
+        elif due_ms > self._keeper.clock.wall_ms:
+            self.delay(item, due_ms)
+        elif place(item) < 0:
+            self.insert(item)
+        else:
+            return False
+        self.missing.discard(item.id)
+        return True
+
+    def _not_read(self, reading: Reading, error: OSError | JournalDamaged) -> JournalError | None:
+        """Give up what cannot be read, or return why those who wait get nothing."""
+        number = reading.position[0]
+        ledger = self._journal.ledger
+        damaged = ledger.segment(number)
+        asked = next((each for each in reading.segments if each.number == number), None)
+        if damaged is None or asked is None or damaged.path != asked.path:
+            self.window.position = None  # it is not there any more, or has another name
+            return None
+        lasts = isinstance(error, JournalDamaged | FileNotFoundError)
+        if lasts and self._keeper.quarantine and damaged is not ledger.segments[-1]:
+            log.critical("%s", error)
+            try:
+                self._owner.give_up(damaged)
+            except JournalError as problem:
+                return problem
+            return None
+        if lasts:
+            self._cannot_read(str(error))
+        else:
+            log.error("%s: cannot be read for now: %s", self._journal.path, error)
+        return JournalError(f"the queue cannot be read on: {error}")
+
+    def _cannot_read(self, why: str) -> None:
+        self.unreadable = f"the queue cannot be read on: {why}"
+        log.critical("%s; what is behind that is not served", why)

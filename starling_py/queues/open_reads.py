@@ -1,0 +1,156 @@
+"""The open reads of one queue: items that were handed out and are not confirmed yet.
+
+An open read is no removal: its item stays in the journal, which only counts the delivery, and is
+removed when the read is confirmed. A read that ends in any other way gives its item back. What
+the journal could not write is undone by ``reconcile``, which takes the ledger's word for it; so
+reads that have ended are remembered until their end is safe. A read belongs to a connection
+until that is gone, or, with a lease, to whoever knows the item's id until the lease runs out.
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+
+from starling_py.journal.ledger import Ledger
+from starling_py.journal.record import Item
+from starling_py.queues.deadlines import Deadline, Deadlines
+from starling_py.queues.holder import Holder
+
+if TYPE_CHECKING:
+    from starling_py.queues.persistent_queue import PersistentQueue
+
+_serials = itertools.count(1)
+
+
+@attrs.define(eq=False)
+class OpenRead:
+    """One item that somebody works on."""
+
+    queue: "PersistentQueue"
+    item: Item
+    deliveries: int
+    """How often the item was handed out, this time included."""
+    holder: Holder | None
+    """Whose read it is; ``None`` when that connection is gone."""
+    lease: Deadline | None = None
+    """When the read ends by itself, if it has a lease."""
+    is_open: bool = True
+    serial: int = attrs.field(factory=lambda: next(_serials))
+    """Grows with every open read of the server."""
+
+
+class OpenReads:
+    """All open reads of one queue, by the ids of their items."""
+
+    def __init__(self, deadlines: Deadlines, give_back: Callable[[OpenRead], None]) -> None:
+        """``give_back`` is called for a read whose lease ran out."""
+        self._deadlines = deadlines
+        self._give_back = give_back
+        self._by_id: dict[int, OpenRead] = {}
+        self._ended: deque[tuple[int, OpenRead]] = deque()
+        self.deliveries: dict[int, int] = {}
+        """Of items opened since the journal was last written, how often they were handed out."""
+        self.opened = 0
+        """Reads opened since the server started."""
+        self.canceled = 0
+        """Reads that gave their item back since the server started."""
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __contains__(self, item_id: int) -> bool:
+        return item_id in self._by_id
+
+    def __iter__(self) -> Iterator[OpenRead]:
+        return iter(self._by_id.values())
+
+    def get(self, item_id: int) -> OpenRead | None:
+        """Return the open read of an item."""
+        return self._by_id.get(item_id)
+
+    def add(self, read: OpenRead, lease_end: float | None) -> None:
+        """Take a read that was opened; its lease, if it has one, ends at a monotonic time."""
+        self._by_id[read.item.id] = read
+        self.deliveries[read.item.id] = read.deliveries
+        self.opened += 1
+        if read.holder is not None:
+            read.holder.keep(read)
+        if lease_end is not None:
+            self.set_lease(read, lease_end)
+
+    def set_lease(self, read: OpenRead, end: float | None) -> None:
+        """Let the lease of a read end at a monotonic time, or let it have none."""
+        if read.lease is not None:
+            self._deadlines.cancel(read.lease)
+            read.lease = None
+        if end is not None:
+            read.lease = self._deadlines.add(end, lambda: self._give_back(read))
+
+    def confirm(self, read: OpenRead, write: int) -> None:
+        """Let a read end for good: its item is removed by the write with this number."""
+        self._end(read)
+        self._ended.append((write, read))
+
+    def cancel(self, read: OpenRead) -> None:
+        """Let a read end, so that its item can be handed out again."""
+        self._end(read)
+        self.canceled += 1
+
+    def committed(self) -> None:
+        """Take notice that the ledger knows of every opening."""
+        if self.deliveries:
+            self.deliveries.clear()
+
+    def made_safe(self, writes: int) -> None:
+        """Take notice that so many writes are safe, and with them the ends of some reads."""
+        ended = self._ended
+        while ended and ended[0][0] <= writes:
+            ended.popleft()
+
+    def reconcile(self, ledger: Ledger) -> list[OpenRead]:
+        """Take the ledger's word for what is open; return the reads that nobody can end."""
+        self.deliveries.clear()
+        ended, self._ended = self._ended, deque()
+        for read in [*self._by_id.values()]:
+            if not _is_written(read, ledger):
+                self._end(read)
+        orphans = []
+        for write, read in ended:
+            if read.item.id in self._by_id:
+                continue
+            if not ledger.is_live(read.item.id):
+                if read.item.id < ledger.next_id:  # or another item will have that id
+                    self._ended.append((write, read))  # its end is written, and may be undone yet
+            elif _is_written(read, ledger):
+                if read.holder is not None and read.holder.gone:
+                    read.holder = None
+                if read.holder is None and read.lease is None:
+                    orphans.append(read)
+                else:
+                    self._reopen(read)
+        return orphans
+
+    def _reopen(self, read: OpenRead) -> None:
+        read.is_open = True
+        self._by_id[read.item.id] = read
+        if read.holder is not None:
+            read.holder.keep(read)
+        if read.lease is not None:
+            self.set_lease(read, read.lease.when)
+
+    def _end(self, read: OpenRead) -> None:
+        read.is_open = False
+        del self._by_id[read.item.id]
+        if read.holder is not None:
+            read.holder.forget(read)
+        if read.lease is not None:
+            self._deadlines.cancel(read.lease)
+
+
+def _is_written(read: OpenRead, ledger: Ledger) -> bool:
+    """Tell whether the journal knows of the opening of a read, and of no end."""
+    mark = ledger.marks.get(read.item.id)
+    return mark is not None and mark.deliveries >= read.deliveries

@@ -1,0 +1,106 @@
+"""A put, with all that can be said about it: verb, delay, limits, copies for other queues.
+
+A put either goes to all the queues that it concerns or to none: whether each of them takes it is
+found out before the first of them gets it. The commits of all of them must succeed before anybody
+is told that it is stored. The plain put to a queue without rules does not come through here.
+"""
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from starling_py.journal.record import MarkedItem
+from starling_py.journal.trouble import JournalError
+from starling_py.queues import admission
+from starling_py.queues.expiry import expiry_ms
+from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.refusal import Full, Refused
+
+if TYPE_CHECKING:
+    from starling_py.queues.queue_collection import QueueCollection
+
+
+@attrs.define
+class Put:
+    """What is to be put."""
+
+    name: bytes
+    data: bytes
+    flags: int
+    exptime: int
+    """memcached's number."""
+    due_ms: int = 0
+    """Not to be handed out before this time, in milliseconds since the epoch; 0 for at once."""
+    front: bool = False
+    """Whether it goes in front of all others."""
+    deliveries: int = 0
+    """How often it was handed out in another queue."""
+
+
+def put(queues: "QueueCollection", what: Put) -> list[PersistentQueue]:
+    """Put an item into every queue that it concerns, and return those; there may be none.
+
+    Raises ``JournalError``, ``Refused`` and ``NotLoaded``, and then it is in none of them.
+    """
+    queues.limits.check()
+    concerned = _others(queues, what.name)
+    if not queues.rules.table.resolve(what.name).fanout_only:
+        concerned.insert(0, queues.find_or_make(what.name))
+    size = len(what.data)
+    now_ms = queues.clock.wall_ms
+    try:
+        for queue in concerned:
+            admission.check(queue, size)
+            queue.journal.check()
+        for queue in concerned:
+            make_room(queue, size, now_ms)
+    except (JournalError, Refused):
+        for queue in concerned:
+            queues.unmake(queue)
+        raise
+    for queue in concerned:
+        put_into(queue, what, now_ms)
+    return concerned
+
+
+def _others(queues: "QueueCollection", name: bytes) -> list[PersistentQueue]:
+    """Return every other queue that a put to this one goes to, each once. Raises ``NotNow``."""
+    children = [queues.find(child) for child in queues.fan_out.children(name)]
+    routed = [queues.find_or_make(target) for target in queues.fan_out.routes.targets(name)]
+    return list(dict.fromkeys(each for each in (*children, *routed) if each is not None))
+
+
+def put_into(queue: PersistentQueue, what: Put, now_ms: int) -> None:
+    """Put an item into one queue, by that queue's rules for expiry. Raises ``JournalError``."""
+    settings = queue.settings
+    expiry = 0
+    if what.exptime and not settings.ignore_client_expiry:
+        expiry = expiry_ms(what.exptime, now_ms)
+    if settings.max_age is not None:
+        latest = now_ms + int(settings.max_age * 1000)
+        expiry = min(expiry, latest) if expiry else latest
+    if what.due_ms or what.front or what.deliveries:
+        queue.put_marked(
+            MarkedItem(
+                queue.next_id,
+                now_ms,
+                expiry,
+                what.flags,
+                what.data,
+                what.due_ms,
+                what.deliveries,
+                what.front,
+            )
+        )
+    else:
+        queue.put(what.data, what.flags, expiry, now_ms)
+
+
+def make_room(queue: PersistentQueue, size: int, now_ms: int) -> None:
+    """Drop the oldest items of a queue as long as it is full.
+
+    Raises ``Full`` when all that is left is open or due later, ``JournalError`` and ``NotLoaded``.
+    """
+    while queue.settings.discard_old_when_full and admission.is_full(queue, size):
+        if not queue.discard_first(now_ms) and admission.is_full(queue, size):
+            raise Full(queue.name)

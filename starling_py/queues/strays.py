@@ -1,0 +1,83 @@
+"""Items in memory that are not in the window: due later, come back, or put in front.
+
+Those that can be taken are *ready*, in the order of the queue: what was put in front first, the
+last of it before the others, then by id; whoever takes an item compares the first of them with
+the head of the window. Nothing here knows of the journal or of clients.
+"""
+
+import heapq
+from collections.abc import Callable
+
+import attrs
+
+from starling_py.journal.record import Item, MarkedItem
+from starling_py.queues.deadlines import Deadline, Deadlines
+
+
+def place(item: Item) -> int:
+    """Return a number that sorts an item among all items of its queue."""
+    return -item.id if type(item) is MarkedItem and item.front else item.id
+
+
+@attrs.define(eq=False)
+class _Delayed:
+    item: Item
+    deadline: Deadline
+
+
+class Strays:
+    """The strays of one queue."""
+
+    def __init__(self, deadlines: Deadlines, due: Callable[[], None]) -> None:
+        """``due`` is called when a delay is over and an item has become ready."""
+        self._deadlines = deadlines
+        self._due = due
+        self._delayed: dict[int, _Delayed] = {}
+        self.ready: list[tuple[int, Item]] = []
+        """Those that can be taken: a heap of their places and themselves; always the same list."""
+
+    def __len__(self) -> int:
+        return len(self._delayed) + len(self.ready)
+
+    @property
+    def delayed(self) -> int:
+        """How many are due later."""
+        return len(self._delayed)
+
+    @property
+    def delayed_bytes(self) -> int:
+        """Bytes of the data of those that are due later."""
+        return sum(len(each.item.data) for each in self._delayed.values())
+
+    def add(self, item: Item) -> None:
+        """Take an item that can be taken at once."""
+        heapq.heappush(self.ready, (place(item), item))
+
+    def delay(self, item: Item, until: float) -> None:
+        """Take an item that can be taken from a monotonic time on."""
+        deadline = self._deadlines.add(until, lambda: self._is_due(item))
+        self._delayed[item.id] = _Delayed(item, deadline)
+
+    def pop(self) -> Item:
+        """Take out the first of those that are ready."""
+        return heapq.heappop(self.ready)[1]
+
+    def retain(self, is_live: Callable[[int], bool]) -> None:
+        """Forget the items that are not in the queue any more."""
+        self.ready[:] = [entry for entry in self.ready if is_live(entry[1].id)]
+        heapq.heapify(self.ready)
+        for item_id in [each for each in self._delayed if not is_live(each)]:
+            self._deadlines.cancel(self._delayed.pop(item_id).deadline)
+
+    def ids(self) -> set[int]:
+        """Return the ids of all."""
+        return {item.id for _, item in self.ready} | self._delayed.keys()
+
+    def items(self) -> list[Item]:
+        """Return all of them, in no order."""
+        return [item for _, item in self.ready] + [each.item for each in self._delayed.values()]
+
+    def _is_due(self, item: Item) -> None:
+        del self._delayed[item.id]
+        self.add(item)
+        self._due()

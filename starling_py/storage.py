@@ -1,0 +1,161 @@
+"""What the storage commands do.
+
+``set`` adds at the end of a queue, ``prepend`` in front, ``add`` only to a queue that holds
+nothing, ``replace`` and ``append`` only to one that exists. A key may ask for a delay, for the
+sync, and for waiting until a full queue has room.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from starling_py import names
+from starling_py.client_state import ClientState, Parked
+from starling_py.journal.trouble import JournalError
+from starling_py.names import KeyProblem, StoreRequest
+from starling_py.protocol import commands
+from starling_py.protocol.commands import Outcome, Verb
+from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.putting import Put
+from starling_py.queues.refusal import Full, Refused
+from starling_py.queues.waiters import RoomWaiter
+from starling_py.queues.window import NotLoaded
+from starling_py.replies import PUT
+
+# Looking a member up in an enumeration costs as much as a function call.
+SET = Verb.SET
+STORED = Outcome.STORED
+
+
+def store(client: ClientState, command: commands.Store) -> None:
+    """Put an item."""
+    try:
+        request = names.parse_store(command.key)
+        if command.verb is not SET or not request.simple:
+            _store_with_care(client, command, request, None)
+            return
+        queues = client.queues.put(request.name, command.data, command.flags, command.exptime)
+    except (KeyProblem, JournalError, Refused) as problem:
+        _refuse(client, problem, quiet=command.quiet)
+        return
+    counters = client.counters
+    counters.cmd_set += 1
+    counters.total_items += 1
+    replies = client.replies
+    if queues and replies.writer.tells_id:
+        replies.writer.stored_as(queues[0].next_id - 1)
+    replies.add_for(queues, STORED, PUT, quiet=command.quiet)
+
+
+def _store_with_care(
+    client: ClientState, command: commands.Store, request: StoreRequest, deadline: float | None
+) -> None:
+    """Put an item, whatever the command says of it.
+
+    ``deadline`` is when waiting for room is over, if it has begun. Raises ``KeyProblem``,
+    ``JournalError``, ``Refused`` and ``NotLoaded``.
+    """
+    outcome = _condition(client, command.verb, request.name)
+    if outcome is not None:
+        client.counters.cmd_set += 1
+        client.counters.cas_misses += command.verb is Verb.CAS
+        client.replies.add_outcome(outcome, quiet=command.quiet)
+        return
+    clock = client.queues.clock
+    due_ms = clock.wall_ms + int(request.delay * 1000) if request.delay else 0
+    front = command.verb is Verb.PREPEND
+    what = Put(request.name, command.data, command.flags, command.exptime, due_ms, front)
+    try:
+        queues = client.queues.put_with_care(what)
+    except Full as full:
+        again = deadline is not None
+        until = clock.monotonic + request.wait_ms / 1000 if deadline is None else deadline
+        if not client.may_wait or until <= clock.monotonic:
+            raise
+        _wait_for_room(client, command, request, full.name, until, again=again)
+        return
+    client.counters.cmd_set += 1
+    client.counters.total_items += 1
+    if queues and client.replies.writer.tells_id:
+        client.replies.writer.stored_as(queues[0].next_id - 1)
+    if request.sync and queues:
+        _reply_when_safe(client, command, queues)
+    else:
+        client.replies.add_for(queues, STORED, PUT, quiet=command.quiet)
+
+
+def _condition(client: ClientState, verb: Verb, name: bytes) -> Outcome | None:
+    """Return the answer of a verb whose condition does not hold. Raises ``NotLoaded``."""
+    if verb is Verb.CAS:
+        return Outcome.NOT_FOUND
+    if verb is Verb.ADD:
+        return None if client.queues.is_empty(name) else Outcome.NOT_STORED
+    if verb in (Verb.REPLACE, Verb.APPEND):
+        return None if client.queues.find(name) is not None else Outcome.NOT_STORED
+    return None
+
+
+def _refuse(
+    client: ClientState, problem: KeyProblem | JournalError | Refused, *, quiet: bool
+) -> None:
+    client.counters.cmd_set += 1
+    if isinstance(problem, Full):
+        reply = client.replies.writer.outcome(Outcome.NOT_STORED)
+        client.replies.add_error(reply, str(problem), quiet=quiet)
+    else:
+        client.fail(problem, quiet=quiet)
+
+
+def _wait_for_room(
+    client: ClientState,
+    command: commands.Store,
+    request: StoreRequest,
+    name: bytes,
+    deadline: float,
+    *,
+    again: bool,
+) -> None:
+    """Park until a full queue has room, or the time is over.
+
+    ``again`` tells that it was this client's turn already, so it keeps its place.
+    """
+
+    def try_again() -> None:
+        try:
+            _store_with_care(client, command, request, deadline)
+        except NotLoaded as problem:
+            client.wait_until_loaded(problem, try_again, quiet=command.quiet)
+        except (KeyProblem, JournalError, Refused) as problem:
+            _refuse(client, problem, quiet=command.quiet)
+
+    def over() -> None:
+        client.go_on(lambda: _refuse(client, Full(name), quiet=command.quiet))
+
+    room = client.queues.room
+    waiter = RoomWaiter(name, len(command.data), lambda: client.go_on(try_again), over)
+    room.add(waiter, deadline, first=again)
+    client.parked = Parked((name,), lambda: room.remove(waiter), over)
+
+
+def _reply_when_safe(
+    client: ClientState, command: commands.Store, queues: list[PersistentQueue]
+) -> None:
+    """Park until an item is safe in every queue that it was put into."""
+    left = len(queues)
+    parked = client.parked = Parked(tuple(queue.name for queue in queues))
+
+    def safe(failure: JournalError | None) -> None:
+        nonlocal left
+        left -= 1
+        if client.parked is not parked:
+            return
+        if failure is not None:
+            client.counters.total_items -= 1
+            client.go_on(lambda: client.fail(failure, quiet=command.quiet))
+        elif not left:
+            client.go_on(lambda: client.replies.add_outcome(STORED, quiet=command.quiet))
+
+    for queue in queues:
+        queue.when_safe(safe)
+
+
+HANDLERS: dict[type[commands.Command], Callable[[ClientState, Any], None]] = {commands.Store: store}

@@ -1,0 +1,156 @@
+"""Limits: what a queue takes, and that a put which is refused changes nothing."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from starling_py.queue_table import QueueTable
+from starling_py.queues import admission
+from starling_py.queues.admission import Limits
+from starling_py.queues.holder import Holder
+from starling_py.queues.putting import Put
+from starling_py.queues.refusal import Full, NotNow, Refused, TooLarge
+from starling_py.queues.rules import Rules
+from tests.queues.parts import Queues
+
+
+def test_open_items_do_not_count_as_items_but_their_bytes_do(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool", {"q": {"max_items": 2, "max_bytes": 30}})
+    queues.put(b"q", bytes(10), bytes(10))
+    with pytest.raises(Full):
+        queues.put(b"q", b"x")
+    holder = Holder()
+    queues.open(b"q", holder)
+    queues.put(b"q", bytes(10))
+    queues.open(b"q", holder)
+    with pytest.raises(Full):
+        queues.put(b"q", b"x")
+
+
+def test_an_item_that_can_never_fit_is_too_large_and_waiting_for_room_would_be_in_vain(
+    tmp_path: Path,
+) -> None:
+    for discard in (False, True):
+        rules: dict[str, dict[str, object]] = {
+            "b": {"max_bytes": 10, "discard_old_when_full": discard},
+            "i": {"max_item_size": 10, "discard_old_when_full": discard},
+        }
+        queues = Queues(tmp_path / f"spool{discard}", rules)
+        for name in (b"b", b"i"):
+            queues.put(name, bytes(10))
+            with pytest.raises(TooLarge):
+                queues.put(name, bytes(11))
+            assert queues.take_all(name) == [bytes(10)]
+
+
+def test_nothing_is_dropped_where_that_would_not_make_enough_room(tmp_path: Path) -> None:
+    rules: dict[str, dict[str, object]] = {
+        "b": {"max_bytes": 100, "discard_old_when_full": True},
+        "i": {"max_items": 2, "discard_old_when_full": True},
+    }
+    queues = Queues(tmp_path / "spool", rules)
+    queues.put(b"b", bytes(90), *[b"x"] * 5)
+    queues.open(b"b", Holder())
+    with pytest.raises(Full):
+        queues.put(b"b", bytes(20))
+    assert queues.numbers(b"b").items == 5
+    due_ms = queues.clock.wall_ms + 60_000
+    for data in (b"1", b"2"):
+        queues.queues.put_with_care(Put(b"i", data, 0, 0, due_ms))
+    queues.queues.reload(Rules())
+    queues.put(b"i", b"3")
+    queues.queues.reload(Rules(QueueTable(rules)))
+    with pytest.raises(Full):
+        queues.put(b"i", b"4")
+    assert queues.numbers(b"i").items == 3
+
+
+def test_the_whole_server_may_take_nothing_and_says_why() -> None:
+    Limits().check()
+    for limits, word in (
+        (Limits(draining=True), "draining"),
+        (Limits(disk_low=True), "disk"),
+        (Limits(memory_high=True), "memory_max"),
+    ):
+        assert limits.closed
+        with pytest.raises(NotNow, match=word):
+            limits.check()
+
+
+def test_there_are_no_more_queues_than_there_may_be_and_refused_puts_make_none(
+    tmp_path: Path,
+) -> None:
+    queues = Queues(tmp_path / "spool", {"*": {"max_item_size": 5}}, max_queues=2)
+    for number in range(10):
+        with pytest.raises(TooLarge):
+            queues.put(b"refused%d" % number, bytes(6))
+    queues.put(b"a", b"1")
+    queues.put(b"b", b"1")
+    with pytest.raises(NotNow):
+        queues.put(b"c", b"1")
+    with pytest.raises(NotNow):
+        queues.queues.subscribe(b"a+c")
+    queues.put(b"a", b"2")
+    queues.queues.delete(b"b")
+    queues.commit()
+    queues.put(b"c", b"1")
+    assert len(queues.queues._queues) == 2
+
+
+def test_what_items_take_in_memory_is_counted(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool")
+    queues.put(b"q", *[bytes(1000)] * 10)
+    size = admission.in_memory(queues.queue(b"q"))
+    assert 10_000 < size < 20_000
+    queues.take_all(b"q")
+    assert admission.in_memory(queues.queue(b"q")) == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    max_items=st.none() | st.integers(1, 5),
+    max_bytes=st.none() | st.integers(1, 60),
+    discard=st.booleans(),
+    sizes=st.lists(st.integers(0, 40), max_size=25),
+    opening=st.lists(st.booleans(), min_size=25, max_size=25),
+)
+def test_no_limit_is_ever_passed_and_whoever_drops_keeps_the_newest(
+    tmp_path_factory: pytest.TempPathFactory,
+    max_items: int | None,
+    max_bytes: int | None,
+    discard: bool,
+    sizes: list[int],
+    opening: list[bool],
+) -> None:
+    settings: dict[str, object] = {
+        "max_items": max_items,
+        "max_bytes": max_bytes,
+        "discard_old_when_full": discard,
+    }
+    queues = Queues(tmp_path_factory.mktemp("spool"), {"q": settings})
+    kept: list[bytes] = []
+    held = 0
+    holder = Holder()
+    for number, size in enumerate(sizes):
+        data = bytes([number]) * size
+        try:
+            queues.put(b"q", data)
+        except Refused:
+            if queues.queues.find(b"q"):
+                assert queues.numbers(b"q").items == len(kept)
+        else:
+            queue = queues.queue(b"q")
+            kept.append(data)
+            assert discard or len(queue) == len(kept)
+            kept = kept[len(kept) - len(queue) :]
+            assert queue.bytes == held + sum(len(each) for each in kept)
+            assert max_items is None or len(queue) <= max_items
+            assert max_bytes is None or queue.bytes <= max_bytes
+            if opening[number]:
+                assert queues.open(b"q", holder).item.data == kept[0]
+                held += len(kept.pop(0))
+    if queues.queues.find(b"q"):
+        assert queues.take_all(b"q") == kept
+    queues.close()

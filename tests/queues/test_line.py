@@ -1,0 +1,186 @@
+"""What waits in a queue: one order, whether items are in memory, on disk, or came back."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from starling_py.journal.trouble import JournalError
+from starling_py.names import Request
+from starling_py.queues.holder import Holder
+from starling_py.queues.open_reads import OpenRead
+from starling_py.queues.putting import Put
+from starling_py.queues.window import NotLoaded
+from tests.queues.parts import Queues
+
+
+def test_what_comes_back_to_a_queue_that_is_behind_comes_first(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool", window_size=1000)
+    queues.put(b"q", *(b"%02d" % number + bytes(100) for number in range(20)))
+    holder = Holder()
+    reads = [queues.open(b"q", holder) for _ in range(10)]
+    assert queues.queue(b"q").line.window.behind
+    for read in (reads[7], reads[2], reads[9]):
+        queues.queue(b"q").give_back(read)
+    taken = [int(data[:2]) for data in queues.take_all(b"q")]
+    assert taken == [2, 7, 9, *range(10, 20)]
+
+
+def test_an_item_that_was_taken_is_not_read_back_before_that_is_written(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool")
+    queues.put(b"q", b"1")
+    read = queues.open(b"q", Holder())
+    queues.queues.put(b"q", b"never written", 0, 0)
+    queues.failing.error = OSError(28, "No space left on device")
+    queues.commits.commit()
+    queues.failing.error = None
+    assert queues.background.waiting  # the queue is being read anew
+    queues.queue(b"q").journal.broken = None
+    queues.queue(b"q").give_back(read)
+    hit = queues.queues.read(Request(b"q", b"q"))
+    assert hit is not None
+    assert hit[1].data == b"1"
+    queues.background.do_all()
+    assert queues.queue(b"q").line.oldest() is None
+    assert queues.queue(b"q").items == 0
+
+
+def test_an_item_that_is_due_later_is_read_back_when_its_turn_comes_and_waits_then(
+    tmp_path: Path,
+) -> None:
+    queues = Queues(tmp_path / "spool", window_size=1)
+    now_ms = queues.clock.wall_ms
+    for number in range(6):
+        due_ms = now_ms + 10_000 if number % 2 else 0
+        queues.queues.put_with_care(Put(b"q", b"%d" % number, 0, 0, due_ms))
+        queues.commit()
+    assert queues.numbers(b"q").items == 6
+    assert queues.take_all(b"q") == [b"0", b"2", b"4"]
+    assert queues.numbers(b"q").delayed == 3
+    queues.pass_time(9)
+    assert queues.take(b"q") is None
+    queues.pass_time(1)
+    assert queues.take_all(b"q") == [b"1", b"3", b"5"]
+
+
+def test_a_delay_outlasts_no_jump_of_the_wall_clock(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool")
+    queues.queues.put_with_care(Put(b"q", b"1", 0, 0, queues.clock.wall_ms + 10_000))
+    queues.commit()
+    queues.clock.wall_ms -= 1_000_000_000
+    queues.clock.monotonic += 10
+    queues.queues.run_due()
+    assert queues.take_all(b"q") == [b"1"]
+
+
+def test_looking_gives_the_live_ones_in_order_as_far_as_they_are_in_memory(
+    tmp_path: Path,
+) -> None:
+    queues = Queues(tmp_path / "spool")
+    queues.put(b"q", b"1")
+    queues.put(b"q", b"dead soon", exptime=1)
+    queues.put(b"q", b"2")
+    queues.queues.put_with_care(Put(b"q", b"0", 0, 0, front=True))
+    queues.commit()
+    queues.clock.advance(2)
+    found = queues.queue(b"q").line.look(3, queues.clock.wall_ms)
+    assert [item.data for item in found] == [b"0", b"1", b"2"]
+    assert len(queues.queue(b"q").line.look(2, queues.clock.wall_ms)) == 2
+
+
+def test_where_the_ledger_and_the_disk_contradict_each_other_nothing_more_is_served(
+    tmp_path: Path,
+) -> None:
+    queues = Queues(tmp_path / "spool", window_size=1)
+    queues.put(b"q", b"1", b"2")
+    assert queues.take(b"q") == b"1"
+    queue = queues.queue(b"q")
+    queue.items += 1  # one more than there are
+    assert queues.take(b"q") == b"2"
+    with pytest.raises(JournalError, match="1 items cannot be found"):
+        queues.take(b"q")
+    assert queues.numbers(b"q").journal_broken == 1
+
+
+def test_who_waits_for_what_is_not_in_memory_is_called_once_it_is(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool", window_size=1)
+    queues.put(b"q", b"1", b"2")
+    queues.close()
+    again = Queues(tmp_path / "spool", window_size=1)
+    queue = again.queue(b"q")
+    queue.line.reread()
+    called: list[object] = []
+    with pytest.raises(NotLoaded) as caught:
+        queue.peek(again.clock.wall_ms)
+    caught.value.line.when_loaded(called.append)
+    assert not called
+    again.background.do_all()
+    assert called == [None]
+    assert queue.peek(again.clock.wall_ms) is not None
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "front", "delay", "take", "open", "back", "later", "confirm"]),
+        st.integers(0, 9),
+    )
+    | st.tuples(st.just("pass"), st.sampled_from([1, 5]))
+    | st.tuples(st.sampled_from(["cut", "restart", "flush"]), st.just(0)),
+    max_size=60,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS, st.sampled_from([1, 700, 2000]))
+def test_a_small_window_makes_no_difference_to_what_is_taken(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]], window_size: int
+) -> None:
+    path = tmp_path_factory.mktemp("spools")
+    assert taken_in(path / "small", steps, window_size) == taken_in(path / "large", steps, 1 << 23)
+
+
+def taken_in(path: Path, steps: list[tuple[str, int]], window_size: int) -> list[object]:
+    """Return what is taken, in these steps and then at the end."""
+    queues = Queues(path, window_size=window_size)
+    queues.put(b"q", b"first")
+    holder = Holder()
+    taken: list[object] = []
+    for number, (what, value) in enumerate(steps):
+        data = b"%d" % number
+        now_ms = queues.clock.wall_ms
+        reads: list[OpenRead] = holder.reads()
+        read = reads[value % len(reads)] if reads else None
+        if what == "put":
+            queues.put(b"q", data * (1 + 20 * value))
+        elif what in ("front", "delay"):
+            due_ms = now_ms + 1000 * value if what == "delay" and value else 0
+            queues.queues.put_with_care(Put(b"q", data, 0, 0, due_ms, what == "front"))
+        elif what == "take":
+            taken.append(queues.take(b"q"))
+        elif what == "open":
+            opened = queues.try_to_open(b"q", holder)
+            taken.append(opened and opened.item.data)
+        elif what == "pass":
+            queues.pass_time(value)
+        elif what == "cut":
+            queues.queues.keep_house()
+        elif what == "flush":
+            queues.queues.flush(b"q")
+        elif what == "restart":
+            queues.close()
+            queues = Queues(path, window_size=window_size, clock=queues.clock)
+            holder = Holder()
+        elif read is not None and what == "back":
+            read.queue.give_back(read)
+        elif read is not None and what == "later":
+            read.queue.give_back_later(read, now_ms + 1000 * (1 + value))
+        elif read is not None and what == "confirm":
+            read.queue.confirm(read)
+        queues.commit()
+    taken += [read.item.id for read in holder.reads()]
+    queues.pass_time(100)
+    taken += queues.take_all(b"q")
+    assert queues.queue(b"q").items == len(holder)
+    queues.close()
+    return taken

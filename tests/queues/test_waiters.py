@@ -1,0 +1,134 @@
+"""Those who wait: first come, first served, each once, for an item or for room."""
+
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from starling_py.names import Request
+from starling_py.queues.deadlines import Deadlines
+from starling_py.queues.waiters import Room, RoomWaiter, Waiter, Waiters
+
+QUEUES = [b"a", b"b", b"c"]
+
+
+def waiter(*names: bytes, over: Callable[[], None] = lambda: None) -> Waiter:
+    return Waiter(tuple(Request(each, each) for each in names), None, lambda _: None, over)
+
+
+def test_who_waits_for_several_queues_leaves_all_of_their_lines_at_once() -> None:
+    waiters = Waiters(Deadlines())
+    both, one = waiter(b"a", b"b"), waiter(b"b")
+    waiters.add(both, 10.0)
+    waiters.add(one, 10.0)
+    assert waiters.first(b"a") is waiters.first(b"b") is both
+    waiters.remove(both)
+    waiters.remove(both)
+    assert (waiters.count(b"a"), waiters.count(b"b")) == (0, 1)
+    assert waiters.first(b"a") is None
+    assert waiters.first(b"b") is one
+    assert list(waiters.waiting) == [one]
+
+
+def test_the_end_of_a_wait_is_told_once_and_only_to_who_still_waits() -> None:
+    deadlines = Deadlines()
+    waiters = Waiters(deadlines)
+    told: list[str] = []
+    stays, leaves = (
+        waiter(b"a", b"b", over=lambda: told.append("stays")),
+        waiter(b"a", over=lambda: told.append("leaves")),
+    )
+    waiters.add(stays, 5.0)
+    waiters.add(leaves, 5.0)
+    waiters.remove(leaves)
+    deadlines.run_due(4.0)
+    assert not told
+    deadlines.run_due(5.0)
+    deadlines.run_due(9.0)
+    assert told == ["stays"]
+    assert not waiters.waiting
+    assert not waiters._by_name
+
+
+def test_the_request_of_a_waiter_is_the_one_for_the_queue() -> None:
+    both = waiter(b"a", b"b")
+    assert both.request_for(b"b").name == b"b"
+
+
+@given(
+    st.lists(
+        st.tuples(st.just("add"), st.lists(st.sampled_from(QUEUES), min_size=1, unique=True))
+        | st.tuples(st.just("remove"), st.integers(0, 50))
+        | st.tuples(st.just("run"), st.integers(0, 50)),
+        max_size=60,
+    )
+)
+def test_any_coming_and_going_leaves_the_lines_in_order(steps: list[tuple[str, object]]) -> None:
+    deadlines = Deadlines()
+    waiters = Waiters(deadlines)
+    over: list[Waiter] = []
+    came: list[tuple[float, Waiter]] = []
+    waiting: list[Waiter] = []
+    for what, value in steps:
+        if what == "add":
+            assert isinstance(value, list)
+            new = waiter(*value)
+            new.over = lambda new=new: over.append(new)  # type: ignore[misc]
+            when = float(len(came) * 7 % 50)
+            waiters.add(new, when)
+            came.append((when, new))
+            waiting.append(new)
+        elif what == "remove" and came:
+            assert isinstance(value, int)
+            leaving = came[value % len(came)][1]
+            waiters.remove(leaving)
+            waiting = [each for each in waiting if each is not leaving]
+        elif what == "run":
+            assert isinstance(value, int)
+            due = {each for when, each in came if each in waiting and when <= value}
+            over.clear()
+            deadlines.run_due(float(value))
+            assert set(over) == due
+            waiting = [each for each in waiting if each not in due]
+        assert list(waiters.waiting) == waiting
+        for name in QUEUES:
+            line = [each for each in waiting if any(r.name == name for r in each.requests)]
+            assert waiters.count(name) == len(line)
+            assert waiters.first(name) is (line[0] if line else None)
+
+
+def room_waiter(name: bytes, told: list[str], what: str, size: int = 1) -> RoomWaiter:
+    return RoomWaiter(name, size, lambda: told.append(what), lambda: told.append(f"{what} over"))
+
+
+def test_room_is_offered_to_who_has_waited_longest_and_to_each_once() -> None:
+    deadlines = Deadlines()
+    room = Room(deadlines)
+    told: list[str] = []
+    for number in range(3):
+        room.add(room_waiter(b"q", told, str(number), size=number), 10.0)
+    assert room.first(b"q") == 0
+    room.offer(b"q")
+    assert (told, room.first(b"q")) == (["0"], 1)
+    again = room_waiter(b"q", told, "again", size=9)
+    room.add(again, 10.0, first=True)
+    assert room.first(b"q") == 9
+    room.remove(again)
+    room.remove(again)
+    deadlines.run_due(10.0)
+    assert told == ["0", "1 over", "2 over"]
+    assert not room
+    assert room.names() == []
+    assert room.first(b"q") is None
+
+
+def test_at_the_end_everybody_is_told_that_the_time_is_over() -> None:
+    deadlines = Deadlines()
+    room, waiters = Room(deadlines), Waiters(deadlines)
+    told: list[str] = []
+    room.add(room_waiter(b"q", told, "room"), 10.0)
+    waiters.add(waiter(b"a", b"b", over=lambda: told.append("item over")), 10.0)
+    room.end_all()
+    waiters.end_all()
+    assert told == ["room over", "item over"]
+    assert deadlines.next is None

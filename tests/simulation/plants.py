@@ -1,0 +1,375 @@
+"""Defects on purpose: each of them breaks a promise, and the simulation must notice it."""
+
+from collections.abc import Callable
+
+import attrs
+import pytest
+
+from starling_py import retrieval
+from starling_py.client_state import ClientState
+from starling_py.journal import checkpoint, compaction, healing, record, segment_writer
+from starling_py.journal.blocks import Reading
+from starling_py.journal.commit import GroupCommit
+from starling_py.journal.compaction import Compaction
+from starling_py.journal.healing import Healing
+from starling_py.journal.journal import Journal
+from starling_py.journal.ledger import Ledger
+from starling_py.journal.record import Item, MarkedItem
+from starling_py.journal.reserve import Reserve
+from starling_py.journal.segment_writer import SegmentWriter, Syncing
+from starling_py.names import KeyProblem
+from starling_py.queues import admission, line, strays
+from starling_py.queues.fan_out import FanOut
+from starling_py.queues.holder import Holder
+from starling_py.queues.line import Line
+from starling_py.queues.moving import Move, Moves
+from starling_py.queues.open_reads import OpenRead, OpenReads
+from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.queue_collection import QueueCollection
+from starling_py.queues.waiters import Waiter, Waiters
+from starling_py.replies import Replies
+from tests.journal.simulated_disk import SimulatedDisk
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def replies_before_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the replies stand when the commit fails."""
+    monkeypatch.setattr(Replies, "revoke", lambda self, failed: None)
+
+
+def replies_before_the_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no reply wait for the sync under ``always``."""
+    original = GroupCommit.commit
+
+    def commit(self: GroupCommit) -> object:
+        committed = original(self)
+        return type(committed)(committed.failed, 0)
+
+    monkeypatch.setattr(GroupCommit, "commit", commit)
+
+
+def forgets_a_removal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out every fifth record of a removal."""
+    original = Journal.remove
+    count = 0
+
+    def remove(self: Journal, item: Item) -> None:
+        nonlocal count
+        original(self, item)
+        count += 1
+        if count % 5 == 0:
+            self._unwritten.records.pop()
+
+    monkeypatch.setattr(Journal, "remove", remove)
+
+
+def syncs_no_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make no name safe while the server runs."""
+
+    def run_it(self: Syncing) -> None:
+        files = self.place.files
+        for descriptor in self.descriptors:
+            files.sync(descriptor)
+        if self.unfinished is not None:
+            files.rename(self.unfinished, self.unfinished.removesuffix(".new"))
+
+    monkeypatch.setattr(Syncing, "run", run_it)
+
+
+def syncs_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make nothing but names safe."""
+    monkeypatch.setattr(SimulatedDisk, "sync", lambda self, descriptor: None)
+
+
+def heals_without_what_was_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go on as of the last sync when a file went bad, whatever was told since."""
+    original = Healing.run
+
+    def run_it(self: Healing) -> None:
+        self._acknowledged = []
+        original(self)
+
+    monkeypatch.setattr(Healing, "run", run_it)
+
+
+def goes_on_after_a_failed_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a sync that failed for one that succeeded."""
+    original = Journal.end_sync
+
+    def end_sync(self: Journal, work: Syncing | Healing, error: OSError | None) -> None:
+        original(self, work, None)
+
+    monkeypatch.setattr(Journal, "end_sync", end_sync)
+
+
+def leaves_half_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not cut off what was written of a record before the error."""
+    monkeypatch.setattr(SegmentWriter, "_cut_back", lambda self, descriptor, size: None)
+
+
+def names_a_segment_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Name a segment before it or the one before it is safe."""
+    monkeypatch.setattr(segment_writer, "UNFINISHED_SUFFIX", "")
+    monkeypatch.setattr(healing, "UNFINISHED_SUFFIX", "")
+
+
+def reads_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hand out what is read back in the wrong order."""
+    original = Reading.run
+
+    def run_it(self: Reading) -> None:
+        original(self)
+        self.items.reverse()
+
+    monkeypatch.setattr(Reading, "run", run_it)
+
+
+def skips_the_roll_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the queue in memory as it is after a commit that failed."""
+    monkeypatch.setattr(PersistentQueue, "rolled_back", lambda self: None)
+
+
+def copies_too_little_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out live items when segments are replaced."""
+    monkeypatch.setattr(Compaction, "_is_live", lambda self, item_id: item_id % 3 == 0)
+
+
+def keeps_dead_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let segments take up room for ever: neither remove the dead ones nor copy anything."""
+    monkeypatch.setattr(Ledger, "take_dead", lambda self, but=(): [])
+    monkeypatch.setattr(compaction, "choose", lambda ledger, segment_size: [])
+
+
+def lends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse removals on a full disk."""
+    monkeypatch.setattr(Reserve, "lend", lambda self, size, removals_only: False)
+
+
+def serves_nobody_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everybody wait until the time is over."""
+    monkeypatch.setattr(QueueCollection, "_serve", lambda self, queue: None)
+
+
+def never_heals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse a queue for ever once its file went bad."""
+    monkeypatch.setattr(Healing, "run", lambda self: setattr(self, "error", OSError()))
+
+
+def gives_expired_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take nothing for dead."""
+    original = PersistentQueue.peek
+    monkeypatch.setattr(PersistentQueue, "peek", lambda self, now_ms: original(self, 0))
+
+
+def waits_for_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never sync under an interval."""
+    monkeypatch.setattr(GroupCommit, "sync_if_due", lambda self: None)
+
+
+def writes_no_opening(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count a delivery in memory, and leave it out of the journal."""
+    original = record.bare
+
+    def bare(record_type: int, record_id: int, salt: int = 0, payload: bytes = b"") -> bytes:
+        whole = original(record_type, record_id, salt, payload)
+        return b"" if record_type == record.OPEN else whole
+
+    monkeypatch.setattr(record, "bare", bare)
+
+
+def writes_no_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Confirm a read in memory alone."""
+
+    def confirm(self: PersistentQueue, read: OpenRead) -> None:
+        self.items -= 1
+        self.bytes -= len(read.item.data)
+        self.open_reads.confirm(read, self.journal.written + 1)
+
+    monkeypatch.setattr(PersistentQueue, "confirm", confirm)
+
+
+def writes_no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep an aborted item back in memory, and leave that out of the journal."""
+    monkeypatch.setattr(record, "delay", lambda item_id, due_ms, salt=0: b"")
+
+
+def forgets_delays_in_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take what comes back with a delay for due when it is read from the journal."""
+    original = Line._put_aside
+
+    def put_aside(self: Line, item: Item) -> bool:
+        if isinstance(item, MarkedItem) and not item.front:
+            return False
+        return original(self, item)
+
+    monkeypatch.setattr(Line, "_put_aside", put_aside)
+
+
+def hands_out_before_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep nothing back."""
+    monkeypatch.setattr(Line, "delay", lambda self, item, due_ms: self.insert(item))
+
+
+def puts_what_comes_back_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give aborted items the last place."""
+    original = Line.insert
+
+    def insert(self: Line, item: Item) -> None:
+        if self.window.behind or isinstance(item, MarkedItem):
+            original(self, item)
+        else:
+            self.window.items.append(item)
+
+    monkeypatch.setattr(Line, "insert", insert)
+
+
+def reverses_the_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the first one that was put in front stay in front."""
+
+    def place(item: Item) -> int:
+        front = isinstance(item, MarkedItem) and item.front
+        return item.id - (1 << 40) if front else item.id
+
+    monkeypatch.setattr(strays, "place", place)
+    monkeypatch.setattr(line, "place", place)
+
+
+def never_ends_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let leases last for ever."""
+    monkeypatch.setattr(QueueCollection, "lease_end", lambda self, queue, lease: 1e9)
+
+
+def keeps_what_a_client_had_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give nothing back when a client goes away."""
+    monkeypatch.setattr(Holder, "reads", lambda self, name=None: [])
+
+
+def ends_a_read_though_its_confirmation_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open nothing again when a confirmation could not be written."""
+    monkeypatch.setattr(OpenReads, "_reopen", lambda self, read: None)
+
+
+def confirms_what_another_client_has_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everybody end everything by its id, with a lease or without."""
+
+    def named(client: ClientState, name: bytes, item_id: int) -> OpenRead:
+        queue = client.queues.find(name)
+        read = None if queue is None else queue.open_reads.get(item_id)
+        if read is None:
+            raise KeyProblem(f"item {item_id} is not open")
+        return read
+
+    monkeypatch.setattr(retrieval, "_named", named)
+
+
+def delivers_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take nothing out, however often it came back."""
+    monkeypatch.setattr(PersistentQueue, "exhausts", lambda self, item: False)
+
+
+def removes_before_the_move_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove what is moved as soon as it is put, not when that is safe."""
+    original = Moves._try_to_put
+
+    def try_to_put(self: Moves, move: Move) -> None:
+        original(self, move)
+        if move.arrived_in is not None:
+            self.finish(move)
+
+    monkeypatch.setattr(Moves, "_try_to_put", try_to_put)
+
+
+def flushes_what_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a flush keep nothing."""
+    original = Journal.flush
+    monkeypatch.setattr(Journal, "flush", lambda self, kept=(): original(self, ()))
+
+
+def leaves_a_child_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a put to the first child alone."""
+    original = FanOut.children
+    monkeypatch.setattr(FanOut, "children", lambda self, name: original(self, name)[1:])
+
+
+def fills_queues_beyond_their_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take no queue for full."""
+    monkeypatch.setattr(admission, "is_full", lambda queue, size: False)
+
+
+def serves_who_came_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let those who wait be served in the wrong order."""
+
+    def first(self: Waiters, name: bytes) -> Waiter | None:
+        waiting = self._by_name.get(name)
+        return waiting[-1] if waiting else None
+
+    monkeypatch.setattr(Waiters, "first", first)
+
+
+def writes_no_marks_into_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget deliveries, delays and what is in front when a segment is begun."""
+    original = checkpoint.encode
+
+    def encode(ledger: Ledger, previous_end: int) -> bytes:
+        return original(attrs.evolve(ledger, marks={}), previous_end)
+
+    monkeypatch.setattr(checkpoint, "encode", encode)
+
+
+def copies_no_marked_items_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what is due later, or in front, when segments are replaced."""
+    monkeypatch.setattr(record, "PUTS", frozenset({record.PUSH}))
+
+
+def tells_of_a_sync_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer a put that asks for a sync at once."""
+    monkeypatch.setattr(PersistentQueue, "when_safe", lambda self, tell: tell(None))
+
+
+def takes_items_while_draining(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse nothing."""
+    monkeypatch.setattr(admission.Limits, "check", lambda self: None)
+
+
+PLANTS: tuple[Plant, ...] = (
+    replies_before_the_commit,
+    replies_before_the_sync,
+    forgets_a_removal,
+    syncs_no_directory,
+    syncs_no_file,
+    heals_without_what_was_acknowledged,
+    goes_on_after_a_failed_sync,
+    leaves_half_a_record,
+    names_a_segment_too_early,
+    reads_out_of_order,
+    skips_the_roll_back,
+    copies_too_little_forward,
+    keeps_dead_segments,
+    lends_nothing,
+    serves_nobody_who_waits,
+    never_heals,
+    gives_expired_items,
+    waits_for_no_interval,
+    writes_no_opening,
+    writes_no_confirmation,
+    writes_no_delay,
+    forgets_delays_in_a_restart,
+    hands_out_before_it_is_due,
+    puts_what_comes_back_at_the_end,
+    reverses_the_front,
+    never_ends_a_lease,
+    keeps_what_a_client_had_open,
+    ends_a_read_though_its_confirmation_failed,
+    confirms_what_another_client_has_open,
+    delivers_without_end,
+    removes_before_the_move_is_safe,
+    flushes_what_is_open,
+    leaves_a_child_out,
+    fills_queues_beyond_their_limits,
+    serves_who_came_last,
+    writes_no_marks_into_checkpoints,
+    copies_no_marked_items_forward,
+    tells_of_a_sync_that_was_not,
+    takes_items_while_draining,
+)

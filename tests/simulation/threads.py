@@ -1,0 +1,83 @@
+"""The server's threads and its readiness as the simulation has them: they work when told to."""
+
+from collections import deque
+from collections.abc import Callable
+
+from starling_py.journal.background import Work
+from starling_py.journal.commit import Batch
+from starling_py.readiness import Ready
+
+SYNC, BACKGROUND = 1, 2
+"""The descriptors of the two threads."""
+
+
+class SimulatedSyncer:
+    """Syncs a batch when it is told to, and says so when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Batch] = deque()
+        self.finished: list[Batch] = []
+
+    def fileno(self) -> int:
+        return SYNC
+
+    def submit(self, batch: Batch) -> None:
+        self.waiting.append(batch)
+
+    def collect(self) -> list[Batch]:
+        finished, self.finished = self.finished, []
+        return finished
+
+    def run_one(self) -> None:
+        """Do what the thread has to do."""
+        batch = self.waiting.popleft()
+        batch.run()
+        self.finished.append(batch)
+
+
+class SimulatedBackground:
+    """Works when it is told to, and says so when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[Work, Callable[[], None] | None]] = deque()
+        self.finished: list[Callable[[], None]] = []
+
+    def fileno(self) -> int:
+        return BACKGROUND
+
+    def submit(self, work: Work, done: Callable[[], None] | None = None) -> None:
+        self.waiting.append((work, done))
+
+    def collect(self) -> None:
+        finished, self.finished = self.finished, []
+        for done in finished:
+            done()
+
+    def run_one(self) -> None:
+        """Do the oldest piece of work."""
+        work, done = self.waiting.popleft()
+        work.run()
+        if done is not None:
+            self.finished.append(done)
+
+
+class NoReadiness:
+    """The life says itself what is ready."""
+
+    def fileno(self) -> int:
+        return 0
+
+    def register(self, descriptor: int, interest: int) -> None:
+        """Do nothing."""
+
+    def modify(self, descriptor: int, interest: int) -> None:
+        """Do nothing."""
+
+    def unregister(self, descriptor: int) -> None:
+        """Do nothing."""
+
+    def ready(self, seconds: float = 0) -> Ready:
+        return []
+
+    def close(self) -> None:
+        """Do nothing."""

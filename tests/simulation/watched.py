@@ -1,0 +1,463 @@
+"""The server's own queues, each of whose changes the model learns of as it happens.
+
+What is given to clients, removed, returned or moved is checked against the model in the moment in
+which it is done; what the model says never comes from what the server counts.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+
+from starling_py.clock import Clock
+from starling_py.journal.journal import Journal
+from starling_py.journal.record import Item, MarkedItem
+from starling_py.journal.segment import Segment
+from starling_py.journal.spool import Spool
+from starling_py.journal.trouble import JournalError
+from starling_py.names import Request, child_of
+from starling_py.queue_settings import QueueSettings
+from starling_py.queues.holder import Holder
+from starling_py.queues.moving import Move, Moves
+from starling_py.queues.open_reads import OpenRead
+from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.putting import Put
+from starling_py.queues.queue_collection import QueueCollection
+from starling_py.queues.refusal import Full
+from starling_py.queues.rules import Rules
+from starling_py.queues.waiters import Hit, Waiter
+from starling_py.queues.window import WindowSizes
+from starling_py.stats import QueueSnapshot
+from tests.simulation.model import QueueModel, Thing
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Life
+
+
+@attrs.define
+class PutWatch:
+    """A put that is under way."""
+
+    data: bytes
+    expected: frozenset[bytes]
+    """The queues that it must come into."""
+    numbers: dict[bytes, int] = attrs.field(factory=dict)
+    """The states that it led to, by queue."""
+
+
+class WatchedQueue(PersistentQueue):
+    """A queue that the model watches."""
+
+    def __init__(
+        self, name: bytes, journal: Journal, keeper: "WatchedQueues", settings: QueueSettings
+    ) -> None:
+        self.life = keeper.life
+        self._peeking_ms = 0
+        self._expected = False
+        """Whether whoever removes an item now says why."""
+        self._removed: Item
+        super().__init__(name, journal, keeper, settings)
+        self._look = self.line.look
+        self.line.look = self._watched_look  # type: ignore[method-assign]
+
+    @property
+    def model(self) -> QueueModel:
+        return self.life.models[self.name]
+
+    @property
+    def counts(self) -> bool:
+        """Whether this is the queue that is served under its name."""
+        return self.life.queues.at(self.name) is self
+
+    def _note(self, number: int) -> None:
+        """Have the client that this is done for told of it with its reply."""
+        if self.life.current is not None:
+            self.life.current.entry.did.append((self.name, number))
+
+    # Puts.
+
+    def put(self, data: bytes, flags: int, expiry_ms: int, now_ms: int) -> None:
+        thing = Thing(self.next_id, data, flags, expiry_ms)
+        super().put(data, flags, expiry_ms, now_ms)
+        self._was_put(thing)
+
+    def put_marked(self, item: MarkedItem) -> None:
+        super().put_marked(item)
+        self._was_put(
+            Thing(
+                item.id,
+                item.data,
+                item.flags,
+                item.expiry_ms,
+                item.due_ms,
+                item.deliveries,
+                item.front,
+            )
+        )
+
+    def _was_put(self, thing: Thing) -> None:
+        model, settings = self.model, self.model.settings
+        moved = self.life.put is None
+        self.life.was_put(self.name, thing, model.put(thing))
+        count, size = model.count_waiting(), model.now.bytes if model.now else 0
+        within = (
+            (settings.max_items is None or count <= settings.max_items)
+            and (settings.max_bytes is None or size <= settings.max_bytes)
+            and (
+                settings.max_item_size is None or len(thing.data) <= settings.max_item_size or moved
+            )
+        )
+        if moved and len(model.things) == 1:
+            within = True  # rather than nowhere, it comes into an empty queue
+        if not within:
+            raise model.fail(f"{thing} is put beyond a limit: {count} items, {size} bytes")
+        if settings.max_age is not None:
+            latest = self.life.clock.wall_ms + int(settings.max_age * 1000)
+            if not 0 < thing.dies_ms <= latest:
+                raise model.fail(f"{thing} may live longer than {latest}")
+
+    def make(self) -> None:
+        super().make()
+        self._note(self.model.made(self.next_id))
+
+    # Reads.
+
+    def pop(self, now_ms: int) -> Item | None:
+        item = super().pop(now_ms)
+        if item is not None:
+            self.model.removed(item)
+        return item
+
+    def peek(self, now_ms: int) -> Item | None:
+        outer, self._peeking_ms = self._peeking_ms, now_ms
+        try:
+            item = super().peek(now_ms)
+        finally:
+            self._peeking_ms = outer
+        self.model.check_given(item, now_ms, self.life.ran_ms)
+        if item is not None and self._thing(item).is_dead(now_ms):
+            raise self.model.fail(f"{item} is given at {now_ms}")
+        return item
+
+    def _thing(self, item: Item) -> Thing:
+        thing = self.model.now.find(item.id) if self.model.now is not None else None
+        if thing is None:
+            raise self.model.fail(f"{item} is not there")
+        return thing
+
+    def _watched_look(self, count: int, now_ms: int) -> list[Item]:
+        items = self._look(count, now_ms)
+        given = [each.id for each in items]
+        model, ran_ms = self.model, self.life.ran_ms
+        sure = [each.id for each in model.available(now_ms, ran_ms)]
+        perhaps = [each.id for each in model.waiting if each.due_ms <= now_ms]
+        # As far as it is in memory: from the head on, and nothing left out.
+        until = sure.index(given[-1]) + 1 if given and given[-1] in sure else 0
+        if [each for each in perhaps if each in given] != given or any(
+            each not in given for each in sure[:until]
+        ):
+            raise model.fail(f"a look finds {given}; there is {sure}")
+        if self.life.current is not None:
+            hits = [(self.name, each.data, None) for each in items[1:]]
+            self.life.current.entry.hits += hits
+        return items
+
+    def open(self, now_ms: int, holder: Holder | None, lease_end: float | None) -> Item | None:
+        item = super().open(now_ms, holder, lease_end)
+        if item is not None:
+            model, life = self.model, self.life
+            session = life.session_of(holder)
+            if session is None:
+                raise model.fail(f"{item} is open for nobody")
+            most = model.settings.max_deliveries
+            if most is not None and self._thing(item).deliveries >= most:
+                raise model.fail(f"{item} is handed out once too often")
+            seconds = model.settings.open_timeout if life.lease is None else life.lease
+            end = None if seconds is None else life.clock.monotonic + seconds
+            model.opened(item, session.reader, end)
+            if model.count(session.reader) > model.settings.max_open_reads and not model.undone:
+                raise model.fail("one client has too much open")
+        return item
+
+    # Open reads that end.
+
+    def confirm(self, read: OpenRead) -> None:
+        self._check_whose(read)
+        self._expected = True
+        try:
+            super().confirm(read)
+        finally:
+            self._expected = False
+        self._note(self.model.confirmed(read.item))
+
+    def give_back(self, read: OpenRead, *, alone: bool = True) -> None:
+        if read.item.id in self.model.open:
+            self._check_whose(read)
+            del self.model.open[read.item.id]
+        super().give_back(read, alone=alone)
+        self._check_exhausted(read.item)
+
+    def give_back_later(self, read: OpenRead, due_ms: int) -> None:
+        self._check_whose(read)
+        model, item_id = self.model, read.item.id
+        was_open = model.open[item_id]
+        number = model.delayed(item_id, due_ms)
+        try:
+            super().give_back_later(read, due_ms)
+        except JournalError:
+            model.never_delayed(item_id, was_open)
+            raise
+        self._check_exhausted(read.item)
+        self._note(number)
+
+    def _check_exhausted(self, item: Item) -> None:
+        """Check that what came back too often has left."""
+        most = self.model.settings.max_deliveries
+        for each in self.model.waiting if most is not None else ():
+            if each.id == item.id and each.deliveries >= (most or 0):
+                raise self.model.fail(f"{each} came back too often, and is still here")
+
+    def _check_whose(self, read: OpenRead) -> None:
+        """Check that a client may end a read: its oldest one, or one that it names."""
+        model, session, item_id = self.model, self.life.current, read.item.id
+        each = model.open.get(item_id)
+        if each is None or session is None:
+            raise model.fail(f"{read.item} is closed or comes back for no reason")
+        if session.names_id(item_id):
+            if each.reader is not session.reader and each.lease_end is None:
+                raise model.fail(f"{read.item} has no lease, and another client ends it")
+        elif model.oldest(session.reader) != item_id:
+            raise model.fail(f"{read.item} is not what its client opened first")
+
+    # Removals.
+
+    def remove(self, item: Item) -> None:
+        if self._peeking_ms:
+            self.model.check_given(item, self._peeking_ms, self.life.ran_ms)
+            if not self._thing(item).is_dead(self._peeking_ms):
+                raise self.model.fail(f"{item} is removed as dead at {self._peeking_ms}")
+        super().remove(item)
+        self._removed = item
+        if self._peeking_ms:
+            self.model.removed(item)
+        elif not self._expected:
+            self._has_left(item)
+
+    def _has_left(self, item: Item) -> None:
+        """Take notice that an item is in another queue, and not here any more."""
+        model = self.model
+        target, at = model.leaving.pop(item.id, (b"", -1))
+        if at < 0:
+            raise model.fail(f"{item} is removed, and is nowhere else")
+        there = self.life.models[target]
+        durable = self.life.shape.interval is not None and there.settings.journal
+        if there.is_undone(at) or at > (there.synced if durable else there.committed):
+            raise there.fail(f"{item} is not safe, and removed from {self.name!r}")
+        model.left[item.id] = (model.removed(item), target, at)
+
+    def discard_first(self, now_ms: int) -> bool:
+        put, model = self.life.put, self.model
+        if put is not None and not model.is_full(len(put.data)):
+            raise model.fail("an item is dropped, though there is room")
+        self._expected = True
+        try:
+            done = super().discard_first(now_ms)
+        finally:
+            self._expected = False
+        if done:
+            model.removed(self._removed)
+        return done
+
+    def flush(self) -> None:
+        super().flush()
+        self._note(self.model.emptied(deleted=False))
+
+    def delete(self) -> None:
+        super().delete()
+        model = self.model
+        if self.life.current is None and (model.settings.idle_expire is None or model.things):
+            raise model.fail("it is deleted for no reason")
+        self._note(model.emptied(deleted=True))
+
+    def give_up(self, damaged: Segment) -> None:
+        raise self.model.fail("items are given up")
+
+    # Commits.
+
+    def committed(self) -> None:
+        if self.counts:
+            self.model.was_committed()
+        super().committed()
+
+    def rolled_back(self) -> None:
+        if self.counts:
+            model, life = self.model, self.life
+            healed = life.commits.finishing
+            base = model.synced if healed and life.shape.waits else model.committed
+            if not healed and not {"put", "make"} & {*model.kinds[base + 1 :]}:
+                life.refused_removals.append(self.name)
+            model.was_rolled_back(base, safe=healed)
+        super().rolled_back()
+
+
+class WatchedMoves(Moves):
+    """Moves that must have a reason."""
+
+    def begin(self, move: Move) -> None:
+        source = move.source
+        assert isinstance(source, WatchedQueue)
+        model, settings = source.model, source.model.settings
+        thing = source._thing(move.item)
+        now_ms = source.life.clock.wall_ms
+        expired = thing.is_dead(now_ms) and move.target == settings.expire_to
+        most = settings.max_deliveries
+        exhausted = (
+            most is not None
+            and thing.deliveries >= most == move.deliveries >= most
+            and move.target == settings.dead_letter
+        )
+        if not (expired or exhausted) or thing.id in model.open or thing.id in model.leaving:
+            raise model.fail(f"{thing} leaves for {move.target!r} without a reason")
+        model.leaving[thing.id] = (move.target, -1)
+        super().begin(move)
+
+    def _try_to_put(self, move: Move) -> None:
+        super()._try_to_put(move)
+        source, target = move.source, move.arrived_in
+        assert isinstance(source, WatchedQueue)
+        if target is not None and target.traffic.arriving and target.traffic.arriving[-1] is move:
+            at = source.life.models[move.target].put_at[move.item.data]
+            source.model.leaving[move.item.id] = (move.target, at)
+
+
+class WatchedQueues(QueueCollection):
+    """The queues, and the life they belong to."""
+
+    def __init__(
+        self, life: "Life", spool: Spool, clock: Clock, sizes: WindowSizes, rules: Rules
+    ) -> None:
+        self.life = life
+        self._line: list[Waiter] = []
+        """Who waits for items, in the order of their coming."""
+        super().__init__(spool, clock, sizes, rules)
+
+    def at(self, name: bytes) -> PersistentQueue | None:
+        """Return the queue under a name, whether it exists or not."""
+        return self._queues.get(name)
+
+    def everything(self) -> list[PersistentQueue]:
+        """Return all queues, also those that do not exist."""
+        return list(self._queues.values())
+
+    # Puts.
+
+    def put(self, name: bytes, data: bytes, flags: int, exptime: int) -> list[PersistentQueue]:
+        with self._putting(name, data):
+            return super().put(name, data, flags, exptime)
+
+    def put_with_care(self, what: Put) -> list[PersistentQueue]:
+        with self._putting(what.name, what.data):
+            return super().put_with_care(what)
+
+    @contextlib.contextmanager
+    def _putting(self, name: bytes, data: bytes) -> Iterator[None]:
+        """Check that a put comes into all queues that it concerns, or into none."""
+        life = self.life
+        if life.put is not None:
+            yield  # it is under way already
+            return
+        put = life.put = PutWatch(data, self._concerned(name))
+        try:
+            yield
+        except Full as full:
+            model = life.models[full.name]
+            if not model.is_full(len(data)) or model.can_drop(
+                len(data), life.clock.wall_ms, life.ran_ms
+            ):
+                raise model.fail(f"{put} is refused, though there is room") from full
+            raise
+        finally:
+            life.put = None
+        model = life.models[name]
+        if set(put.numbers) != put.expected:
+            raise model.fail(f"{put} came into these queues only")
+        if self.limits.draining:
+            raise model.fail(f"{put} was taken in spite of draining")
+        assert life.current is not None
+        life.current.entry.puts += put.numbers.items()
+        life.current.entry.stored = True
+
+    def _concerned(self, name: bytes) -> frozenset[bytes]:
+        models, rules = self.life.models, self.life.rules
+        names = {each for each in models if child_of(each) == name and models[each].now is not None}
+        if not models[name].settings.fanout_only:
+            names.add(name)
+        return frozenset({*names, *rules.routes.targets(name)})
+
+    def _put_moved(self, move: Move) -> PersistentQueue:
+        outer, self.life.put = self.life.put, None
+        try:
+            return super()._put_moved(move)
+        finally:
+            self.life.put = outer
+
+    def is_empty(self, name: bytes) -> bool:
+        empty = super().is_empty(name)
+        model = self.life.models[name]
+        if empty != (not model.things):
+            raise model.fail(f"it is said to be empty: {empty}")
+        return empty
+
+    # Reads.
+
+    def wait(self, waiter: Waiter, wait_ms: float) -> None:
+        self._line = [each for each in self._line if each.waiting]
+        self._line.append(waiter)
+        super().wait(waiter, wait_ms)
+
+    def read(self, request: Request, holder: Holder | None = None) -> Hit | None:
+        life = self.life
+        life.lease = request.lease
+        hit = super().read(request, holder)
+        if hit is not None:
+            model = life.models[request.name]
+            if model.settings.paused:
+                raise model.fail("a read is answered though it is paused")
+            session = life.current if holder is None else life.session_of(holder)
+            assert session is not None
+            self._check_turn(holder, model)
+            number = None if request.peek else model.last
+            session.entry.hits.append((request.name, hit[1].data, number))
+        return hit
+
+    def _check_turn(self, holder: Holder | None, model: QueueModel) -> None:
+        """Check that nobody who waits is served before somebody who has waited longer."""
+        line = [
+            each
+            for each in self._line
+            if each.waiting and model.name in {request.name for request in each.requests}
+        ]
+        if holder in {each.holder for each in line} and line[0].holder is not holder:
+            raise model.fail("somebody who waits is served out of turn")
+
+    def run_due(self) -> None:
+        life = self.life
+        for model in life.models.values():
+            model.leases_over(life.clock.monotonic)
+        super().run_due()
+        life.ran_ms = life.clock.wall_ms
+        for model in life.models.values():
+            model.returning.clear()
+
+    # The rest.
+
+    def reload(self, rules: Rules) -> None:
+        self.life.go_by(rules)
+        super().reload(rules)
+
+    def snapshot(self) -> list[QueueSnapshot]:
+        snapshots = super().snapshot()
+        for each in snapshots:
+            self.life.check_snapshot(each)
+        return snapshots

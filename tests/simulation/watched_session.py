@@ -1,0 +1,134 @@
+"""The server's own sessions, group commit and tick, as the simulation watches them."""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from starling_py import names
+from starling_py.journal.commit import Batch, GroupCommit
+from starling_py.journal.journal import Journal
+from starling_py.names import KeyProblem
+from starling_py.protocol import commands
+from starling_py.session import Session
+from starling_py.tick import Tick
+from tests.simulation.clients import Entry, SimulatedClient
+from tests.simulation.model import QueueModel, Reader, Violation
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Life
+
+
+class WatchedCommits(GroupCommit):
+    """The group commit, with notes for the model of what is synced."""
+
+    life: "Life"
+    finishing = False
+
+    def _batch(self) -> Batch:
+        batch = super()._batch()
+        self.life.note_begun(batch)
+        return batch
+
+    def finish(self, batch: Batch) -> frozenset[Journal]:
+        self.life.note_synced(batch)
+        self.finishing = True
+        try:
+            return super().finish(batch)
+        finally:
+            self.finishing = False
+
+
+class WatchedSession(Session):
+    """A session whose client is known to whatever is done for it."""
+
+    life: "Life"
+    client: SimulatedClient
+
+    def __init__(self, *args: Any) -> None:  # noqa: ANN401 - whatever a session takes
+        super().__init__(*args)
+        self.reader = Reader()
+        self.entry = Entry()
+        """What was done for the last command."""
+        self.command: commands.Command | None = None
+        self._resumes = False
+
+    def run(self) -> None:
+        outer, self.life.current = self.life.current, self
+        try:
+            super().run()
+        finally:
+            self.life.current = outer
+
+    def go_on(self, proceed: Callable[[], None]) -> None:
+        def resume() -> None:
+            self._resumes = True
+            try:
+                proceed()
+            finally:
+                self._resumes = False
+
+        super().go_on(resume)
+
+    def execute(self, command: commands.Command) -> None:
+        if not self._resumes:
+            self.entry = Entry()
+            self.command = command
+            if not getattr(command, "quiet", False):
+                self.client.entries.append(self.entry)
+        touched = self._touched(command) if isinstance(command, commands.Touch) else None
+        super().execute(command)
+        if touched is not None and isinstance(command, commands.Touch) and command.exptime >= 0:
+            model, item_id = touched
+            seconds = command.exptime or model.settings.open_timeout
+            end = None if seconds is None else self.life.clock.monotonic + seconds
+            model.open[item_id].lease_end = end
+
+    def _touched(self, command: commands.Touch) -> tuple[QueueModel, int] | None:
+        model = self.life.models[command.key]
+        item_id = model.oldest(self.reader)
+        return None if item_id is None else (model, item_id)
+
+    def names_id(self, item_id: int) -> bool:
+        """Tell whether the command at hand names an item by its id."""
+        keys = self.command.keys if isinstance(self.command, commands.Get) else ()
+        return item_id in {names.parse(key).item_id for key in keys}
+
+    def fail(self, problem: Any, *, quiet: bool = False) -> None:  # noqa: ANN401 - as it is
+        if isinstance(problem, KeyProblem):
+            self._check_refusal(str(problem))
+        super().fail(problem, quiet=quiet)
+
+    def _check_refusal(self, reason: str) -> None:
+        """Check that a command is refused because of what is open, or is not."""
+        keys = self.command.keys if isinstance(self.command, commands.Get) else ()
+        requests = [names.parse(key) for key in keys]
+        models = self.life.models
+        if "close or abort" in reason:
+            right = any(models[each.name].count(self.reader) for each in requests)
+        else:
+            there = [models[each.name].open.get(each.item_id) for each in requests if each.item_id]
+            right = any(
+                each is None
+                if "elsewhere" not in reason
+                else each is not None and each.reader is not self.reader and each.lease_end is None
+                for each in there
+            )
+        if not right:
+            raise Violation(f"{self.peer}: {self.command} is refused: {reason}")
+
+    def gone(self) -> None:
+        for model in self.life.models.values():
+            model.reader_gone(self.reader)
+        super().gone()
+        for model in self.life.models.values():
+            model.returning.clear()
+
+
+class WatchedTick(Tick):
+    """A tick in which no session may run into a defect."""
+
+    life: "Life"
+
+    def _crashed(self, connection: Any) -> None:  # noqa: ANN401 - a connection
+        self.life.crash = sys.exception()
+        super()._crashed(connection)

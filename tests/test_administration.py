@@ -1,0 +1,136 @@
+"""Commands that look after queues and the server, and what the settings must allow first."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+from starling_py.client_state import Policy
+from starling_py.queue_table import QueueTable
+from starling_py.queues.holder import Holder
+from starling_py.queues.rules import Rules
+from tests.core import Client
+from tests.queues.parts import Queues
+
+
+@pytest.fixture
+def queues(tmp_path: Path) -> Queues:
+    queues = Queues(tmp_path / "spool")
+    queues.policy = Policy(1 << 20, True, True, True, True)
+    return queues
+
+
+@pytest.fixture
+def client(queues: Queues) -> Client:
+    return queues.client()
+
+
+def test_what_could_do_harm_is_refused_unless_it_is_allowed(queues: Queues) -> None:
+    queues.policy = Policy(1 << 20, False, False)
+    queues.new_rules = Rules(QueueTable({"q": {"paused": True}}))
+    client = queues.client()
+    queues.put(b"q", b"1")
+    reply = client.ask(b"shutdown\r\nreload\r\nstatus readonly\r\nflush_all\r\n")
+    assert reply == (
+        b"ERROR: shutdown not enabled\r\nERROR: reload not enabled\r\n"
+        b"ERROR: status not enabled\r\nOK\r\n"
+    )
+    assert client.ask(b"status\r\nget q\r\n") == b"UP\r\nVALUE q 0 1\r\n1\r\nEND\r\n"
+    assert not queues.stopped
+
+
+def test_a_deletion_takes_open_items_too_and_a_flush_does_not(
+    queues: Queues, client: Client
+) -> None:
+    queues.put(b"q", b"1", b"2")
+    holder = Holder()
+    queues.open(b"q", holder)
+    assert client.ask(b"flush q\r\n") == b"END\r\n"
+    assert queues.numbers(b"q").open_transactions == 1
+    assert client.ask(b"flush_all\r\n") == b"OK\r\n"
+    assert len(holder) == 1
+    assert client.ask(b"delete q\r\n") == b"DELETED\r\n"
+    assert not holder
+    assert client.ask(b"delete q\r\nflush q\r\nflush_all\r\n") == b"NOT_FOUND\r\nEND\r\nOK\r\n"
+
+
+def test_an_option_in_the_key_is_an_error_and_changes_nothing(
+    queues: Queues, client: Client
+) -> None:
+    queues.put(b"q", b"1")
+    for word in (b"delete", b"flush", b"flush_expired"):
+        assert client.ask(b"%b q/open\r\n" % word).startswith(b"CLIENT_ERROR "), word
+    for line in (b"touch q/open 1", b"monitor q/open 1", b"confirm q/open 1"):
+        assert client.ask(line + b"\r\n").startswith(b"CLIENT_ERROR "), line
+    assert queues.take_all(b"q") == [b"1"]
+
+
+def test_the_number_of_the_dead_counts_all_queues_and_is_silent_if_that_is_wanted(
+    queues: Queues, client: Client
+) -> None:
+    for name in (b"a", b"b"):
+        queues.put(name, b"1", b"2", exptime=5)
+    queues.clock.advance(6)
+    assert client.ask(b"flush_expired a\r\nflush_expired none\r\n") == b"2\r\n0\r\n"
+    assert client.ask(b"flush_all_expired\r\nflush_all_expired\r\n") == b"2\r\n0\r\n"
+
+
+def test_a_server_that_is_readonly_gives_out_and_takes_nothing(
+    queues: Queues, client: Client
+) -> None:
+    queues.put(b"q", b"1")
+    assert client.ask(b"status READONLY\r\nstatus\r\n") == b"END\r\nREADONLY\r\n"
+    for verb in (b"set", b"add", b"append", b"replace", b"prepend"):
+        reply = client.ask(b"%b q/t=9000 0 0 1\r\nx\r\n" % verb)
+        assert reply in (b"SERVER_ERROR draining: no items are taken\r\n", b"NOT_STORED\r\n")
+    assert client.ask(b"get q/open\r\n") == b"VALUE q/open 0 1\r\n1\r\nEND\r\n"
+    assert client.ask(b"get q/close\r\n") == b"END\r\n"
+    assert client.ask(b"status down\r\n").startswith(b"CLIENT_ERROR ")
+    assert client.ask(b"status up\r\nstatus\r\n") == b"END\r\nUP\r\n"
+    assert client.ask(b"set q 0 0 1\r\nx\r\n") == b"STORED\r\n"
+
+
+def test_a_reload_that_fails_says_why_and_leaves_the_rules(queues: Queues, client: Client) -> None:
+    queues.new_rules = Rules(QueueTable({"q": {"max_items": 1}}))
+    assert client.ask(b"reload\r\n") == b"Reloaded config.\r\n"
+    queues.put(b"q", b"1")
+    queues.new_rules = "the file is\r\nbad"
+    reply = client.ask(b"reload\r\nset q 0 0 1\r\nx\r\n")
+    assert reply.startswith(b"SERVER_ERROR the file is")
+    assert reply.endswith(b"\r\nNOT_STORED\r\n")
+    assert reply.count(b"\r\n") == 2
+
+
+def test_reloading_serves_who_waits_for_a_queue_that_was_paused(
+    queues: Queues, client: Client
+) -> None:
+    queues.queues.reload(Rules(QueueTable({"q": {"paused": True}})))
+    queues.put(b"q", b"1")
+    assert client.ask(b"get q\r\nget q/peek\r\nget q/t=9000\r\n") == b"END\r\nEND\r\n"
+    queues.queues.reload(Rules())
+    assert client.told() == b"VALUE q/t=9000 0 1\r\n1\r\nEND\r\n"
+
+
+def test_the_settings_of_queues_have_kestrels_form(queues: Queues, client: Client) -> None:
+    queues.put(b"a", b"1")
+    queues.put(b"b", b"1")
+    both = client.ask(b"dump_config\r\n")
+    assert both.count(b"queue '") == 2
+    assert both.endswith(b"}\r\nEND\r\n")
+    one = client.ask(b"dump_config b\r\n")
+    assert one.startswith(b"queue 'b' {\r\n  ")
+    assert one.count(b"queue '") == 1
+    assert client.ask(b"dump_config none\r\n") == b"END\r\n"
+
+
+def test_a_flush_that_cannot_be_written_keeps_everything(queues: Queues, client: Client) -> None:
+    queues.put(b"q", b"1", b"2")
+    queues.failing.error = OSError(28, "No space left on device")
+    for command in (b"flush q\r\n", b"delete q\r\n", b"flush_all\r\n"):
+        assert client.ask(command).startswith(b"SERVER_ERROR "), command
+    queues.failing.error = None
+    queues.clock.advance(2)
+    queues.commits.sync_if_due()
+    queues.commit()
+    assert queues.take_all(b"q") == [b"1", b"2"]
+    assert attrs.asdict(queues.counters)["delete_hits"] == 1

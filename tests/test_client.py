@@ -1,0 +1,149 @@
+"""The client with the methods of Ruby's Starling class, against real servers."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from starling_py import client as starling_client
+from starling_py.client import AsyncStarling, Starling, StarlingError
+from tests.process.server_process import ServerProcess, free_port
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    """Return a server of its own."""
+    with ServerProcess(tmp_path / "spool") as running:
+        yield running
+        assert running.stop() == 0
+
+
+@pytest.fixture
+def starling(server: ServerProcess) -> Iterator[Starling]:
+    """Return a client of it."""
+    with Starling(f"127.0.0.1:{server.port}") as client:
+        yield client
+
+
+VALUES = [b"bytes \x00\xff", "text", 7, 1.5, None, True, ["a", {"b": [1, 2]}], {"pid": 1}, b"", ""]
+
+
+@pytest.mark.parametrize("value", [each for each in VALUES if each is not None])
+def test_a_value_comes_out_as_it_went_in(starling: Starling, value: object) -> None:
+    starling.set("q", value)
+    assert starling.get("q", timeout=5) == value
+
+
+def test_values_come_in_the_order_in_which_they_were_put(starling: Starling) -> None:
+    for number in range(20):
+        starling.set("q", number)
+    assert [starling.get("q") for _ in range(20)] == list(range(20))
+    assert starling.fetch("q") is None
+
+
+def test_a_get_waits_no_longer_than_it_was_told_to(starling: Starling) -> None:
+    assert starling.get("q", timeout=0.01) is None
+    assert starling.fetch("q") is None
+
+
+def test_flush_hands_everything_over_and_leaves_nothing(starling: Starling) -> None:
+    for number in range(5):
+        starling.set("q", number)
+    seen: list[int] = []
+    assert starling.flush("q", seen.append) == 5
+    assert seen == list(range(5))
+    assert starling.flush("q") == 0
+    starling.set("q", "again")
+    assert starling.flush("q") == 1
+
+
+def test_sizes_and_names_tell_of_one_queue_or_of_all(starling: Starling) -> None:
+    assert starling.sizeof() == {}
+    assert starling.sizeof("q") == 0
+    starling.set("q", 1)
+    starling.set("q", 2)
+    starling.set("a_items", 3)
+    assert starling.sizeof("q") == 2
+    assert starling.sizeof() == {"q": 2, "a_items": 1}
+    assert starling.available_queues() == ["a_items", "q"]
+    assert starling.delete("q") is True
+    assert starling.delete("q") is False
+    assert starling.sizeof("q") == 0
+
+
+def test_stats_are_those_of_each_server(server: ServerProcess, starling: Starling) -> None:
+    starling.set("q", 1)
+    ((name, stats),) = starling.stats().items()
+    assert name == f"127.0.0.1:{server.port}"
+    assert stats["queue_q_items"] == "1"
+
+
+def test_an_item_that_dies_is_not_delivered(starling: Starling) -> None:
+    starling.set("q", "dead on arrival", expiry=-1)
+    assert starling.fetch("q") is None
+
+
+def test_several_servers_share_the_items_and_a_dead_one_is_left_alone(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        servers = [
+            stack.enter_context(ServerProcess(tmp_path / f"spool-{number}")) for number in range(2)
+        ]
+        names = [f"127.0.0.1:{each.port}" for each in servers]
+        names.append(f"127.0.0.1:{free_port()}")
+        starling = stack.enter_context(Starling(names))
+        for number in range(40):
+            starling.set("q", number)
+        sizes = [int(stats["queue_q_items"]) for stats in starling.stats().values()]
+        assert sum(sizes) == starling.sizeof("q") == 40
+        assert len(sizes) == 2
+        assert min(sizes) > 0
+        taken = {starling.get("q", timeout=10) for _ in range(30)}
+        servers[0].kill()
+        left: list[int] = []
+        starling.flush("q", left.append)
+        assert len(taken) == 30
+        assert not taken & set(left)
+        servers[0].start()
+        # Before the time is over it is not asked, unless nobody else is left.
+        assert len(starling.stats()) == 1
+
+
+def test_without_a_server_every_call_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starling_client, "SET_TRIES", 2)
+    with Starling(f"127.0.0.1:{free_port()}", timeout=1) as starling:
+        with pytest.raises(StarlingError, match=r"q: 127\.0\.0\.1:\d+: .*refused"):
+            starling.set("q", 1)
+        with pytest.raises(StarlingError, match="refused"):
+            starling.get("q", timeout=1)
+        assert starling.stats() == {}
+
+
+@pytest.mark.parametrize("servers", ["host:port", [], ["a:1", "b:"]])
+def test_servers_that_are_none_are_refused(servers: str | list[str]) -> None:
+    with pytest.raises(ValueError, match=r"host:port|no servers"):
+        Starling(servers)
+
+
+async def test_the_client_for_trio_does_the_same(server: ServerProcess) -> None:
+    starling = AsyncStarling(f"127.0.0.1:{server.port}")
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+
+            async def put() -> None:
+                await starling.set("q", "first")
+                await starling.set("q", "second")
+
+            nursery.start_soon(put)
+            assert await starling.get("q") == "first"
+        assert await starling.sizeof() == {"q": 1}
+        assert await starling.available_queues() == ["q"]
+        assert await starling.flush("q") == ["second"]
+        assert await starling.fetch("q") is None
+        with trio.move_on_after(0.05) as scope:
+            await starling.get("q")
+        assert scope.cancelled_caught
+        assert await starling.delete("q") is True
+        assert len(await starling.stats()) == 1
+        await starling.aclose()
