@@ -155,7 +155,7 @@ def _reply_when_safe(
             client.go_on(lambda: client.replies.add_outcome(STORED, quiet=command.quiet))
 
     for queue in queues:
-        queue.when_safe(safe)
+        queue.safety_waits.add(safe)
 
 
 HANDLERS: dict[type[commands.Command], Callable[[ClientState, Any], None]] = {commands.Store: store}

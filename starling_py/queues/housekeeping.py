@@ -42,7 +42,7 @@ class Housekeeping:
         for gone in self._idle_since.keys() - set(queues):
             del self._idle_since[gone]
         for queue in queues:
-            queue.tell_if_broken()
+            queue.safety_waits.fail_if_broken()
             queue.line.cut_window()
             queue.line.top_up()  # if reading failed, it may go better now
             if swept < SWEPT:

@@ -7,15 +7,13 @@ waits no more. The queue knows nothing of clients: who waits for it is kept in `
 """
 
 import logging
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from starling_py.journal.blocks import OVERHEAD
 from starling_py.journal.journal import Journal
 from starling_py.journal.record import Item, MarkedItem
 from starling_py.journal.segment import Segment
-from starling_py.journal.trouble import JournalError
 from starling_py.names import printable
 from starling_py.queue_settings import QueueSettings
 from starling_py.queues import line
@@ -23,6 +21,7 @@ from starling_py.queues.holder import Holder
 from starling_py.queues.line import Line
 from starling_py.queues.moving import Move, Moves, Traffic
 from starling_py.queues.open_reads import OpenRead, OpenReads
+from starling_py.queues.safety_waits import SafetyWaits
 from starling_py.stats import QueueSnapshot
 
 log = logging.getLogger(__name__)
@@ -85,7 +84,8 @@ class PersistentQueue:
         """Items that were handed out and are not confirmed."""
         self.line = Line(self, journal, keeper)
         """Items that wait."""
-        self._when_safe: deque[tuple[int, Callable[[JournalError | None], None]]] = deque()
+        self.safety_waits = SafetyWaits(journal)
+        """Who waits until what was put is synced."""
         # What every put and get looks at.
         self._window = self.line.window
         self._ready = self.line.strays.ready
@@ -360,19 +360,6 @@ class PersistentQueue:
         """Let those go on who wait for an item."""
         self._keeper.restored(self)
 
-    def when_safe(self, tell: Callable[[JournalError | None], None]) -> None:
-        """Have a function called when all up to now is synced, whatever the policy is.
-
-        It is given the reason if that fails.
-        """
-        self._when_safe.append((self.journal.written + 1, tell))
-        self.journal.hurry()
-
-    def tell_if_broken(self) -> None:
-        """Let nobody go on waiting for what is written to be safe, if it cannot be for now."""
-        if self._when_safe and self.journal.broken is not None:
-            self._tell_unsafe(self.journal.broken)
-
     def committed(self) -> None:
         """Make what happened since the last commit final."""
         if self._deleted_before != self.deleted:
@@ -387,8 +374,7 @@ class PersistentQueue:
     def made_safe(self) -> None:
         """Take notice that more of what is written is safe."""
         writes = self.journal.safe
-        while self._when_safe and self._when_safe[0][0] <= writes:
-            self._told_safe(self._when_safe.popleft()[1])
+        self.safety_waits.made_safe(writes)
         self.open_reads.made_safe(writes)
         self.traffic.made_safe(writes)
 
@@ -405,7 +391,7 @@ class PersistentQueue:
         self.bytes = ledger.bytes
         self.deleted = self._deleted_before = ledger.deleted
         self.get_hits, self.expired_items, self.discarded, self.total_flushes = self._counts_before
-        self._tell_unsafe(self.journal.failure)
+        self.safety_waits.failed(self.journal.failure)
         orphans = self.open_reads.reconcile(ledger)
         self.traffic.rolled_back(ledger.is_live, ledger.next_id)
         for read in orphans:
@@ -423,22 +409,6 @@ class PersistentQueue:
     def moved(self, segments: Sequence[Segment], replacement: Segment) -> None:
         """Look anew for where to read on, if that is in a segment that was replaced."""
         self.line.moved(segments)
-
-    def _told_safe(self, tell: Callable[[JournalError | None], None]) -> None:
-        """Tell somebody that what was waited for is as safe as the policy makes it, or safer."""
-        if self.journal.syncs or self.journal.in_memory:
-            tell(None)
-            return
-
-        def synced(error: OSError | None) -> None:
-            tell(None if error is None else JournalError(f"cannot be synced: {error.strerror}"))
-
-        self.journal.sync_whole(synced)
-
-    def _tell_unsafe(self, why: str) -> None:
-        unsafe, self._when_safe = self._when_safe, deque()
-        for _, tell in unsafe:
-            tell(JournalError(why))
 
     def _count(self, item: Item) -> None:
         self.next_id += 1

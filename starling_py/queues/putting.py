@@ -65,9 +65,14 @@ def put(queues: "QueueCollection", what: Put) -> list[PersistentQueue]:
 
 def _others(queues: "QueueCollection", name: bytes) -> list[PersistentQueue]:
     """Return every other queue that a put to this one goes to, each once. Raises ``NotNow``."""
-    children = [queues.find(child) for child in queues.fan_out.children(name)]
-    routed = [queues.find_or_make(target) for target in queues.fan_out.routes.targets(name)]
-    return list(dict.fromkeys(each for each in (*children, *routed) if each is not None))
+    fan_out = queues.fan_out
+    found = [queues.find(child) for child in fan_out.children(name)]
+    for target in fan_out.routes.targets(name):
+        # What is routed to a parent goes to its children too.
+        if not queues.rules.table.resolve(target).fanout_only:
+            found.append(queues.find_or_make(target))
+        found += [queues.find(child) for child in fan_out.children(target)]
+    return list(dict.fromkeys(each for each in found if each is not None))
 
 
 def put_into(queue: PersistentQueue, what: Put, now_ms: int) -> None:

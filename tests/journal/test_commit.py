@@ -546,7 +546,7 @@ def test_whoever_asks_is_told_when_all_is_safe_whatever_the_policy(
     queue = harness.queues.find(NAME)
     assert queue is not None
     told: list[object] = []
-    queue.when_safe(told.append)
+    queue.safety_waits.add(told.append)
     harness.commits.commit()
     assert told == []
     harness.commits.sync_if_due()

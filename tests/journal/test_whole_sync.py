@@ -105,7 +105,7 @@ def test_who_waits_for_safety_under_never_is_told_when_all_is_synced(disk: Simul
     queue = harness.queues.find(b"jobs")
     assert queue is not None
     told: list[object] = []
-    queue.when_safe(told.append)
+    queue.safety_waits.add(told.append)
     harness.commits.commit()
     assert told == []
     harness.background.do_all()
@@ -113,7 +113,7 @@ def test_who_waits_for_safety_under_never_is_told_when_all_is_synced(disk: Simul
     assert Harness(disk.after_power_cut(), interval=None).datas() == [b"a"]
     disk.fault = Fault(1, errno.EIO, SYNC)
     harness.put(b"b")
-    queue.when_safe(told.append)
+    queue.safety_waits.add(told.append)
     harness.commit()
     assert "cannot be synced" in str(told[1])
 

@@ -110,7 +110,7 @@ def test_who_waits_for_a_sync_that_cannot_be_is_told(tmp_path: Path) -> None:
     queues = Queues(tmp_path / "spool", interval=0)
     queues.put(b"q", b"0")
     told: list[object] = []
-    queues.queue(b"q").when_safe(told.append)
+    queues.queue(b"q").safety_waits.add(told.append)
     queues.queue(b"q").journal.broken = "cannot be synced"
     keep_house(queues)
     assert [str(each) for each in told] == ["cannot be synced"]

@@ -49,6 +49,18 @@ def test_a_parent_that_keeps_nothing_gives_all_to_its_children_and_needs_none(
     assert queues.take_all(b"news") == []
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+def test_what_is_routed_to_a_parent_reaches_its_children_too(tmp_path: Path, keeps: bool) -> None:
+    queues = Queues(
+        tmp_path, {"prices": {"fanout_only": not keeps}}, routes={"shares.*": ["prices"]}
+    )
+    subscribe(queues, b"prices+alice")
+    queues.put(b"shares.a", b"7")
+    assert queues.take_all(b"prices+alice") == [b"7"]
+    assert queues.take_all(b"prices") == [b"7"] * keeps
+    assert queues.take_all(b"shares.a") == [b"7"]
+
+
 @pytest.mark.parametrize("refusing", [b"news", b"news+a", b"audit"])
 def test_if_one_of_them_refuses_none_of_them_gets_it(tmp_path: Path, refusing: bytes) -> None:
     name = refusing.decode()

@@ -26,6 +26,7 @@ from starling_py.queues.moving import Move, Moves
 from starling_py.queues.open_reads import OpenRead, OpenReads
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_collection import QueueCollection
+from starling_py.queues.safety_waits import SafetyWaits
 from starling_py.queues.waiters import Waiter, Waiters
 from starling_py.replies import Replies
 from tests.journal.simulated_disk import SimulatedDisk
@@ -324,7 +325,7 @@ def copies_no_marked_items_forward(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def tells_of_a_sync_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer a put that asks for a sync at once."""
-    monkeypatch.setattr(PersistentQueue, "when_safe", lambda self, tell: tell(None))
+    monkeypatch.setattr(SafetyWaits, "add", lambda self, tell: tell(None))
 
 
 def takes_items_while_draining(monkeypatch: pytest.MonkeyPatch) -> None:

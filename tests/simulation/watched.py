@@ -390,10 +390,12 @@ class WatchedQueues(QueueCollection):
 
     def _concerned(self, name: bytes) -> frozenset[bytes]:
         models, rules = self.life.models, self.life.rules
-        names = {each for each in models if child_of(each) == name and models[each].now is not None}
-        if not models[name].settings.fanout_only:
-            names.add(name)
-        return frozenset({*names, *rules.routes.targets(name)})
+        reached = {name, *rules.routes.targets(name)}
+        names = {each for each in reached if not models[each].settings.fanout_only}
+        names |= {
+            each for each in models if child_of(each) in reached and models[each].now is not None
+        }
+        return frozenset(names)
 
     def _put_moved(self, move: Move) -> PersistentQueue:
         outer, self.life.put = self.life.put, None
