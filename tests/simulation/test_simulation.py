@@ -117,10 +117,10 @@ def test_the_schedules_reach_whatever_there_is_to_reach(monkeypatch: pytest.Monk
     )
     for owner, name in reached:
         count(owner, name)
-    for seed in range(150):
+    for seed in range(400):
         replay(seed)
     scarce = {f"{owner.__name__}.{name}" for owner, name in reached} - {
-        name for name, count in seen.items() if count >= 10
+        name for name, count in seen.items() if count >= 8
     }
     assert not scarce, seen
 
