@@ -15,7 +15,7 @@ from starling_py import __version__, options, process
 from starling_py.config import ConfigError
 from starling_py.journal.files import Files
 from starling_py.journal.spool import SpoolProblem
-from starling_py.process import ProcessProblem
+from starling_py.process import ProcessProblem, Stopped
 from starling_py.server import Core, Server, StartProblem, listen
 from starling_py.settings import Settings
 
@@ -38,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (StartProblem, SpoolProblem, ProcessProblem) as problem:
         print(f"starling-py: {problem}", file=sys.stderr)
         return 1
+    except Stopped as stopped:
+        log.info("%s", stopped)
     except KeyboardInterrupt:  # while the queues are read back; nothing is lost by it
         return 130
     return 0
@@ -63,7 +65,8 @@ def serve(settings: Settings, read_again: Callable[[], Settings]) -> None:
     process.change_user(settings)
     process.start_log(settings)
     log.info("starling-py %s, spool %s, sync %s", __version__, settings.queue_path, settings.sync)
-    core = Core.open(settings, Files())
+    with process.stopped_by_sigterm():
+        core = Core.open(settings, Files())
     pid_file = settings.pid_file
     # Who reads the pid file may send a signal at once; it waits until the server can take it.
     process.hold_signals()

@@ -14,7 +14,7 @@ import pwd
 import resource
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import daemon
@@ -116,6 +116,27 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 """The signals that stop a server."""
 HANDLED = (*STOPPING, signal.SIGHUP, signal.SIGUSR1)
 """The signals that a server takes."""
+
+
+class Stopped(Exception):
+    """SIGTERM came before there was a server that it could stop; the text says so."""
+
+
+@contextlib.contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end what is done meanwhile, wherever that is, by raising ``Stopped``.
+
+    This is for the reading back of the queues, which may be ended anywhere.
+    """
+
+    def stop(*_: object) -> None:
+        raise Stopped("SIGTERM: stopped before the queues were read back; nothing was lost")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def hold_signals() -> None:
