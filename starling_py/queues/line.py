@@ -104,8 +104,14 @@ class Line:
 
     def look(self, count: int, now_ms: int) -> list[Item]:
         """Return the first live items that can be taken, as far as they are in memory."""
-        ready = (item for _, item in sorted(self.strays.ready))
-        both = heapq.merge(ready, self.window.items, key=place)
+        window = self.window
+        # Behind the window are others, on disk, before the next one that has come back.
+        ready = [
+            item
+            for at, item in sorted(self.strays.ready)
+            if at <= window.last_id or not window.behind
+        ]
+        both = heapq.merge(ready, window.items, key=place)
         live = (item for item in both if not item.expiry_ms or item.expiry_ms > now_ms)
         return list(itertools.islice(live, count))
 

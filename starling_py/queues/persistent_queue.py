@@ -399,6 +399,7 @@ class PersistentQueue:
                 self.line.insert(read.item)
         self.line.reread()
         self.line.load()
+        self.made_safe()  # all that is left, if the journal was healed: no sync follows
         if self.deleted:
             # If it never existed, there is nothing to be made safe.
             if not self.ever_existed:
