@@ -1,8 +1,13 @@
-"""What a new start may find of all queues together."""
+"""What a new start finds on the disk, and what it may find of all queues together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from tests.simulation.model import Found, QueueModel
+from starling_py.journal.blocks import Reading
+from starling_py.journal.files import Files
+from starling_py.journal.ledger import Mark
+from starling_py.journal.record import Item, MarkedItem
+from starling_py.queues.persistent_queue import PersistentQueue
+from tests.simulation.model import Found, QueueModel, State, Thing, Violation
 
 
 def recovered(
@@ -22,3 +27,42 @@ def recovered(
                 raise models[name].fail(f"item {item_id} was moved to {target!r}, and is in none")
     for name, model in models.items():
         model.begin(found.get(name))
+
+
+def found_in(disk: Files, queues: Iterable[PersistentQueue]) -> dict[bytes, Found]:
+    """Return what is in the journals, read from the disk without the queues' windows."""
+    found: dict[bytes, Found] = {}
+    for queue in queues:
+        ledger = queue.journal.ledger
+        if ledger.deleted or queue.journal.in_memory:
+            continue
+        reading = Reading(
+            disk,
+            queue.journal._place.salt,
+            ledger.segments,
+            (0, 0),
+            ledger.head - 1,
+            ledger.gone,
+            1 << 30,
+        )
+        while not reading.at_end:
+            reading.run()
+            if reading.error is not None:
+                raise Violation(f"{queue.name!r} cannot be read: {reading.error}")
+        things = [_thing(each, ledger.marks.get(each.id)) for each in reading.items]
+        things.sort(key=lambda each: each.place)
+        state = State(ledger.next_id, tuple(things))
+        if (len(things), state.bytes) != (ledger.items, ledger.bytes):
+            raise Violation(f"{queue.name!r}: {ledger.items} items are counted: {state}")
+        found[queue.name] = state
+    return found
+
+
+def _thing(item: Item, mark: Mark | None) -> Thing:
+    """Return what is on disk of an item."""
+    due_ms, deliveries, front = 0, 0, False
+    if isinstance(item, MarkedItem):
+        due_ms, deliveries, front = item.due_ms, item.deliveries, item.front
+    if mark is not None:
+        due_ms, deliveries = mark.due_ms or due_ms, mark.deliveries
+    return Thing(item.id, item.data, item.flags, item.expiry_ms, due_ms, deliveries, front)

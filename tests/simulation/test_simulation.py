@@ -27,7 +27,7 @@ from tests.journal.simulated_disk import SimulatedDisk
 from tests.simulation.model import Violation
 from tests.simulation.plants import PLANTS, Plant
 from tests.simulation.schedule import run
-from tests.simulation.watched import WatchedQueues
+from tests.simulation.watched_queues import WatchedQueues
 
 BLOCK = 250
 """Seeds that one test runs."""

@@ -17,12 +17,9 @@ import attrs
 
 from starling_py import names, stats
 from starling_py.client_state import Policy
-from starling_py.journal.blocks import Reading
 from starling_py.journal.commit import Batch
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
-from starling_py.journal.ledger import Mark
-from starling_py.journal.record import Item, MarkedItem
 from starling_py.journal.spool import Spool
 from starling_py.journal.surroundings import Durability
 from starling_py.protocol import commands
@@ -40,7 +37,8 @@ from starling_py.syncer import BackgroundThread, SyncThread
 from tests.core import ManualClock
 from tests.journal.simulated_disk import SimulatedDisk
 from tests.simulation.clients import Asked, SimulatedClient, Told
-from tests.simulation.model import Found, QueueModel, State, Thing, Violation
+from tests.simulation.model import Found, QueueModel, Thing, Violation
+from tests.simulation.recovery import found_in
 from tests.simulation.threads import (
     BACKGROUND,
     SYNC,
@@ -48,7 +46,8 @@ from tests.simulation.threads import (
     SimulatedBackground,
     SimulatedSyncer,
 )
-from tests.simulation.watched import PutWatch, WatchedMoves, WatchedQueue, WatchedQueues
+from tests.simulation.watched import WatchedQueue
+from tests.simulation.watched_queues import PutWatch, WatchedMoves, WatchedQueues
 from tests.simulation.watched_session import WatchedCommits, WatchedSession, WatchedTick
 
 SPOOL = "/spool"
@@ -339,31 +338,7 @@ class Life:
 
     def found(self) -> dict[bytes, Found]:
         """Return what is in the journals, read from the disk without the queues' windows."""
-        found: dict[bytes, Found] = {}
-        for queue in self.queues.everything():
-            ledger = queue.journal.ledger
-            if ledger.deleted or queue.journal.in_memory:
-                continue
-            reading = Reading(
-                self.disk,
-                queue.journal._place.salt,
-                ledger.segments,
-                (0, 0),
-                ledger.head - 1,
-                ledger.gone,
-                1 << 30,
-            )
-            while not reading.at_end:
-                reading.run()
-                if reading.error is not None:
-                    raise Violation(f"{queue.name!r} cannot be read: {reading.error}")
-            things = [_thing(each, ledger.marks.get(each.id)) for each in reading.items]
-            things.sort(key=lambda each: each.place)
-            state = State(ledger.next_id, tuple(things))
-            if (len(things), state.bytes) != (ledger.items, ledger.bytes):
-                raise Violation(f"{queue.name!r}: {ledger.items} items are counted: {state}")
-            found[queue.name] = state
-        return found
+        return found_in(self.disk, self.queues.everything())
 
     # What a server has around its sessions.
 
@@ -424,16 +399,6 @@ class Life:
 
     def shut_down(self) -> None:
         """Do nothing: no client may ask for it."""
-
-
-def _thing(item: Item, mark: Mark | None) -> Thing:
-    """Return what is on disk of an item."""
-    due_ms, deliveries, front = 0, 0, False
-    if isinstance(item, MarkedItem):
-        due_ms, deliveries, front = item.due_ms, item.deliveries, item.front
-    if mark is not None:
-        due_ms, deliveries = mark.due_ms or due_ms, mark.deliveries
-    return Thing(item.id, item.data, item.flags, item.expiry_ms, due_ms, deliveries, front)
 
 
 @contextlib.contextmanager

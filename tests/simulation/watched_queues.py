@@ -1,0 +1,205 @@
+"""The server's own collection of queues, and its moves between them, as the model watches them."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+
+from starling_py.clock import Clock
+from starling_py.journal.spool import Spool
+from starling_py.names import Request, child_of
+from starling_py.queues.holder import Holder
+from starling_py.queues.moving import Move, Moves
+from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.putting import Put
+from starling_py.queues.queue_collection import QueueCollection
+from starling_py.queues.refusal import Full
+from starling_py.queues.rules import Rules
+from starling_py.queues.waiters import Hit, Waiter
+from starling_py.queues.window import WindowSizes
+from starling_py.stats import QueueSnapshot
+from tests.simulation.model import QueueModel
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Life
+from tests.simulation.watched import WatchedQueue
+
+
+@attrs.define
+class PutWatch:
+    """A put that is under way."""
+
+    data: bytes
+    expected: frozenset[bytes]
+    """The queues that it must come into."""
+    numbers: dict[bytes, int] = attrs.field(factory=dict)
+    """The states that it led to, by queue."""
+
+
+class WatchedMoves(Moves):
+    """Moves that must have a reason."""
+
+    def begin(self, move: Move) -> None:
+        source = move.source
+        assert isinstance(source, WatchedQueue)
+        model, settings = source.model, source.model.settings
+        thing = source._thing(move.item)
+        now_ms = source.life.clock.wall_ms
+        expired = thing.is_dead(now_ms) and move.target == settings.expire_to
+        most = settings.max_deliveries
+        exhausted = (
+            most is not None
+            and thing.deliveries >= most == move.deliveries >= most
+            and move.target == settings.dead_letter
+        )
+        if not (expired or exhausted) or thing.id in model.open or thing.id in model.leaving:
+            raise model.fail(f"{thing} leaves for {move.target!r} without a reason")
+        model.leaving[thing.id] = (move.target, -1)
+        super().begin(move)
+
+    def _try_to_put(self, move: Move) -> None:
+        super()._try_to_put(move)
+        source, target = move.source, move.arrived_in
+        assert isinstance(source, WatchedQueue)
+        if target is not None and target.traffic.arriving and target.traffic.arriving[-1] is move:
+            at = source.life.models[move.target].put_at[move.item.data]
+            source.model.leaving[move.item.id] = (move.target, at)
+
+
+class WatchedQueues(QueueCollection):
+    """The queues, and the life they belong to."""
+
+    def __init__(
+        self, life: "Life", spool: Spool, clock: Clock, sizes: WindowSizes, rules: Rules
+    ) -> None:
+        self.life = life
+        self._line: list[Waiter] = []
+        """Who waits for items, in the order of their coming."""
+        super().__init__(spool, clock, sizes, rules)
+
+    def at(self, name: bytes) -> PersistentQueue | None:
+        """Return the queue under a name, whether it exists or not."""
+        return self._queues.get(name)
+
+    def everything(self) -> list[PersistentQueue]:
+        """Return all queues, also those that do not exist."""
+        return list(self._queues.values())
+
+    # Puts.
+
+    def put(self, name: bytes, data: bytes, flags: int, exptime: int) -> list[PersistentQueue]:
+        with self._putting(name, data):
+            return super().put(name, data, flags, exptime)
+
+    def put_with_care(self, what: Put) -> list[PersistentQueue]:
+        with self._putting(what.name, what.data):
+            return super().put_with_care(what)
+
+    @contextlib.contextmanager
+    def _putting(self, name: bytes, data: bytes) -> Iterator[None]:
+        """Check that a put comes into all queues that it concerns, or into none."""
+        life = self.life
+        if life.put is not None:
+            yield  # it is under way already
+            return
+        put = life.put = PutWatch(data, self._concerned(name))
+        try:
+            yield
+        except Full as full:
+            model = life.models[full.name]
+            if not model.is_full(len(data)) or model.can_drop(
+                len(data), life.clock.wall_ms, life.ran_ms
+            ):
+                raise model.fail(f"{put} is refused, though there is room") from full
+            raise
+        finally:
+            life.put = None
+        model = life.models[name]
+        if set(put.numbers) != put.expected:
+            raise model.fail(f"{put} came into these queues only")
+        if self.limits.draining:
+            raise model.fail(f"{put} was taken in spite of draining")
+        assert life.current is not None
+        life.current.entry.puts += put.numbers.items()
+        life.current.entry.stored = True
+
+    def _concerned(self, name: bytes) -> frozenset[bytes]:
+        models, rules = self.life.models, self.life.rules
+        reached = {name, *rules.routes.targets(name)}
+        names = {each for each in reached if not models[each].settings.fanout_only}
+        names |= {
+            each for each in models if child_of(each) in reached and models[each].now is not None
+        }
+        return frozenset(names)
+
+    def _put_moved(self, move: Move) -> PersistentQueue:
+        outer, self.life.put = self.life.put, None
+        try:
+            return super()._put_moved(move)
+        finally:
+            self.life.put = outer
+
+    def is_empty(self, name: bytes) -> bool:
+        empty = super().is_empty(name)
+        model = self.life.models[name]
+        if empty != (not model.things):
+            raise model.fail(f"it is said to be empty: {empty}")
+        return empty
+
+    # Reads.
+
+    def wait(self, waiter: Waiter, wait_ms: float) -> None:
+        self._line = [each for each in self._line if each in self.waiters.waiting]
+        self._line.append(waiter)
+        super().wait(waiter, wait_ms)
+
+    def read(self, request: Request, holder: Holder | None = None) -> Hit | None:
+        life = self.life
+        outer, life.lease = life.lease, request.lease
+        try:
+            hit = super().read(request, holder)
+        finally:
+            life.lease = outer  # a move that this one begins may serve others
+        if hit is not None:
+            model = life.models[request.name]
+            if model.settings.paused:
+                raise model.fail("a read is answered though it is paused")
+            session = life.current if holder is None else life.session_of(holder)
+            assert session is not None
+            self._check_turn(holder, model)
+            number = None if request.peek else model.last
+            session.entry.hits.append((request.name, hit[1].data, number))
+        return hit
+
+    def _check_turn(self, holder: Holder | None, model: QueueModel) -> None:
+        """Check that nobody who waits is served before somebody who has waited longer."""
+        line = [
+            each
+            for each in self._line
+            if each in self.waiters.waiting
+            and model.name in {request.name for request in each.requests}
+        ]
+        if holder in {each.holder for each in line} and line[0].holder is not holder:
+            raise model.fail("somebody who waits is served out of turn")
+
+    def run_due(self) -> None:
+        life = self.life
+        for model in life.models.values():
+            model.leases_over(life.clock.monotonic)
+        super().run_due()
+        life.ran_ms = life.clock.wall_ms
+        for model in life.models.values():
+            model.returning.clear()
+
+    # The rest.
+
+    def reload(self, rules: Rules) -> None:
+        self.life.go_by(rules)
+        super().reload(rules)
+
+    def snapshot(self) -> list[QueueSnapshot]:
+        snapshots = super().snapshot()
+        for each in snapshots:
+            self.life.check_snapshot(each)
+        return snapshots
