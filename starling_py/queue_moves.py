@@ -1,10 +1,11 @@
 """Where items of queues are moved to, as far as entries name queues: moves that lead in a circle.
 
-An expired item moves to `expire_to`, one that was delivered in vain to `dead_letter`; what reaches
-a parent also reaches its children. Circles of one kind of move are found, as no item in them would
-ever rest. A circle of both kinds is not one of these: that a dead letter expires into the queue it
-came from is how a delivery is tried again later, and each round needs a client. Only queues that
-entries name are looked at: which others there will be, nobody knows.
+An expired item moves to `expire_to`, one that was delivered in vain to `dead_letter`. It is judged
+as if what reaches a parent so reached its children too, as a put does. Circles of one kind of move
+are found, as no item in them would ever rest. A circle of both kinds is not one of these: that a
+dead letter expires into the queue it came from is how a delivery is tried again later, and each
+round needs a client. Only queues that entries name are looked at: which others there will be,
+nobody knows.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
