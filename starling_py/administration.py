@@ -71,10 +71,7 @@ def flush_all(client: ClientState, command: commands.FlushAll) -> None:
         client.fail(problem, quiet=command.quiet)
         return
     flushed = [queue for queue in touched if queue is not None]
-    if flushed:
-        client.replies.add_for(flushed, Outcome.OK, quiet=command.quiet)
-    else:
-        client.replies.add_outcome(Outcome.OK, quiet=command.quiet)
+    client.replies.add_for(flushed, Outcome.OK, quiet=command.quiet)
 
 
 def flush_expired(client: ClientState, command: commands.FlushExpired) -> None:

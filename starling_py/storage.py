@@ -37,13 +37,8 @@ def store(client: ClientState, command: commands.Store) -> None:
     except (KeyProblem, JournalError, Refused) as problem:
         _refuse(client, problem, quiet=command.quiet)
         return
-    counters = client.counters
-    counters.cmd_set += 1
-    counters.total_items += 1
-    replies = client.replies
-    if queues and replies.writer.tells_id:
-        replies.writer.stored_as(queues[0].next_id - 1)
-    replies.add_for(queues, STORED, PUT, quiet=command.quiet)
+    _count_stored(client, queues)
+    client.replies.add_for(queues, STORED, PUT, quiet=command.quiet)
 
 
 def _store_with_care(
@@ -73,14 +68,21 @@ def _store_with_care(
             raise
         _wait_for_room(client, command, request, full.name, until, again=again)
         return
-    client.counters.cmd_set += 1
-    client.counters.total_items += 1
-    if queues and client.replies.writer.tells_id:
-        client.replies.writer.stored_as(queues[0].next_id - 1)
+    _count_stored(client, queues)
     if request.sync and queues:
         _reply_when_safe(client, command, queues)
     else:
         client.replies.add_for(queues, STORED, PUT, quiet=command.quiet)
+
+
+def _count_stored(client: ClientState, queues: list[PersistentQueue]) -> None:
+    """Count an item that was put, and tell who writes the reply its id if that is asked for."""
+    counters = client.counters
+    counters.cmd_set += 1
+    counters.total_items += 1
+    writer = client.replies.writer
+    if writer.tells_id and queues:
+        writer.stored_as(queues[0].next_id - 1)
 
 
 def _condition(client: ClientState, verb: Verb, name: bytes) -> Outcome | None:

@@ -5,7 +5,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.core import Client, Core
 from tests.process.server_process import ServerProcess
+
+
+@pytest.fixture
+def core(tmp_path: Path) -> Core:
+    """Return the synchronous core of a server, on a spool of its own."""
+    return Core(tmp_path / "spool")
+
+
+@pytest.fixture
+def client(core: Core) -> Client:
+    """Return a client of that."""
+    return core.client()
 
 
 @pytest.fixture

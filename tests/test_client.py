@@ -13,11 +13,10 @@ from tests.process.server_process import ServerProcess, free_port
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    """Return a server of its own."""
-    with ServerProcess(tmp_path / "spool") as running:
-        yield running
-        assert running.stop() == 0
+def server(server: ServerProcess) -> Iterator[ServerProcess]:
+    """Return a server that must stop in order at the end."""
+    yield server
+    assert server.stop() == 0
 
 
 @pytest.fixture

@@ -13,16 +13,6 @@ from starling_py.session import MAX_COMMANDS
 from tests.core import Client, Core
 
 
-@pytest.fixture
-def core(tmp_path: Path) -> Core:
-    return Core(tmp_path / "spool")
-
-
-@pytest.fixture
-def client(core: Core) -> Client:
-    return core.client()
-
-
 def put(client: Client, *items: bytes, queue: bytes = b"q") -> None:
     for item in items:
         command = b"set %b 0 0 %d\r\n%b\r\n" % (queue, len(item), item)

@@ -54,6 +54,7 @@ class Recorder:
 
     def push(self, item: Item) -> None:
         """Add the record of a put. Raises ``JournalError`` when it cannot be taken."""
+        # As check and _touch do it, without the calls; so does remove.
         if self.broken is not None:
             raise JournalError(self.broken)
         if self._around.reserve.short and not self._around.reserve.restore():

@@ -12,12 +12,8 @@ from starling_py.queues.refusal import Full, NotNow, TooLarge
 
 @attrs.define
 class Limits:
-    """What the server takes, beside the limits of each queue."""
+    """Whether the server takes anything, beside the limits of each queue."""
 
-    max_queues: int = 100_000
-    """Queues that may exist."""
-    memory_max: int | None = None
-    """Bytes that all items in memory may take."""
     draining: bool = False
     """Whether nothing is taken, so that everything gets out."""
     disk_low: bool = False

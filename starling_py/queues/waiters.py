@@ -33,7 +33,6 @@ class Waiter:
     """Called with what was found, unless the wait ended before."""
     over: Callable[[], None]
     """Called when the time is over."""
-    waiting: bool = True
     deadline: Deadline | None = None
 
     def request_for(self, name: bytes) -> Request:
@@ -63,9 +62,8 @@ class Waiters:
 
     def remove(self, waiter: Waiter) -> None:
         """Take a waiter out of all of its lines; it is not an error when it has left already."""
-        if not waiter.waiting:
+        if waiter not in self.waiting:
             return
-        waiter.waiting = False
         del self.waiting[waiter]
         if waiter.deadline is not None:
             self._deadlines.cancel(waiter.deadline)

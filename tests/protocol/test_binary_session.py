@@ -25,11 +25,6 @@ def core(tmp_path: Path) -> Core:
     return Core(tmp_path / "spool", policy=Policy(LIMIT, False, False))
 
 
-@pytest.fixture
-def client(core: Core) -> Client:
-    return core.client()
-
-
 def told(client: Client, *requests: bytes) -> list[Packet]:
     """Send requests in one piece, and return the replies."""
     return unpack(client.ask(b"".join(requests)))

@@ -3,8 +3,6 @@
 import errno
 from pathlib import Path
 
-import pytest
-
 from starling_py.client_state import Policy
 from starling_py.journal.files import Files
 from starling_py.queue_table import QueueTable
@@ -12,16 +10,6 @@ from starling_py.queues.rules import Rules
 from tests.core import Client, Core
 
 INVALID_FLAG = b"CLIENT_ERROR invalid flag\r\n"
-
-
-@pytest.fixture
-def core(tmp_path: Path) -> Core:
-    return Core(tmp_path / "spool")
-
-
-@pytest.fixture
-def client(core: Core) -> Client:
-    return core.client()
 
 
 def put(client: Client, *items: bytes, queue: bytes = b"q") -> None:
