@@ -3,6 +3,12 @@
 The disk is shut down in the middle of everything, so that it forgets what was not synced; the
 server is killed, the disk mounted anew, and the server started on what is left. ``Ledger`` keeps
 what clients were told, over all cuts, and says at the end what must hold.
+
+A shutdown takes some milliseconds, and a sync that is under way then may report success though
+nothing of it was kept: a loop of ``write`` and ``fdatasync`` on a file, without any server, was
+told so in 32 of 897 shutdowns of ext4 and in 2 of 276 of xfs, each time after the shutdown had
+begun. Nobody hears anything from a machine without power, so what is answered after that moment
+does not count.
 """
 
 import contextlib
@@ -62,7 +68,7 @@ class Ledger:
 
     def is_excused(self, moment: float, tolerance: float) -> bool:
         """Tell whether a cut excuses the loss of what was answered at a moment."""
-        return tolerance > 0 and any(cut - tolerance <= moment <= end for cut, end in self.cuts)
+        return any(cut - tolerance <= moment <= end for cut, end in self.cuts)
 
     def check(self, tolerance: float) -> None:
         """Check what holds if a cut may lose what was answered ``tolerance`` seconds before it."""
@@ -95,7 +101,8 @@ class Ledger:
             key = (take.life, take.consumer, producer)
             assert seen.get(key, -1) < number, f"out of order: {take}"
             seen[key] = number
-            ends[take.life, producer] = max(number, ends.get((take.life, producer), -1))
+            if not self.is_excused(take.time, tolerance):
+                ends[take.life, producer] = max(number, ends.get((take.life, producer), -1))
         if tolerance == 0:
             for take in self.takes:
                 before = ends.get((take.life - 1, take.name.producer), -1)
