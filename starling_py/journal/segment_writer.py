@@ -4,12 +4,14 @@ A segment is begun without waiting for the disk: it keeps the ending ``.new`` un
 it and the one before it safe, and only then gets its name. So, among segments that have their
 names, only the last can have lost its end. After a failed write the file is cut back to where it
 was, so half a record is never followed by good ones. What cannot be cut back, and any failed sync,
-spoils the file for good: see ``healing``.
+spoils the file for good: see ``healing``. A sync that is under way in another thread is told: it
+would hear of success, as the system tells of a failure only once.
 """
 
 import contextlib
 import errno
 import logging
+import threading
 
 import attrs
 
@@ -48,7 +50,7 @@ class Place:
         return header + record.bare(record.CHECKPOINT, ledger.next_id, self.salt, payload)
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Syncing:
     """What has to be done to make all that was written safe; ``run`` is fit for any thread."""
 
@@ -63,7 +65,9 @@ class Syncing:
     end: tuple[int, int]
     """The segment's number and its size up to which everything is safe then."""
     trouble: OSError | None
-    """Why a file could not be synced when it had to be closed."""
+    """Why what is synced is not safe all the same."""
+    cutting: threading.Lock = attrs.field(factory=threading.Lock)
+    """Held while one of the files is cut back, as that may be a trouble."""
 
     def run(self) -> None:
         """Do it. Raises ``OSError``."""
@@ -72,6 +76,9 @@ class Syncing:
             raise self.trouble
         for descriptor, path in zip(self.descriptors, self.paths, strict=True):
             distrust.sync(files, descriptor, path)
+        with self.cutting:
+            if self.trouble is not None:
+                raise self.trouble
         if self.unfinished is not None:
             files.rename(self.unfinished, self.unfinished.removesuffix(UNFINISHED_SUFFIX))
             files.sync_directory(self.place.directory)
@@ -97,7 +104,7 @@ class SegmentWriter:
         """Bytes of the last segment's own beginning, if it was begun here."""
         self.put_off_until = 0
         """Bytes that the last segment must have before another one is tried to be begun."""
-        self._in_use: tuple[int, ...] = ()
+        self._under_way: Syncing | None = None
         self._trouble: OSError | None = None
         self.idle = True
         """Whether the file can be closed, as nothing in it needs a sync."""
@@ -196,21 +203,21 @@ class SegmentWriter:
         """Return what makes all that was written safe; ``None`` if all of it is."""
         if self.idle:
             return None
-        both = (self._previous, self._descriptor)
-        self._in_use = tuple(each for each in both if each is not None)
-        return Syncing(
+        descriptors = tuple(each for each in self._both if each is not None)
+        self._under_way = Syncing(
             self._place,
-            self._in_use,
-            tuple(self._paths[each] for each in self._in_use),
+            descriptors,
+            tuple(self._paths[each] for each in descriptors),
             self._unfinished,
             self._new_directory,
             (last.number, last.size),
             self._trouble,
         )
+        return self._under_way
 
     def end_sync(self, last: Segment, syncing: Syncing, *, unchanged: bool) -> None:
         """Take notice that a sync has done its work; ``unchanged``: nothing was written since."""
-        self._in_use = ()
+        self._under_way = None
         self.idle = unchanged
         if syncing.new_directory:
             self._new_directory = False
@@ -240,10 +247,10 @@ class SegmentWriter:
 
         It is done here and now: the error of a sync is only told to who has the file open.
         """
-        if self._in_use and (self._descriptor in self._in_use or self._previous in self._in_use):
+        if any(self._is_synced(each) for each in self._both):
             return False
         try:
-            for each in (self._previous, self._descriptor):
+            for each in self._both:
                 if each is not None:
                     distrust.sync(self._place.files, each, self._paths[each])
         except OSError as error:
@@ -256,8 +263,16 @@ class SegmentWriter:
         self._close(self._previous)
         self._close(self._descriptor)
         self._previous = self._descriptor = None
-        self._in_use = ()
+        self._under_way = None
         self._open_files.closed(self)
+
+    @property
+    def _both(self) -> tuple[int | None, int | None]:
+        return self._previous, self._descriptor
+
+    def _is_synced(self, descriptor: int | None) -> bool:
+        """Tell whether a sync of a file is under way."""
+        return self._under_way is not None and descriptor in self._under_way.descriptors
 
     def _open(self, path: str) -> int:
         try:
@@ -278,13 +293,18 @@ class SegmentWriter:
                 log.warning("%s: error on closing a segment: %s", directory, error)
 
     def _cut_back(self, descriptor: int, size: int) -> None:
-        try:
-            self._place.files.truncate(descriptor, size)
-            if self._place.syncs:
-                # What was refused must not be there after a power cut either.
-                distrust.sync(self._place.files, descriptor, self._paths[descriptor])
-        except OSError as error:
-            raise Spoiled(error.errno, f"half a record cannot be cut off: {error}") from error
+        syncing = self._under_way if self._is_synced(descriptor) else None
+        with syncing.cutting if syncing is not None else contextlib.nullcontext():
+            try:
+                self._place.files.truncate(descriptor, size)
+                if self._place.syncs:
+                    # What was refused must not be there after a power cut either.
+                    distrust.sync(self._place.files, descriptor, self._paths[descriptor])
+            except OSError as error:
+                spoiled = Spoiled(error.errno, f"half a record cannot be cut off: {error}")
+                if syncing is not None:
+                    syncing.trouble = spoiled
+                raise spoiled from error
 
 
 class Spoiled(OSError):

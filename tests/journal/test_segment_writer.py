@@ -1,6 +1,7 @@
 """The open file of a journal's last segment: begun, appended to, synced, spoiled, closed."""
 
 import errno
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -145,6 +146,76 @@ def test_half_of_what_was_refused_is_not_there_after_a_power_cut(disk: Simulated
     with pytest.raises(OSError, match="space"):
         writer.append(last, b"half of this" * 9)
     assert disk.after_power_cut().contents()[FIRST] == safe[FIRST] == disk.contents()[FIRST]
+
+
+def refused(
+    writer: SegmentWriter, ledger: Ledger, disk: SimulatedDisk, calls: frozenset[str]
+) -> None:
+    """Let a write take half of its bytes on a full disk, and let such calls fail from then on."""
+    disk.fault = Fault(1, errno.ENOSPC, calls, lasting=True, short=True)
+    with pytest.raises(OSError, match=r"space|cut off"):
+        writer.append(ledger.segments[-1], b"half of this" * 9)
+    disk.fault = None
+
+
+def test_a_segment_that_was_spoiled_while_it_was_synced_does_not_get_its_name(
+    disk: SimulatedDisk,
+) -> None:
+    writer, ledger = writer_on(disk)
+    sync(writer, ledger)
+    writer.begin(ledger, ledger.segments[-1].size)
+    work = writer.begin_sync(ledger.segments[-1])
+    assert work is not None
+    refused(writer, ledger, disk, WRITE | {"sync"})
+    # The error was told to who cut the file back; the sync under way hears of success.
+    with pytest.raises(OSError, match="cut off"):
+        work.run()
+    assert SECOND not in disk.contents()
+
+
+def test_a_sync_under_way_goes_on_where_a_file_could_be_cut_back(disk: SimulatedDisk) -> None:
+    writer, ledger = writer_on(disk)
+    sync(writer, ledger)
+    writer.begin(ledger, ledger.segments[-1].size)
+    work = writer.begin_sync(ledger.segments[-1])
+    assert work is not None
+    refused(writer, ledger, disk, WRITE)
+    work.run()
+    assert SECOND in disk.after_power_cut().contents()
+
+
+def test_a_sync_waits_for_the_end_of_a_cut_before_it_gives_a_segment_its_name(
+    disk: SimulatedDisk,
+) -> None:
+    writer, ledger = writer_on(disk)
+    sync(writer, ledger)
+    writer.begin(ledger, ledger.segments[-1].size)
+    work = writer.begin_sync(ledger.segments[-1])
+    assert work is not None
+    outcome: list[OSError] = []
+
+    def run() -> None:
+        try:
+            work.run()
+        except OSError as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run)
+
+    def when_it_is_cut() -> None:
+        if disk.calls[-1].startswith("truncate"):
+            disk.after_call = None
+            before = len(disk.calls)
+            thread.start()
+            while thread.is_alive() and not any("sync" in each for each in disk.calls[before:]):
+                thread.join(0.001)
+            disk.fault = Fault(1, errno.EIO, frozenset({"sync"}))
+
+    disk.after_call = when_it_is_cut
+    refused(writer, ledger, disk, WRITE)
+    thread.join(10)
+    assert len(outcome) == 1
+    assert SECOND not in disk.contents()
 
 
 def test_a_write_that_takes_only_some_bytes_is_gone_on_with() -> None:
