@@ -22,9 +22,14 @@ _SERVING = b"up"
 
 
 def delete(client: ClientState, command: commands.Delete) -> None:
-    """Delete a queue."""
+    """Delete a queue, unless its settings say that clients must not."""
     try:
-        queue = client.queues.delete(names.parse_plain(command.key))
+        queue = client.queues.find(names.parse_plain(command.key))
+        if queue is not None and queue.settings.refuse_delete:
+            log.info("%s: queue %s is not to be deleted", client.peer, printable(queue.name))
+            queue = None
+        elif queue is not None:
+            client.queues.delete(queue.name)
     except (KeyProblem, JournalError) as problem:
         client.fail(problem, quiet=command.quiet)
         return

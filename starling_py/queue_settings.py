@@ -56,6 +56,8 @@ class QueueSettings:
         "Time without use after which an empty queue is deleted")
     paused: bool = setting("Life", False, FLAG,
         "Answer reads as if the queue were empty; puts go on")
+    refuse_delete: bool = setting("Life", False, FLAG,
+        "Answer deletes as if there were no queue, for clients that send one unasked")
     # fmt: on
 
     def __attrs_post_init__(self) -> None:

@@ -10,6 +10,7 @@ from starling_py.queue_table import QueueTable
 from starling_py.queues.holder import Holder
 from starling_py.queues.rules import Rules
 from tests.core import Client
+from tests.protocol.packets import DELETE, DELETEQ, ask, miss, unpack
 from tests.queues.parts import Queues
 
 
@@ -52,6 +53,54 @@ def test_a_deletion_takes_open_items_too_and_a_flush_does_not(
     assert client.ask(b"delete q\r\n") == b"DELETED\r\n"
     assert not holder
     assert client.ask(b"delete q\r\nflush q\r\nflush_all\r\n") == b"NOT_FOUND\r\nEND\r\nOK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "reply"),
+    [
+        (b"delete q\r\n", b"NOT_FOUND\r\n"),
+        (b"delete q noreply\r\n", b""),
+        (b"md q\r\n", b"NF\r\n"),
+        (b"delete q+child\r\n", b"NOT_FOUND\r\n"),
+    ],
+)
+def test_a_queue_that_refuses_deletes_says_that_it_is_not_there_and_keeps_all(
+    queues: Queues, client: Client, command: bytes, reply: bytes
+) -> None:
+    queues.queues.reload(Rules(QueueTable({"q": {"refuse_delete": True}})))
+    queues.queues.subscribe(b"q+child")
+    queues.put(b"q", b"1", b"2")
+    holder = Holder()
+    queues.open(b"q", holder)
+    assert client.ask(command) == reply
+    assert (queues.counters.delete_hits, queues.counters.delete_misses) == (0, 1)
+    assert len(holder) == 1
+    assert queues.take_all(b"q") == [b"2"]
+    assert queues.take_all(b"q+child") == [b"1", b"2"]
+
+
+def test_a_queue_that_refuses_deletes_is_not_found_in_the_binary_protocol_either(
+    queues: Queues, client: Client
+) -> None:
+    queues.queues.reload(Rules(QueueTable({"q": {"refuse_delete": True}})))
+    queues.put(b"q", b"1")
+    assert unpack(client.ask(ask(DELETE, b"q") + ask(DELETEQ, b"q"))) == [
+        miss(DELETE),
+        miss(DELETEQ),
+    ]
+    assert queues.take_all(b"q") == [b"1"]
+
+
+def test_a_queue_that_refuses_deletes_can_be_flushed_and_deleted_after_a_reload(
+    queues: Queues, client: Client
+) -> None:
+    queues.queues.reload(Rules(QueueTable({"*": {"refuse_delete": True}})))
+    queues.put(b"q", b"1")
+    assert client.ask(b"flush q\r\nget q\r\n") == b"END\r\nEND\r\n"
+    queues.put(b"q", b"1")
+    assert client.ask(b"flush_all\r\nget q\r\n") == b"OK\r\nEND\r\n"
+    queues.queues.reload(Rules())
+    assert client.ask(b"delete q\r\n") == b"DELETED\r\n"
 
 
 def test_an_option_in_the_key_is_an_error_and_changes_nothing(

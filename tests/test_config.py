@@ -625,7 +625,7 @@ def test_what_a_sample_shows_of_queues_and_routes_in_comments_is_good(
     tail = (ROOT / sample).read_text().split("\n\n# What single queues are told")[1]
     shown = re.sub("^# (?=queues:|routes:| )", "", tail.partition("\n")[2], flags=re.MULTILINE)
     settings = read(tmp_path, shown)
-    assert len(settings.queues) == 3
+    assert len(settings.queues) == 4
     assert len(settings.routes) == 2
 
 

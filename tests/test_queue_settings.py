@@ -22,6 +22,7 @@ UNLIMITED = {
     "journal": True,
     "idle_expire": None,
     "paused": False,
+    "refuse_delete": False,
 }
 
 
