@@ -5,29 +5,36 @@ call goes to one of them, picked at random, and one that fails is left alone for
 order holds within each server only, as it always did. Bytes are stored as they are; any other
 value is stored as JSON, which every language reads. Needs pymemcache, which the extra ``client``
 installs.
+
+Where the Ruby class did harm, these do better: a put that no server took is an error, a deletion
+reaches every server instead of some picked at random, a flush never waits, and a blocking get
+waits at the server instead of asking every quarter of a second.
 """
 
 import json
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self, TypeVar
 
 import attrs
 import trio
 from pymemcache.client.base import Client
-from pymemcache.exceptions import MemcacheError
+from pymemcache.exceptions import MemcacheError, MemcacheUnexpectedCloseError
 
 WAIT_TIME = 0.25
-"""Seconds that a blocking get waits at one server before it asks another one."""
+"""Seconds that a blocking get waits at one server before it asks another one, and a put that was
+not taken before it is tried again."""
 RETRY_DELAY = 30.0
 """Seconds for which a server that failed is left alone."""
-SET_TRIES = 3
-"""Times that a put is tried before it fails, each at a server of its own if there are several."""
+SET_RETRIES = 3
+"""Times that a put is tried again before it fails, each at any server that is alive."""
 DEFAULT_PORT = 22122
 
 _JSON = 1
 """The flag of an item that is stored as JSON."""
+_NOTHING = object()
+"""What stands for no item, as ``None`` may be one."""
 Answer = TypeVar("Answer")
 
 
@@ -54,6 +61,24 @@ class _Server:
     address: tuple[str, int]
     client: Client
     dead_until: float = 0.0
+
+    def ask(self, what: Callable[[Client], Answer]) -> Answer:
+        """Ask, and once more where the server has closed the connection since the last time."""
+        try:
+            return what(self.client)
+        except (ConnectionError, MemcacheUnexpectedCloseError):
+            self.client.close()
+            return what(self.client)
+
+    def bury(self, error: Exception) -> str:
+        """Leave it alone for a while, unless it answered, if only with an error.
+
+        Returns what to say about it.
+        """
+        self.client.close()
+        if isinstance(error, (OSError, MemcacheUnexpectedCloseError)):
+            self.dead_until = time.monotonic() + RETRY_DELAY
+        return f"{self.address[0]}:{self.address[1]}: {error}"
 
 
 def _address(server: str) -> tuple[str, int]:
@@ -94,16 +119,20 @@ class Starling:
         for server in self._servers:
             server.client.close()
 
-    def set(self, queue: str, value: object, expiry: int = 0) -> None:
+    def set(self, queue: str, value: object, expiry: int = 0, raw: bool = False) -> None:
         """Put a value at the end of a queue; ``expiry`` is memcached's number, 0 for never.
 
-        Raises ``StarlingError`` when no server stored it. After a connection that broke, it may
-        have been stored all the same, so it may be there twice.
+        With ``raw``, the value is stored as the bytes of its text. Raises ``StarlingError`` when
+        no server stored it. After a connection that broke, it may have been stored all the same,
+        so it may be there twice.
         """
+        item = str(value).encode() if raw and not isinstance(value, bytes) else value
         reason: object = "no server is alive"
-        for _ in range(SET_TRIES):
+        for attempt in range(1 + SET_RETRIES):
+            if attempt:
+                time.sleep(WAIT_TIME)
             try:
-                if self._ask(lambda client: client.set(queue, value, expire=expiry)):
+                if self._ask(lambda client: client.set(queue, item, expire=expiry)):
                     return
                 reason = "it was not stored; the queue may be full"
             except StarlingError as error:
@@ -117,71 +146,110 @@ class Starling:
         ``StarlingError`` when no server is alive.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        while True:
-            left = WAIT_TIME if end is None else min(WAIT_TIME, max(end - time.monotonic(), 0.0))
-            value = self._take(queue, left)
-            if value is not None or (end is not None and time.monotonic() >= end):
-                return value
+        while (value := self.wait_once(queue, end)) is _NOTHING:
+            pass
+        return value
+
+    def wait_once(self, queue: str, end: float | None) -> Any:  # noqa: ANN401 - any value
+        """Do a part of a blocking get: wait at one server, at most until ``end``.
+
+        Returns ``None`` when that is over, and before that something that no item can be.
+        """
+        left = WAIT_TIME if end is None else min(WAIT_TIME, max(end - time.monotonic(), 0.0))
+        value = self._take(queue, left)
+        is_over = end is not None and time.monotonic() >= end
+        return None if value is _NOTHING and is_over else value
 
     def fetch(self, queue: str) -> Any:  # noqa: ANN401 - any value
         """Take the oldest value of a queue on one of the servers; ``None`` if there is none."""
-        return self._take(queue, 0)
+        value = self._take(queue, 0)
+        return None if value is _NOTHING else value
 
     def flush(self, queue: str, callback: Callable[[Any], object] | None = None) -> int:
-        """Take everything out of a queue, handing each value over; return how many there were."""
+        """Take everything out of a queue, handing each value over; return how many there were.
+
+        What is put in the meantime may stay. Raises ``StarlingError`` when no server is alive.
+        """
         count = 0
-        while self.sizeof(queue):
-            value = self.fetch(queue)
-            if value is not None:
-                count += 1
-                if callback is not None:
-                    callback(value)
+        for value in self.taken_out(queue):
+            count += 1
+            if callback is not None:
+                callback(value)
         return count
 
+    def taken_out(self, queue: str) -> Iterator[Any]:
+        """Take everything out of a queue, one value after the other, as they are asked for."""
+        for server, stats in self._stats():
+            for _ in range(_size(stats, queue)):
+                try:
+                    value = server.ask(lambda client: client.get(queue, default=_NOTHING))
+                except (OSError, MemcacheError) as error:
+                    server.bury(error)
+                    break
+                if value is _NOTHING:
+                    break
+                yield value
+
     def delete(self, queue: str) -> bool:
-        """Delete a queue on every server; return whether any had it."""
-        had_it = [server.client.delete(queue) for server in self._alive()]
-        return any(had_it)
+        """Delete a queue on every server that is alive; return whether any had it.
+
+        Raises ``StarlingError`` when none is.
+        """
+        return any(had for _, had in self._ask_all(lambda client: client.delete(queue)))
 
     def sizeof(self, queue: str | None = None) -> Any:  # noqa: ANN401 - an int, or a dict of them
         """Return how many items a queue has, on all servers together; without one, those of all."""
-        sizes: dict[str, int] = {}
-        for stats in self.stats().values():
-            for name in _queues(stats):
-                sizes[name] = sizes.get(name, 0) + int(stats[f"queue_{name}_items"])
-        return sizes if queue is None else sizes.get(queue, 0)
+        found = [stats for _, stats in self._stats()]
+        if queue is not None:
+            return sum(_size(stats, queue) for stats in found)
+        names = sorted({name for stats in found for name in _queues(stats)})
+        return {name: sum(_size(stats, name) for stats in found) for name in names}
 
     def available_queues(self) -> list[str]:
         """Return the names of the queues that there are, in order."""
-        return sorted({name for stats in self.stats().values() for name in _queues(stats)})
+        return sorted({name for _, stats in self._stats() for name in _queues(stats)})
 
-    def stats(self) -> dict[str, dict[str, str]]:
-        """Return the statistics of every server that is alive, by ``host:port``."""
-        found = {}
-        for server in self._alive():
-            try:
-                pairs = server.client.stats().items()
-            except (OSError, MemcacheError) as error:
-                self._bury(server, error)
-                continue
-            name = f"{server.address[0]}:{server.address[1]}"
-            found[name] = {_text(key): _text(value) for key, value in pairs}
-        return found
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """Return the statistics of every server that is alive, by ``host:port``.
+
+        Numbers are numbers. Raises ``StarlingError`` when no server is alive.
+        """
+        return {
+            f"{server.address[0]}:{server.address[1]}": stats for server, stats in self._stats()
+        }
+
+    def _stats(self) -> list[tuple[_Server, dict[str, Any]]]:
+        return [
+            (server, {_text(key): _number(_text(value)) for key, value in stats.items()})
+            for server, stats in self._ask_all(lambda client: client.stats())
+        ]
 
     def _take(self, queue: str, wait: float) -> Any:  # noqa: ANN401 - any value
         key = f"{queue}/t={round(wait * 1000)}" if wait else queue
-        return self._ask(lambda client: client.get(key))
+        return self._ask(lambda client: client.get(key, default=_NOTHING))
 
     def _ask(self, what: Callable[[Client], Answer]) -> Answer:
         """Ask one server after another, in any order, until one answers."""
         reason: object = "no server is alive"
         for server in self._alive():
             try:
-                return what(server.client)
+                return server.ask(what)
             except (OSError, MemcacheError) as error:
-                self._bury(server, error)
-                reason = f"{server.address[0]}:{server.address[1]}: {error}"
+                reason = server.bury(error)
         raise StarlingError(str(reason))
+
+    def _ask_all(self, what: Callable[[Client], Answer]) -> list[tuple[_Server, Answer]]:
+        """Ask every server that is alive; at least one must answer."""
+        answers = []
+        reason: object = "no server is alive"
+        for server in self._alive():
+            try:
+                answers.append((server, server.ask(what)))
+            except (OSError, MemcacheError) as error:
+                reason = server.bury(error)
+        if not answers:
+            raise StarlingError(str(reason))
+        return answers
 
     def _alive(self) -> list[_Server]:
         """Return the servers that may be asked, in any order; all of them if all seem dead."""
@@ -190,13 +258,6 @@ class Starling:
         servers = alive or list(self._servers)
         random.shuffle(servers)
         return servers
-
-    @staticmethod
-    def _bury(server: _Server, error: Exception) -> None:
-        """Leave a server alone for a while, unless it answered, if only with an error."""
-        server.client.close()
-        if isinstance(error, OSError):
-            server.dead_until = time.monotonic() + RETRY_DELAY
 
 
 class AsyncStarling:
@@ -207,29 +268,37 @@ class AsyncStarling:
         self._starling = Starling(servers, timeout=timeout)
         self._one_at_a_time = trio.Lock()
 
-    async def set(self, queue: str, value: object, expiry: int = 0) -> None:
+    async def set(self, queue: str, value: object, expiry: int = 0, raw: bool = False) -> None:
         """Put a value at the end of a queue, as ``Starling.set``."""
-        await self._run(lambda: self._starling.set(queue, value, expiry))
+        await self._run(lambda: self._starling.set(queue, value, expiry, raw))
 
-    async def get(self, queue: str) -> Any:  # noqa: ANN401 - any value
-        """Take the oldest value of a queue, and wait until there is one.
+    async def get(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ANN401, ASYNC109 - Ruby's
+        """Take the oldest value of a queue, and wait until there is one, as ``Starling.get``.
 
         It can be cancelled between two waits of ``WAIT_TIME``; no value is lost by that.
         """
+        end = None if timeout is None else time.monotonic() + timeout
         while True:
-            value = await self._run(lambda: self._starling.get(queue, WAIT_TIME))
-            if value is not None:
+            value = await self._run(lambda: self._starling.wait_once(queue, end))
+            if value is not _NOTHING:
                 return value
 
     async def fetch(self, queue: str) -> Any:  # noqa: ANN401 - any value
         """Take the oldest value of a queue; ``None`` if there is none."""
         return await self._run(lambda: self._starling.fetch(queue))
 
-    async def flush(self, queue: str) -> list[Any]:
-        """Take everything out of a queue, and return it."""
-        values: list[Any] = []
-        await self._run(lambda: self._starling.flush(queue, values.append))
-        return values
+    async def flush(self, queue: str, callback: Callable[[Any], object] | None = None) -> int:
+        """Take everything out of a queue, as ``Starling.flush``; the callback is a plain function.
+
+        When it is cancelled, what was taken out has been handed over, and the rest is still there.
+        """
+        count = 0
+        values = self._starling.taken_out(queue)
+        while (value := await self._run(lambda: next(values, _NOTHING))) is not _NOTHING:
+            count += 1
+            if callback is not None:
+                callback(value)
+        return count
 
     async def delete(self, queue: str) -> bool:
         """Delete a queue on every server; return whether any had it."""
@@ -243,7 +312,7 @@ class AsyncStarling:
         """Return the names of the queues that there are, in order."""
         return await self._run(self._starling.available_queues)
 
-    async def stats(self) -> dict[str, dict[str, str]]:
+    async def stats(self) -> dict[str, dict[str, Any]]:
         """Return the statistics of every server that is alive."""
         return await self._run(self._starling.stats)
 
@@ -257,11 +326,24 @@ class AsyncStarling:
             return await trio.to_thread.run_sync(what)
 
 
-def _queues(stats: dict[str, str]) -> list[str]:
+def _queues(stats: dict[str, Any]) -> list[str]:
     """Return the names of the queues in some statistics; no queue is without its ``logsize``."""
     names = [key.removeprefix("queue_").removesuffix("_logsize") for key in stats]
     return [name for name in names if f"queue_{name}_logsize" in stats]
 
 
+def _size(stats: dict[str, Any], queue: str) -> int:
+    size: int = stats.get(f"queue_{queue}_items", 0)
+    return size
+
+
 def _text(value: object) -> str:
     return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)
+
+
+def _number(text: str) -> Any:  # noqa: ANN401 - a number, or the text
+    """Return what a statistic says."""
+    if text.isdecimal():
+        return int(text)
+    whole, point, rest = text.partition(".")
+    return float(text) if point and whole.isdecimal() and rest.isdecimal() else text

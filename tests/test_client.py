@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import trio
 
 from starling_py import client as starling_client
 from starling_py.client import AsyncStarling, Starling, StarlingError
-from tests.process.server_process import ServerProcess, free_port
+from tests.process.server_process import ServerProcess, free_port, wait_until
 
 
 @pytest.fixture
@@ -29,10 +30,19 @@ def starling(server: ServerProcess) -> Iterator[Starling]:
 VALUES = [b"bytes \x00\xff", "text", 7, 1.5, None, True, ["a", {"b": [1, 2]}], {"pid": 1}, b"", ""]
 
 
-@pytest.mark.parametrize("value", [each for each in VALUES if each is not None])
+@pytest.mark.parametrize("value", VALUES)
 def test_a_value_comes_out_as_it_went_in(starling: Starling, value: object) -> None:
     starling.set("q", value)
     assert starling.get("q", timeout=5) == value
+    assert starling.sizeof("q") == 0
+
+
+@pytest.mark.parametrize(("value", "data"), [("grüße", "grüße".encode()), (7, b"7"), (b"x", b"x")])
+def test_a_raw_value_is_the_bytes_of_its_text(
+    starling: Starling, value: object, data: bytes
+) -> None:
+    starling.set("q", value, 0, True)
+    assert starling.get("q") == data
 
 
 def test_values_come_in_the_order_in_which_they_were_put(starling: Starling) -> None:
@@ -58,6 +68,35 @@ def test_flush_hands_everything_over_and_leaves_nothing(starling: Starling) -> N
     assert starling.flush("q") == 1
 
 
+def test_flush_does_not_wait_for_what_nobody_can_take(
+    server: ServerProcess, starling: Starling
+) -> None:
+    for number in range(3):
+        starling.set("q", number)
+    with contextlib.closing(server.client()) as holder:
+        assert holder.get("q/open") == b"0"
+        assert starling.flush("q") == 2
+        assert holder.get("q/abort") is None
+    assert starling.flush("q") == 1
+
+
+def test_a_put_is_tried_again_until_the_queue_has_room(tmp_path: Path) -> None:
+    config = tmp_path / "starling.yml"
+    config.write_text("queues: {q: {max_items: 1}}")
+    with (
+        ServerProcess(tmp_path / "spool", "--config", config) as server,
+        Starling(f"127.0.0.1:{server.port}") as starling,
+        Starling(f"127.0.0.1:{server.port}") as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        starling.set("q", 1)
+        putting = pool.submit(starling.set, "q", 2)
+        wait_until(lambda: other.stats().popitem()[1]["cmd_set"] > 1)
+        assert other.get("q") == 1
+        putting.result()
+        assert other.get("q") == 2
+
+
 def test_sizes_and_names_tell_of_one_queue_or_of_all(starling: Starling) -> None:
     assert starling.sizeof() == {}
     assert starling.sizeof("q") == 0
@@ -76,7 +115,9 @@ def test_stats_are_those_of_each_server(server: ServerProcess, starling: Starlin
     starling.set("q", 1)
     ((name, stats),) = starling.stats().items()
     assert name == f"127.0.0.1:{server.port}"
-    assert stats["queue_q_items"] == "1"
+    assert stats["queue_q_items"] == 1
+    assert stats["version"] == "1.0.0"
+    assert isinstance(stats["rusage_user"], float)
 
 
 def test_an_item_that_dies_is_not_delivered(starling: Starling) -> None:
@@ -94,7 +135,7 @@ def test_several_servers_share_the_items_and_a_dead_one_is_left_alone(tmp_path: 
         starling = stack.enter_context(Starling(names))
         for number in range(40):
             starling.set("q", number)
-        sizes = [int(stats["queue_q_items"]) for stats in starling.stats().values()]
+        sizes = [stats["queue_q_items"] for stats in starling.stats().values()]
         assert sum(sizes) == starling.sizeof("q") == 40
         assert len(sizes) == 2
         assert min(sizes) > 0
@@ -107,16 +148,31 @@ def test_several_servers_share_the_items_and_a_dead_one_is_left_alone(tmp_path: 
         servers[0].start()
         # Before the time is over it is not asked, unless nobody else is left.
         assert len(starling.stats()) == 1
+        assert [starling.delete("q") for _ in range(2)] == [True, False]
+
+
+def test_a_server_that_was_restarted_is_asked_again(
+    server: ServerProcess, starling: Starling
+) -> None:
+    starling.set("q", 1)
+    server.kill()
+    server.start()
+    assert starling.get("q") == 1
 
 
 def test_without_a_server_every_call_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starling_client, "SET_TRIES", 2)
+    monkeypatch.setattr(starling_client, "WAIT_TIME", 0.01)
     with Starling(f"127.0.0.1:{free_port()}", timeout=1) as starling:
         with pytest.raises(StarlingError, match=r"q: 127\.0\.0\.1:\d+: .*refused"):
             starling.set("q", 1)
         with pytest.raises(StarlingError, match="refused"):
             starling.get("q", timeout=1)
-        assert starling.stats() == {}
+        for ask in (starling.stats, starling.sizeof, starling.available_queues):
+            with pytest.raises(StarlingError, match="refused"):
+                ask()
+        for ask_about in (starling.delete, starling.fetch, starling.flush):
+            with pytest.raises(StarlingError, match="refused"):
+                ask_about("q")
 
 
 @pytest.mark.parametrize("servers", ["host:port", [], ["a:1", "b:"]])
@@ -138,8 +194,14 @@ async def test_the_client_for_trio_does_the_same(server: ServerProcess) -> None:
             assert await starling.get("q") == "first"
         assert await starling.sizeof() == {"q": 1}
         assert await starling.available_queues() == ["q"]
-        assert await starling.flush("q") == ["second"]
+        seen: list[str] = []
+        assert await starling.flush("q", seen.append) == 1
+        assert seen == ["second"]
+        assert await starling.flush("q") == 0
         assert await starling.fetch("q") is None
+        assert await starling.get("q", timeout=0.01) is None
+        await starling.set("q", 1, 0, True)
+        assert await starling.get("q", timeout=5) == b"1"
         with trio.move_on_after(0.05) as scope:
             await starling.get("q")
         assert scope.cancelled_caught
