@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.rows import PAGE, README, ROWS, is_in_effect
 from tests.clients.table import Result, markdown, write_into
 from tests.process.server_process import ServerProcess, settings_file
 
@@ -26,12 +27,24 @@ def results(pytestconfig: pytest.Config) -> list[Result]:
     return pytestconfig.stash.setdefault(_RESULTS, [])
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of a tier that is not in effect."""
+    left_out = [
+        item
+        for item in items
+        if (mark := item.get_closest_marker("tier")) is not None and not is_in_effect(mark.args[0])
+    ]
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Show the table; also in a page, if CLIENTS_TABLE names one."""
+    """Show the table; also in the documentation, if CLIENTS_WRITE says so."""
     if results := config.stash.get(_RESULTS, []):
         terminalreporter.section("clients")
         terminalreporter.write(markdown(results))
-        if page := os.environ.get("CLIENTS_TABLE"):
-            write_into(Path(page), markdown(results))
+        if "CLIENTS_WRITE" in os.environ:
+            write_into(PAGE, README, results, [row.name for row in ROWS])

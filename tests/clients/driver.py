@@ -12,12 +12,16 @@ A driver is started with the client's name and a port. It first says on standard
 ``{"do": "stats"}``                                                   ``{"stats": {name: value}}``
 ``{"do": "version"}``                                                 ``{"version": "1.0.0"}``
 ``{"do": "flush_all"}``                                               ``{"ok": true}``
+``{"do": "put_plainly", "queue", "value"}``                           ``{"ok": true}``
+``{"do": "contains", "queue"}``                                       ``{"ok": true}``
 any of them                                                           ``{"error": "what it was"}``
 ====================================================================  =========================
 
 ``as`` is how the value stands in JSON: ``text``, ``bytes`` in base64, or ``data``, any type that
-the client keeps by itself. ``cannot`` names the checks for which the client has no means. What is
-tested, and what must come of it, is not in the drivers but in ``queue_test.py``.
+the client keeps by itself. The last two are for the tests of traps, and known only where those need
+them: a put of a text with nothing else said, and a question that does more than ask. ``cannot``
+names the checks for which the client has no means. What is tested, and what must come of it, is not
+in the drivers but in ``queue_test.py``.
 """
 
 import base64
@@ -139,6 +143,14 @@ class Driver:
     def flush_all(self) -> bool:
         """Tell whether the client says that all is flushed."""
         return bool(self._ask(do="flush_all")["ok"])
+
+    def put_plainly(self, name: str, text: str) -> bool:
+        """Put a text as the client does it when it is told nothing else."""
+        return bool(self._ask(do="put_plainly", queue=name, value=text)["ok"])
+
+    def contains(self, name: str) -> bool:
+        """Ask whether there is anything, in the client's words."""
+        return bool(self._ask(do="contains", queue=name)["ok"])
 
     def end(self) -> None:
         """End the process, in order if it can be."""

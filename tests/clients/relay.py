@@ -69,6 +69,11 @@ class Relay:
                 rest = f" … {len(data)} bytes" if len(data) > _SHOWN else ""
                 yield f"  {arrow} {data[:_SHOWN]!r}{rest}"
 
+    def times_said(self, words: bytes) -> int:
+        """Return how often these words came from a client, in what is kept."""
+        said = [data for line in self._lines for arrow, data in list(line.pieces) if arrow == ">"]
+        return sum(data.count(words) for data in said)
+
     def _accept(self) -> None:
         while True:
             try:

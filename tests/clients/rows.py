@@ -8,15 +8,20 @@ from pathlib import Path
 import attrs
 
 ROOT = Path(__file__).parent.parent.parent
+PAGE, README = ROOT / "docs" / "clients.md", ROOT / "README.md"
 DRIVERS = Path(__file__).parent / "drivers"
 
-TIERS = {"checkout": 5, "always": 21, "full": 36, "all": 39}
+TIERS = {"checkout": 5, "always": 21, "full": 36, "all": 39, "sources": 45}
 """The tiers, each with all that is in those before it, and how many rows must run in it.
 
-``checkout`` is what the tests' own dependencies have; `scripts/clients` installs the others.
+``checkout`` is what the tests' own dependencies have; `scripts/clients` installs those up to
+``all``. The rows of ``sources`` are of clients that no package has; they run from checkouts.
 """
 TIER = os.environ.get("CLIENTS_TIER", "checkout")
 """The tier in effect."""
+
+SOURCES = Path(os.environ.get("CLIENTS_SOURCES", "/nonexistent"))
+"""Where the checkouts are, in folders of the names that the rows give."""
 
 
 @attrs.frozen
@@ -32,14 +37,24 @@ class Row:
     note: str = ""
     package: str = ""
     """The Debian package it comes from, where it does not know its own version."""
+    source: str = ""
+    """The checkout it is run from, if it is."""
 
-    def package_version(self) -> str:
-        """Return the package's version; nothing if it is not from a package."""
-        command = ("dpkg-query", "--show", "--showformat=${Version}", self.package)
+    @property
+    def is_missing(self) -> bool:
+        """Whether it is known before it is started that it is not there."""
+        return bool(self.source) and not (SOURCES / self.source).is_dir()
+
+    def version(self) -> str:
+        """Return the version of its package, or the day of its checkout; nothing if unknown."""
+        command = ["dpkg-query", "--show", "--showformat=${Version}", self.package]
+        if self.source:
+            command = ["git", "-C", str(SOURCES / self.source), "log", "-1", "--format=%cs"]
         try:
-            return subprocess.run(command, capture_output=True, check=False, text=True).stdout
+            done = subprocess.run(command, capture_output=True, check=False, text=True)
         except OSError:
             return ""
+        return done.stdout.strip()
 
 
 def _python(tier: str, name: str, client: str, *, dialect: str = "text", note: str = "") -> Row:
@@ -72,6 +87,16 @@ def _java(name: str, dialect: str) -> Row:
     command = ("java", "-cp", ":".join(_JARS), str(DRIVERS / "java" / "Driver.java"), dialect)
     return Row(name, "Java", "all", command, dialect, package="libspymemcached-java")
 
+
+def _ruby_source(name: str, client: str, *sources: str, dialect: str = "text") -> Row:
+    """Return a row of a Ruby client that is run from checkouts, the first of which is its own."""
+    paths = ":".join(str(SOURCES / source / "lib") for source in sources)
+    starter = ("env", f"RUBYLIB={paths}", f"STARLING={SOURCES / 'starling'}", "ruby")
+    command = (*starter, str(DRIVERS / "ruby" / "driver.rb"), client)
+    return Row(name, "Ruby", "sources", command, dialect, "from a checkout", source=sources[0])
+
+
+_GO_SOURCE = "go/src/github.com/bradfitz/gomemcache"
 
 ROWS = (
     _python("checkout", "pymemcache Client", "pymemcache"),
@@ -134,10 +159,35 @@ ROWS = (
     ),
     _java("spymemcached", "text"),
     _java("spymemcached, binary", "binary"),
+    _ruby_source("Dalli 4", "dalli", "dalli-4", dialect="binary"),
+    _ruby_source("Dalli 4, meta", "dalli-meta", "dalli-4", dialect="meta"),
+    _ruby_source("Dalli 5", "dalli", "dalli-5", dialect="meta"),
+    _ruby_source("Ruby memcache-client", "memcache-client", "memcache-client"),
+    _ruby_source("Ruby's Starling class", "starling", "starling", "memcache-client"),
+    Row(
+        *("gomemcache, newer", "Go", "sources"),
+        (
+            *("env", f"GOPATH={SOURCES / 'go'}", "GO111MODULE=off"),
+            *("go", "run", str(DRIVERS / "go" / "driver.go"), "gomemcache"),
+        ),
+        note="from a checkout",
+        source=_GO_SOURCE,
+    ),
 )
+
+
+def is_in_effect(tier: str) -> bool:
+    """Tell whether what is in a tier is to be tried."""
+    order = list(TIERS)
+    return order.index(tier) <= order.index(TIER)
 
 
 def rows_in_effect() -> list[Row]:
     """Return the rows of the tier in effect."""
-    order = list(TIERS)
-    return [row for row in ROWS if order.index(row.tier) <= order.index(TIER)]
+    return [row for row in ROWS if is_in_effect(row.tier)]
+
+
+def starter(name: str, client: str = "") -> tuple[str, ...]:
+    """Return what starts the driver of a row, for another client of its driver if one is given."""
+    command = next(row.command for row in ROWS if row.name == name)
+    return (*command[:-1], client) if client else command

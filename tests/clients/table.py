@@ -1,12 +1,17 @@
-"""The table of what passed."""
+"""The table of what passed, and the pages that show it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import attrs
 
-_BEGIN, _END = "<!-- the table: scripts/clients all --write -->", "<!-- end of the table -->"
+Line = tuple[str, ...]
+"""A line of the table, cell by cell."""
+
+_BEGIN, _END = "<!-- the table: scripts/clients --write -->", "<!-- end of the table -->"
 _HEAD = ("client", "version", "language", "dialect", "passed", "has no means for", "note")
+_SHORT_HEAD = ("language", "clients", "set-ups", "checks passed")
 
 
 @attrs.frozen
@@ -22,7 +27,7 @@ class Result:
     cannot: tuple[str, ...]
     note: str
 
-    def cells(self) -> tuple[str, ...]:
+    def cells(self) -> Line:
         """Return its line of the table."""
         without = ", ".join(check.replace("_", " ") for check in self.cannot)
         passed = f"{self.passed}/{self.tried}"
@@ -31,19 +36,58 @@ class Result:
 
 def markdown(results: Iterable[Result]) -> str:
     """Return the table."""
-    lines = [_HEAD, ("---",) * len(_HEAD), *(result.cells() for result in results)]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return _table(_HEAD, [result.cells() for result in results])
 
 
-def write_into(page: Path, table: str) -> None:
-    """Put the table in the place of the one that is between the marks of a page."""
+def write_into(page: Path, short: Path, results: Sequence[Result], order: Sequence[str]) -> None:
+    """Put what passed into the table of a page, and its short form into that of another.
+
+    The rows stand in the order of their names; one that was not tried this time stays as it is.
+    """
+    lines = {line[0]: line for line in lines_in(page)}
+    lines |= {result.client: result.cells() for result in results}
+    known = [lines[name] for name in order if name in lines]
+    _replace(page, _table(_HEAD, known))
+    _replace(short, summary(known))
+
+
+def summary(lines: Iterable[Line]) -> str:
+    """Return the short form of the table: a line for each language."""
+    shown = []
+    for language, group in groupby(
+        sorted(lines, key=lambda line: line[2].lower()), lambda line: line[2]
+    ):
+        of_language = list(group)
+        passed, tried = (
+            sum(int(line[4].split("/")[which]) for line in of_language) for which in (0, 1)
+        )
+        clients = dict.fromkeys(f"{line[0].partition(',')[0]} {line[1]}" for line in of_language)
+        cells = (language, ", ".join(clients), str(len(of_language)), f"{passed} of {tried}")
+        shown.append(cells)
+    return _table(_SHORT_HEAD, shown)
+
+
+def lines_in(page: Path) -> list[Line]:
+    """Return the lines of a page's table."""
+    table = _shown(page).strip().splitlines()[2:]
+    return [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in table]
+
+
+def shows(page: Path, table: str) -> bool:
+    """Tell whether a page has just this table."""
+    return _shown(page).strip() == table.strip()
+
+
+def _shown(page: Path) -> str:
+    _, _, rest = page.read_text().partition(_BEGIN)
+    return rest.partition(_END)[0]
+
+
+def _table(head: Line, lines: Iterable[Line]) -> str:
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in [head, ("---",) * len(head), *lines])
+
+
+def _replace(page: Path, table: str) -> None:
     before, _, rest = page.read_text().partition(_BEGIN)
     _, _, after = rest.partition(_END)
     page.write_text(f"{before}{_BEGIN}\n\n{table}\n{_END}{after}")
-
-
-def clients_in(page: Path) -> list[str]:
-    """Return the clients that are in a page's table."""
-    _, _, rest = page.read_text().partition(_BEGIN)
-    lines = rest.partition(_END)[0].strip().splitlines()[2:]
-    return [line.split("|")[1].strip() for line in lines]

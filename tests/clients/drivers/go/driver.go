@@ -55,6 +55,8 @@ func answer(client *memcache.Client, asked request) (reply, error) {
 			values[key] = string(item.Value)
 		}
 		return reply{"values": values}, err
+	case "flush_all":
+		return reply{"ok": true}, client.FlushAll()
 	default:
 		ok, err := unless(memcache.ErrCacheMiss, client.Delete(asked.Queue))
 		return reply{"ok": ok}, err
@@ -68,7 +70,7 @@ func main() {
 	say.Encode(reply{
 		"version": "", // it does not know
 		"types":   []string{},
-		"cannot":  []string{"noreply", "queue_statistics", "statistics", "version", "flush_all"},
+		"cannot":  []string{"noreply", "queue_statistics", "statistics", "version"},
 	})
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)

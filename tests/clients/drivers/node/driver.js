@@ -28,8 +28,8 @@ const CLIENTS = {
   memjs: {
     cannot: ["several_queues", "noreply"],
     types: [],
-    make(library, server) {
-      const client = library.Client.create(server, { timeout: 5 }); // half a second by itself
+    make(library, server, options = { timeout: 5 }) {
+      const client = library.Client.create(server, options); // half a second by itself
       return {
         put: (queue, value, ttl) => client.set(queue, value, { expires: ttl }),
         get: async (queue) => (await client.get(queue)).value,
@@ -70,6 +70,7 @@ const CLIENTS = {
           const reply = await client.set(queue, value, options);
           return noreply || reply[0] === "STORED";
         },
+        putPlainly: async (queue, value) => (await client.set(queue, value))[0] === "STORED",
         get: async (queue) => (await client.get(queue))?.value,
         getMany: async (queues) => {
           const items = Object.entries(await client.get(queues));
@@ -122,6 +123,18 @@ const CLIENTS = {
   },
 };
 
+// The same client, set up in another way.
+CLIENTS["memjs-defaults"] = {
+  ...CLIENTS.memjs,
+  package: "memjs",
+  make: (library, server) => CLIENTS.memjs.make(library, server, {}),
+};
+CLIENTS["memjs-once"] = {
+  ...CLIENTS.memjs,
+  package: "memjs",
+  make: (library, server) => CLIENTS.memjs.make(library, server, { timeout: 5, retries: 0 }),
+};
+
 async function unlessNotFound(promise) {
   try {
     await promise;
@@ -152,6 +165,8 @@ async function answer(client, { do: what, queue, as, value, ttl, noreply, queues
       const stats = Object.entries(await client.stats());
       return { stats: Object.fromEntries(stats.map(([name, text]) => [name, String(text)])) };
     }
+    case "put_plainly":
+      return { ok: await client.putPlainly(queue, value) };
     case "version":
       return { version: String(await client.version()) };
     default:
@@ -169,15 +184,15 @@ function say(what) {
 }
 
 async function main([name, port]) {
+  const { cannot, types, make, package: packageName = name } = CLIENTS[name];
   let library, version;
   try {
-    library = require(name);
-    version = require(`./node_modules/${name}/package.json`).version;
+    library = require(packageName);
+    version = require(`./node_modules/${packageName}/package.json`).version;
   } catch (error) {
     say({ missing: `Node: ${error.message.split("\n")[0]}` });
     return;
   }
-  const { cannot, types, make } = CLIENTS[name];
   const client = await make(library, `127.0.0.1:${port}`);
   say({ version, cannot, types });
   for await (const line of readline.createInterface({ input: process.stdin })) {

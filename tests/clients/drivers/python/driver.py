@@ -65,6 +65,14 @@ class Client:
         """Flush all; no answer is a yes."""
         return self.client.flush_all() is not False
 
+    def put_plainly(self, queue: str, value: str) -> bool:
+        """Put a text, and say nothing else; tell what the client says."""
+        return bool(self.client.set(queue, value))
+
+    def contains(self, queue: str) -> bool:
+        """Ask whether there is an item."""
+        return queue in self.client
+
 
 ANY_TYPE = ("text", "integer", "float", "truth", "list", "map")
 
@@ -183,12 +191,13 @@ class Django(Client):
     cannot: ClassVar[tuple[str, ...]] = ("noreply", "queue_statistics", "statistics", "version")
     types: ClassVar[tuple[str, ...]] = ANY_TYPE
     backend = "PyMemcacheCache"
+    options: ClassVar[Mapping[str, object]] = {"TIMEOUT": None}
 
     def __init__(self, port: int) -> None:
         cache = {
             "BACKEND": f"django.core.cache.backends.memcached.{self.backend}",
             "LOCATION": f"{HOST}:{port}",
-            "TIMEOUT": None,
+            **self.options,
             "KEY_FUNCTION": lambda key, prefix, version: key,
         }
         import_module("django.conf").settings.configure(CACHES={"default": cache})
@@ -209,6 +218,10 @@ class Django(Client):
 class DjangoPylibmc(Django):
     types: ClassVar[tuple[str, ...]] = Pylibmc.types
     backend = "PyLibMCCache"
+
+
+class DjangoDefaults(Django):
+    options: ClassVar[Mapping[str, object]] = {}
 
 
 class Async(Client):
@@ -427,6 +440,7 @@ CLIENTS: Mapping[str, type[Client]] = {
     "libmc": Libmc,
     "django-pymemcache": Django,
     "django-pylibmc": DjangoPylibmc,
+    "django-defaults": DjangoDefaults,
     "aiomcache": Aiomcache,
     "aiocache": Aiocache,
     "emcache": Emcache,
@@ -481,6 +495,10 @@ def answer(client: Client, request: dict[str, Untyped]) -> dict[str, Untyped]:
             return {"stats": {as_text(name): as_text(value) for name, value in stats}}
         case "version":
             return {"version": as_text(client.version())}
+        case "put_plainly":
+            return {"ok": client.put_plainly(request["queue"], request["value"])}
+        case "contains":
+            return {"ok": client.contains(request["queue"])}
         case _:
             return {"ok": client.flush_all()}
 

@@ -8,9 +8,11 @@ TYPES = %w[text integer float truth list map]
 class DalliClient
   CANNOT = %w[noreply]
 
-  def initialize(port)
+  def initialize(port, **options)
     require "dalli"
-    @client = Dalli::Client.new("127.0.0.1:#{port}")
+    require "logger"
+    Dalli.logger = Logger.new($stderr) # by itself it speaks where the answers go
+    @client = Dalli::Client.new("127.0.0.1:#{port}", **options)
   end
 
   def version_of_client = Dalli::VERSION
@@ -22,6 +24,53 @@ class DalliClient
   def stats = @client.stats.values.first
   def version = @client.version.values.first
   def flush_all = @client.flush.all?
+end
+
+# Dalli 4, which speaks the meta protocol if told to.
+class DalliMetaClient < DalliClient
+  def initialize(port) = super(port, protocol: :meta)
+end
+
+# memcache-client: marshalled too, and its answers are the server's lines.
+class MemcacheClient
+  CANNOT = %w[noreply]
+
+  def initialize(port)
+    require "memcache"
+    @client = MemCache.new("127.0.0.1:#{port}")
+  end
+
+  def version_of_client = MemCache::VERSION
+  def types = TYPES
+  def put(queue, value, ttl) = @client.set(queue, value, ttl) == "STORED\r\n"
+  def get(queue) = @client.get(queue)
+  def get_many(queues) = @client.get_multi(*queues)
+  def delete(queue) = @client.delete(queue) == "DELETED\r\n"
+  def stats = @client.stats.values.first
+  def version = stats["version"]
+
+  def flush_all
+    @client.flush_all
+    true # otherwise it raises an error
+  end
+end
+
+# The original Starling's own client: its get waits for ever, its delete does not say what came of it.
+class StarlingClient < MemcacheClient
+  CANNOT = %w[noreply delete_unknown]
+
+  def initialize(port)
+    require "starling"
+    @client = Starling.new("127.0.0.1:#{port}")
+  end
+
+  def version_of_client = File.read("#{ENV.fetch("STARLING")}/starling.gemspec")[/version = "(.*)"/, 1]
+  def get(queue) = @client.fetch(queue)
+
+  def delete(queue)
+    @client.delete(queue)
+    true
+  end
 end
 
 # remcached: strings only, in EventMachine's loop, which has a thread of its own here.
@@ -89,7 +138,10 @@ end
 
 $stdout.sync = true
 begin
-  kind = { "dalli" => DalliClient, "remcached" => RemcachedClient }.fetch(ARGV[0])
+  kind = {
+    "dalli" => DalliClient, "dalli-meta" => DalliMetaClient, "memcache-client" => MemcacheClient,
+    "starling" => StarlingClient, "remcached" => RemcachedClient
+  }.fetch(ARGV[0])
   client = kind.new(Integer(ARGV[1]))
 rescue LoadError => e
   say(missing: "Ruby: #{e.message}")
