@@ -77,14 +77,14 @@ def _row(
     return Row(name, shown, tier, (starter, path, *arguments), dialect, note)
 
 
-_GO = ("GOPATH=/usr/share/gocode", "GO111MODULE=off")
+GO = ("GOPATH=/usr/share/gocode", "GO111MODULE=off")
 """Debian's packages of Go libraries are used from there."""
-_JARS = ("/usr/share/java/spymemcached.jar", "/usr/share/java/gson.jar")
+JARS = ("/usr/share/java/spymemcached.jar", "/usr/share/java/gson.jar")
 
 
 def _java(name: str, dialect: str) -> Row:
     """Return a row of spymemcached."""
-    command = ("java", "-cp", ":".join(_JARS), str(DRIVERS / "java" / "Driver.java"), dialect)
+    command = ("java", "-cp", ":".join(JARS), str(DRIVERS / "java" / "Driver.java"), dialect)
     return Row(name, "Java", "all", command, dialect, package="libspymemcached-java")
 
 
@@ -154,7 +154,7 @@ ROWS = (
     _row("node", "full", "mc", "node", "driver.js", "mc"),
     Row(
         *("gomemcache", "Go", "all"),
-        ("env", *_GO, "go", "run", str(DRIVERS / "go" / "driver.go"), "gomemcache"),
+        ("env", *GO, "go", "run", str(DRIVERS / "go" / "driver.go"), "gomemcache"),
         package="golang-github-bradfitz-gomemcache-dev",
     ),
     _java("spymemcached", "text"),
