@@ -21,14 +21,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import Fleet, Gets, LoadError, Puts
-from bench.load import await_start, stop
+from bench import LoadError
+from bench.dialects import Text, Way, exchange
+from bench.fleet import Fleet
+from bench.process import await_start, free_port, peak_memory, spawn, stop
+from bench.servers import HOST, starling_command
+from bench.works import Gets, Puts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DEEP, EMPTY = "deep", "empty"
+DEEP, EMPTY = b"deep", b"empty"
 SAMPLE = 40_000  # items of one comparison
+FILL_ROUND = 1_000_000  # items; of more at once the load would take too much memory
 FILL_DEPTH = 256  # requests in flight while the queue is filled, by one client: in order
 
 
@@ -43,25 +48,18 @@ class Backlog:
         self.stack = ExitStack()
         folder = tempfile.TemporaryDirectory(prefix="starling-backlog-", dir=os.environ.get("TMP"))
         self.folder = Path(self.stack.enter_context(folder))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.address = (HOST, free_port())
         self.server: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
         """Start the server; return the seconds until it has answered a get of the queue."""
-        command = [sys.executable, "-m", "starling_py", "-q", str(self.folder / "spool")]
-        command += ["--port", str(self.port), "--sync", self.sync]
         log = self.folder / "log"
         began = time.perf_counter()
-        with log.open("ab") as output:
-            self.server = subprocess.Popen(command, stdout=output, stderr=output)
-        await_start(self.server, ("127.0.0.1", self.port), self.deadline, log)
-        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as client:
-            client.sendall(f"get {DEEP}/peek\r\n".encode())
-            reply = b""
-            while not reply.endswith(b"END\r\n"):
-                reply += client.recv(1 << 20)
+        command = starling_command(self.sync, self.folder, self.address[1])
+        self.server = spawn(command, log, None)
+        await_start(self.server, self.address, self.deadline, log)
+        with socket.create_connection(self.address, timeout=60) as client:
+            exchange(client, b"get %b/peek\r\n" % DEEP, b"END\r\n")
         return time.perf_counter() - began
 
     def end(self, *, kill: bool = False) -> float:
@@ -77,49 +75,60 @@ class Backlog:
 
     def fleet(self, connections: int = 50) -> Fleet:
         """Connect a load."""
-        return Fleet(("127.0.0.1", self.port), connections, self.deadline)
+        return Fleet(self.address, connections, self.deadline)
 
     def fill(self) -> float:
         """Put all items; return the rate."""
         began = time.perf_counter()
         fleet = self.fleet(1)
-        fleet.drive(Puts(DEEP, self.size, range(self.items), FILL_DEPTH))
+        for first in range(0, self.items, FILL_ROUND):
+            numbers = range(first, min(first + FILL_ROUND, self.items))
+            fleet.drive(self.puts(DEEP, numbers, FILL_DEPTH))
         fleet.close()
         return self.items / (time.perf_counter() - began)
 
     def memory(self) -> float:
         """Return the server's resident memory in MB, the largest that it has had."""
         assert self.server is not None
-        lines = Path(f"/proc/{self.server.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmHWM"))
+        return peak_memory(self.server.pid)
+
+    def puts(self, queue: bytes, numbers: range, depth: int = 1) -> Puts:
+        """Return a round of puts."""
+        return Puts(lambda at: (Text().put(queue, self.size, at),), numbers, depth)
+
+    def gets(self, queue: bytes, numbers: range, puts: Puts | None) -> Gets:
+        """Return a round of gets of what one connection put, or `puts`."""
+        return Gets(lambda at: (Text().get(queue, self.size, at, Way.POP),), numbers, 1, puts)
 
     def rates(self) -> tuple[float, float]:
         """Return what share of an empty queue's put and get rates the deep one has."""
         count = min(SAMPLE, self.items // 4)
-        puts: dict[str, list[float]] = {DEEP: [], EMPTY: []}
-        gets: dict[str, list[float]] = {DEEP: [], EMPTY: []}
+        puts: dict[bytes, list[float]] = {DEEP: [], EMPTY: []}
+        gets: dict[bytes, list[float]] = {DEEP: [], EMPTY: []}
         put_to, got_to = {DEEP: self.items, EMPTY: 0}, {DEEP: 0, EMPTY: 0}
         fleet = self.fleet()
         for _ in range(3):
             for queue in (EMPTY, DEEP):
                 numbers = range(put_to[queue], put_to[queue] + count)
-                puts[queue].append(timed(fleet, Puts(queue, self.size, numbers, 1), count))
+                done = self.puts(queue, numbers)
+                puts[queue].append(timed(fleet, done))
                 put_to[queue] += count
                 numbers = range(got_to[queue], got_to[queue] + count)
-                gets[queue].append(timed(fleet, Gets(queue, self.size, numbers, 1), count))
+                taken = self.gets(queue, numbers, done if queue is EMPTY else None)
+                gets[queue].append(timed(fleet, taken))
                 got_to[queue] += count
         fleet.close()
         put_share = statistics.median(puts[DEEP]) / statistics.median(puts[EMPTY])
         return put_share, statistics.median(gets[DEEP]) / statistics.median(gets[EMPTY])
 
 
-def timed(fleet: Fleet, work: Puts | Gets, count: int) -> float:
+def timed(fleet: Fleet, work: Puts | Gets) -> float:
     """Do some work and return its rate; its replies have been checked then."""
     began = time.perf_counter()
     fleet.drive(work)
     took = time.perf_counter() - began
     work.finish()
-    return count / took
+    return work.operations / took
 
 
 def run(items: int, options: argparse.Namespace) -> None:

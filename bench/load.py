@@ -9,12 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import os
 import signal
-import socket
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,68 +17,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import DIGITS, Fleet, Gets, LoadError, Puts, VoidRunError, Work
+from bench import LoadError, VoidRunError
+from bench.dialects import Text, Way
+from bench.fleet import Fleet
+from bench.phrases import DIGITS
+from bench.process import PATIENCE, await_start, free_port, own_cores, said, spawn, stop
+from bench.servers import starling_command
+from bench.tally import BUSY, Tally
+from bench.works import Gets, Puts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-BUSY = 0.9  # above this share of the wall time the load may be what was measured
-PATIENCE = 10.0  # seconds a server gets to start, and again to stop
-
-
-class Tally:
-    """What the rounds of one direction measured."""
-
-    def __init__(self) -> None:
-        self.rates: list[float] = []
-        """Operations per second, one of each round."""
-        self.latencies: list[float] = []
-        """Seconds, one of each batch of all rounds."""
-        self.operations = 0
-        self.wall = self.load_cpu = self.server_cpu = 0.0
-
-    def measure(self, fleet: Fleet, work: Work, operations: int, pid: int | None) -> None:
-        """Drive `work`, which is `operations` requests, and add what it took."""
-        server, load, wall = cpu_seconds(pid), time.process_time(), time.perf_counter()
-        latencies = fleet.drive(work)
-        took = time.perf_counter() - wall
-        self.load_cpu += time.process_time() - load
-        self.server_cpu += cpu_seconds(pid) - server
-        work.finish()
-        self.wall += took
-        self.operations += operations
-        self.rates.append(operations / took)
-        self.latencies += latencies
-
-    def row(self) -> dict[str, float]:
-        """Return the figures that are shown; microseconds unless the name says otherwise."""
-        ordered = sorted(self.latencies)
-        return {
-            "ops_per_s": statistics.median(self.rates),
-            "ops_per_s_min": min(self.rates),
-            "ops_per_s_max": max(self.rates),
-            "p50": percentile(ordered, 50) * 1e6,
-            "p99": percentile(ordered, 99) * 1e6,
-            "max": ordered[-1] * 1e6,
-            "server_cpu_per_op": self.server_cpu / self.operations * 1e6,
-            "load_cpu_per_op": self.load_cpu / self.operations * 1e6,
-            "load_busy_share": self.load_cpu / self.wall,
-        }
-
-
-def percentile(ordered: Sequence[float], percent: float) -> float:
-    """Return the least of the sorted values that `percent` of them do not exceed."""
-    return ordered[max(math.ceil(len(ordered) * percent / 100) - 1, 0)]
-
-
-def cpu_seconds(pid: int | None) -> float:
-    """Return the CPU time a process has used, all threads together; 0 if it cannot be known."""
-    try:
-        # The name, in parentheses, may hold anything, blanks and parentheses too.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:
@@ -108,25 +52,12 @@ def table(rows: dict[str, dict[str, float]]) -> str:
 @contextmanager
 def own_server(host: str, sync: str, deadline: float) -> Iterator[tuple[int, int]]:
     """Run this package's server on a fresh spool and a core of its own; yield port and pid."""
-    with ExitStack() as stack, socket.socket() as probe:
+    with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="starling-load-")))
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        probe.close()
-        spool, log = folder / "spool", folder / "log"
-        spool.mkdir()
-        command = [sys.executable, "-m", "starling_py", "--queue_path", str(spool)]
-        command += ["--host", host, "--port", str(port), "--sync", sync]
-        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        if len(cores) > 1:
-            stack.callback(os.sched_setaffinity, 0, cores)
-            # The server inherits its core with all its threads; then the load moves away.
-            os.sched_setaffinity(0, cores[:1])
-        with log.open("wb") as output:
-            server = subprocess.Popen(command, stdout=output, stderr=output)
+        port, log = free_port(host), folder / "log"
+        core = stack.enter_context(own_cores())
+        server = spawn(starling_command(sync, folder, port, host), log, core)
         stack.callback(stop, server)
-        if len(cores) > 1:
-            os.sched_setaffinity(0, cores[1:2])
         await_start(server, (host, port), min(deadline, time.perf_counter() + PATIENCE), log)
         try:
             yield port, server.pid
@@ -136,43 +67,13 @@ def own_server(host: str, sync: str, deadline: float) -> Iterator[tuple[int, int
             raise
 
 
-def await_start(
-    server: subprocess.Popen[bytes], address: tuple[str, int], deadline: float, log: Path
-) -> None:
-    """Return once the server accepts; `deadline` is on the clock of `time.perf_counter`."""
-    while time.perf_counter() < deadline:
-        try:
-            socket.create_connection(address, timeout=1).close()
-        except OSError:
-            try:
-                server.wait(0.02)
-            except subprocess.TimeoutExpired:
-                continue
-            break
-        return
-    raise LoadError(f"the server did not start; {said(log)}")
-
-
-def said(log: Path) -> str:
-    """Return what the server printed, or the end of it if that is long."""
-    return f"it said: {log.read_text(errors='replace')[-2000:].strip() or 'nothing'}"
-
-
-def stop(server: subprocess.Popen[bytes]) -> None:
-    """End the server as an operator would, or by force if that takes too long."""
-    server.terminate()
-    try:
-        server.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
-        print("the server did not stop on SIGTERM and was killed", file=sys.stderr)
-
-
 def run(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Make one run; return a row of figures for put and one for get."""
     deadline = time.perf_counter() + options.time_limit
     tallies = {"put": Tally(), "get": Tally()}
+    dialect, queue = Text(), options.queue.encode()
+    put = dialect.put(queue, options.size, 0)
+    get = dialect.get(queue, options.size, 0, Way.POP)
     with ExitStack() as stack:
         port, pid = options.port, options.pid
         if port is None:
@@ -181,9 +82,10 @@ def run(options: argparse.Namespace) -> dict[str, dict[str, float]]:
         stack.callback(fleet.close)
         for number in range(options.rounds):
             numbers = range(number * options.items, (number + 1) * options.items)
-            shape = (options.queue, options.size, numbers, options.depth)
-            tallies["put"].measure(fleet, Puts(*shape), options.items, pid)
-            tallies["get"].measure(fleet, Gets(*shape), options.items, pid)
+            puts = Puts(lambda _: (put,), numbers, options.depth)
+            tallies["put"].measure(fleet, puts, pid)
+            gets = Gets(lambda _: (get,), numbers, options.depth, puts)
+            tallies["get"].measure(fleet, gets, pid)
     return {name: tally.row() for name, tally in tallies.items()}
 
 
