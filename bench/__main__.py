@@ -8,26 +8,32 @@ Nothing outlives the time limit, and only what was started here is ever signalle
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
-import os
 import shutil
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import LoadError
+from bench import LoadError, micro, quick
 from bench.contest import Contest
 from bench.process import allow_many_files, own_cores
 from bench.scenarios import SCENARIOS, Scenario, deep
-from bench.servers import FAMILIES, SEARCHED, choose, find
+from bench.servers import FAMILIES, SEARCHED, Server, choose, find
 from bench.table import HEADINGS, LEGEND, line, row_line, surroundings
+from bench.targets import ratios
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.contest import Row
+
+
+SHAPES = ("connections", "depth", "size", "queues", "idle")
+"""What of a scenario's shape can be asked for."""
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -46,9 +52,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, default=1.0, help="of one work of a round (default 1)"
     )
+    for shape in SHAPES:
+        text = f"in place of each scenario's own {shape}"
+        parser.add_argument(f"--{shape}", type=int, metavar="N", help=text)
     parser.add_argument("--backlog", type=int, default=0, help="also measure with so many items")
     parser.add_argument("--time-limit", type=float, default=1800, help="seconds for a scenario")
     parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--quick", action="store_true", help="what CI runs, in less than a minute")
+    parser.add_argument("--micro", action="store_true", help="parts of this server, alone")
     parser.add_argument("--json", type=Path, help="a file for all figures")
     for family in FAMILIES:
         searched = SEARCHED.get(family)
@@ -59,9 +70,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def scenarios(options: argparse.Namespace) -> list[Scenario]:
     """Return the scenarios that were asked for. Raises `LoadError`."""
-    known = list(SCENARIOS)
+    shape = {name: vars(options)[name] for name in SHAPES if vars(options)[name] is not None}
+    known = [replace(scenario, **shape) for scenario in SCENARIOS]
     if options.backlog:
-        known.append(deep(options.backlog))
+        known.append(replace(deep(options.backlog), **shape))
     if not options.scenarios:
         return known
     by_name = {scenario.name: scenario for scenario in known}
@@ -72,54 +84,84 @@ def scenarios(options: argparse.Namespace) -> list[Scenario]:
     return [by_name[name] for name in options.scenarios]
 
 
-def run(options: argparse.Namespace) -> list[Row]:
-    """Measure everything, printing a row as soon as it is known."""
-    wanted = scenarios(options)
+def contenders(options: argparse.Namespace) -> list[Server]:
+    """Return the servers that were asked for, and show where they run. Raises `LoadError`."""
     named = {family: vars(options)[family] for family in FAMILIES if vars(options)[family]}
     servers, missing = find(named)
     if options.servers:
         servers = choose(servers, options.servers)
     print(surroundings(options.directory, servers, missing), flush=True)
-    peers = {server.name: server.peer for server in servers}
+    return servers
+
+
+def run(options: argparse.Namespace, core: int | None) -> list[Row]:
+    """Measure everything, printing a row as soon as it is known."""
+    wanted, servers = scenarios(options), contenders(options)
+    traces = shutil.which("strace") is not None
+    limits = (options.rounds, options.seconds, options.time_limit)
+    contest = Contest(*limits, options.directory, core, traces)
     rows: list[Row] = []
-    allow_many_files()
-    with own_cores() as core:
-        if core is None:
-            print("one core only: servers and load share it, so no rate here means much")
-        print(f"\n{line(HEADINGS)}", flush=True)
-        contest = Contest(
-            options.rounds,
-            options.seconds,
-            options.time_limit,
-            options.directory,
-            core,
-            shutil.which("strace") is not None,
-        )
-        for scenario in wanted:
-            some = [
-                s for s in servers if s.name in scenario.servers or s.family in scenario.servers
-            ]
-            all_of_it = options.servers or not scenario.servers
-            new = list(contest.run(scenario, servers if all_of_it else some))
-            rows += new
-            for row in new:
-                print(row_line(row, rows, peers), flush=True)
+    print(f"\n{line(HEADINGS)}", flush=True)
+    for scenario in wanted:
+        named = {*scenario.servers}
+        some = [server for server in servers if named & {server.name, server.family}]
+        new = list(contest.run(scenario, servers if options.servers or not named else some))
+        rows += new
+        show(new, rows, servers)
     print(f"\n{LEGEND}")
     for scenario in wanted:
         print(f"{scenario.name}: {scenario.text()}")
+        if scenario.control is not None:
+            print(f"{scenario.control.name}: {scenario.control.text()}")
+    print("\ntargets:")
+    for ratio in ratios(rows):
+        print(ratio.line())
     return rows
+
+
+def run_quickly(options: argparse.Namespace, core: int | None) -> list[Row]:
+    """Do what CI does; of the figures, only ratios within this run can fail."""
+    servers, rows = contenders(options), []
+    for scenario in quick.RIGHT:
+        new = list(quick.right(scenario, servers, core, options.directory))
+        rows += new
+        names = dict.fromkeys(str(row["server"]) for row in new if "trouble" not in row)
+        print(f"{scenario.name}: right: {', '.join(names)}", flush=True)
+        for row in (row for row in new if "trouble" in row):
+            print(f"{scenario.name}: {row['server']}: {row['trouble']}", flush=True)
+    costs = (quick.costs(servers, core, options.directory), quick.parts(options.directory))
+    for ratio in itertools.chain(*costs):
+        print(ratio.line(), flush=True)
+        if ratio.verdict != "reached":
+            rows.append({"scenario": ratio.what, "failed": 1.0})
+    return rows
+
+
+def show(new: Sequence[Row], rows: Sequence[Row], servers: Sequence[Server]) -> None:
+    """Print the lines of new rows."""
+    peers = {server.name: server.peer for server in servers}
+    for row in new:
+        print(row_line(row, rows, peers), flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code, 1 if something could not be measured."""
     options = parse(arguments)
+    if options.micro:
+        micro.show(options.directory)
+        return 0
+    allow_many_files()
     try:
-        rows = run(options)
+        with own_cores() as core:
+            if core is None:
+                print("one core only: servers and load share it, so no rate here means much")
+            rows = (run_quickly if options.quick else run)(options, core)
     except (LoadError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     if options.json is not None:
-        options.json.write_text(json.dumps({"rows": rows}, indent=1) + os.linesep)
+        figures = {"command": sys.argv if arguments is None else arguments, "rows": rows}
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
     return int(any("failed" in row for row in rows))
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import LoadError, VoidRunError
+from bench.dialects import exchange
 from bench.fleet import Fleet
 from bench.process import PATIENCE, await_start, free_port, peak_memory, said, spawn, stop
 from bench.servers import HOST, Server, fsyncs
@@ -117,11 +118,21 @@ class Contender:
         wanted = scenario.rounded(self.items * seconds / slowest)
         self.items = max(min(wanted, scenario.most), scenario.least)
 
+    def drive(self, tally: Tally, work: Work) -> None:
+        """Do some work that counts."""
+        tally.measure(self._fleet, work, self._process.pid)
+
+    def empty_request(self) -> tuple[bytes, bytes]:
+        """Return a request of memcached's text protocol that does nothing, and its reply."""
+        request = b"version\r\n"
+        with socket.create_connection(self._address, timeout=PATIENCE) as client:
+            return request, exchange(client, request, b"\r\n")
+
     def measure(self) -> None:
         """Make a round that counts."""
         for name, work in self.round():
             before = fsyncs(self._address) if self.server.is_ours else 0
-            self.tallies.setdefault(name, Tally()).measure(self._fleet, work, self._process.pid)
+            self.drive(self.tallies.setdefault(name, Tally()), work)
             if self.server.is_ours:
                 self._count(name, fsyncs(self._address) - before)
         self.memory = peak_memory(self._process.pid)
@@ -182,16 +193,18 @@ class Contest:
     """Whether the syncs of other servers are counted, in a run of their own."""
 
     def run(self, scenario: Scenario, servers: Sequence[Server]) -> Iterator[Row]:
-        """Yield a row for each server and each thing that was done."""
+        """Yield a row for each server and each thing that was done, its control's first."""
         deadline = time.perf_counter() + self.time_limit
         with ExitStack() as stack:
             folder = tempfile.TemporaryDirectory(prefix="starling-bench-", dir=self.directory)
             path = Path(stack.enter_context(folder))
             contenders = []
-            for server in servers:
-                contender = Contender(server, scenario, path / server.name, deadline)
-                stack.callback(contender.close)
-                contenders.append(contender)
+            for each in filter(None, (scenario.control, scenario)):
+                for server in servers:
+                    home = path / f"{each.name}-{server.name}"
+                    contender = Contender(server, each, home, deadline)
+                    stack.callback(contender.close)
+                    contenders.append(contender)
             for contender in contenders:
                 self._try(contender, self._begin)
             for turn in range(self.rounds):
@@ -226,7 +239,8 @@ class Contest:
         if not self.traces or contender.trouble:
             return {}
         server, scenario = contender.server, contender.scenario
-        traced = Contender(server, scenario, path / f"{server.name}-traced", deadline)
+        home = path / f"{scenario.name}-{server.name}-traced"
+        traced = Contender(server, scenario, home, deadline)
         with closing(traced):
             traced.items = scenario.rounded(min(contender.items, 10 * scenario.least))
             self._try(traced, lambda each: each.start(self.core, traced=True))

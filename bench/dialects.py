@@ -27,6 +27,8 @@ class Way(Enum):
     """The same, and if there is none, the reply comes when there is."""
     TRIAL = "reliable get"
     """It comes back unless it is confirmed, which is a request of its own."""
+    CHAIN = "chained get"
+    """The same, confirmed with the request for the next one, where a server knows that."""
 
 
 class Dialect:
@@ -83,17 +85,23 @@ class Text(Dialect):
         return Put(b"set %b 0 0 %d\r\n" % (queue, size), filler(size) + b"\r\n", b"STORED\r\n")
 
     def get(self, queue: bytes, size: int, number: int, way: Way) -> Get:
-        """See `Dialect`."""
-        option = {Way.POP: b"", Way.WAIT: b"/t=%d000" % PATIENCE, Way.TRIAL: b"/open"}[way]
-        then, done = (b"get %b/close\r\n" % queue, b"END\r\n") if way is Way.TRIAL else (b"", b"")
+        """See `Dialect`; a close with nothing open is no error."""
+        option = {
+            Way.POP: b"",
+            Way.WAIT: b"/t=%d000" % PATIENCE,
+            Way.TRIAL: b"/open",
+            Way.CHAIN: b"/close/open",
+        }[way]
+        close, closed = b"get %b/close\r\n" % queue, b"END\r\n"
         shown = queue + option if self._echoes else queue
         return Get(
             b"get %b%b\r\n" % (queue, option),
             b"VALUE %b 0 %d\r\n" % (shown, size),
             filler(size) + b"\r\nEND\r\n",
             lines=3,
-            then=then,
-            done=done,
+            then=close if way is Way.TRIAL else b"",
+            done=closed if way is Way.TRIAL else b"",
+            farewell=(close, closed) if way is Way.CHAIN else (b"", b""),
         )
 
     def prepare(

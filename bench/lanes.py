@@ -259,7 +259,7 @@ class GetLane:
         at = 0
         names: list[bytes] = []
         numbers: list[Reply] = []
-        shape, confirms = self._get.shape, bool(self._get.then)
+        shape, confirms = self._get.shape, bool(self._get.then or self._get.farewell[0])
         for get in self._asked:
             tail = get.tail
             if shape is None:

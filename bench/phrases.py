@@ -59,4 +59,4 @@ class Get:
     names: bool = False
     """Whether `then` names what it is about."""
     farewell: tuple[bytes, bytes] = (b"", b"")
-    """Behind the last `then` that has no reply: a request that has one, and the reply."""
+    """Behind the last item, if it is not done with by then: a request, and its reply."""

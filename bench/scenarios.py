@@ -29,6 +29,7 @@ class Kind(Enum):
     MIXED = "each connection puts an item, takes one, puts the next, and so on"
     WAITING = "half of the connections wait for items, the others put them"
     RELIABLE = "all items are put, then all are taken on trial and confirmed"
+    CHAINED = "the same, each confirmed with the request for the next where that is possible"
     FAN_OUT = "all items are put, then taken from each of ten children of the queue"
 
 
@@ -59,7 +60,7 @@ class Scenario:
     @property
     def least(self) -> int:
         """Items of the smallest round that shows anything."""
-        return self.rounded(max(4 * self.connections * self.depth, 400))
+        return self.rounded(max(self.connections * self.depth, 400))
 
     @property
     def most(self) -> int:
@@ -69,6 +70,13 @@ class Scenario:
     def rounded(self, items: float) -> int:
         """Return a possible number of items, about as many."""
         return max(int(items) // self.unit, 1) * self.unit
+
+    @property
+    def control(self) -> Scenario | None:
+        """What it is to be compared with, if that is not a scenario of its own."""
+        if not (self.idle or self.backlog):
+            return None
+        return replace(self, name=f"{self.name}-0", idle=0, backlog=0)
 
     def text(self) -> str:
         """Return what it is, for a person."""
@@ -96,7 +104,9 @@ class Scenario:
 
     @property
     def _way(self) -> Way:
-        return {Kind.WAITING: Way.WAIT, Kind.RELIABLE: Way.TRIAL}.get(self.kind, Way.POP)
+        return {Kind.WAITING: Way.WAIT, Kind.RELIABLE: Way.TRIAL, Kind.CHAINED: Way.CHAIN}.get(
+            self.kind, Way.POP
+        )
 
     @property
     def names(self) -> list[bytes]:
@@ -138,7 +148,7 @@ class Scenario:
                     for child in self.children
                 ]
                 yield "get", Together(all_gets, items * CHILDREN, timed=all_gets)
-            case _:
+            case Kind.PUT_GET | Kind.RELIABLE | Kind.CHAINED:
                 yield "put", puts
                 first = range(taken, taken + items)
                 yield "get", self._gets(server, first, None if there else puts)
@@ -168,9 +178,11 @@ LAZY = (
     *("ruby", "darner", "siberite"),
 )
 """One of each family, of those that answer before a sync."""
+UNSYNCED = (*LAZY, "starling-never", "redis-no", "beanstalkd-F")
+"""All that answer before a sync."""
 SCENARIOS = (
     Scenario("base"),
-    Scenario("pipelined", depth=32, size=64),
+    Scenario("pipelined", depth=32, size=64, servers=UNSYNCED),
     Scenario("single", connections=1, servers=LAZY),
     Scenario("thousand", connections=1000, servers=LAZY),
     Scenario("small", size=64, servers=LAZY),
@@ -178,6 +190,7 @@ SCENARIOS = (
     Scenario("mixed", Kind.MIXED, servers=LAZY),
     Scenario("waiting", Kind.WAITING, servers=LAZY),
     Scenario("reliable", Kind.RELIABLE, servers=LAZY),
+    Scenario("chained", Kind.CHAINED, servers=LAZY),
     Scenario("queues", queues=1000, servers=LAZY),
     Scenario("fan-out", Kind.FAN_OUT, servers=LAZY),
     Scenario("idle", idle=1000, servers=LAZY),

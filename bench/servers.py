@@ -186,7 +186,7 @@ def siberite(program: str) -> list[Server]:
     def command(folder: Path, port: int) -> list[str]:
         return [program, "-listen", f"{HOST}:{port}", "-data", str(folder)]
 
-    dialect = Text(frozenset((Way.POP, Way.TRIAL)), echoes=False)
+    dialect = Text(frozenset(Way) - {Way.WAIT}, echoes=False)
     return [Server("siberite", dialect, command, (program, "-version"), "never")]
 
 

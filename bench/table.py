@@ -85,14 +85,12 @@ def us_to_them(row: Row, rows: Iterable[Row], peers: dict[str, str]) -> float | 
 
 def surroundings(directory: Path, servers: Sequence[Server], missing: dict[str, str]) -> str:
     """Return the machine, the versions, and who is missing."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    versions = {server.family: server.version for server in servers}
     asked = {server.family: server for server in servers}
     lines = [
-        f"machine: {processor()}, {cores} cores, {platform.system()} {platform.release()}",
+        f"machine: {processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         f"Python {platform.python_version()}, load average {os.getloadavg()[0]:.2f} before",
         f"disk: {directory} ({file_system(directory)}), fdatasync {fdatasync_us(directory):.0f} us",
-        *(f"{family}: {asked[family].says_version()}" for family in versions),
+        *(f"{family}: {asked[family].says_version()}" for family in asked),
         *(f"{family}: MISSING, {why}" for family, why in missing.items()),
     ]
     return "\n".join(lines)
