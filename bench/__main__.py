@@ -114,8 +114,10 @@ def run(options: argparse.Namespace, core: int | None) -> list[Row]:
         if scenario.control is not None:
             print(f"{scenario.control.name}: {scenario.control.text()}")
     print("\ntargets:")
-    for ratio in ratios(rows):
+    known = [ratio for ratio in ratios(rows) if ratio.value is not None]
+    for ratio in known:
         print(ratio.line())
+    print(f"{len(list(ratios(rows))) - len(known)} more were not measured")
     return rows
 
 

