@@ -20,20 +20,38 @@ from typing import TYPE_CHECKING
 
 from bench import LoadError, micro, quick
 from bench.contest import Contest
+from bench.phrases import DIGITS
 from bench.process import allow_many_files, own_cores
 from bench.scenarios import SCENARIOS, Scenario, deep
-from bench.servers import FAMILIES, SEARCHED, Server, choose, find
+from bench.servers import FAMILIES, SEARCHED, WHOLE_ITEM, Server, choose, find
 from bench.table import HEADINGS, LEGEND, line, row_line, surroundings
 from bench.targets import ratios
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bench.contest import Row
 
 
-SHAPES = ("connections", "depth", "size", "queues", "idle")
-"""What of a scenario's shape can be asked for."""
+SHAPES = {
+    "connections": (1, 10_000),
+    "depth": (1, 10_000),
+    "size": (DIGITS, WHOLE_ITEM),
+    "queues": (1, 10_000),
+    "idle": (0, 10_000),
+}
+"""What of a scenario's shape can be asked for: the least and the most."""
+
+
+def between(least: int, most: int) -> Callable[[str], int]:
+    """Return what reads a number of an option."""
+
+    def number(text: str) -> int:
+        if not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"not between {least:,} and {most:,}: {text}")
+        return int(text)
+
+    return number
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -48,14 +66,22 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--servers", type=listed, default=[], help="families or single policies; default: all"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each (default 3)")
+    parser.add_argument(
+        "--rounds", type=between(1, 1000), default=3, metavar="N", help="rounds of each (default 3)"
+    )
     parser.add_argument(
         "--seconds", type=float, default=1.0, help="of one work of a round (default 1)"
     )
-    for shape in SHAPES:
+    for shape, limits in SHAPES.items():
         text = f"in place of each scenario's own {shape}"
-        parser.add_argument(f"--{shape}", type=int, metavar="N", help=text)
-    parser.add_argument("--backlog", type=int, default=0, help="also measure with so many items")
+        parser.add_argument(f"--{shape}", type=between(*limits), metavar="N", help=text)
+    parser.add_argument(
+        "--backlog",
+        type=between(0, 10**DIGITS),
+        default=0,
+        metavar="N",
+        help="also with N items there",
+    )
     parser.add_argument("--time-limit", type=float, default=1800, help="seconds for a scenario")
     parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--quick", action="store_true", help="what CI runs, in less than a minute")

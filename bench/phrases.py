@@ -10,11 +10,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from bench import LoadError
+
 DIGITS = 8  # an item opens with its number, in this many decimal digits
 
 
 def labels(numbers: range) -> list[bytes]:
     """Return what the items with these numbers open with."""
+    if numbers.stop > 10**DIGITS:
+        raise LoadError(f"there are more than {10**DIGITS:,} items")
     return [b"%0*d" % (DIGITS, number) for number in numbers]
 
 

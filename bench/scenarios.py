@@ -92,6 +92,9 @@ class Scenario:
     def refusal(self, server: Server) -> str:
         """Return why this cannot be asked of a server; empty if it can."""
         dialect = server.dialect
+        needed = {Kind.FAN_OUT: CHILDREN, Kind.WAITING: 2}.get(self.kind, 1)
+        if self.connections < needed:
+            return f"needs {needed} connections"
         if self.kind is Kind.FAN_OUT and not server.is_ours:
             return "has no fan-out like this"
         if self._way not in dialect.ways:

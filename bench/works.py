@@ -157,8 +157,6 @@ class Together:
     def lanes(self, connections: range) -> Sequence[Lane]:
         """See `Work`."""
         share = len(connections) // len(self._works)
-        if not share:
-            raise ValueError("there are more works than connections")
         parts = (connections[at * share :][:share] for at in range(len(self._works)))
         pairs = zip(self._works, parts, strict=True)
         return [lane for work, part in pairs for lane in work.lanes(part)]

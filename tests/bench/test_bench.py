@@ -113,6 +113,19 @@ def test_a_name_that_is_not_known_is_one_line(
     assert said in capsys.readouterr().err
 
 
+def test_the_shape_of_a_scenario_can_be_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shape = ("--connections", "2", "--depth", "3", "--size", "9")
+    options = ("--servers", "starling-never", "--scenarios", "mixed,fan-out", *shape)
+    code, rows = run(tmp_path, *options)
+    assert code == 0
+    assert "mixed: 2 connections, 3 in flight, 9 B;" in capsys.readouterr().out
+    assert rows[-1]["trouble"] == "needs 10 connections"
+    with pytest.raises(SystemExit):
+        main(["--size", "7"])
+
+
 def test_nothing_is_left_in_the_directory(tmp_path: Path) -> None:
     run(tmp_path, "--servers", "starling-never", "--scenarios", "base")
     assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
