@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 HEADINGS = (
     *("scenario", "op", "server", "ops/s", "min..max", "us/them", "p50", "p99", "p99.9", "max"),
-    *("CPU", "RSS", "B/op", "fsyncs", "load"),
+    *("CPU", "them/us", "RSS", "B/op", "fsyncs", "load"),
 )
-WIDTHS = (10, 8, 17, 9, 17, 8, 8, 8, 8, 9, 7, 6, 8, 8, 6)
+WIDTHS = (10, 8, 17, 9, 17, 8, 8, 8, 8, 9, 7, 7, 6, 8, 8, 6)
 LEGEND = """\
 us/them: this server's rate divided by that one's, under the policy that promises about as much;
 p50 to max: us of one batch, from its send to the last byte of its reply (in waiting: from the send
-of a put to the item's delivery); CPU: us per operation, of the server; RSS: MB at most; B/op: bytes
-written to disk per operation; fsyncs: per 1,000 operations; load: how busy the load was, with a !
-where it may have been the bottleneck"""
+of a put to the item's delivery); CPU: us per operation, of the server; them/us: that one's CPU
+divided by this server's; RSS: MB at most; B/op: bytes written to disk per operation; fsyncs: per
+1,000 operations; load: how busy the load was, with a ! where it may have been the bottleneck"""
 SYNCS = 50
 
 
@@ -52,6 +52,7 @@ def row_line(row: Row, rows: Iterable[Row], peers: dict[str, str]) -> str:
         return f"{line([*first, *[''] * (len(HEADINGS) - 3)])} {row['trouble']}"
     spread = f"{row['ops_per_s_min']:,.0f}..{row['ops_per_s_max']:,.0f}"
     ratio = us_to_them(row, rows, peers)
+    cost = us_to_them(row, rows, peers, "server_cpu_per_op")
     busy = float(row["load_busy_share"])
     syncs = float(row["fsyncs_per_op"]) * 1000 if "fsyncs_per_op" in row else None
     cells = [
@@ -60,6 +61,7 @@ def row_line(row: Row, rows: Iterable[Row], peers: dict[str, str]) -> str:
         "-" if ratio is None else f"{ratio:.2f}",
         *(f"{row[key]:,.0f}" for key in ("p50", "p99", "p99.9", "max")),
         f"{row['server_cpu_per_op']:.2f}",
+        f"{1 / cost:.2f}" if cost else "-",
         f"{row['memory_mb']:.0f}",
         f"{row['bytes_written_per_op']:,.0f}",
         "-" if syncs is None else f"{syncs:,.3g}",
@@ -68,18 +70,16 @@ def row_line(row: Row, rows: Iterable[Row], peers: dict[str, str]) -> str:
     return line([*first, *cells])
 
 
-def us_to_them(row: Row, rows: Iterable[Row], peers: dict[str, str]) -> float | None:
-    """Return this server's rate in the same work divided by a row's, if both are known."""
-    rates = {
-        str(other["server"]): float(other["ops_per_s"])
-        for other in rows
-        if all(other[key] == row[key] for key in ("scenario", "operation"))
-        if "ops_per_s" in other
-    }
+def us_to_them(
+    row: Row, rows: Iterable[Row], peers: dict[str, str], figure: str = "ops_per_s"
+) -> float | None:
+    """Return a figure of this server in the same work divided by a row's, if both are known."""
+    same = [r for r in rows if all(r[key] == row[key] for key in ("scenario", "operation"))]
+    figures = {str(other["server"]): float(other[figure]) for other in same if figure in other}
     # One that never syncs is compared with one that does, if that is all there is.
     for policy in (peers[str(row["server"])], "50ms"):
-        if f"{OURS}-{policy}" in rates:
-            return rates[f"{OURS}-{policy}"] / float(row["ops_per_s"])
+        if f"{OURS}-{policy}" in figures and float(row[figure]):
+            return figures[f"{OURS}-{policy}"] / float(row[figure])
     return None
 
 

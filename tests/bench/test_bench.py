@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Row = dict[str, object]
 
-TINY = ("--rounds", "1", "--seconds", "0.001")
+TINY = ("--rounds", "1", "--seconds", "0.001", "--connections", "12")
 FOUND, MISSING = find({})
 OTHERS = [server for server in FOUND if not server.is_ours]
 
