@@ -60,7 +60,7 @@ class Scenario:
     @property
     def least(self) -> int:
         """Items of the smallest round that shows anything."""
-        return self.rounded(max(self.connections * self.depth, 400))
+        return self.rounded(max(self.connections * self.depth, 100))
 
     @property
     def most(self) -> int:

@@ -27,7 +27,7 @@ OTHERS = [server for server in FOUND if not server.is_ours]
 
 def run(tmp_path: Path, *options: str) -> tuple[int, list[Row]]:
     figures = tmp_path / "figures.json"
-    code = main([*options, *TINY, "--json", str(figures), "--directory", str(tmp_path)])
+    code = main([*TINY, *options, "--json", str(figures), "--directory", str(tmp_path)])
     rows: list[Row] = json.loads(figures.read_text())["rows"]
     return code, rows
 
