@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from starling_py.queues.holder import Holder
 from tests.core import Client
 from tests.queues.parts import Queues
 
@@ -94,6 +95,29 @@ class TestClosing:
         key = b"few/close=2/open"
         assert client.ask(b"get %b\r\n" % key) == item(key, b"3")
         assert client.ask(b"get few/close/open\r\n") == b"END\r\n"
+
+    @pytest.mark.parametrize("option", [b"close", b"abort"])
+    @pytest.mark.parametrize("journal", [True, False], ids=["on disk", "in memory"])
+    @pytest.mark.parametrize("restart", [False, True], ids=["same server", "after a restart"])
+    def test_an_id_of_a_queue_that_is_gone_ends_no_read_of_the_queue_that_came_after_it(
+        self, tmp_path: Path, option: bytes, journal: bool, restart: bool
+    ) -> None:
+        entries: dict[str, dict[str, object]] = {"gone": {"journal": journal}}
+        queues = Queues(tmp_path / "gone", entries)
+        queues.put(b"gone", b"old")
+        old_id = queues.open(b"gone", Holder(), 60).item.id
+        if journal or not restart:
+            assert queues.client().ask(b"delete gone\r\n") == b"DELETED\r\n"
+        if restart:
+            queues.clock.advance(0.001)
+            queues.close()
+            queues = Queues(tmp_path / "gone", entries, clock=queues.clock)
+        queues.put(b"gone", b"new")
+        queues.open(b"gone", Holder(), 60)
+        reply = queues.client().ask(b"get gone/%b=%d\r\n" % (option, old_id))
+        assert reply == b"CLIENT_ERROR item %d is not open\r\n" % old_id
+        queues.pass_time(60)
+        assert queues.take_all(b"gone") == [b"new"]
 
     def test_an_id_that_is_named_twice_ends_nothing(self, queues: Queues, client: Client) -> None:
         queues.put(b"q", b"1")

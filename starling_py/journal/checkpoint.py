@@ -22,6 +22,8 @@ _RANGE = struct.Struct("<QQ")
 # since version 3: marks; of each, id, due, deliveries, in front
 _COUNT = struct.Struct("<I")
 _MARK = struct.Struct("<QqIB")
+# since version 4: the id of the first item since the queue was made
+_FIRST_ID = struct.Struct("<Q")
 
 
 @attrs.frozen
@@ -56,7 +58,8 @@ def encode(ledger: Ledger, previous_end: int) -> bytes:
         _MARK.pack(item_id, mark.due_ms, mark.deliveries, mark.front)
         for item_id, mark in ledger.marks.items()
     )
-    return b"".join((fixed, *table, *ranges, _COUNT.pack(len(ledger.marks)), *marks))
+    count = _COUNT.pack(len(ledger.marks))
+    return b"".join((fixed, *table, *ranges, count, *marks, _FIRST_ID.pack(ledger.first_id)))
 
 
 def decode(data: memoryview, version: int = VERSION) -> Checkpoint | None:
@@ -66,6 +69,10 @@ def decode(data: memoryview, version: int = VERSION) -> Checkpoint | None:
     previous_end, head, next_id, items, size, deleted, segments, ranges = _FIXED.unpack_from(data)
     table_end = _FIXED.size + segments * _SEGMENT.size
     ranges_end = table_end + ranges * _RANGE.size
+    first_id = 1
+    if version >= 4:
+        (first_id,) = _FIRST_ID.unpack(data[-_FIRST_ID.size :])
+        data = data[: -_FIRST_ID.size]
     marks = _decode_marks(data[ranges_end:], version) if len(data) >= ranges_end else None
     if marks is None:
         return None
@@ -76,7 +83,7 @@ def decode(data: memoryview, version: int = VERSION) -> Checkpoint | None:
         )
     ]
     gone = IdRanges(_RANGE.iter_unpack(data[table_end:ranges_end]))
-    ledger = Ledger(table, head, gone, next_id, items, size, bool(deleted), marks)
+    ledger = Ledger(table, head, gone, next_id, items, size, bool(deleted), marks, first_id)
     return Checkpoint(previous_end, ledger)
 
 

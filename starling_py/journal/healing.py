@@ -25,18 +25,21 @@ class Healing:
         place: Place,
         number: int,
         safe: tuple[int, int] | None,
+        first_id: int,
         base: Ledger | None,
         acknowledged: list[bytes],
     ) -> None:
         """Prepare to write the segment with this number.
 
-        The old ones hold up to ``safe``, a segment and its size; without it they hold nothing.
+        The old ones hold up to ``safe``, a segment and its size; without it they hold nothing, and
+        the journal's first id is ``first_id``.
         ``base`` is what was live then, where that is known; it is read from disk otherwise.
         ``acknowledged`` are the records since then that must be kept.
         """
         self._place = place
         self._number = number
         self._safe = safe
+        self._first_id = first_id
         self._base = base
         self._acknowledged = acknowledged
         self.descriptor: int | None = None
@@ -69,7 +72,7 @@ class Healing:
         if self._base is not None:
             return self._base
         if self._safe is None:
-            return Ledger(deleted=True)
+            return Ledger.of_new_queue(self._first_id)
         return state_at(self._place.files, self._place.directory, *self._safe)
 
     def _write(self, base: Ledger) -> None:

@@ -44,7 +44,7 @@ class Journal(Recorder):
         """``must_begin``: the last segment is of an older version, and not to be written to."""
         durability = around.durability
         chores = Chores(
-            around.background, place.files, lambda: around.broke(self), self._tell_settled
+            around.background, place.files, lambda: around.broke(self), self.tell_settled
         )
         super().__init__(around, place.salt, ledger, Reader(place, chores))
         self._place = place
@@ -59,6 +59,7 @@ class Journal(Recorder):
             None if last is None else (last.number, last.size),
             keeps=durability.syncs and not durability.waits,
         )
+        self._first_id = ledger.next_id
         self._writing = False
         self._whole_syncs = WholeSyncs(place, chores, self._rotation.leave)
         self._reclaiming = Reclaiming(
@@ -216,7 +217,7 @@ class Journal(Recorder):
             self._around.touch(self)  # so that the next segment is begun, and this one can go
         if self.owner is not None:
             self.owner.made_safe()
-        self._tell_settled()
+        self.tell_settled()
 
     def read(self, where: Where, done: Callable[[int, Reading], None]) -> None:
         """Begin to read items back; ``done`` is called when that is over."""
@@ -258,7 +259,8 @@ class Journal(Recorder):
         self.ledger = Ledger()
         self._reclaiming.start_over()
 
-    def _tell_settled(self) -> None:
+    def tell_settled(self) -> None:
+        """Tell the owner if all that was written is safe, and nothing is under way."""
         safety = self._safety
         unsafe = self.broken is not None or (self._syncs and safety.written != safety.covered)
         # A deleted queue's journal must not go in the middle of a write, or while it is worked on.
@@ -275,7 +277,8 @@ class Journal(Recorder):
         last = max((each.number for each in self.ledger.segments), default=0)
         number = max(self._writer.highest, last) + 1
         safety = self._safety
-        return Healing(self._place, number, safety.end, base, list(safety.kept))
+        kept = list(safety.kept)
+        return Healing(self._place, number, safety.end, self._first_id, base, kept)
 
     def _end_healing(self, work: Healing) -> None:
         if work.error is not None or work.descriptor is None:

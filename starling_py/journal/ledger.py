@@ -51,9 +51,16 @@ class Ledger:
     """Whether the queue was deleted, and nothing was put since."""
     marks: dict[int, Mark] = attrs.field(factory=dict)
     """What is to be known of a few live items, by their ids."""
+    first_id: int = 1
+    """The id of the first item since the queue was made."""
     has_dead: bool = False
     """Whether a segment may have no live item left."""
     _older_size: int | None = attrs.field(default=None, eq=False)
+
+    @classmethod
+    def of_new_queue(cls, first_id: int = 1) -> "Ledger":
+        """Return the ledger of a queue that does not exist yet, and gets its first id then."""
+        return cls(head=first_id, next_id=first_id, deleted=True, first_id=first_id)
 
     def copy(self) -> "Ledger":
         """Return a ledger of its own that tells the same."""

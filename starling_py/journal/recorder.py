@@ -41,6 +41,11 @@ class Recorder:
         return self.ledger.next_id
 
     @property
+    def highest_id(self) -> int:
+        """The highest id that was given out, whether that is written or not."""
+        return self._unwritten.pushed_id
+
+    @property
     def unwritten_removals(self) -> list[Item]:
         """The items whose removals are not written yet, so that the ledger counts them."""
         return self._unwritten.removed

@@ -143,6 +143,8 @@ class Replay:
             kept = record.kept_items(data, offset, end) if record_type == record.FLUSH else ()
             ledger.flushed(record_id, kept)
             ledger.deleted = record_type == record.DELETE
+            if ledger.deleted:
+                ledger.first_id = ledger.next_id
         elif record_type == record.DISCARD:
             ledger.discarded(record_id, *record.discarded(data, offset))
         elif record_type == record.RECLAIM:

@@ -16,7 +16,7 @@ import attrs
 from starling_py.journal.record import PUSH_HEADER_SIZE
 
 MAGIC = b"STARLING"
-VERSION = 3
+VERSION = 4
 CHECKSUM_CRC32 = 1
 """The only checksum algorithm so far; a header names it so that it can change."""
 

@@ -12,11 +12,12 @@ import re
 import attrs
 
 from starling_py import names
-from starling_py.journal import reserve, segment
+from starling_py.journal import id_floor, reserve, segment
 from starling_py.journal.background import Background, DirectoryRemoval
 from starling_py.journal.commit import GroupCommit
 from starling_py.journal.examination import Recovered
 from starling_py.journal.files import Files
+from starling_py.journal.id_floor import IdFloor
 from starling_py.journal.in_memory import SEGMENT_SIZE, NoFiles, NoReserve
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
@@ -31,6 +32,8 @@ from starling_py.journal.trouble import JournalDamaged
 log = logging.getLogger(__name__)
 
 LOCK = ".lock"
+OWN_FILES = frozenset({LOCK, reserve.NAME, id_floor.NAME, id_floor.UNFINISHED})
+"""What there is in a spool beside the directories of queues."""
 REMOVED = "~removed-"
 """Marks a directory that is being removed; ``~`` is in no directory name of a queue."""
 SEALED_SIZE = 1 << 18
@@ -54,10 +57,16 @@ class Spool:
     lock: int
     """The descriptor that holds the lock."""
     reserve: Reserve
+    ids: IdFloor
+    """Where the ids of new queues begin."""
     open_files: OpenFiles
     quarantine: bool = False
     """Whether older segments that are damaged are given up, and the rest of a queue is served."""
     _removed: int = 0
+    _first_id_in_memory: int = 1
+    """No id of a queue in memory that was removed is as high as this."""
+    _stuck: set[Journal] = attrs.field(factory=set)
+    """Those of deleted queues that could not be removed."""
 
     @classmethod
     def open(
@@ -76,16 +85,22 @@ class Spool:
             _make_path(files, path, durability)
             lock = files.lock(f"{path}/{LOCK}")
             try:
+                ids = IdFloor(files, path, syncs=durability.syncs)
                 room = Reserve(files, path)
-            except OSError:
+            except (OSError, JournalDamaged):
                 files.close(lock)
                 raise
         except BlockingIOError as error:
             raise SpoolProblem(f"{path}: another server is using this spool") from error
+        except JournalDamaged as damage:
+            raise SpoolProblem(
+                f"{damage}. Nothing was changed; put back a copy of it, or remove it when no client"
+                " remembers an item of a deleted queue by its id"
+            ) from damage
         except OSError as error:
             raise SpoolProblem(f"{path}: {error.strerror or error}") from error
         limit = OpenFiles(open_files)
-        return cls(files, path, durability, commits, background, lock, room, limit, quarantine)
+        return cls(files, path, durability, commits, background, lock, room, ids, limit, quarantine)
 
     def close(self) -> None:
         """Release the lock, and the room that was reserved."""
@@ -104,7 +119,7 @@ class Spool:
             entries = self.files.list_directory(path)
             leftovers = [match for entry in entries if (match := _REMOVED_NAME.match(entry))]
             self._removed = max((int(match[1]) for match in leftovers), default=0)
-            for entry in (entry for entry in entries if entry not in (LOCK, reserve.NAME)):
+            for entry in (entry for entry in entries if entry not in OWN_FILES):
                 path = f"{self.path}/{entry}"
                 state = self._recover(entry, path)
                 if state is not None:
@@ -124,21 +139,25 @@ class Spool:
         self.reserve.restore()
         return found
 
-    def journal(self, queue: bytes, *, in_memory: bool = False) -> Journal:
+    def journal(self, queue: bytes) -> Journal:
         """Return the journal of a new queue; nothing is on disk before its first write."""
-        directory = f"{self.path}/{names.directory_name(queue)}"
-        around = self._surroundings()
-        if in_memory:
-            around = attrs.evolve(
-                around,
-                files=NoFiles(),
-                durability=Durability(syncs=False, segment_size=SEGMENT_SIZE),
-                reserve=NoReserve(),
-                open_files=OpenFiles(1),
-            )
-        salt = self.files.random_bits()
-        place = Place(around.files, directory, queue, salt, around.durability.syncs)
-        return Journal(around, place, Ledger(deleted=True))
+        return self._new_journal(queue, self._surroundings(), self.ids.first_id)
+
+    def journal_in_memory(self, queue: bytes, now_ms: int) -> Journal:
+        """Return the journal of a new queue of which nothing is ever on disk.
+
+        Nothing tells a server how far the ids had come in the one before. So they begin with the
+        time, in microseconds since the Unix epoch: no server puts an item every microsecond.
+        """
+        around = attrs.evolve(
+            self._surroundings(),
+            files=NoFiles(),
+            durability=Durability(syncs=False, segment_size=SEGMENT_SIZE),
+            reserve=NoReserve(),
+            open_files=OpenFiles(1),
+        )
+        first_id = max(now_ms * 1000, self._first_id_in_memory, self.ids.first_id)
+        return self._new_journal(queue, around, first_id)
 
     def free_space(self) -> int:
         """Return how many bytes of the disk are free. Raises ``OSError``."""
@@ -147,19 +166,43 @@ class Spool:
     def remove(self, journal: Journal) -> bool:
         """Remove the journal of a deleted queue; return whether it is out of its place.
 
-        What stays behind goes at the next start.
+        What stays in its place can be removed later. What is left of it elsewhere goes at the next
+        start.
         """
         aside = self._aside(journal.path)
         on_disk = journal.size > 0
+        next_id = journal.highest_id + 1
         try:
+            if on_disk:
+                self._raise_ids_to(next_id)
             journal.remove_from(aside)
         except OSError as error:
-            log.warning("%s: cannot be removed: %s", journal.path, error)
+            if journal not in self._stuck:
+                log.warning("%s: cannot be removed for now: %s", journal.path, error)
+            self._stuck.add(journal)
             return False
+        self._stuck.discard(journal)
         self.commits.forget(journal)
+        if journal.in_memory:
+            self._first_id_in_memory = max(self._first_id_in_memory, next_id)
         if on_disk:
             self._remove_directory(aside)
         return True
+
+    def _new_journal(self, queue: bytes, around: Surroundings[Journal], first_id: int) -> Journal:
+        directory = f"{self.path}/{names.directory_name(queue)}"
+        salt = self.files.random_bits()
+        place = Place(around.files, directory, queue, salt, around.durability.syncs)
+        return Journal(around, place, Ledger.of_new_queue(first_id))
+
+    def _raise_ids_to(self, next_id: int) -> None:
+        """Have it noted that a queue goes whose ids had come so far. Raises ``OSError``."""
+        try:
+            self.ids.raise_to(next_id)
+        except OSError as error:
+            if error.errno not in NO_ROOM or not self.reserve.lend(0, removals_only=True):
+                raise
+            self.ids.raise_to(next_id)
 
     def _surroundings(self) -> Surroundings[Journal]:
         return Surroundings(
@@ -194,6 +237,7 @@ class Spool:
         if state is None:
             self._remove_if_empty(path)
         elif state.ledger.deleted:
+            self._raise_ids_to(state.ledger.next_id)
             aside = self._aside(path)
             self.files.rename(path, aside)
             self._remove_directory(aside)

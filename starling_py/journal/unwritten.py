@@ -24,6 +24,8 @@ class _Rare:
     """The highest id that a flush or a deletion takes."""
     kept: Sequence[tuple[int, int]] = ()
     deleted: bool = False
+    first_id: int | None = None
+    """The next id when the queue was deleted, if it was."""
     flush_costs: bool = False
     marks: dict[int, Mark] = attrs.field(factory=dict)
     """Of items put."""
@@ -101,7 +103,10 @@ class Unwritten:
             self.records.append(record.flush(self.pushed_id, kept, self._salt))
         self.pushes = self._bytes = 0
         self.removed = []
-        self._rare = _Rare(before, self.pushed_id, kept, delete, costs)
+        first_id = self._rare.first_id if self._rare is not None else None
+        if delete:
+            first_id = self.pushed_id + 1
+        self._rare = _Rare(before, self.pushed_id, kept, delete, first_id, costs)
 
     def discard(self, first_id: int, last_id: int, items: int, size: int) -> None:
         """Add that items of one segment are given up."""
@@ -116,6 +121,8 @@ class Unwritten:
                 rare.before.apply(ledger)
             ledger.flushed(rare.flushed, rare.kept)
             ledger.deleted = rare.deleted
+            if rare.first_id is not None:
+                ledger.first_id = rare.first_id
         if self.pushes:
             ledger.pushed(self.pushes, self._bytes, self.pushed_id + 1)
         if rare is not None:

@@ -20,7 +20,7 @@ def contradictions(
     if read.previous_end == checkpoint.UNLINKED:
         return wrong
     if file.number == 1:
-        ends, end, is_version_1 = Ledger(deleted=True), 0, False
+        ends, end, is_version_1 = Ledger.of_new_queue(told.first_id), 0, False
     elif before is not None and before.number == file.number - 1:
         ends, end, is_version_1 = before.ledger, before.ledger.segments[-1].size, before.oldest > 0
         if is_version_1 and before.first > before.oldest:
@@ -33,6 +33,7 @@ def contradictions(
         ("items", told.items, ends.items),
         ("bytes", told.bytes, ends.bytes),
         ("next id", told.next_id, ends.next_id),
+        ("first id of the queue", told.first_id, ends.first_id),
     ]
     if not is_version_1:
         pairs += [("first live id", told.head, ends.head), ("deleted", told.deleted, ends.deleted)]

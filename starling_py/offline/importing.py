@@ -18,11 +18,12 @@ from starling_py.clock import Clock
 from starling_py.journal.background import Work
 from starling_py.journal.commit import Batch, GroupCommit
 from starling_py.journal.files import Files
+from starling_py.journal.id_floor import IdFloor
 from starling_py.journal.journal import Journal
 from starling_py.journal.record import Item
 from starling_py.journal.spool import LOCK, Spool, SpoolProblem
 from starling_py.journal.surroundings import Durability
-from starling_py.journal.trouble import JournalError
+from starling_py.journal.trouble import JournalDamaged, JournalError
 from starling_py.offline.old_spool import OldQueue, OldSpool, Problem
 
 STAGING = ".importing"
@@ -122,8 +123,9 @@ class Import:
             raise Refused(_reason(error)) from error
         try:
             self._refuse_present(queues)
+            ids = self._ids()
             self._remove_staging()
-            outcomes = self._import(queues)
+            outcomes = self._import(queues, ids)
         except (OSError, JournalError, SpoolProblem) as error:
             raise ImportFailed(f"{self._path}: {_reason(error)}; {self._undo()}") from error
         except BaseException:
@@ -159,9 +161,17 @@ class Import:
             self._files.sync_directory(posixpath.dirname(each) or ".")
         return self._files.lock(f"{self._path}/{LOCK}")
 
-    def _import(self, queues: list[OldQueue]) -> list[Outcome]:
+    def _ids(self) -> IdFloor:
+        """Return where the ids of queues begin that come into the new spool. Raises ``OSError``."""
+        try:
+            return IdFloor(self._files, self._path, syncs=True)
+        except JournalDamaged as damage:
+            raise Refused(str(damage)) from damage
+
+    def _import(self, queues: list[OldQueue], ids: IdFloor) -> list[Outcome]:
         durability = Durability(syncs=True, segment_size=self._segment_size, waits=True)
         spool = Spool.open(self._files, self._staging, durability, _NoGroup(), _Inline())
+        spool.ids = ids
         try:
             outcomes = [self._take_over(spool, queue) for queue in queues]
         finally:
@@ -180,7 +190,7 @@ class Import:
         journal = spool.journal(queue.name)
         count = size = 0
         try:
-            for item in self._items(queue, outcome):
+            for item in self._items(queue, outcome, journal.next_id):
                 journal.push(item)
                 count += 1
                 size += len(item.data)
@@ -197,16 +207,17 @@ class Import:
             journal.close()
         return outcome
 
-    def _items(self, queue: OldQueue, outcome: Outcome) -> Iterator[Item]:
+    def _items(self, queue: OldQueue, outcome: Outcome, first_id: int) -> Iterator[Item]:
         """Yield what is to be written, and count."""
         for old in queue.items:
             self._progress(1)
             if old.expiry_ms and old.expiry_ms <= self._now_ms and not self._keep_expired:
                 outcome.expired += 1
                 continue
+            item_id = first_id + outcome.imported
             outcome.imported += 1
             outcome.bytes += len(old.data)
-            yield Item(outcome.imported, old.added_ms, old.expiry_ms, old.flags, old.data)
+            yield Item(item_id, old.added_ms, old.expiry_ms, old.flags, old.data)
 
     def _undo(self) -> str:
         """Remove what was made, and say so."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import attrs
 
 from starling_py import names
-from starling_py.journal import reserve, segment
+from starling_py.journal import segment
 from starling_py.journal.files import Files
 from starling_py.journal.segment import (
     COMPACTED_SUFFIX,
@@ -19,7 +19,7 @@ from starling_py.journal.segment import (
     Header,
     SegmentProblem,
 )
-from starling_py.journal.spool import LOCK, REMOVED
+from starling_py.journal.spool import LOCK, OWN_FILES, REMOVED
 from starling_py.journal.trouble import JournalDamaged
 
 _NOTES = {
@@ -57,7 +57,7 @@ def look(files: Files, path: str) -> Place:
             parent = posixpath.dirname(os.path.abspath(path))  # noqa: PTH100
             return Place(path, False, [path], [], f"{parent}/{LOCK}")
         queues, notes = [], []
-        for entry in (entry for entry in entries if entry not in (LOCK, reserve.NAME)):
+        for entry in (entry for entry in entries if entry not in OWN_FILES):
             each = f"{path}/{entry}"
             if REMOVED in entry:
                 notes.append(f"{each}: a deleted queue; the next start removes it")

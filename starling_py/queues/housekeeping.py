@@ -38,6 +38,7 @@ class Housekeeping:
     def run(self) -> None:
         """Do a little of everything."""
         swept = 0
+        self._queues.remove_deleted()
         queues = list(self._queues)
         for gone in self._idle_since.keys() - set(queues):
             del self._idle_since[gone]

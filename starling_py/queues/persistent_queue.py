@@ -56,6 +56,7 @@ class PersistentQueue:
         ledger = journal.ledger
         self.next_id = ledger.next_id
         """The id that the next item gets."""
+        self._first_id = ledger.first_id
         self.deleted = ledger.deleted
         """Whether the queue does not exist (any more); a put brings it into being."""
         self._deleted_before = self.deleted
@@ -113,7 +114,7 @@ class PersistentQueue:
     @property
     def total_items(self) -> int:
         """Items ever put, since the queue was created."""
-        return self.next_id - 1
+        return self.next_id - self._first_id
 
     @property
     def ever_existed(self) -> bool:
@@ -336,6 +337,7 @@ class PersistentQueue:
             self.open_reads.confirm(read, self.journal.written + 1)
         self.traffic.leaving.clear()
         self.deleted = True
+        self._first_id = self.next_id
 
     def give_up(self, damaged: Segment) -> None:
         """Remove what is not in memory of what a segment holds. Raises ``JournalError``."""
@@ -387,6 +389,7 @@ class PersistentQueue:
         """Take back what happened since the journal's ledger was right: read the queue anew."""
         ledger = self.journal.ledger
         self.next_id = ledger.next_id
+        self._first_id = ledger.first_id
         self.items = ledger.items
         self.bytes = ledger.bytes
         self.deleted = self._deleted_before = ledger.deleted

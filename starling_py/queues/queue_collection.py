@@ -84,7 +84,10 @@ class QueueCollection:
             if len(self._queues) >= self.rules.max_queues:
                 raise NotNow(f"there are {len(self._queues)} queues, and may be no more")
             settings = self.rules.table.resolve(name)
-            journal = self._spool.journal(name, in_memory=not settings.journal)
+            if settings.journal:
+                journal = self._spool.journal(name)
+            else:
+                journal = self._spool.journal_in_memory(name, self.clock.wall_ms)
             queue = self._add(PersistentQueue(name, journal, self, settings))
         return queue
 
@@ -260,6 +263,12 @@ class QueueCollection:
         for queue in self._queues.values():
             queue.journal.close()
         self._spool.close()
+
+    def remove_deleted(self) -> None:
+        """Try again to remove the queues that were deleted, and could not be removed."""
+        for queue in [each for each in self._queues.values() if each.deleted]:
+            if not queue.journal.has_unwritten:
+                queue.journal.tell_settled()
 
     def keep_house(self) -> None:
         """Do what has to be done now and then."""

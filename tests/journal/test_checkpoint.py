@@ -46,6 +46,7 @@ ledgers = st.builds(
     bytes=UNSIGNED,
     deleted=st.booleans(),
     marks=st.dictionaries(UNSIGNED, marks, max_size=6),
+    first_id=UNSIGNED,
 )
 
 
@@ -73,9 +74,22 @@ def test_a_payload_of_another_length_is_no_checkpoint(ledger: Ledger, behind: by
 
 
 @given(ledger=ledgers, end=UNSIGNED)
+def test_what_version_3_wrote_is_read_back_as_of_a_queue_that_began_with_1(
+    ledger: Ledger, end: int
+) -> None:
+    data = checkpoint.encode(ledger, end)[:-8]
+    ledger.first_id = 1
+    read = checkpoint.decode(memoryview(data), 3)
+    assert read is not None
+    assert ledger_facts(read.ledger) == ledger_facts(ledger)
+    assert checkpoint.decode(memoryview(data + bytes(8)), 3) is None
+    assert checkpoint.decode(memoryview(data), 4) is None
+
+
+@given(ledger=ledgers, end=UNSIGNED)
 def test_what_version_2_wrote_is_read_back_without_marks(ledger: Ledger, end: int) -> None:
-    ledger.marks = {}
-    data = checkpoint.encode(ledger, end)
+    ledger.marks, ledger.first_id = {}, 1
+    data = checkpoint.encode(ledger, end)[:-8]
     assert data.endswith(bytes(4)), "no marks"
     read = checkpoint.decode(memoryview(data[:-4]), 2)
     assert read is not None
@@ -99,6 +113,7 @@ def test_the_layout_is_the_one_that_is_documented() -> None:
         bytes=60,
         deleted=False,
         marks={8: Mark(3, -1, front=True)},
+        first_id=2,
     )
     data = checkpoint.encode(ledger, 123)
     numbers = [int.from_bytes(data[at : at + 8], "little") for at in range(0, 40, 8)]
@@ -113,7 +128,8 @@ def test_the_layout_is_the_one_that_is_documented() -> None:
     assert data[106:110] == (1).to_bytes(4, "little")
     assert data[110:118] == (8).to_bytes(8, "little")
     assert data[118:126] == b"\xff" * 8
-    assert data[126:] == (3).to_bytes(4, "little") + b"\x01"
+    assert data[126:131] == (3).to_bytes(4, "little") + b"\x01"
+    assert data[131:] == (2).to_bytes(8, "little")
 
 
 def test_what_a_checkpoint_takes_grows_with_the_gaps_and_not_with_the_items() -> None:

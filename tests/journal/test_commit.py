@@ -528,7 +528,7 @@ def test_under_an_interval_whoever_is_in_a_hurry_has_the_next_commit_synced_at_o
 
 def test_a_hurry_that_had_nothing_to_be_synced_hurries_nobody_else(disk: SimulatedDisk) -> None:
     harness = Harness(disk, interval=30, deferred=True)
-    in_memory = harness.spool.journal(b"other", in_memory=True)
+    in_memory = harness.spool.journal_in_memory(b"other", 0)
     in_memory.push(Item(1, 0, 0, 0, b"x"))
     in_memory.hurry()
     harness.commit()

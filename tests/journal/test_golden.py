@@ -10,7 +10,7 @@ import pytest
 
 from starling_py.journal import checkpoint, record, segment
 from starling_py.journal.files import Files
-from starling_py.journal.ledger import Mark
+from starling_py.journal.ledger import Ledger, Mark
 from starling_py.journal.record import MarkedItem
 from tests.journal.make_golden import (
     EXPECTED,
@@ -126,6 +126,15 @@ def records_of(version: int, queues: int) -> dict[int, list[bytes]]:
     return found
 
 
+def ledgers_in(found: dict[int, list[bytes]], version: int) -> list[Ledger]:
+    """Return what the checkpoints tell."""
+    states = [
+        checkpoint.decode(memoryview(each)[record.HEADER_SIZE :], version)
+        for each in found[record.CHECKPOINT]
+    ]
+    return [state.ledger for state in states if state is not None]
+
+
 def test_the_golden_files_of_version_2_hold_what_is_new_in_it() -> None:
     assert set(records_of(2, 6)) == {
         record.PUSH, record.REMOVE, record.FLUSH, record.DELETE, record.CHECKPOINT,
@@ -146,12 +155,14 @@ def test_the_golden_files_of_version_3_hold_what_is_new_in_it() -> None:
     ):
         assert marks in {(each.due_ms, each.deliveries, each.front) for each in marked}
     assert any(record.kept_items(memoryview(each), 0, len(each)) for each in found[record.FLUSH])
-    states = [
-        checkpoint.decode(memoryview(each)[record.HEADER_SIZE :])
-        for each in found[record.CHECKPOINT]
-    ]
-    told = {mark for state in states if state is not None for mark in state.ledger.marks.values()}
+    told = {mark for ledger in ledgers_in(found, 3) for mark in ledger.marks.values()}
     assert {Mark(2), Mark(1, IN_2033), Mark(4), Mark(0, 0, True), Mark(2, 0, True)} <= told
+
+
+def test_the_golden_files_of_version_4_hold_what_is_new_in_it() -> None:
+    found = records_of(4, 10)
+    assert set(found) == set(records_of(3, 9))
+    assert {1, 3} <= {ledger.first_id for ledger in ledgers_in(found, 4)}
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -316,7 +316,7 @@ def test_a_queue_that_is_deleted_and_gone_is_not_healed_back(disk: SimulatedDisk
     sync_all(harness)
     heal(harness)
     assert not harness.commits.broken
-    assert Harness(disk.after_power_cut()).items() == ((1, b"new", 0),)
+    assert Harness(disk.after_power_cut()).items() == ((2, b"new", 0),)
 
 
 def test_a_journal_that_lost_bytes_it_had_made_safe_is_not_healed(disk: SimulatedDisk) -> None:

@@ -45,7 +45,7 @@ def harness(disk: SimulatedDisk, request: pytest.FixtureRequest) -> Iterator[Har
 
 def journal_in_memory(harness: Harness) -> tuple[Journal, Owner]:
     """Return a journal without files, and its owner."""
-    journal = harness.spool.journal(b"jobs", in_memory=True)
+    journal = harness.spool.journal_in_memory(b"jobs", 0)
     owner = Owner()
     journal.owner = owner
     return journal, owner

@@ -411,7 +411,7 @@ def test_a_newer_format_is_refused_whichever_segment_has_it(number: int) -> None
     path = f"{DIRECTORY}/{segment.file_name(number)}"
     contents = {FIRST: ONE_SEGMENT.segments[FIRST], path: bytes(newer)}
     disk = SimulatedDisk.holding(contents)
-    with pytest.raises(JournalDamaged, match=r"version 4 is newer than this server's 3"):
+    with pytest.raises(JournalDamaged, match=r"version 5 is newer than this server's 4"):
         read_back(disk)
     assert disk.contents() == contents
 

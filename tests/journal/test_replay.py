@@ -63,6 +63,7 @@ def carried_out(ledger: Ledger, todo: list[tuple[str, int]], sizes: dict[int, in
             data += record.bare(record.DELETE, ledger.next_id - 1, SALT)
             ledger.flushed(ledger.next_id - 1)
             ledger.deleted = True
+            ledger.first_id = ledger.next_id
         else:
             kept = [
                 (each, sizes[each])

@@ -75,8 +75,8 @@ def test_arbitrary_bytes_are_no_header(data: bytes) -> None:
 
 
 def test_a_newer_version_is_refused_with_both_versions_named() -> None:
-    newer = with_right_checksum(ENCODED[:8] + (4).to_bytes(2, "little") + ENCODED[10:])
-    with pytest.raises(SegmentProblem, match=r"version 4 is newer than this server's 3"):
+    newer = with_right_checksum(ENCODED[:8] + (5).to_bytes(2, "little") + ENCODED[10:])
+    with pytest.raises(SegmentProblem, match=r"version 5 is newer than this server's 4"):
         segment.decode(memoryview(newer))
 
 

@@ -12,7 +12,7 @@ import pytest
 from starling_py.journal import record, segment
 from starling_py.journal.files import Files
 from starling_py.journal.record import Item
-from starling_py.journal.spool import REMOVED, SpoolProblem
+from starling_py.journal.spool import OWN_FILES, REMOVED, SpoolProblem
 from starling_py.names import directory_name
 from tests.journal.simulated_disk import CHANGES, SALT, Fault, ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import DIRECTORY, NAME, SPOOL, Harness, empty_disk, segments_of
@@ -31,8 +31,8 @@ def spool_with(*names: bytes) -> SimulatedDisk:
 
 
 def names_in(disk: SimulatedDisk, path: str = SPOOL) -> list[str]:
-    """Return what a directory holds, the lock left out."""
-    return [name for name in disk.list_directory(path) if name not in (".lock", ".reserve")]
+    """Return what a directory holds, the server's own files left out."""
+    return [name for name in disk.list_directory(path) if name not in OWN_FILES]
 
 
 def journals_in(disk: SimulatedDisk) -> dict[str, bytes]:
@@ -40,7 +40,7 @@ def journals_in(disk: SimulatedDisk) -> dict[str, bytes]:
     return {
         path: data
         for path, data in disk.contents().items()
-        if path.rpartition("/")[2] not in (".lock", ".reserve")
+        if path.rpartition("/")[2] not in OWN_FILES
     }
 
 
@@ -133,8 +133,8 @@ def test_a_deleted_queue_leaves_nothing_and_can_be_made_anew(disk: SimulatedDisk
     assert names_in(disk) == []
     assert disk.open_descriptors == 1, "the reserve"
     harness.put_all([b"new"])
-    assert harness.items() == ((1, b"new", 0),)
-    assert Harness(disk.after_power_cut()).items() == ((1, b"new", 0),)
+    assert harness.items() == ((6, b"new", 0),)
+    assert Harness(disk.after_power_cut()).items() == ((6, b"new", 0),)
 
 
 def test_a_queue_deleted_and_made_anew_in_one_commit_is_the_new_one(disk: SimulatedDisk) -> None:
@@ -395,7 +395,7 @@ def test_a_newer_format_refuses_to_start_and_says_so() -> None:
     newer[-4:] = zlib.crc32(newer[:-4]).to_bytes(4, "little")
     disk.put(FIRST, bytes(newer) + b"".join(record.push(Item(1, 0, 0, 0, b"x"))))
     before = journals_in(disk)
-    with pytest.raises(SpoolProblem, match=r"format version 7 is newer than this server's 3"):
+    with pytest.raises(SpoolProblem, match=r"format version 7 is newer than this server's 4"):
         Harness(disk)
     assert journals_in(disk) == before
 
@@ -461,6 +461,6 @@ def test_the_real_files_rotate_give_up_delete_and_recover(tmp_path: Path) -> Non
         harness.close()
     harness = Harness(Files(), path=path, segment_size=150)
     assert [item_id for item_id, _, _ in harness.items() or ()] == [16, 17, 18]
-    assert sorted(os.listdir(path)) == [".lock", ".reserve", "jobs"]  # noqa: PTH208
+    assert sorted(os.listdir(path)) == [".ids", ".lock", ".reserve", "jobs"]  # noqa: PTH208
     assert oct((Path(path) / "jobs").stat().st_mode & 0o777) <= "0o750"
     harness.close()

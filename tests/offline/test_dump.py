@@ -41,13 +41,13 @@ def test_every_kind_of_record_is_a_line(tmp_path: Path, run: Command) -> None:
     told = run("dump", tmp_path / "spool" / "jobs")
     added = "added=2023-11-14T22:13:20.000Z"
     assert [line.removeprefix(f"{FIRST} ") for line in told.out] == [
-        "0 segment version=3 number=1 first_id=1 queue=jobs",
+        "0 segment version=4 number=1 first_id=1 queue=jobs",
         "52 checkpoint id=1 items=0 bytes=0 segments=0",
-        f"122 put id=1 size=8 {added} expires=never flags=7 data=\\xffa\\x20b\\\\\\r\\n\\x00",
-        f"167 put id=2 size=50 {added} expires=2033-05-18T03:33:20.000Z flags=0 data={'x' * 40}...",
-        "254 remove id=1 size=8",
-        "275 flush id=2",
-        f"292 put id=3 size=0 {added} expires=never flags=1 data=",
+        f"130 put id=1 size=8 {added} expires=never flags=7 data=\\xffa\\x20b\\\\\\r\\n\\x00",
+        f"175 put id=2 size=50 {added} expires=2033-05-18T03:33:20.000Z flags=0 data={'x' * 40}...",
+        "262 remove id=1 size=8",
+        "283 flush id=2",
+        f"300 put id=3 size=0 {added} expires=never flags=1 data=",
     ]
     assert (told.status, told.err) == (0, [])
 
@@ -66,7 +66,7 @@ def test_json_has_the_same_and_all_of_the_data(tmp_path: Path, run: Command) -> 
     assert base64.b64decode(str(item.pop("data"))) == data
     assert item == {
         "file": FIRST,
-        "offset": 122,
+        "offset": 130,
         "type": "put",
         "id": 1,
         "size": 256,
@@ -216,7 +216,7 @@ def test_live_items_are_found_where_a_start_would_be_refused(
     tmp_path: Path, run: Command, what: str
 ) -> None:
     spool = tmp_path / "spool"
-    core = open_core(spool, segment_size=1000)
+    core = open_core(spool, segment_size=1010)
     put(core, 50)
     take(core, 13)
     put(core, 3, first=51)

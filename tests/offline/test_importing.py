@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from starling_py.journal import id_floor
 from starling_py.journal.files import Files
+from starling_py.journal.id_floor import IdFloor
 from starling_py.journal.spool import LOCK
 from starling_py.offline import importing, kestrel
 from starling_py.offline.dump import Dump
 from starling_py.offline.importing import STAGING, Import, ImportFailed, Refused
 from starling_py.offline.old_spool import OldItem, OldQueue, OldSpool, Problem
+from starling_py.offline.verify import verify
 from tests.offline.journals import (
     Command,
     contents,
@@ -103,6 +106,33 @@ class FailingFiles(Files):
 
 
 # What arrives.
+
+
+def test_into_a_spool_that_had_queues_before_come_ids_that_none_of_them_had(tmp_path: Path) -> None:
+    for _ in range(2):
+        core = open_core(tmp_path / "new")
+        put(core, 40)
+        core.queues.delete(b"jobs")
+        core.commit()
+        core.close()
+    noted = IdFloor(Files(), str(tmp_path / "new"), syncs=True).first_id
+    assert noted > 40
+    take_over(old_spool(jobs=[OldItem(b"x", NOW_MS, 0)] * 3), tmp_path / "new")
+    with closing(open_core(tmp_path / "new")) as core:
+        found = core.queues.find(b"jobs")
+        assert found is not None
+        assert [item.id for item in found._window.items] == [noted, noted + 1, noted + 2]
+        assert (found.total_items, found.next_id) == (3, noted + 3)
+    report = verify(Files(), str(tmp_path / "new" / "jobs"), lambda _: None, in_spool=True)
+    assert (report.damage, report.notes) == ([], [])
+
+
+def test_into_a_spool_whose_ids_cannot_be_told_nothing_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / id_floor.NAME).write_bytes(b"damaged")
+    with pytest.raises(Refused, match=r"/new/\.ids: damaged at byte 0: "):
+        take_over(old_spool(jobs=[OldItem(b"x", NOW_MS, 0)]), tmp_path / "new")
+    assert names_in(tmp_path / "new") == [id_floor.NAME, LOCK]
 
 
 def test_items_keep_their_order_their_flags_and_their_times(tmp_path: Path) -> None:

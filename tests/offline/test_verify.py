@@ -176,7 +176,7 @@ def test_a_journal_of_an_older_version_that_went_on_with_marks_is_sound(
     core.commit()
     put(core, 8, b"Rotated")
     core.close()
-    assert {header.version for header in headers(spool / "%52otated")} <= {1, 2, 3}
+    assert {header.version for header in headers(spool / "%52otated")} <= {1, 2, segment.VERSION}
     report = check(spool / "%52otated")
     assert (report.damage, report.notes) == ([], [])
     assert report.items == 8 + 3

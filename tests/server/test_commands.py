@@ -111,7 +111,7 @@ async def test_flush_empties_and_delete_removes_one_queue_alone(start: Servers) 
         assert "queue_a_items" in stats
         assert "queue_b_items" not in stats
     await running.stop()
-    assert sorted(path.name for path in start.spool.iterdir()) == [".lock", "a", "c"]
+    assert sorted(path.name for path in start.spool.iterdir()) == [".ids", ".lock", "a", "c"]
 
 
 async def test_flush_all_is_real_only_where_it_is_allowed(start: Servers) -> None:

@@ -107,7 +107,10 @@ class Asking:
     def _key(self, name: bytes, option: bytes) -> bytes:
         random = self._random
         if b"%d" in option:
-            ids = list(self._models[name].open) or [random.randint(1, 9)]
+            model = self._models[name]
+            # What the client remembers may be long gone, and the queue another one.
+            known = model.shown if random.random() < 0.4 else model.open
+            ids = list(known) or [random.randint(1, 9)]
             return name + option % random.choice(ids)
         if b"%b" in option:
             return name + option % random.choice((b"0.3", b"1", b"2.5"))

@@ -51,6 +51,13 @@ class State:
     next_id: int
     things: tuple[Thing, ...]
     """In their order."""
+    first_id: int
+    """The next id when the queue was made."""
+
+    @property
+    def total(self) -> int:
+        """Items ever put."""
+        return self.next_id - self.first_id
 
     @property
     def bytes(self) -> int:
@@ -63,7 +70,8 @@ class State:
 
     def without(self, item_id: int) -> "State":
         """Return the state without an item."""
-        return State(self.next_id, tuple(each for each in self.things if each.id != item_id))
+        things = tuple(each for each in self.things if each.id != item_id)
+        return attrs.evolve(self, things=things)
 
 
 Found = State | None
@@ -105,8 +113,10 @@ class QueueModel:
     """The last state that any client was told of."""
     undone: list[tuple[int, int]] = attrs.field(factory=list)
     """The states that were taken back: the last one before them, and the first one after them."""
-    after_delete: dict[int, int] = attrs.field(factory=dict)
-    """The next id in the states without a queue, unless the journal has gone as well."""
+    used: list[int] = attrs.field(factory=lambda: [0])
+    """By each state: the highest id that was given to an item, in all queues of this name."""
+    shown: dict[int, bytes] = attrs.field(factory=dict)
+    """The data of whatever was ever open, by the ids that clients may remember."""
     put_at: dict[bytes, int] = attrs.field(factory=dict)
     """Which state the last put of some data led to."""
     open: dict[int, OpenThing] = attrs.field(factory=dict)
@@ -158,6 +168,7 @@ class QueueModel:
     def _add(self, kind: str, state: Found) -> int:
         self.states.append(state)
         self.kinds.append(kind)
+        self.used.append(max(self.used[-1], 0 if state is None else state.next_id - 1))
         return self.last
 
     def _change(self, kind: str, item_id: int, **changes: Any) -> int:  # noqa: ANN401 - fields
@@ -165,7 +176,7 @@ class QueueModel:
         assert now is not None
         changed = attrs.evolve(thing, **changes)
         things = tuple(changed if each is thing else each for each in now.things)
-        return self._add(kind, State(now.next_id, things))
+        return self._add(kind, attrs.evolve(now, things=things))
 
     def _thing(self, item_id: int) -> Thing:
         thing = self.now.find(item_id) if self.now is not None else None
@@ -177,21 +188,20 @@ class QueueModel:
         """Take notice that the queue was made without an item."""
         if self.now is not None:
             raise self.fail("a queue that is there was made")
-        if next_id not in (1, self.after_delete.get(self.last)):
-            raise self.fail(f"the first item of a new queue is to have the id {next_id}")
-        return self._add("make", State(next_id, ()))
+        return self._add("make", self._new(next_id))
+
+    def _new(self, next_id: int) -> State:
+        if next_id <= self.used[-1]:
+            raise self.fail(f"ids begin with {next_id}; {self.used[-1]} was given out before")
+        return State(next_id, (), next_id)
 
     def put(self, thing: Thing) -> int:
         """Take notice that an item was put at the end, or in front."""
-        now = self.now
-        if now is None:
-            if thing.id not in (1, self.after_delete.get(self.last)):
-                raise self.fail(f"the first item of a new queue has the id {thing.id}")
-            now = State(thing.id, ())
+        now = self._new(thing.id) if self.now is None else self.now
         if thing.id != now.next_id:
             raise self.fail(f"an item has the id {thing.id} instead of {now.next_id}")
         things = sorted((*now.things, thing), key=lambda each: each.place)
-        number = self._add("put", State(thing.id + 1, tuple(things)))
+        number = self._add("put", State(thing.id + 1, tuple(things), now.first_id))
         self.put_at[thing.data] = number
         if thing.due_ms:
             self.waits[thing.id] = thing.due_ms
@@ -212,14 +222,13 @@ class QueueModel:
             raise self.fail("a queue that is not there was emptied")
         if deleted:
             number = self._add("delete", None)
-            self.after_delete[number] = now.next_id
             self.closed.update({each: (number, self.open[each]) for each in self.open})
             self.open.clear()
             self.leaving.clear()
             return number
         kept = {*self.open, *self.leaving}
         things = tuple(each for each in now.things if each.id in kept)
-        return self._add("flush", State(now.next_id, things))
+        return self._add("flush", attrs.evolve(now, things=things))
 
     # What is done with open items.
 
@@ -229,7 +238,13 @@ class QueueModel:
         number = self._change("open", item.id, deliveries=thing.deliveries + 1)
         self._serial += 1
         self.open[item.id] = OpenThing(reader, lease_end, number, self._serial)
+        self.shown.setdefault(item.id, item.data)
         return number
+
+    def check_named(self, item: Item) -> None:
+        """Check that an open item is the one that clients know by its id."""
+        if self.shown[item.id] != item.data:
+            raise self.fail(f"who remembers {self.shown[item.id]!r} by its id ends {item}")
 
     def oldest(self, reader: Reader) -> int | None:
         """Return what a client opened first, of what it has open."""
@@ -258,6 +273,7 @@ class QueueModel:
         """Take notice that what was said last could not be done."""
         self.states.pop()
         self.kinds.pop()
+        self.used.pop()
         self.open[item_id] = was_open
 
     def reader_gone(self, reader: Reader) -> None:
@@ -342,8 +358,7 @@ class QueueModel:
     def was_rolled_back(self, base: int, *, safe: bool) -> None:
         """Go back to an earlier state; ``safe``: it is synced."""
         number = self._add("roll back", self.states[base])
-        if base in self.after_delete:
-            self.after_delete[number] = self.after_delete[base]
+        self._unuse(self.used[base])
         self.undone.append((base, number))
         self.committed = number
         if safe:
@@ -362,6 +377,12 @@ class QueueModel:
                 self.leaving[item_id] = (target, there_at)
         for item_id in [key for key in self.leaving if key not in there]:
             del self.leaving[item_id]
+
+    def _unuse(self, used: int) -> None:
+        """Let the ids above one be given out again, as nobody was told of them for certain."""
+        self.used[-1] = used
+        for item_id in [each for each in self.shown if each > used]:
+            del self.shown[item_id]
 
     def is_undone(self, number: int) -> bool:
         """Tell whether the operation that led to a state was taken back."""
@@ -394,9 +415,14 @@ class QueueModel:
             )
         return matching
 
-    def begin(self, found: Found) -> None:
-        """Go on from a state, as after a restart."""
+    def begin(self, found: Found, used: int) -> None:
+        """Go on from a state, as after a restart; clients may know ids up to ``used``."""
+        if found is not None and found.next_id <= used:
+            raise self.fail(f"{_brief(found)}, but {used} was given out before")
+        shown = self.shown
         self.__init__(self.name, self.settings, [found])  # type: ignore[misc]
+        self.shown = shown
+        self._unuse(used)
 
 
 def _brief(state: Found) -> str:

@@ -12,11 +12,13 @@ from starling_py.journal.blocks import Reading
 from starling_py.journal.commit import GroupCommit
 from starling_py.journal.compaction import Compaction
 from starling_py.journal.healing import Healing
+from starling_py.journal.id_floor import IdFloor
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.record import Item, MarkedItem
 from starling_py.journal.reserve import Reserve
 from starling_py.journal.segment_writer import SegmentWriter, Syncing
+from starling_py.journal.spool import Spool
 from starling_py.names import KeyProblem
 from starling_py.queues import admission, line, strays
 from starling_py.queues.fan_out import FanOut
@@ -333,6 +335,22 @@ def takes_items_while_draining(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission.Limits, "check", lambda self: None)
 
 
+def begins_ids_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget how far the ids of a queue had come that was deleted."""
+    monkeypatch.setattr(IdFloor, "raise_to", lambda self, next_id: None)
+
+
+def notes_no_ids_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget in a restart how far the ids of deleted queues had come."""
+    monkeypatch.setattr(IdFloor, "_write", lambda self, noted: None)
+
+
+def begins_ids_in_memory_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the ids of a queue that is in memory only begin anew in every restart."""
+    original = Spool.journal_in_memory
+    monkeypatch.setattr(Spool, "journal_in_memory", lambda self, name, _: original(self, name, 0))
+
+
 PLANTS: tuple[Plant, ...] = (
     replies_before_the_commit,
     replies_before_the_sync,
@@ -373,4 +391,7 @@ PLANTS: tuple[Plant, ...] = (
     copies_no_marked_items_forward,
     tells_of_a_sync_that_was_not,
     takes_items_while_draining,
+    begins_ids_anew,
+    notes_no_ids_on_disk,
+    begins_ids_in_memory_with_1,
 )

@@ -26,7 +26,9 @@ def recovered(
             if lost:
                 raise models[name].fail(f"item {item_id} was moved to {target!r}, and is in none")
     for name, model in models.items():
-        model.begin(found.get(name))
+        # Of what was in memory only, the ids are all that lasts.
+        used = model.used[floors[name] if model.settings.journal else -1]
+        model.begin(found.get(name), used)
 
 
 def found_in(disk: Files, queues: Iterable[PersistentQueue]) -> dict[bytes, Found]:
@@ -51,7 +53,7 @@ def found_in(disk: Files, queues: Iterable[PersistentQueue]) -> dict[bytes, Foun
                 raise Violation(f"{queue.name!r} cannot be read: {reading.error}")
         things = [_thing(each, ledger.marks.get(each.id)) for each in reading.items]
         things.sort(key=lambda each: each.place)
-        state = State(ledger.next_id, tuple(things))
+        state = State(ledger.next_id, tuple(things), ledger.first_id)
         if (len(things), state.bytes) != (ledger.items, ledger.bytes):
             raise Violation(f"{queue.name!r}: {ledger.items} items are counted: {state}")
         found[queue.name] = state

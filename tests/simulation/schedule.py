@@ -77,6 +77,7 @@ class Schedule:
     def start(self, ending: frozenset[str]) -> None:
         """Start a server on what is there, perhaps more than once."""
         random = self.random
+        self.clock.advance(0.01)
         floors = {name: self._floor(model, ending) for name, model in self.models.items()}
         # What was never synced may be anything after a power cut, and after a sync that failed.
         lossy = self.shape.interval is None and bool(ending & {"power", "forgets"})
@@ -132,7 +133,7 @@ class Schedule:
         if lossy:
             for name, model in self.models.items():
                 self._check_invented(name, found.get(name))
-                model.begin(found.get(name))
+                model.begin(found.get(name), 0 if model.settings.journal else model.used[-1])
         else:
             recovered(self.models, found, floors)
         self.disk.before_call = self._between_calls if self.interleaved else None

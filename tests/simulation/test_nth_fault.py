@@ -140,6 +140,9 @@ class Scenario:
         self.read(client, OTHER)
         self.read(client, DEAD)
         yield "get what was moved later"
+        client.ask(b"delete dead\r\ndelete Other\r\n", Asked("delete", (DEAD,)))
+        client.asked.append(Asked("delete", (OTHER,)))
+        yield "delete what is made anew after a restart"
 
     def simple_steps(self, client: SimulatedClient) -> Iterator[str]:
         """Put, take, flush and delete."""

@@ -199,6 +199,7 @@ class WatchedQueue(PersistentQueue):
         if each is None or session is None:
             raise model.fail(f"{read.item} is closed or comes back for no reason")
         if session.names_id(item_id):
+            model.check_named(read.item)
             if each.reader is not session.reader and each.lease_end is None:
                 raise model.fail(f"{read.item} has no lease, and another client ends it")
         elif model.oldest(session.reader) != item_id:

@@ -130,5 +130,5 @@ class WatchedTick(Tick):
     life: "Life"
 
     def _crashed(self, connection: Any) -> None:  # noqa: ANN401 - a connection
-        self.life.crash = sys.exception()
+        self.life.crash = self.life.crash or sys.exception()  # what follows may follow from it
         super()._crashed(connection)

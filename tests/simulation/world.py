@@ -259,7 +259,7 @@ class Life:
         model = self.models[told.name]
         waiting = sum(1 for _ in model.waiting)
         assert model.now is not None
-        expected = (waiting, model.now.bytes, model.now.next_id - 1, len(model.open))
+        expected = (waiting, model.now.bytes, model.now.total, len(model.open))
         counted = (told.items, told.bytes, told.total_items, told.open_transactions)
         if counted != expected:
             raise model.fail(f"items, bytes, total, open: {counted} instead of {expected}")
@@ -277,7 +277,7 @@ class Life:
                 raise model.fail(f"it is there: {queue is not None}; expected {now}")
             if queue is not None and now is not None:
                 counted = (queue.items, queue.bytes, queue.total_items)
-                expected = (len(now.things), now.bytes, now.next_id - 1)
+                expected = (len(now.things), now.bytes, now.total)
                 if counted != expected:
                     raise model.fail(f"items, bytes, total: {counted} instead of {expected}")
                 is_open = {read.item.id for read in queue.open_reads}
