@@ -13,8 +13,9 @@ from typing import Any, Final
 import attrs
 import yaml
 
-from starling_py import queue_table, routes
+from starling_py import queue_moves, queue_table, routes
 from starling_py.faults import Fault, converted, shown, unknown
+from starling_py.queue_layers import Layers
 from starling_py.queue_settings import QueueSettings
 from starling_py.queue_table import QueueTable
 from starling_py.routes import Routes
@@ -93,6 +94,7 @@ class _Content:
     server: dict[str, object] = attrs.field(init=False, factory=dict)
     queues: dict[str, dict[str, object]] = attrs.field(init=False, factory=dict)
     routes: dict[str, tuple[bytes, ...]] = attrs.field(init=False, factory=dict)
+    _judged_wrong: bool = attrs.field(init=False, default=False)
     _places: dict[tuple[str | int, ...], _Place] = attrs.field(init=False, factory=dict)
 
     def read(self, overrides: Mapping[str, object]) -> list[str]:
@@ -101,6 +103,7 @@ class _Content:
         if isinstance(root, yaml.MappingNode):
             self._read_sections(root)
             self._compare_sizes(overrides)
+            self._follow_routes()
         elif self.file.is_yaml:
             what = text_of_node(root) if root else "empty"
             self.file.report(0, f"{what}: a '{SECTION}:' section with the settings is missing")
@@ -145,6 +148,7 @@ class _Content:
                 text = text_of_node(entry.node)
                 self.file.report(entry.line, place.path, text, "must be a mapping of settings")
         self.queues, faults = queue_table.judge(written)
+        self._judged_wrong |= bool(faults)
         for fault in faults:
             self._report(QUEUES, fault)
 
@@ -177,8 +181,15 @@ class _Content:
                     place = _Place(node.start_mark.line + 1, path, node)
                     self._places[ROUTES, entry.name, position] = place
         self.routes, faults = routes.judge(written)
+        self._judged_wrong |= bool(faults)
         for fault in faults:
             self._report(ROUTES, fault)
+
+    def _follow_routes(self) -> None:
+        """Report moves in a circle that only routes close; others were found without them."""
+        if self.routes and not self._judged_wrong:
+            for fault in queue_moves.circles(Layers(self.queues), Routes(self.routes).targets):
+                self._report(QUEUES, fault)
 
     def _compare_sizes(self, overrides: Mapping[str, object]) -> None:
         most: Any = {**self.server, **overrides}.get("item_size_max", Settings().item_size_max)

@@ -1,14 +1,15 @@
 """Where items of queues are moved to, as far as entries name queues: moves that lead in a circle.
 
-An expired item moves to `expire_to`, one that was delivered in vain to `dead_letter`. It is judged
-as if what reaches a parent so reached its children too, as a put does. Circles of one kind of move
-are found, as no item in them would ever rest. A circle of both kinds is not one of these: that a
-dead letter expires into the queue it came from is how a delivery is tried again later, and each
-round needs a client. Only queues that entries name are looked at: which others there will be,
-nobody knows.
+An expired item moves to `expire_to`, one that was delivered in vain to `dead_letter`, and from
+there to whatever a put reaches. It is judged as if what reaches a parent so reached its children.
+Routes, where they are given, are followed too, but not if one of them leads back to where the item
+comes from, as then nobody gets a copy. Circles of one kind of move are found, as no item in them
+would ever rest. A circle of both kinds is not one of these: that a dead letter expires into the
+queue it came from is how a delivery is tried again later, and each round needs a client. Only
+queues that entries name are looked at: which others there will be, nobody knows.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from starling_py.faults import Fault, shown
 from starling_py.names import child_of
@@ -17,23 +18,27 @@ from starling_py.queue_layers import TARGETS, Given, Layers, is_pattern
 _MOST_SHOWN = 6  # queues of a circle; more would not fit in a line
 
 
-def circles(layers: Layers) -> Iterator[Fault]:
+Routed = Callable[[bytes], Iterable[bytes]]
+"""Returns the queues that routes lead to from a queue."""
+
+
+def circles(layers: Layers, routed: Routed = lambda _: ()) -> Iterator[Fault]:
     """Yield a fault for each circle, at that one of its settings that stands last."""
     order = {key: position for position, key in enumerate(layers.entries)}
-    given = {name: layers.of(name) for name in _named(layers)}
+    names = dict.fromkeys(_named(layers))
+    names.update(dict.fromkeys(each for name in list(names) for each in routed(name)))
+    given = {name: layers.of(name) for name in names}
     children: dict[bytes, list[bytes]] = {}
     for name in given:
         if (parent := child_of(name)) is not None:
             children.setdefault(parent, []).append(name)
     for target in TARGETS:
         moves = {name: _move(each, target) for name, each in given.items()}
-        edges = {
-            name: [*([] if to is None else [to]), *children.get(name, ())]
-            for name, (to, _) in moves.items()
-        }
+        reached = {name: _reached(name, to, routed, children) for name, (to, _) in moves.items()}
+        edges = {name: [*reached[name], *children.get(name, ())] for name in moves}
         for circle in _circles_of(edges):
             steps = zip(circle, [*circle[1:], circle[0]], strict=True)
-            keys = [moves[name][1] for name, to in steps if to == moves[name][0]]
+            keys = [moves[name][1] for name, to in steps if to in reached[name]]
             key = max(keys, key=order.__getitem__)
             yield Fault((key, target), f"moves items in a circle: {_path(circle)}")
 
@@ -50,6 +55,18 @@ def _move(given: Mapping[str, Given], target: str) -> tuple[bytes | None, str]:
     """Return the queue that a queue's items move to, if any, and the entry that says so."""
     move = given.get(target)
     return (move.value, move.key) if move and isinstance(move.value, bytes) else (None, "")
+
+
+def _reached(
+    name: bytes, to: bytes | None, routed: Routed, children: Mapping[bytes, list[bytes]]
+) -> list[bytes]:
+    """Return the queues that get what a queue moves, but for the children of its target."""
+    if to is None:
+        return []
+    along = [each for route in routed(to) for each in (route, *children.get(route, ()))]
+    if name in along or name in children.get(to, ()):
+        return [to]
+    return [to, *along]
 
 
 def _circles_of(edges: Mapping[bytes, Iterable[bytes]]) -> Iterator[list[bytes]]:

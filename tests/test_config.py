@@ -250,6 +250,45 @@ def test_a_bad_line_is_told_in_one_line(tmp_path: Path, line: str, message: str 
         assert one(tmp_path, line) == message
 
 
+MOVES_AND_ROUTES = """\
+starling:
+routes:
+  late: [%s]
+  copies: [a]
+queues:
+  a:
+    expire_to: b
+  b:
+    expire_to: late
+  b+c:
+    expire_to:
+  d:
+    expire_to: late
+"""
+
+
+@pytest.mark.parametrize(
+    ("copies", "told"),
+    [
+        ("a", ["conf.yml:9: queues.b.expire_to: late: moves items in a circle: a -> b -> a"]),
+        # What comes from there stays where it is moved to.
+        ("b", []),
+        ("d", []),
+        # A route is not followed by another, and a child is not its parent.
+        ("copies", []),
+        ("b+c", []),
+    ],
+)
+def test_routes_that_close_a_circle_of_moves_are_refused(
+    tmp_path: Path, copies: str, told: list[str]
+) -> None:
+    text = MOVES_AND_ROUTES % copies
+    if told:
+        assert problems(tmp_path, text) == told
+    else:
+        assert len(read(tmp_path, text).routes) == 2
+
+
 @pytest.mark.parametrize("name", ["host", "user", "group", "path", "logger", "syslog_channel"])
 @pytest.mark.parametrize("word", ["yes", "no", "on", "off"])
 def test_a_bare_yes_or_no_is_not_taken_for_a_name(tmp_path: Path, name: str, word: str) -> None:

@@ -56,15 +56,20 @@ def restricted(queue: PersistentQueue) -> bool:
     )
 
 
-def check(queue: PersistentQueue, size: int) -> None:
-    """Raise ``TooLarge`` or ``Full`` if an item of so many bytes may not come into a queue."""
+def check(queue: PersistentQueue, size: int) -> bool:
+    """Raise ``TooLarge`` or ``Full`` if an item of so many bytes may not come into a queue.
+
+    Return whether to make room for it.
+    """
     settings = queue.settings
     if settings.max_item_size is not None and size > settings.max_item_size:
         raise TooLarge("object too large for cache")
     if settings.max_bytes is not None and size > settings.max_bytes:
         raise TooLarge("object too large for cache")  # to wait for room would be in vain
-    if is_full(queue, size) and not _can_make_room(queue, size):
+    full = is_full(queue, size)
+    if full and not _can_make_room(queue, size):
         raise Full(queue.name)
+    return full
 
 
 def check_moved(queue: PersistentQueue, size: int) -> bool:

@@ -1,7 +1,8 @@
 """Items on their way from one queue to another: expired ones, and those that came back too often.
 
-An item is put into the other queue first, and removed from its own only when it is safe there:
-whatever happens in between, it is in one of the two at least. Until then it waits in neither its
+A move is a put into the other queue: it goes on to whatever that reaches, children and routes. The
+item is put there first, and removed from its own queue only when it is safe in all of them:
+whatever happens in between, none of them has to do without it. Until then it waits in neither its
 old place nor for a client. What cannot be moved now is tried again, as long as the queue is there.
 """
 
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 
 TRY_AGAIN = 1.0
 """Seconds after which something that failed is tried again."""
+AT_ONCE = 10_000
+"""Copies that are put at once, about, at the most."""
+PAUSE = 0.001
+"""Seconds after which more of them are put, at the least."""
 
 
 @attrs.define(eq=False)
@@ -38,12 +43,32 @@ class Move:
     """The name of the queue that it goes to."""
     deliveries: int
     """How often it was handed out."""
-    arrived_in: "PersistentQueue | None" = None
-    """The queue that it was put into."""
-    arrived_id: int = 0
-    """Its id there."""
+    reached: frozenset[bytes] = frozenset()
+    """The queues that it was put into."""
+    unsafe: int = 0
+    """In how many of them it is not safe yet."""
+    missing: frozenset[bytes] = frozenset()
+    """Queues that it has to be put into again, as that was undone."""
     write: int = 0
-    """The write of that queue's journal, then of its own, that must become safe."""
+    """The write of its own queue's journal that must become safe."""
+
+    @property
+    def arrived(self) -> bool:
+        """Whether it is safe wherever it goes."""
+        return bool(self.reached) and not self.unsafe and not self.missing
+
+
+@attrs.define(eq=False)
+class Copy:
+    """An item that is moved, in one of the queues that it goes to."""
+
+    move: Move
+    queue: bytes
+    """That queue's name."""
+    id: int
+    """The item's id there."""
+    write: int
+    """The write of that queue's journal that must become safe."""
 
 
 class Moves:
@@ -51,23 +76,42 @@ class Moves:
 
     def __init__(
         self,
-        put: Callable[[Move], "PersistentQueue"],
+        put: Callable[[Move], "list[PersistentQueue]"],
         deadlines: Deadlines,
         monotonic: Callable[[], float],
     ) -> None:
-        """``put`` puts an item into its new queue; it raises as ``putting.put`` does."""
+        """``put`` puts an item into all queues that miss it, and raises as ``putting.put`` does."""
         self._put = put
         self._deadlines = deadlines
         self._monotonic = monotonic
         self._stuck: set[tuple[bytes, bytes]] = set()
+        self._held: deque[Move] = deque()
+        self._putting = False
+        self._put_at = 0.0
+        self._put_then = 0
 
     def begin(self, move: Move) -> None:
         """Move an item that has been taken out of its line."""
         move.source.traffic.leaving[move.item.id] = move
-        self._try_to_put(move)
+        self._go_on(move)
+
+    def made_safe(self, copy: Copy) -> None:
+        """Take notice that an item is safe in one of its new queues."""
+        copy.move.unsafe -= 1
+        if copy.move.arrived:
+            self.finish(copy.move)
+
+    def undone(self, copy: Copy) -> None:
+        """Put an item again into one of its new queues."""
+        move = copy.move
+        move.unsafe -= 1
+        move.reached -= {copy.queue}
+        # If it is in none of them any more, it goes to all that it reaches by then.
+        move.missing = move.missing | {copy.queue} if move.reached else frozenset()
+        self._later(lambda: self._go_on(move))
 
     def finish(self, move: Move) -> None:
-        """Remove an item that is safe in its new queue."""
+        """Remove an item that is safe in its new queues."""
         source = move.source
         if source.traffic.leaving.get(move.item.id) is not move:
             return  # its queue was deleted
@@ -84,24 +128,53 @@ class Moves:
         """Remove an item whose removal was undone; not at once, as that would fail again."""
         self._later(lambda: self.finish(move))
 
-    def again(self, move: Move) -> None:
-        """Begin anew with an item whose putting was undone."""
-        self._later(lambda: self._try_to_put(move))
+    def _go_on(self, move: Move) -> None:
+        """Put an item into its new queues, behind those that have to wait for that."""
+        self._held.append(move)
+        if not self._putting:
+            self._put_held()
+
+    def _put_held(self) -> None:
+        """Put what is held; what is too much at once, later."""
+        held = self._held
+        self._putting = True
+        try:
+            while held and not self._is_too_much():
+                self._try_to_put(held.popleft())
+        finally:
+            self._putting = bool(held)
+            if held:
+                self._deadlines.add(self._monotonic() + PAUSE, self._put_held)
+
+    def _is_too_much(self) -> bool:
+        """Tell whether no more copies are to be put at this time."""
+        now = self._monotonic()
+        if now != self._put_at:
+            self._put_at, self._put_then = now, 0
+        return self._put_then >= AT_ONCE
 
     def _try_to_put(self, move: Move) -> None:
-        if move.source.traffic.leaving.get(move.item.id) is not move:
+        gone = move.source.traffic.leaving.get(move.item.id) is not move
+        if gone or (move.reached and not move.missing):
             return
         try:
-            queue = self._put(move)
+            queues = self._put(move)
         except (JournalError, Refused, NotLoaded) as problem:
             self._tell_stuck(move, problem)
-            self.again(move)
+            self._later(lambda: self._go_on(move))
             return
         self._stuck.discard((move.source.name, move.target))
-        move.arrived_in = queue
-        move.arrived_id = queue.next_id - 1
-        move.write = queue.journal.written + 1
-        queue.traffic.arriving.append(move)
+        self._put_then += len(queues)
+        move.missing = frozenset()
+        move.reached = move.reached.union([queue.name for queue in queues])
+        move.unsafe += len(queues)
+        for queue in queues:
+            copy = Copy(move, queue.name, queue.next_id - 1, queue.journal.written + 1)
+            queue.traffic.arriving.append(copy)
+        for queue in queues:
+            queue.available()
+        if move.arrived:
+            self.finish(move)  # what was missing is not to have it any more
 
     def _tell_stuck(self, move: Move, problem: Exception) -> None:
         """Log that items cannot be moved, once for all of them."""
@@ -126,7 +199,7 @@ class Traffic:
         """What is still counted here, by id."""
         self.left: deque[Move] = deque()
         """What was removed here, while that is not safe."""
-        self.arriving: deque[Move] = deque()
+        self.arriving: deque[Copy] = deque()
         """What was put here, while that is not safe."""
 
     def made_safe(self, writes: int) -> None:
@@ -134,7 +207,7 @@ class Traffic:
         while self.left and self.left[0].write <= writes:
             self.left.popleft()
         while self.arriving and self.arriving[0].write <= writes:
-            self._moves.finish(self.arriving.popleft())
+            self._moves.made_safe(self.arriving.popleft())
 
     def rolled_back(self, is_live: Callable[[int], bool], next_id: int) -> None:
         """Begin anew with what was undone."""
@@ -147,7 +220,7 @@ class Traffic:
                 self.left.append(move)  # its removal is written, and may be undone yet
         for item_id in [each for each in self.leaving if not is_live(each)]:
             del self.leaving[item_id]
-        undone = [move for move in self.arriving if move.arrived_id >= next_id]
-        self.arriving = deque(move for move in self.arriving if move.arrived_id < next_id)
-        for move in undone:
-            self._moves.again(move)
+        undone = [copy for copy in self.arriving if copy.id >= next_id]
+        self.arriving = deque(copy for copy in self.arriving if copy.id < next_id)
+        for copy in undone:
+            self._moves.undone(copy)

@@ -2,9 +2,11 @@
 
 A put either goes to all the queues that it concerns or to none: whether each of them takes it is
 found out before the first of them gets it. The commits of all of them must succeed before anybody
-is told that it is stored. The plain put to a queue without rules does not come through here.
+is told that it is stored. The plain put to a queue without rules does not come through here; what
+is moved to another queue does.
 """
 
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
 import attrs
@@ -46,13 +48,47 @@ def put(queues: "QueueCollection", what: Put) -> list[PersistentQueue]:
     concerned = _others(queues, what.name)
     if not queues.rules.table.resolve(what.name).fanout_only:
         concerned.insert(0, queues.find_or_make(what.name))
+    _put_into_all(queues, what, concerned, admission.check)
+    return concerned
+
+
+def put_moved(
+    queues: "QueueCollection", what: Put, source: PersistentQueue, missing: Container[bytes]
+) -> list[PersistentQueue]:
+    """Put an item of another queue into every queue that it is moved to, and return those.
+
+    Those are the ones that a put would concern. But nothing comes back to its ``source`` as a
+    copy, or the item would go round for ever; and where nobody else would get it, the queue that
+    it is moved to keeps it in any case, or it would be lost. With ``missing``, only the queues of
+    these names get it. Raises as ``put``, and then it is in none of them.
+    """
+    concerned = _others(queues, what.name)
+    if source in concerned:
+        concerned.clear()
+    if not concerned or not queues.rules.table.resolve(what.name).fanout_only:
+        concerned.insert(0, queues.find_or_make(what.name))
+    if missing:
+        concerned = [queue for queue in concerned if queue.name in missing]
+    _put_into_all(queues, what, concerned, admission.check_moved)
+    return concerned
+
+
+def _put_into_all(
+    queues: "QueueCollection",
+    what: Put,
+    concerned: list[PersistentQueue],
+    admit: Callable[[PersistentQueue, int], bool],
+) -> None:
+    """Put an item into all of these queues, or into none; ``admit`` as in ``admission``."""
     size = len(what.data)
     now_ms = queues.clock.wall_ms
     try:
+        crowded = []
         for queue in concerned:
-            admission.check(queue, size)
+            if admit(queue, size):
+                crowded.append(queue)
             queue.journal.check()
-        for queue in concerned:
+        for queue in crowded:
             make_room(queue, size, now_ms)
     except (JournalError, Refused):
         for queue in concerned:
@@ -60,7 +96,6 @@ def put(queues: "QueueCollection", what: Put) -> list[PersistentQueue]:
         raise
     for queue in concerned:
         put_into(queue, what, now_ms)
-    return concerned
 
 
 def _others(queues: "QueueCollection", name: bytes) -> list[PersistentQueue]:

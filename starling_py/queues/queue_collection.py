@@ -24,7 +24,7 @@ from starling_py.queues.housekeeping import Housekeeping
 from starling_py.queues.moving import Move, Moves
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.putting import Put
-from starling_py.queues.refusal import NotNow, Refused
+from starling_py.queues.refusal import NotNow
 from starling_py.queues.rules import Rules
 from starling_py.queues.waiters import Hit, Room, Waiter, Waiters
 from starling_py.queues.window import NotLoaded, WindowSizes
@@ -300,20 +300,10 @@ class QueueCollection:
         self._take_care()
         return queue
 
-    def _put_moved(self, move: Move) -> PersistentQueue:
-        """Put an item into the queue that it is moved to. Raises as ``put`` does."""
-        queue = self.find_or_make(move.target)
-        size = len(move.item.data)
-        try:
-            if admission.check_moved(queue, size):
-                putting.make_room(queue, size, self.clock.wall_ms)
-        except Refused:
-            self.unmake(queue)
-            raise
+    def _put_moved(self, move: Move) -> list[PersistentQueue]:
+        """Put an item into all queues that it is moved to and misses. Raises as ``put`` does."""
         what = Put(move.target, move.item.data, move.item.flags, 0, deliveries=move.deliveries)
-        putting.put_into(queue, what, self.clock.wall_ms)
-        self.restored(queue)
-        return queue
+        return putting.put_moved(self, what, move.source, move.missing)
 
     def _serve(self, queue: PersistentQueue) -> None:
         while len(queue) and (waiter := self.waiters.first(queue.name)) is not None:

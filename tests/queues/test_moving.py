@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from starling_py.queues import moving
 from starling_py.queues.holder import Holder
 from starling_py.queues.moving import TRY_AGAIN
 from tests.core import ManualClock
@@ -146,3 +147,196 @@ def test_a_flush_leaves_what_is_being_moved(tmp_path: Path) -> None:
     assert queues.take_all(b"late") == [b"0"]
     queues.pass_time(TRY_AGAIN)
     assert queues.take_all(b"late") == [b"1"]
+
+
+# A move is a put: it goes on to whatever a put into its target reaches.
+
+FANNING: dict[str, dict[str, object]] = {
+    "q": {"expire_to": "late", "max_deliveries": 1, "dead_letter": "late"}
+}
+ROUTES = {"late": ["copies"], "copies": ["elsewhere"]}
+REACHED = (b"late", b"late+a", b"late+b", b"copies", b"copies+c")
+
+
+def fanning(
+    path: Path,
+    entries: dict[str, dict[str, object]] | None = None,
+    *,
+    interval: float | None = None,
+) -> Queues:
+    """Return queues whose moved items reach several others."""
+    queues = Queues(path, {**FANNING, **(entries or {})}, routes=ROUTES, interval=interval)
+    for child in (b"late+a", b"late+b", b"copies+c"):
+        queues.queues.subscribe(child)
+    for name in (b"late", b"copies"):
+        queues.queues.find_or_make(name).make()
+    queues.commit()
+    return queues
+
+
+def expire(queues: Queues, *datas: bytes) -> None:
+    """Put items, and let them expire and move."""
+    queues.put(b"q", *datas, exptime=1)
+    queues.pass_time(2)
+    assert queues.take_all(b"q") == []
+
+
+@pytest.mark.parametrize("interval", [None, 0])
+def test_what_is_moved_reaches_whatever_a_put_into_that_queue_reaches(
+    tmp_path: Path, interval: float | None
+) -> None:
+    queues = fanning(tmp_path / "spool", interval=interval)
+    expire(queues, b"1", b"2")
+    assert queues.queue(b"q").items == 0
+    for name in REACHED:
+        assert queues.take_all(name) == [b"1", b"2"], name
+    assert queues.queues.find(b"elsewhere") is None, "a route is not followed by another"
+
+
+def test_every_copy_has_the_flags_and_the_deliveries_of_the_item(tmp_path: Path) -> None:
+    queues = fanning(tmp_path / "spool", {"late+b": {"max_age": 5}})
+    queues.queues.put(b"q", b"bad", 42, 0)
+    queues.queue(b"q").give_back(queues.open(b"q", Holder()))
+    queues.commit()
+    for name in REACHED:
+        read = queues.open(name, Holder())
+        assert (read.item.flags, read.deliveries) == (42, 2), name
+        assert bool(read.item.expiry_ms) == (name == b"late+b")
+    assert queues.queue(b"q").items == 0
+
+
+def test_a_target_that_keeps_nothing_keeps_what_nobody_else_would_get_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    rules: dict[str, dict[str, object]] = {**EXPIRING, "late": {"fanout_only": True}}
+    queues = Queues(tmp_path / "spool", rules)
+    expire(queues, b"1")
+    assert queues.take_all(b"late") == [b"1"]
+    queues.queues.subscribe(b"late+a")
+    expire(queues, b"2")
+    assert queues.take_all(b"late+a") == [b"2"]
+    assert queues.take_all(b"late") == []
+
+
+def test_what_leaves_a_queue_does_not_come_back_to_it_as_a_copy(tmp_path: Path) -> None:
+    queues = Queues(
+        tmp_path / "spool",
+        {"q": {"expire_to": "late", "max_age": 1}, "q+a": {"expire_to": None}},
+        routes={"late": ["q", "other"]},
+    )
+    queues.queues.subscribe(b"late+a")
+    for _ in range(5):
+        expire(queues, b"1")
+        assert queues.take_all(b"late") == [b"1"]
+    assert everything(queues, b"q", b"late", b"late+a", b"other") == []
+
+
+@pytest.mark.parametrize("full", REACHED)
+def test_as_long_as_one_of_them_is_full_none_of_them_gets_it(tmp_path: Path, full: bytes) -> None:
+    queues = fanning(tmp_path / "spool", {full.decode(): {"max_items": 1}})
+    queues.put(full, b"0")
+    for name in REACHED:
+        if name != full:
+            queues.take_all(name)
+    expire(queues, b"1")
+    assert [queues.queue(name).items for name in REACHED] == [int(name == full) for name in REACHED]
+    assert queues.queue(b"q").items == 1
+    assert queues.take_all(full) == [b"0"]
+    queues.pass_time(TRY_AGAIN)
+    assert [queues.take_all(name) for name in REACHED] == [[b"1"]] * len(REACHED)
+    assert queues.queue(b"q").items == 0
+
+
+def test_an_item_larger_than_one_of_them_takes_comes_into_it_when_that_is_empty(
+    tmp_path: Path,
+) -> None:
+    queues = fanning(tmp_path / "spool", {"late+a": {"max_bytes": 3, "max_item_size": 3}})
+    queues.put(b"late+a", b"0")
+    expire(queues, b"long")
+    assert queues.take_all(b"late+a") == [b"0"]
+    queues.pass_time(TRY_AGAIN)
+    assert [queues.take_all(name) for name in REACHED] == [[b"long"]] * len(REACHED)
+
+
+def test_each_that_drops_its_oldest_makes_room(tmp_path: Path) -> None:
+    queues = fanning(
+        tmp_path / "spool", {"late+b": {"max_items": 2, "discard_old_when_full": True}}
+    )
+    expire(queues, b"1", b"2", b"3")
+    assert queues.take_all(b"late+b") == [b"2", b"3"]
+    assert queues.take_all(b"late+a") == [b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize("interval", [None, 0])
+@pytest.mark.parametrize("only", ["/q/", "/late/", "/late+b/", "/copies/", ""])
+def test_whichever_write_fails_every_copy_comes_in_the_end_and_none_of_them_twice(
+    tmp_path: Path, only: str, interval: float | None
+) -> None:
+    queues = fanning(tmp_path / "spool", interval=interval)
+    queues.put(b"q", b"1", exptime=1)
+    queues.clock.advance(2)
+    assert queues.queue(b"q").peek(queues.clock.wall_ms) is None
+    queues.fail_commit(only=only)
+    for _ in range(3):
+        queues.pass_time(TRY_AGAIN)
+        queues.queue(b"q").peek(queues.clock.wall_ms)
+        queues.commit()
+    assert [queues.take_all(name) for name in REACHED] == [[b"1"]] * len(REACHED)
+    assert queues.queue(b"q").items == 0
+
+
+def test_nothing_is_removed_before_it_is_safe_in_all_of_them(tmp_path: Path) -> None:
+    queues = fanning(tmp_path / "spool", {"late+a": {"journal": False}}, interval=0)
+    queues.put(b"q", b"1", exptime=1)
+    queues.clock.advance(2)
+    queues.failing.error, queues.failing.only = OSError(28, "No space left on device"), "/copies/"
+    assert queues.queue(b"q").peek(queues.clock.wall_ms) is None
+    for _ in range(3):
+        queues.commits.commit()
+    assert queues.queue(b"q").items == 1
+    queues.failing.error = None
+    queues.pass_time(TRY_AGAIN)
+    assert queues.queue(b"q").items == 0
+    assert [queues.take_all(name) for name in REACHED] == [[b"1"]] * len(REACHED)
+
+
+def test_a_child_that_is_deleted_while_its_copy_is_undone_holds_nothing_up(
+    tmp_path: Path,
+) -> None:
+    queues = fanning(tmp_path / "spool")
+    queues.put(b"q", b"1", exptime=1)
+    queues.clock.advance(2)
+    assert queues.queue(b"q").peek(queues.clock.wall_ms) is None
+    queues.fail_commit(only="/late+b/")
+    queues.queues.delete(b"late+b")
+    queues.commit()
+    queues.pass_time(TRY_AGAIN)
+    assert queues.queue(b"q").items == 0
+    assert queues.queues.find(b"late+b") is None
+    assert queues.take_all(b"late+a") == [b"1"]
+
+
+def test_of_very_many_that_expire_at_once_only_so_many_copies_are_made_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "AT_ONCE", 10)
+    queues = fanning(tmp_path / "spool")
+    datas = [b"%d" % number for number in range(20)]
+    expire(queues, *datas)
+    assert queues.queue(b"late").items == 2
+    for moved in (4, 6, 8):
+        queues.pass_time(0.01)
+        assert queues.queue(b"late").items == moved
+        assert queues.queue(b"q").items == 20 - moved
+    for _ in range(6):
+        queues.pass_time(0.01)
+    assert [queues.take_all(name) for name in REACHED] == [datas] * len(REACHED)
+    assert queues.queue(b"q").items == 0
+
+
+def test_who_waits_for_a_copy_is_served(tmp_path: Path) -> None:
+    queues = fanning(tmp_path / "spool")
+    client = queues.client()
+    assert client.ask(b"get late+b/t=100000\r\n") == b""
+    expire(queues, b"1")
+    assert client.told() == b"VALUE late+b/t=100000 0 1\r\n1\r\nEND\r\n"

@@ -57,6 +57,7 @@ class Model:
 
     things: dict[int, Thing] = attrs.field(factory=dict)
     put: int = 0
+    last_id: int = 0
 
     def next(self, now_ms: int) -> Thing | None:
         """Return the first that waits, dead or alive."""
@@ -109,6 +110,8 @@ class QueuesAgainstModels(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.model: dict[bytes, Model] = {}
         self.committed: dict[bytes, Model] = {}
+        self.used: dict[bytes, int] = {}
+        """The highest id that an item of a queue that is gone had, by its name."""
         self.start()
 
     def start(self) -> None:
@@ -171,10 +174,21 @@ class QueuesAgainstModels(RuleBasedStateMachine):
             self.patiently(lambda: self.queues.put_with_care(put))
         else:
             self.queues.put(name, data, flags, exptime)
-        queue = self.model.setdefault(name, Model())
-        queue.put += 1
         dies = 1 if exptime < 0 else exptime and now_ms + 1000 * exptime
-        queue.things[queue.put] = Thing(queue.put, data, flags, dies, due_ms, front)
+        self.was_put(name, Thing(0, data, flags, dies, due_ms, front))
+
+    def was_put(self, name: bytes, thing: Thing) -> None:
+        """Count what was put; a new queue begins with an id that none of its name had."""
+        queue = self.model.get(name)
+        if queue is None:
+            found = self.queues.find(name)
+            assert found is not None
+            queue = self.model[name] = Model(last_id=found.next_id - 2)
+            assert queue.last_id >= self.used.get(name, 0)
+        queue.put += 1
+        queue.last_id += 1
+        thing.number = queue.last_id
+        queue.things[thing.number] = thing
 
     @rule(name=NAMES, data=DATA)
     def add(self, name: bytes, data: bytes) -> None:
@@ -183,9 +197,7 @@ class QueuesAgainstModels(RuleBasedStateMachine):
         assert empty == (not self.model.get(name, Model()).things)
         if empty:
             self.queues.put(name, data, 0, 0)
-            queue = self.model.setdefault(name, Model())
-            queue.put += 1
-            queue.things[queue.put] = Thing(queue.put, data)
+            self.was_put(name, Thing(0, data))
 
     def read(self, request: Request, holder: Holder | None = None) -> Thing | None:
         """Read, and insist that it is what the model says."""
@@ -280,7 +292,9 @@ class QueuesAgainstModels(RuleBasedStateMachine):
     @rule(name=NAMES)
     def delete(self, name: bytes) -> None:
         assert (self.queues.delete(name) is not None) == (name in self.model)
-        self.model.pop(name, None)
+        gone = self.model.pop(name, None)
+        if gone is not None:
+            self.used[name] = gone.last_id
         self.commit()
 
     @rule(seconds=st.sampled_from([1, 6]))

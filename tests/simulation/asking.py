@@ -165,20 +165,21 @@ def queue_entries(random: Random) -> dict[str, dict[str, object]]:
         {"max_open_reads": random.choice((1, 2))},
         {"idle_expire": 2},
     )
-    moves: tuple[dict[str, object], ...] = (
-        {"expire_to": "dead"},
-        {"expire_to": "dead", "max_age": 2},
-        {"max_deliveries": random.choice((1, 1, 2, 3)), "dead_letter": "dead"},
-    )
-    for name in ("jobs", "Other", "a+b", "jobs+x", "dead"):
+    for name in ("jobs", "Other", "a+b", "jobs+x", "dead", "dead+y"):
+        to = "jobs" if name == "Other" and random.random() < 0.4 else "dead"
+        moves: tuple[dict[str, object], ...] = (
+            {"expire_to": to},
+            {"expire_to": to, "max_age": 2},
+            {"max_deliveries": random.choice((1, 1, 2, 3)), "dead_letter": to},
+        )
         own: dict[str, object] = {}
         for _ in range(random.choice((0, 0, 1, 1, 2))):
             own.update(random.choice(choices))
-        if name != "dead" and random.random() < 0.35:
+        if "dead" not in name and random.random() < 0.35:
             own.update(random.choice(moves))
         if random.random() < 0.06:
             own["journal"] = False
-        if name == "jobs" and random.random() < 0.12:
+        if name in ("jobs", "dead") and random.random() < 0.12:
             own["fanout_only"] = True
         if own:
             entries[name] = own

@@ -123,9 +123,9 @@ class QueueModel:
     """What is open."""
     closed: dict[int, tuple[int, OpenThing]] = attrs.field(factory=dict)
     """What was open and is removed, with the state that this led to."""
-    leaving: dict[int, tuple[bytes, int]] = attrs.field(factory=dict)
-    """What is on its way to another queue: that one's name, and the state that it led to there."""
-    left: dict[int, tuple[int, bytes, int]] = attrs.field(factory=dict)
+    leaving: dict[int, dict[bytes, int]] = attrs.field(factory=dict)
+    """What is on its way to other queues: their names, and the states that it led to there."""
+    left: dict[int, tuple[int, dict[bytes, int]]] = attrs.field(factory=dict)
     """What has gone there: the state that this led to here, then as in ``leaving``."""
     waits: dict[int, int] = attrs.field(factory=dict)
     """Until when items were to be kept back, whether that was written or not."""
@@ -371,10 +371,10 @@ class QueueModel:
                     self.open[item_id] = each
         for item_id in [key for key, each in self.open.items() if each.at > base]:
             del self.open[item_id]
-        for item_id, (at, target, there_at) in list(self.left.items()):
+        for item_id, (at, copies) in list(self.left.items()):
             if at > base:
                 del self.left[item_id]
-                self.leaving[item_id] = (target, there_at)
+                self.leaving[item_id] = copies
         for item_id in [key for key in self.leaving if key not in there]:
             del self.leaving[item_id]
 

@@ -1,6 +1,6 @@
 """Defects on purpose: each of them breaks a promise, and the simulation must notice it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import attrs
 import pytest
@@ -20,13 +20,14 @@ from starling_py.journal.reserve import Reserve
 from starling_py.journal.segment_writer import SegmentWriter, Syncing
 from starling_py.journal.spool import Spool
 from starling_py.names import KeyProblem
-from starling_py.queues import admission, line, strays
+from starling_py.queues import admission, line, putting, strays
 from starling_py.queues.fan_out import FanOut
 from starling_py.queues.holder import Holder
 from starling_py.queues.line import Line
 from starling_py.queues.moving import Move, Moves
 from starling_py.queues.open_reads import OpenRead, OpenReads
 from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.putting import Put
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.safety_waits import SafetyWaits
 from starling_py.queues.waiters import Waiter, Waiters
@@ -277,7 +278,7 @@ def removes_before_the_move_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def try_to_put(self: Moves, move: Move) -> None:
         original(self, move)
-        if move.arrived_in is not None:
+        if move.reached:
             self.finish(move)
 
     monkeypatch.setattr(Moves, "_try_to_put", try_to_put)
@@ -333,6 +334,23 @@ def tells_of_a_sync_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
 def takes_items_while_draining(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse nothing."""
     monkeypatch.setattr(admission.Limits, "check", lambda self: None)
+
+
+def removes_when_one_copy_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove what is moved as soon as one of the queues that get it has it safely."""
+    monkeypatch.setattr(Move, "arrived", property(lambda self: self.unsafe < len(self.reached)))
+
+
+def moves_to_the_target_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give what is moved to no child, and send it along no route."""
+    original = putting.put_moved
+
+    def put_moved(
+        queues: QueueCollection, what: Put, source: PersistentQueue, missing: Container[bytes]
+    ) -> list[PersistentQueue]:
+        return original(queues, what, source, [what.name])
+
+    monkeypatch.setattr(putting, "put_moved", put_moved)
 
 
 def begins_ids_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,6 +409,8 @@ PLANTS: tuple[Plant, ...] = (
     copies_no_marked_items_forward,
     tells_of_a_sync_that_was_not,
     takes_items_while_draining,
+    removes_when_one_copy_is_safe,
+    moves_to_the_target_alone,
     begins_ids_anew,
     notes_no_ids_on_disk,
     begins_ids_in_memory_with_1,

@@ -20,11 +20,12 @@ def recovered(
         if model.settings.journal
     }
     for name, numbers in matching.items():
-        for item_id, (at, target, there) in models[name].left.items():
-            # What has gone from here for good has to be there, or have been there.
-            lost = min(numbers) >= at and target in matching and max(matching[target]) < there
-            if lost:
-                raise models[name].fail(f"item {item_id} was moved to {target!r}, and is in none")
+        for item_id, (at, copies) in models[name].left.items():
+            for target, there in copies.items():
+                # What has gone from here for good has to be there, or have been there.
+                lost = min(numbers) >= at and target in matching and max(matching[target]) < there
+                if lost:
+                    raise models[name].fail(f"item {item_id} has gone, and is not in {target!r}")
     for name, model in models.items():
         # Of what was in memory only, the ids are all that lasts.
         used = model.used[floors[name] if model.settings.journal else -1]

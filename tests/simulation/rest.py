@@ -50,7 +50,7 @@ def come_to_rest(schedule: "Schedule") -> None:
     for name in NAMES:
         if not schedule.models[name].settings.fanout_only:
             waiter = life.connect()
-            waiter.ask(b"get %b/t=100000\r\n" % name, Asked("get", (name,)))
+            waiter.ask(b"get %b/t=1000000\r\n" % name, Asked("get", (name,)))
             life.turn()
         asking.put(probe, name, lasts=True)
     _settle(schedule)
@@ -71,7 +71,7 @@ def _settle(schedule: "Schedule") -> None:
     """Let everything finish that is under way."""
     life = schedule.life
     quiet = 0
-    for _ in range(80):
+    for _ in range(200):
         schedule.clock.advance(0.6)
         while life.syncer.waiting:
             schedule.work(life.syncer)

@@ -27,6 +27,11 @@ READS = frozenset({"read", "read_at", "size", "open", "list_directory", "is_dire
 MAKES = frozenset({"create", "make_directory", "rename", "link", "allocate"})
 FULL = frozenset({"write", "create", "make_directory", "allocate"})
 ROOM = 1_500_000
+ROUTES: tuple[dict[str, list[str]], ...] = (
+    {"Other": ["a+b"]},
+    {"dead": ["a+b"]},
+    {"dead": ["a+b"], "Other": ["jobs"]},
+)
 
 
 class Schedule:
@@ -46,7 +51,7 @@ class Schedule:
             random.choice((300, 600, 600, 2000, 1 << 20)),
             random.choice((1, 2, 256)),
             queue_entries(random) if random.random() < 0.6 else {},
-            {"Other": ["a+b"]} if random.random() < 0.1 else {},
+            random.choice(ROUTES) if random.random() < 0.2 else {},
         )
         self.models = {name: QueueModel(name) for name in NAMES}
         self.faulty = random.random() < 0.6

@@ -24,7 +24,7 @@ from tests.simulation.world import NAMES, SPOOL, Life, Shape, watched
 
 MOST = 2000
 """More file calls than the scenario makes."""
-JOBS, OTHER, _, CHILD, DEAD = NAMES
+JOBS, OTHER, _, CHILD, DEAD, DEAD_CHILD = NAMES
 ENTRIES: dict[str, dict[str, object]] = {
     "Other": {"max_deliveries": 1, "dead_letter": "dead", "expire_to": "dead"},
 }
@@ -126,6 +126,7 @@ class Scenario:
         yield "confirm, and flush what is not open"
         self.read(client, JOBS, b"/abort")
         self.read(client, CHILD)
+        self.read(client, DEAD_CHILD)
         yield "subscribe"
         self.put(client, JOBS, b"42:for two")
         self.put(client, OTHER, b"43:in vain", options=b"/sync")
@@ -134,7 +135,7 @@ class Scenario:
         self.read(client, OTHER, b"/abort")
         self.put(client, OTHER, b"44:short-lived", exptime=1)
         yield "move"
-        for name in (OTHER, DEAD, CHILD, JOBS):
+        for name in (OTHER, DEAD, DEAD_CHILD, CHILD, JOBS):
             self.read(client, name)
         yield "get what was moved"
         self.read(client, OTHER)
@@ -203,7 +204,7 @@ class Scenario:
         for number, name in enumerate((JOBS, OTHER)):
             self.put(client, name, b"%d:at the end" % (100 + number))
         self.settle(life)
-        for name in (JOBS, OTHER, CHILD, DEAD):
+        for name in (JOBS, OTHER, CHILD, DEAD, DEAD_CHILD):
             while self.models[name].things:
                 before = self.models[name].last
                 self.read(client, name)

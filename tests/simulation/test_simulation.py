@@ -99,7 +99,7 @@ def test_the_schedules_reach_whatever_there_is_to_reach(monkeypatch: pytest.Monk
         (DirectoryRemoval, "run"),
         (Healing, "run"),
         (Line, "_fetched"),
-        (Moves, "again"),
+        (Moves, "undone"),
         (OpenReads, "_reopen"),
         (PersistentQueue, "discard_first"),
         (PersistentQueue, "exhausts"),

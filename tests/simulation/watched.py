@@ -222,14 +222,15 @@ class WatchedQueue(PersistentQueue):
     def _has_left(self, item: Item) -> None:
         """Take notice that an item is in another queue, and not here any more."""
         model = self.model
-        target, at = model.leaving.pop(item.id, (b"", -1))
-        if at < 0:
+        copies = model.leaving.pop(item.id, {})
+        if not copies:
             raise model.fail(f"{item} is removed, and is nowhere else")
-        there = self.life.models[target]
-        durable = self.life.shape.interval is not None and there.settings.journal
-        if there.is_undone(at) or at > (there.synced if durable else there.committed):
-            raise there.fail(f"{item} is not safe, and removed from {self.name!r}")
-        model.left[item.id] = (model.removed(item), target, at)
+        for target, at in copies.items():
+            there = self.life.models[target]
+            durable = self.life.shape.interval is not None and there.settings.journal
+            if there.is_undone(at) or at > (there.synced if durable else there.committed):
+                raise there.fail(f"{item} is not safe, and removed from {self.name!r}")
+        model.left[item.id] = (model.removed(item), copies)
 
     def discard_first(self, now_ms: int) -> bool:
         put, model = self.life.put, self.model

@@ -55,16 +55,8 @@ class WatchedMoves(Moves):
         )
         if not (expired or exhausted) or thing.id in model.open or thing.id in model.leaving:
             raise model.fail(f"{thing} leaves for {move.target!r} without a reason")
-        model.leaving[thing.id] = (move.target, -1)
+        model.leaving[thing.id] = {}
         super().begin(move)
-
-    def _try_to_put(self, move: Move) -> None:
-        super()._try_to_put(move)
-        source, target = move.source, move.arrived_in
-        assert isinstance(source, WatchedQueue)
-        if target is not None and target.traffic.arriving and target.traffic.arriving[-1] is move:
-            at = source.life.models[move.target].put_at[move.item.data]
-            source.model.leaving[move.item.id] = (move.target, at)
 
 
 class WatchedQueues(QueueCollection):
@@ -133,12 +125,32 @@ class WatchedQueues(QueueCollection):
         }
         return frozenset(names)
 
-    def _put_moved(self, move: Move) -> PersistentQueue:
+    def _put_moved(self, move: Move) -> list[PersistentQueue]:
         outer, self.life.put = self.life.put, None
+        source, models = move.source, self.life.models
+        assert isinstance(source, WatchedQueue)
+        copies = source.model.leaving[move.item.id]
+        expected = self._concerned_by_move(source.name, move.target)
+        standing = {name for name, at in copies.items() if not models[name].is_undone(at)}
+        if standing:
+            expected &= copies.keys() - standing  # those that it was taken back from
         try:
-            return super()._put_moved(move)
+            reached = super()._put_moved(move)
         finally:
             self.life.put = outer
+        if {queue.name for queue in reached} != expected:
+            raise source.model.fail(f"{move.item} is moved to {reached} instead of {expected}")
+        source.model.leaving[move.item.id] = {
+            name: models[name].put_at[move.item.data] for name in standing | expected
+        }
+        return reached
+
+    def _concerned_by_move(self, source: bytes, target: bytes) -> frozenset[bytes]:
+        """Return where a move leads: as a put, but never back, and never to nowhere."""
+        names = self._concerned(target)
+        if not names or source in names:
+            return frozenset([target])
+        return names
 
     def is_empty(self, name: bytes) -> bool:
         empty = super().is_empty(name)

@@ -51,7 +51,7 @@ from tests.simulation.watched_queues import PutWatch, WatchedMoves, WatchedQueue
 from tests.simulation.watched_session import WatchedCommits, WatchedSession, WatchedTick
 
 SPOOL = "/spool"
-NAMES = (b"jobs", b"Other", b"a+b", b"jobs+x", b"dead")
+NAMES = (b"jobs", b"Other", b"a+b", b"jobs+x", b"dead", b"dead+y")
 FIRST_CLIENT = 10
 
 
