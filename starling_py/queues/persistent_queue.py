@@ -290,9 +290,14 @@ class PersistentQueue:
             self.line.delay(read.item, due_ms)
 
     def exhausts(self, item: Item) -> bool:
-        """Take an item out if it was handed out too often, and return whether it was."""
+        """Take an item out if it was handed out too often, and return whether it was.
+
+        One that came with such a count is handed out once at least.
+        """
         most, target = self.settings.max_deliveries, self.settings.dead_letter
         if most is None or target is None or (deliveries := self.deliveries(item)) < most:
+            return False
+        if type(item) is MarkedItem and deliveries == item.deliveries:
             return False
         self.dead_lettered += 1
         self._keeper.moves.begin(Move(self, item, target, deliveries))

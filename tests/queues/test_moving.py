@@ -205,6 +205,33 @@ def test_every_copy_has_the_flags_and_the_deliveries_of_the_item(tmp_path: Path)
     assert queues.queue(b"q").items == 0
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_every_queue_hands_a_copy_out_once_at_least_however_often_others_did(
+    tmp_path: Path, restart: bool
+) -> None:
+    rules: dict[str, dict[str, object]] = {
+        "*": {"max_deliveries": 2, "dead_letter": "failed"},
+        "failed": {"dead_letter": None, "max_deliveries": None},
+    }
+    routes = {"failed": ["report"]}
+    clock = ManualClock()
+    queues = Queues(tmp_path / "spool", rules, routes=routes, clock=clock)
+    queues.put(b"q", b"bad")
+    for _ in range(2):
+        queues.queue(b"q").give_back(queues.open(b"q", Holder()))
+        queues.commit()
+    if restart:
+        queues.close()
+        queues = Queues(tmp_path / "spool", rules, routes=routes, clock=clock)
+    assert queues.take_all(b"failed") == [b"bad"]
+    read = queues.open(b"report", Holder())
+    assert read.deliveries == 3
+    read.queue.give_back(read)
+    queues.commit()
+    assert queues.take_all(b"report") == []
+    assert queues.take_all(b"failed") == [b"bad"]
+
+
 def test_a_target_that_keeps_nothing_keeps_what_nobody_else_would_get_and_nothing_else(
     tmp_path: Path,
 ) -> None:

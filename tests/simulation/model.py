@@ -33,6 +33,12 @@ class Thing:
     due_ms: int = 0
     deliveries: int = 0
     front: bool = False
+    came: int = 0
+    """How often other queues had handed it out."""
+
+    def is_exhausted(self, most: int | None) -> bool:
+        """Tell whether it was handed out too often, here too."""
+        return most is not None and self.deliveries >= most and self.deliveries > self.came
 
     @property
     def place(self) -> int:

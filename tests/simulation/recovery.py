@@ -63,9 +63,10 @@ def found_in(disk: Files, queues: Iterable[PersistentQueue]) -> dict[bytes, Foun
 
 def _thing(item: Item, mark: Mark | None) -> Thing:
     """Return what is on disk of an item."""
-    due_ms, deliveries, front = 0, 0, False
+    due_ms, deliveries, front, came = 0, 0, False, 0
     if isinstance(item, MarkedItem):
         due_ms, deliveries, front = item.due_ms, item.deliveries, item.front
+        came = deliveries
     if mark is not None:
         due_ms, deliveries = mark.due_ms or due_ms, mark.deliveries
-    return Thing(item.id, item.data, item.flags, item.expiry_ms, due_ms, deliveries, front)
+    return Thing(item.id, item.data, item.flags, item.expiry_ms, due_ms, deliveries, front, came)

@@ -67,6 +67,7 @@ class WatchedQueue(PersistentQueue):
                 item.due_ms,
                 item.deliveries,
                 item.front,
+                item.deliveries,
             )
         )
 
@@ -144,8 +145,7 @@ class WatchedQueue(PersistentQueue):
             session = life.session_of(holder)
             if session is None:
                 raise model.fail(f"{item} is open for nobody")
-            most = model.settings.max_deliveries
-            if most is not None and self._thing(item).deliveries >= most:
+            if self._thing(item).is_exhausted(model.settings.max_deliveries):
                 raise model.fail(f"{item} is handed out once too often")
             seconds = model.settings.open_timeout if life.lease is None else life.lease
             end = None if seconds is None else life.clock.monotonic + seconds
@@ -189,7 +189,7 @@ class WatchedQueue(PersistentQueue):
         """Check that what came back too often has left."""
         most = self.model.settings.max_deliveries
         for each in self.model.waiting if most is not None else ():
-            if each.id == item.id and each.deliveries >= (most or 0):
+            if each.id == item.id and each.is_exhausted(most):
                 raise self.model.fail(f"{each} came back too often, and is still here")
 
     def _check_whose(self, read: OpenRead) -> None:

@@ -47,10 +47,9 @@ class WatchedMoves(Moves):
         thing = source._thing(move.item)
         now_ms = source.life.clock.wall_ms
         expired = thing.is_dead(now_ms) and move.target == settings.expire_to
-        most = settings.max_deliveries
         exhausted = (
-            most is not None
-            and thing.deliveries >= most == move.deliveries >= most
+            thing.is_exhausted(settings.max_deliveries)
+            and move.deliveries == max(settings.max_deliveries or 0, thing.came + 1)
             and move.target == settings.dead_letter
         )
         if not (expired or exhausted) or thing.id in model.open or thing.id in model.leaving:
