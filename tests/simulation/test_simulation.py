@@ -29,14 +29,14 @@ from tests.simulation.plants import PLANTS, Plant
 from tests.simulation.schedule import run
 from tests.simulation.watched_queues import WatchedQueues
 
-BLOCK = 250
+BLOCK = 100
 """Seeds that one test runs."""
 DEFAULT = 1000
 """Seeds of the default run."""
 LONG = 100_000
 """Seeds of the long run."""
 ENOUGH = 400
-"""Seeds within which a planted defect must be noticed."""
+"""Seeds within which a planted defect must be noticed, and everything be reached."""
 
 
 def replay(seed: int) -> None:
@@ -48,16 +48,16 @@ def replay(seed: int) -> None:
         raise
 
 
-@pytest.mark.parametrize("first", range(0, DEFAULT, BLOCK))
+@pytest.mark.parametrize("first", range(ENOUGH, DEFAULT, BLOCK))
 def test_no_schedule_of_operations_faults_and_crashes_breaks_a_promise(first: int) -> None:
     for seed in range(first, first + BLOCK):
         replay(seed)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("first", range(DEFAULT, LONG, 10 * BLOCK))
+@pytest.mark.parametrize("first", range(DEFAULT, LONG, 25 * BLOCK))
 def test_no_schedule_of_very_many_breaks_a_promise(first: int) -> None:
-    for seed in range(first, first + 10 * BLOCK):
+    for seed in range(first, first + 25 * BLOCK):
         replay(seed)
 
 
@@ -82,7 +82,9 @@ def test_the_same_seed_makes_the_same_file_calls(monkeypatch: pytest.MonkeyPatch
     assert calls[0] == calls[1]
 
 
-def test_the_schedules_reach_whatever_there_is_to_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_schedules_break_no_promise_and_reach_whatever_there_is_to_reach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seen: Counter[str] = Counter()
 
     def count(owner: type, name: str) -> None:
@@ -117,7 +119,7 @@ def test_the_schedules_reach_whatever_there_is_to_reach(monkeypatch: pytest.Monk
     )
     for owner, name in reached:
         count(owner, name)
-    for seed in range(400):
+    for seed in range(ENOUGH):
         replay(seed)
     scarce = {f"{owner.__name__}.{name}" for owner, name in reached} - {
         name for name, count in seen.items() if count >= 8
