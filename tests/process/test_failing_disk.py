@@ -8,7 +8,6 @@ import contextlib
 import errno
 import os
 import shutil
-import statistics
 import subprocess
 import threading
 import time
@@ -33,8 +32,8 @@ ONE_SYNC_FAILS = "fdatasync:error=EIO:when=1"
 EVERY_SYNC_FAILS = "fdatasync,fsync:error=EIO"
 EVERY_SYNC_TAKES_200_MS = "fdatasync,fsync:delay_enter=200000"
 WRITES = "write,pwrite64,writev,pwritev,pwritev2"
-QUICK = 0.1
-"""Seconds in which whoever does not wait for the disk is answered."""
+SLOW = 0.1
+"""Seconds after which a reply seems to have waited for the disk."""
 
 
 def why_no_strace() -> str:
@@ -229,12 +228,24 @@ def test_under_an_interval_a_slow_disk_slows_no_reply(tmp_path: Path, segment_si
         ServerProcess(tmp_path / "spool", "-f", conf, "--sync", "50ms") as server,
         contextlib.closing(server.client()) as client,
     ):
-        assert client.set("jobs", b"first")
-        syncs = server.stat("fsyncs")
+        times: list[float] = []
+
+        def put_and_count_syncs() -> int:
+            assert client.set("jobs", b"x" * 500)
+            return int(client.stats()[b"fsyncs"])
+
+        def put_until(syncs: int) -> bool:
+            begin = time.monotonic()
+            done = put_and_count_syncs()
+            times.append(time.monotonic() - begin)
+            return done >= syncs
+
+        before = put_and_count_syncs()
         with injected(server, EVERY_SYNC_TAKES_200_MS):
-            times = [seconds(lambda: client.set("jobs", b"x" * 500)) for _ in range(200)]
-            wait_until(lambda: server.stat("fsyncs") > syncs)
-        assert statistics.quantiles(times, n=100)[-1] < QUICK
+            wait_until(lambda: put_until(before + 4))
+        # Nearly all the time a sync is under way, so whoever waited for them would wait as long.
+        # Single replies may be slow: others use the machine too.
+        assert sum(each for each in times if each > SLOW) < sum(times) / 2
 
 
 def test_under_always_only_those_who_wait_for_a_slow_disk_are_slow(tmp_path: Path) -> None:
@@ -245,21 +256,27 @@ def test_under_always_only_those_who_wait_for_a_slow_disk_are_slow(tmp_path: Pat
     ):
         assert slow.set("jobs", b"first")
         with injected(server, EVERY_SYNC_TAKES_200_MS):
-            waits: list[float] = []
-            thread = threading.Thread(
-                target=lambda: waits.extend(
-                    seconds(lambda: slow.set("jobs", b"x" * 500)) for _ in range(5)
-                )
-            )
-            thread.start()
-            times = []
-            while thread.is_alive():
-                times += [seconds(ask) for ask in free_questions(other)]
-            thread.join()
-        assert len(waits) == 5
-        assert min(waits) > 0.19
-        assert len(times) > 20
-        assert max(times) < QUICK
+            waits = [slow_put(slow, other) for _ in range(5)]
+        for duration, answers in waits:
+            assert duration > 0.19
+            # However busy the machine is; if the server waited too, it would answer very few.
+            assert answers > 20
+
+
+def slow_put(slow: Client, other: Client) -> tuple[float, int]:
+    """Put an item; return how long it took, and how much another client was answered meanwhile."""
+    times: list[float] = []
+    thread = threading.Thread(
+        target=lambda: times.append(seconds(lambda: slow.set("jobs", b"x" * 500)))
+    )
+    answers = 0
+    thread.start()
+    while thread.is_alive():
+        for ask in free_questions(other):
+            ask()
+            answers += 1
+    thread.join()
+    return times[0], answers
 
 
 def free_questions(client: Client) -> tuple[Callable[[], object], ...]:
