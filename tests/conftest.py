@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.core import Client, Core
-from tests.process.server_process import ServerProcess
+from tests.process.server_process import ServerProcess, free_port
 
 
 @pytest.fixture
@@ -26,3 +26,10 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
     """Start a server as a process of its own, on a spool of its own."""
     with ServerProcess(tmp_path / "spool") as process:
         yield process
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Return a port on which nobody listens, unless the test starts somebody there."""
+    with free_port() as kept:
+        yield kept

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.examples.running import EXAMPLES, Example, run
-from tests.process.server_process import ServerProcess, free_port
+from tests.process.server_process import ServerProcess
 
 
 def test_every_example_is_tried_here() -> None:
@@ -75,8 +75,8 @@ def test_the_distributed_logger_brings_the_records_of_several_programs_into_one_
     assert text.count("ValueError: an example of what goes wrong") == 2
 
 
-def test_a_program_outlives_a_log_server_that_is_gone() -> None:
-    program = Example("distributed_logger.py", "--port", free_port(), "demo", "--count", 1)
+def test_a_program_outlives_a_log_server_that_is_gone(port: int) -> None:
+    program = Example("distributed_logger.py", "--port", port, "demo", "--count", 1)
     assert program.ended() == 0
     assert any("ConnectionRefusedError" in line for line in program.errors)
 

@@ -42,12 +42,20 @@ def run(*options: object, timeout: float = PATIENCE) -> subprocess.CompletedProc
     )
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextlib.contextmanager
+def free_port() -> Iterator[int]:
+    """Keep a port, on which nobody listens, for a server of one's own.
+
+    Linux gives a port that is bound to nobody else, but lets a server listen there that asks for
+    this very port. Others do not, so there somebody else may be given it.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        port: int = holder.getsockname()[1]
+        if sys.platform != "linux":
+            holder.close()
+        yield port
 
 
 def connect(port: int, **options: object) -> Client:
@@ -144,11 +152,10 @@ class ServerProcess:
     It may be started again after it has ended, on the same port and with the same options.
     """
 
-    def __init__(
-        self, spool: Path, *options: object, port: int = 0, patience: float = PATIENCE
-    ) -> None:
+    def __init__(self, spool: Path, *options: object, patience: float = PATIENCE) -> None:
         """``patience`` is in seconds: how long it may take to start, and to stop."""
-        self.port = port
+        self._keeper = contextlib.ExitStack()
+        self.port = self._keeper.enter_context(free_port())
         self._patience = patience
         self.log: list[str] = []
         """Everything it has said on standard error, over all its lives."""
@@ -163,6 +170,7 @@ class ServerProcess:
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
             self.kill()
+        self._keeper.close()
 
     @property
     def pid(self) -> int:

@@ -14,7 +14,6 @@ from pymemcache.exceptions import MemcacheError
 from tests.process.server_process import (
     ServerProcess,
     daemon_cleared_away,
-    free_port,
     run,
     wait_until,
     wait_until_gone,
@@ -239,8 +238,8 @@ def test_what_netcat_sends_is_answered_in_full(server: ServerProcess) -> None:
 # The configuration of the book
 
 
-def test_the_configuration_of_the_book_starts_a_daemon(tmp_path: Path) -> None:
-    port, pid_file = free_port(), tmp_path / "starling.pid"
+def test_the_configuration_of_the_book_starts_a_daemon(tmp_path: Path, port: int) -> None:
+    pid_file = tmp_path / "starling.pid"
     conf = tmp_path / "starling.yml"
     conf.write_text(THE_BOOK.format(port=port, folder=tmp_path, daemonize="true"))
     with daemon_cleared_away(pid_file):
@@ -270,10 +269,10 @@ def test_the_configuration_of_the_book_starts_a_daemon(tmp_path: Path) -> None:
 
 
 def test_daemonizing_by_options_works_from_any_directory_with_relative_paths(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    port, pid_file = free_port(), tmp_path / "pid"
+    pid_file = tmp_path / "pid"
     with daemon_cleared_away(pid_file):
         done = run("-d", "-q", "spool", "-P", "pid", "-L", "log", "-p", port)
         assert (done.returncode, done.stderr) == (0, "")
@@ -287,8 +286,8 @@ def test_daemonizing_by_options_works_from_any_directory_with_relative_paths(
     assert not pid_file.exists()
 
 
-def test_a_daemon_keeps_its_spool_to_itself(tmp_path: Path) -> None:
-    port, pid_file, spool = free_port(), tmp_path / "pid", tmp_path / "spool"
+def test_a_daemon_keeps_its_spool_to_itself(tmp_path: Path, port: int) -> None:
+    pid_file, spool = tmp_path / "pid", tmp_path / "spool"
     with daemon_cleared_away(pid_file):
         run("-d", "-q", spool, "-P", pid_file, "-L", tmp_path / "log", "-p", port)
         wait_until_it_answers(port)
@@ -300,9 +299,8 @@ def test_a_daemon_keeps_its_spool_to_itself(tmp_path: Path) -> None:
         wait_until_gone(pid)
 
 
-def test_a_log_file_that_is_moved_away_is_begun_anew(tmp_path: Path) -> None:
-    port, log = free_port(), tmp_path / "starling.log"
-    pid_file = tmp_path / "pid"
+def test_a_log_file_that_is_moved_away_is_begun_anew(tmp_path: Path, port: int) -> None:
+    log, pid_file = tmp_path / "starling.log", tmp_path / "pid"
     with daemon_cleared_away(pid_file):
         run("-d", "-q", tmp_path / "spool", "-P", pid_file, "-L", log, "-p", port)
         wait_until_it_answers(port)
