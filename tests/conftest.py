@@ -1,12 +1,32 @@
 """What tests of every kind may start from."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.core import Client, Core
 from tests.process.server_process import ServerProcess, free_port
+
+MOST_WORKERS = 4
+"""Processes among which the whole run is shared out; nobody has tried more."""
+
+# How long an example takes says more about what else the machine is doing.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Share out the whole run; starting workers takes longer than most of what may be chosen."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    chosen = config.option.keyword or config.option.markexpr != "not long" or config.option.lf
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = min(cores or 1, MOST_WORKERS)
+    return workers if whole and not chosen and workers > 1 else 0
 
 
 @pytest.fixture
