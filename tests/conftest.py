@@ -22,11 +22,14 @@ settings.load_profile("any machine")
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Share out the whole run; starting workers takes longer than most of what may be chosen."""
-    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    chosen = config.option.keyword or config.option.markexpr != "not long" or config.option.lf
+    whole = (
+        config.args_source is pytest.Config.ArgsSource.TESTPATHS
+        and config.option.markexpr == "not long"
+        and not config.option.keyword
+    )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     workers = min(cores or 1, MOST_WORKERS)
-    return workers if whole and not chosen and workers > 1 else 0
+    return workers if whole and workers > 1 else 0
 
 
 @pytest.fixture

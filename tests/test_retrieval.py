@@ -347,7 +347,7 @@ KEYS = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 2), KEYS, st.integers(1, 5)), max_size=40))
 def test_whatever_clients_open_and_end_no_item_is_lost_or_given_to_two(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str, int]]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from starling_py.journal import blocks, record
@@ -72,7 +72,6 @@ def read_all(
 parts = st.lists(st.lists(st.none() | st.integers(0, 300), max_size=12), min_size=1, max_size=5)
 
 
-@settings(deadline=None)
 @given(
     sizes=parts,
     room=st.integers(1, 2000),
@@ -99,7 +98,6 @@ def test_reading_on_and_on_gives_every_item_that_is_wanted_once_and_in_order(
         assert list(read_all(disk, segments, room, after_id, ids)) == expected
 
 
-@settings(deadline=None)
 @given(sizes=parts, block=st.integers(17, 700))
 def test_the_records_of_all_items_are_found_whatever_the_block(
     sizes: list[list[int | None]], block: int

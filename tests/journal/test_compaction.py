@@ -156,7 +156,7 @@ def test_a_death_in_any_file_call_of_copying_forward_costs_nothing(power: bool) 
     assert traffic.journal.compactions >= 3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), pinned=st.integers(1, 3))
 def test_the_disk_holds_no_more_than_twice_what_is_live_and_two_segments(
     seed: int, pinned: int

@@ -156,7 +156,7 @@ class LedgerAgainstDict(RuleBasedStateMachine):
 
 
 TestLedgerAgainstDict = LedgerAgainstDict.TestCase
-TestLedgerAgainstDict.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestLedgerAgainstDict.settings = settings(max_examples=200, stateful_step_count=40)
 
 
 def test_what_it_costs_grows_with_the_gaps_and_not_with_the_items() -> None:

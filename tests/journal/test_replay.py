@@ -1,7 +1,7 @@
 """Replay: bytes in, a ledger out; the same as the one of the server that wrote them."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from starling_py.journal import record, segment
@@ -87,7 +87,6 @@ def replayed(data: bytes, number: int) -> tuple[Replay, int]:
     return replay, replay.run(opened, view, start)
 
 
-@settings(deadline=None)
 @given(before=ops, after=ops)
 def test_a_checkpoint_and_the_records_behind_it_give_the_ledger_that_wrote_them(
     before: list[tuple[str, int]], after: list[tuple[str, int]]
@@ -106,7 +105,6 @@ def test_a_checkpoint_and_the_records_behind_it_give_the_ledger_that_wrote_them(
     assert replay.ledger.segments[-1].size == len(data)
 
 
-@settings(deadline=None)
 @given(todo=ops)
 def test_any_beginning_of_a_segment_gives_the_ledger_of_some_moment(
     todo: list[tuple[str, int]],

@@ -2,7 +2,7 @@
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from starling_py.journal import record
@@ -74,7 +74,6 @@ def replayed(data: bytes) -> Ledger:
     return replay.ledger
 
 
-@settings(deadline=None)
 @given(commits=commits)
 def test_the_ledger_is_told_what_a_start_would_read(commits: list[list[tuple[str, int]]]) -> None:
     ledger = Ledger(deleted=True, segments=[Segment(1, PATH, 1, len(BEGINNING))])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from starling_py.offline.old_spool import OldItem
@@ -260,7 +260,6 @@ def test_damage_in_an_older_file_does_not_keep_the_others_from_being_read(tmp_pa
     assert "may come twice or be missing" in problem.done
 
 
-@settings(deadline=None)
 @given(content=st.binary(max_size=300), archive=st.binary(max_size=300))
 def test_garbage_is_read_without_an_error(
     content: bytes, archive: bytes, tmp_path_factory: pytest.TempPathFactory

@@ -131,7 +131,7 @@ cuts = st.lists(st.integers(0, 5000), max_size=12)
 
 
 @given(streams, cuts, st.booleans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @example(put(b"q", b"x" * 65) + ask(p.GET, b"q"), [1, 23, 24, 25, 32, 33, 34, 97, 98, 99], True)
 @example(put(b"q", b"x") + ask(p.QUIT), [40], False)
 @example(put(b"a b", b"x" * 9) + ask(p.NOOP), [34, 35, 36, 40], True)
@@ -142,7 +142,7 @@ def test_the_same_bytes_give_the_same_commands_however_they_are_cut(
 
 
 @given(st.lists(whole, max_size=8), cuts)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_whole_request_is_one_command_in_its_order(
     stream: list[bytes], places: list[int]
 ) -> None:
@@ -161,7 +161,7 @@ def test_every_whole_request_is_one_command_in_its_order(
 
 
 @given(st.lists(whole, max_size=4), st.integers(0, 200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_dialect_is_midway_exactly_when_something_is_missing(
     stream: list[bytes], missing: int
 ) -> None:

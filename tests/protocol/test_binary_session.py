@@ -430,7 +430,7 @@ def pieces(data: bytes, places: Iterable[int]) -> list[bytes]:
 
 
 @given(st.lists(requests(), max_size=12), st.lists(st.integers(0, 5000), max_size=6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_each_request_gets_exactly_its_reply(
     tmp_path_factory: pytest.TempPathFactory, stream: list[bytes], places: list[int]
 ) -> None:
@@ -463,7 +463,7 @@ def _match(stream: list[bytes], replies: list[Packet]) -> None:
 
 
 @given(st.lists(st.binary(max_size=60) | requests(), max_size=8).map(b"".join))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_garbage_is_answered_or_closed_and_never_raises(
     tmp_path_factory: pytest.TempPathFactory, garbage: bytes
 ) -> None:

@@ -180,7 +180,7 @@ cuts = st.lists(st.integers(0, 5000), max_size=12)
 
 
 @given(streams, cuts, st.booleans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @example(b"set q 0 0 1\r\na\r\nget q\r\n", [13, 14, 15, 16, 17, 18], False)
 @example(b"set q 0 0 65\r\n" + b"x" * 65 + b"\r\nget q\r\n", [14, 70, 79, 80, 81], True)
 @example(b" " * 2048 + b"get q\r\n", [2050], True)
@@ -193,7 +193,7 @@ def test_the_same_bytes_give_the_same_commands_however_they_are_cut(
 
 
 @given(streams.filter(lambda stream: len(stream) < 500))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_same_bytes_give_the_same_commands_when_they_come_one_at_a_time(
     stream: bytes,
 ) -> None:
@@ -225,7 +225,7 @@ right_commands = st.one_of(
 
 
 @given(st.lists(right_commands, max_size=8), cuts)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_commands_sent_together_are_read_one_by_one(
     sent: list[tuple[bytes, Command]], places: list[int]
 ) -> None:
@@ -234,7 +234,7 @@ def test_commands_sent_together_are_read_one_by_one(
 
 
 @given(st.binary(max_size=3000), cuts)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_garbage_raises_nothing(garbage: bytes, places: list[int]) -> None:
     for command in commands_of(cut(garbage, places)):
         assert isinstance(command, Command)
@@ -535,7 +535,7 @@ def wrong_storage_lines(draw: st.DrawFn, body: bytes) -> bytes:
 
 
 @given(st.data(), hostile_bodies, st.booleans(), st.sampled_from([b"\r\n", b"\n"]), cuts)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_readable_length_takes_its_body_whatever_else_is_wrong_and_gets_one_refusal(
     data: st.DataObject, body: bytes, quiet: bool, line_end: bytes, places: list[int]
 ) -> None:

@@ -108,7 +108,7 @@ def test_what_items_take_in_memory_is_counted(tmp_path: Path) -> None:
     assert admission.in_memory(queues.queue(b"q")) == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     max_items=st.none() | st.integers(1, 5),
     max_bytes=st.none() | st.integers(1, 60),

@@ -131,7 +131,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STEPS, st.sampled_from([1, 700, 2000]))
 def test_a_small_window_makes_no_difference_to_what_is_taken(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]], window_size: int

@@ -361,4 +361,4 @@ class QueuesAgainstModels(RuleBasedStateMachine):
 
 
 TestQueuesAgainstModels = QueuesAgainstModels.TestCase
-TestQueuesAgainstModels.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestQueuesAgainstModels.settings = settings(max_examples=100, stateful_step_count=40)
