@@ -178,8 +178,10 @@ def test_a_failed_write_promises_nothing_and_once_writes_work_the_queue_goes_on(
         told = Told(server)
         told.put_many(5)
         told.take()
-        files = [path for path in (spool / "jobs").iterdir() if path.is_file()]
-        with injected(server, f"{WRITES}:error={error}", *files):
+        # The segment is written to under another name until it is safe.
+        wait_until(lambda: any((spool / "jobs").glob("*.segment")))
+        (segment,) = (spool / "jobs").glob("*.segment")
+        with injected(server, f"{WRITES}:error={error}", segment):
             for _ in range(5):
                 told.put()
             assert server.stat("journal_failures") > 0
