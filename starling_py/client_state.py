@@ -5,9 +5,12 @@ until what the command waits for is there, its time is over, or the client goes 
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import attrs
+from mypy_extensions import mypyc_attr
 
+from starling_py.counters import Counters
 from starling_py.journal.trouble import JournalError
 from starling_py.names import KeyProblem, printable
 from starling_py.queues.holder import Holder
@@ -16,9 +19,8 @@ from starling_py.queues.refusal import Refused
 from starling_py.queues.window import NotLoaded
 from starling_py.replies import Replies
 from starling_py.reports import Host
-from starling_py.stats import Counters
 
-MAX_OUTPUT = 1 << 20
+MAX_OUTPUT: Final = 1 << 20
 """Bytes of replies after which a client must read before more of its commands are executed."""
 
 
@@ -45,6 +47,7 @@ class Parked:
     """Called, after ``leave``, to get the answer that there is when the time is over."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ClientState:
     """The state of one client; ``wake`` is called when a wait is over and it can go on."""
 

@@ -7,12 +7,13 @@ closing at once could make the system throw away replies that are still on their
 """
 
 import socket
+from typing import Final
 
+from starling_py.counters import Counters
 from starling_py.readiness import HANG_UP, READ, WRITE
 from starling_py.session import Session
-from starling_py.stats import Counters
 
-READ_SIZE = 65536
+READ_SIZE: Final = 65536
 """Bytes read from one client in one tick."""
 
 
@@ -119,7 +120,7 @@ class Connection:
         """
         return self._send(self._unsent, now)
 
-    def _send(self, data: bytes | memoryview, now: float) -> bool:
+    def _send(self, data: bytes | bytearray | memoryview, now: float) -> bool:
         try:
             sent = self.socket.send(data)
         except BlockingIOError:

@@ -10,9 +10,8 @@ typo in ``/peek`` must never become a pop.
 
 import hashlib
 import re
+from dataclasses import dataclass, field
 from functools import lru_cache
-
-import attrs
 
 MAX_KEY = 250
 """Bytes of a key, options included (memcached's protocol.txt)."""
@@ -52,7 +51,7 @@ class KeyProblem(Exception):
     """A key that does not follow the grammar; its text is fit for the client."""
 
 
-@attrs.define
+@dataclass
 class Request:
     """What one key of a get asks for.
 
@@ -83,20 +82,15 @@ class Request:
     """Seconds that an open read may last, above 0 and up to 30 days; ``None`` when not given."""
     delay: float = 0.0
     """Seconds that an aborted item rests before anybody gets it, from 0 to 30 days."""
-    takes: bool = attrs.field(init=False, eq=False)
+    takes: bool = field(init=False, compare=False)
     """Whether this reads an item at all; a close or an abort alone does not."""
-
-    simple: bool = attrs.field(init=False, eq=False)
+    simple: bool = field(init=False, compare=False)
     """Whether this is an ordinary read or a look at the head, and of no fan-out child."""
 
-    @takes.default
-    def _reads_an_item(self) -> bool:
-        return self.open or not (self.close or self.abort)
-
-    @simple.default
-    def _is_ordinary(self) -> bool:
+    def __post_init__(self) -> None:
+        self.takes = self.open or not (self.close or self.abort)
         special = self.open or self.close or self.abort or self.count > 1
-        return not special and child_of(self.name) is None
+        self.simple = not special and child_of(self.name) is None
 
     @property
     def plain(self) -> bool:
@@ -104,7 +98,7 @@ class Request:
         return self.key == self.name
 
 
-@attrs.define
+@dataclass
 class StoreRequest:
     """What the key of a storage command asks for; nobody changes one."""
 
@@ -116,12 +110,11 @@ class StoreRequest:
     """Seconds until anybody gets the item, counted from when it is put; from 0 to 30 days."""
     wait_ms: int = 0
     """Milliseconds to wait for room in a full queue."""
-    simple: bool = attrs.field(init=False, eq=False)
+    simple: bool = field(init=False, compare=False)
     """Whether no option asks for anything."""
 
-    @simple.default
-    def _asks_for_nothing(self) -> bool:
-        return not (self.sync or self.delay or self.wait_ms)
+    def __post_init__(self) -> None:
+        self.simple = not (self.sync or self.delay or self.wait_ms)
 
 
 @lru_cache(maxsize=4096)

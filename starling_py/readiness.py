@@ -6,11 +6,11 @@ watched in turn, which is how trio waits for all sockets at once.
 
 import select
 import selectors
-from typing import Protocol
+from typing import Final, Protocol
 
-READ = 1
-WRITE = 4
-HANG_UP = 0x2000
+READ: Final = 1
+WRITE: Final = 4
+HANG_UP: Final = 0x2000
 """The client sends nothing more, though it may have sent what is not read yet: known to epoll only.
 
 These are epoll's own bits; an error is reported as some other bit, asked for or not."""

@@ -7,12 +7,13 @@ wanted no reply, its failure is counted and logged instead.
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from typing import Final
 
+from starling_py.counters import Counters
 from starling_py.journal.journal import Journal
 from starling_py.protocol.commands import Outcome, Writer
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.waiters import Hit
-from starling_py.stats import Counters
 
 log = logging.getLogger(__name__)
 
@@ -20,11 +21,8 @@ PUT, TAKEN, TAKEN_AMONG_OTHERS, CHANGED = range(4)
 """What a reply that depends on a commit tells of."""
 
 
-class _Gone(bytes):
-    """What stands for a reply that was taken back, and is not a reply that has no bytes."""
-
-
-_GONE = _Gone()
+_GONE: Final = bytearray()
+"""What stands for a reply that was taken back, and is not a reply that has no bytes."""
 
 _Dependence = tuple[PersistentQueue, int, int, int, Writer]
 """The queue, where its reply begins and ends among the chunks, what it tells of, who wrote it."""
@@ -38,7 +36,7 @@ class Replies:
         self._peer = peer
         self.writer: Writer
         """What writes the replies to the present command; set with the client's first byte."""
-        self.chunks: list[bytes] = []
+        self.chunks: list[bytes | bytearray] = []
         """The bytes of all replies, in pieces."""
         self.size = 0
         """Bytes of those replies that may be large."""
@@ -53,7 +51,7 @@ class Replies:
         """Whether anything depends on a commit, given already or yet to be given."""
         return bool(self.depends or self._also)
 
-    def take(self) -> list[bytes]:
+    def take(self) -> list[bytes | bytearray]:
         """Hand over everything."""
         chunks = self.chunks
         self.chunks = []

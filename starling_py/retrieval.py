@@ -5,9 +5,8 @@ only to look. Everything that is wrong with a command is found before anything i
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
-
-import attrs
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from starling_py import names
 from starling_py.client_state import MAX_OUTPUT, ClientState, Parked
@@ -22,7 +21,7 @@ from starling_py.queues.waiters import Hit, Waiter
 from starling_py.queues.window import NotLoaded
 from starling_py.replies import CHANGED
 
-PROBLEMS = (KeyProblem, JournalError, Refused)
+PROBLEMS: Final = (KeyProblem, JournalError, Refused)
 
 
 def get(client: ClientState, command: commands.Get) -> None:
@@ -71,7 +70,7 @@ def _get_with_care(client: ClientState, requests: Sequence[Request], command: co
     for request in requests:
         if request.takes:
             taking.setdefault(request.name, request)
-    wanted = [attrs.evolve(each, close=False, item_id=None) for each in taking.values()]
+    wanted = [replace(each, close=False, item_id=None) for each in taking.values()]
     for request in wanted:
         child = client.queues.subscribe(request.name)
         if child is not None:
@@ -156,7 +155,7 @@ def _leased(request: Request, lease: float | None) -> Request:
     """Return what a key asks for in a gat: to open an item with a lease."""
     if request.peek or not request.takes:
         raise KeyProblem("gat opens an item; this key does not")
-    return attrs.evolve(request, open=True, lease=lease if request.lease is None else request.lease)
+    return replace(request, open=True, lease=lease if request.lease is None else request.lease)
 
 
 def _read(client: ClientState, requests: Sequence[Request], *, with_cas: bool) -> None:
@@ -169,10 +168,10 @@ def _read(client: ClientState, requests: Sequence[Request], *, with_cas: bool) -
             break
         try:
             found = _hits(client, request)
-        except NotLoaded as problem:
+        except NotLoaded as missing:
             if not hits:
                 client.wait_until_loaded(
-                    problem, lambda: _read(client, requests, with_cas=with_cas)
+                    missing, lambda: _read(client, requests, with_cas=with_cas)
                 )
                 return
         except JournalError as problem:
@@ -196,7 +195,7 @@ def _hits(client: ClientState, request: Request) -> list[Hit]:
     if hit is None or request.count == 1:
         return [] if hit is None else [hit]
     queue = hit[2]
-    items = queue.line.look(request.count, client.queues.clock.wall_ms)
+    items = queue.look(request.count, client.queues.clock.wall_ms)
     return [(request, item, queue) for item in items]
 
 
@@ -280,7 +279,7 @@ def confirm(client: ClientState, command: commands.Confirm) -> None:
     client.replies.add_for([reads[0].queue], Outcome.END, CHANGED)
 
 
-@attrs.define
+@dataclass
 class _Stream:
     """What a monitor still has to give."""
 
@@ -299,8 +298,8 @@ def monitor(client: ClientState, command: commands.Monitor) -> None:
     except KeyProblem as problem:
         client.fail(problem)
         return
-    except (JournalError, Refused) as problem:
-        _break_off(client, problem)
+    except (JournalError, Refused) as refusal:
+        _break_off(client, refusal)
         return
     if child is not None:
         client.replies.depend(child)
@@ -319,9 +318,9 @@ def _stream(client: ClientState, stream: _Stream) -> None:
             return
         try:
             hit = queues.read(stream.request, client.holder)
-        except NotLoaded as problem:
+        except NotLoaded as missing:
             client.wait_until_loaded(
-                problem,
+                missing,
                 lambda: _stream(client, stream),
                 lambda failure: _break_off(client, failure),
             )

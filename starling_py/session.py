@@ -8,10 +8,13 @@ sends the replies, and only when they may be sent. What the commands do is in ``
 """
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Final
+
+from mypy_extensions import mypyc_attr
 
 from starling_py import administration, retrieval, storage
 from starling_py.client_state import MAX_OUTPUT, ClientState, Policy
+from starling_py.counters import Counters
 from starling_py.journal.journal import Journal
 from starling_py.protocol import dialect_for
 from starling_py.protocol.commands import Command, Dialect, Phrased, PhrasedAnew
@@ -19,14 +22,14 @@ from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.window import NotLoaded
 from starling_py.reports import Host
-from starling_py.stats import Counters
 
-MAX_COMMANDS = 512
+MAX_COMMANDS: Final = 512
 """Commands executed for one client before the others have their turn."""
-MAX_INPUT = 1 << 20
+MAX_INPUT: Final = 1 << 20
 """Bytes that a parked client may send ahead before it is no longer read from."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Session(ClientState):
     """One client's commands and replies.
 
@@ -164,7 +167,7 @@ def _phrase_anew(client: ClientState, phrased: PhrasedAnew) -> None:
     _HANDLERS[type(phrased.command)](client, phrased.command)
 
 
-_HANDLERS: dict[type[Command], Callable[[ClientState, Any], None]] = {
+_HANDLERS: Final[dict[type[Command], Callable[[ClientState, Any], None]]] = {
     **storage.HANDLERS,
     **retrieval.HANDLERS,
     **administration.HANDLERS,

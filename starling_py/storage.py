@@ -6,7 +6,7 @@ sync, and for waiting until a full queue has room.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from starling_py import names
 from starling_py.client_state import ClientState, Parked
@@ -22,8 +22,8 @@ from starling_py.queues.window import NotLoaded
 from starling_py.replies import PUT
 
 # Looking a member up in an enumeration costs as much as a function call.
-SET = Verb.SET
-STORED = Outcome.STORED
+SET: Final = Verb.SET
+STORED: Final = Outcome.STORED
 
 
 def store(client: ClientState, command: commands.Store) -> None:
@@ -124,8 +124,8 @@ def _wait_for_room(
     def try_again() -> None:
         try:
             _store_with_care(client, command, request, deadline)
-        except NotLoaded as problem:
-            client.wait_until_loaded(problem, try_again, quiet=command.quiet)
+        except NotLoaded as missing:
+            client.wait_until_loaded(missing, try_again, quiet=command.quiet)
         except (KeyProblem, JournalError, Refused) as problem:
             _refuse(client, problem, quiet=command.quiet)
 

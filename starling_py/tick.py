@@ -9,32 +9,35 @@ intervals, also when there is always something to do.
 import logging
 import socket
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import trio
+from mypy_extensions import mypyc_attr
 
 from starling_py.clock import Clock
 from starling_py.connection import Connection
+from starling_py.counters import Counters
 from starling_py.journal.commit import GroupCommit
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.readiness import HANG_UP, READ, WRITE, Readiness, Ready
 from starling_py.session import Session
-from starling_py.stats import Counters
 from starling_py.syncer import BackgroundThread, SyncThread
 
 log = logging.getLogger(__name__)
 
-GIVE_WAY = 0.005
+GIVE_WAY: Final = 0.005
 """Seconds after which trio's other tasks get a turn, also when the server is busy."""
-STAY = 0.001
+STAY: Final = 0.001
 """Seconds that the tick waits by itself for more to do before it leaves the waiting to trio, which
 costs as much as several requests: a lone client's next request comes within a fraction of this."""
-LINGER = 1.0
+LINGER: Final = 1.0
 """Seconds that a client has to notice that the server ended the connection."""
 
 MakeSession = Callable[[str, Callable[[], None]], Session]
 """Makes a session from the client's address and a function to call when it has output."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Tick:
     """All connections of a server and the work on them."""
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 from starling_py import stats
 from starling_py.client_state import Policy
 from starling_py.clock import Clock
+from starling_py.counters import Counters
 from starling_py.journal.background import Work
 from starling_py.journal.commit import Batch, GroupCommit
 from starling_py.journal.files import Files
@@ -17,7 +18,7 @@ from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.rules import Rules
 from starling_py.queues.window import NotLoaded, WindowSizes
 from starling_py.session import Session
-from starling_py.stats import Counters, Pairs
+from starling_py.stats import Pairs
 
 Answer = TypeVar("Answer")
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import attrs
 import pytest
 
 from starling_py.client_state import Policy
@@ -182,4 +181,4 @@ def test_a_flush_that_cannot_be_written_keeps_everything(queues: Queues, client:
     queues.commits.sync_if_due()
     queues.commit()
     assert queues.take_all(b"q") == [b"1", b"2"]
-    assert attrs.asdict(queues.counters)["delete_hits"] == 1
+    assert queues.counters.delete_hits == 1

@@ -6,6 +6,7 @@ anything, so it may run in any thread.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import attrs
 
@@ -16,10 +17,10 @@ from starling_py.journal.record import Item
 from starling_py.journal.segment import UNFINISHED_SUFFIX, Segment, SegmentProblem
 from starling_py.journal.trouble import JournalDamaged
 
-BLOCK = 1 << 18
+BLOCK: Final = 1 << 18
 """Bytes that are read at once, unless a single record is larger."""
 
-OVERHEAD = 256
+OVERHEAD: Final = 256
 """Bytes that an item takes in memory beside its data, about."""
 
 Position = tuple[int, int]

@@ -8,9 +8,10 @@ module decides when; it never touches a socket.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Protocol
 
-import attrs
+from mypy_extensions import mypyc_attr
 
 from starling_py.clock import Clock
 from starling_py.journal.healing import Healing
@@ -29,7 +30,7 @@ class Syncer(Protocol):
         """Begin to sync a batch; ``GroupCommit.finish`` is called when it is done."""
 
 
-@attrs.define
+@dataclass
 class Batch:
     """Journals that are synced together."""
 
@@ -39,7 +40,7 @@ class Batch:
     """What is to be done for each journal."""
     undone: frozenset[Journal] = frozenset()
     """Those whose unsafe operations are not made safe by this but taken back."""
-    errors: list[OSError | None] = attrs.field(factory=list)
+    errors: list[OSError | None] = field(default_factory=list)
     """The outcome for each, once it is there."""
 
     def run(self) -> None:
@@ -53,7 +54,7 @@ class Batch:
                 self.errors.append(None)
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class Committed:
     """The outcome of one commit."""
 
@@ -66,6 +67,7 @@ class Committed:
 _NOTHING_FAILED: frozenset[Journal] = frozenset()
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class GroupCommit:
     """The journals that were touched since the last commit, and those not synced yet."""
 

@@ -7,6 +7,8 @@ through it, so what a running server counts is what a start would find. It never
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import attrs
 
@@ -16,7 +18,7 @@ from starling_py.journal.record import Item
 from starling_py.journal.segment import Segment
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class Mark:
     """What is to be known of a live item beside its record."""
 
@@ -28,18 +30,18 @@ class Mark:
     """Whether it was put in front of all others."""
 
 
-_UNMARKED = Mark()
+_UNMARKED: Final = Mark()
 
 
-@attrs.define
+@dataclass
 class Ledger:
     """What is live in one journal. Ids below ``head`` and those among ``gone`` are not."""
 
-    segments: list[Segment] = attrs.field(factory=list)
+    segments: list[Segment] = field(default_factory=list)
     """Those with live items, and the one that is written to, in the order of writing."""
     head: int = 1
     """No live item has a lower id."""
-    gone: IdRanges = attrs.field(factory=IdRanges)
+    gone: IdRanges = field(default_factory=IdRanges)
     """Ids from ``head`` on that are not live any more."""
     next_id: int = 1
     """The id that the next item gets."""
@@ -49,13 +51,13 @@ class Ledger:
     """Bytes of the live items' data."""
     deleted: bool = False
     """Whether the queue was deleted, and nothing was put since."""
-    marks: dict[int, Mark] = attrs.field(factory=dict)
+    marks: dict[int, Mark] = field(default_factory=dict)
     """What is to be known of a few live items, by their ids."""
     first_id: int = 1
     """The id of the first item since the queue was made."""
     has_dead: bool = False
     """Whether a segment may have no live item left."""
-    _older_size: int | None = attrs.field(default=None, eq=False)
+    _older_size: int | None = field(default=None, compare=False)
 
     @classmethod
     def of_new_queue(cls, first_id: int = 1) -> "Ledger":
@@ -64,7 +66,7 @@ class Ledger:
 
     def copy(self) -> "Ledger":
         """Return a ledger of its own that tells the same."""
-        return attrs.evolve(
+        return replace(
             self,
             segments=[attrs.evolve(each) for each in self.segments],
             gone=self.gone.copy(),

@@ -14,65 +14,65 @@ one to the tests.
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
 
-import attrs
-
-PUSH = 1
+PUSH: Final = 1
 """An item was put at the end of the queue; the id is the item's."""
-REMOVE = 2
+REMOVE: Final = 2
 """The item with this id left the queue; since version 2, the record tells its size as well."""
-FLUSH = 3
+FLUSH: Final = 3
 """Every item with this id or a lower one left the queue, but for those that are listed: the open
 ones, with their sizes. Before version 3 none was."""
-DELETE = 4
+DELETE: Final = 4
 """The queue was deleted; the id is the highest one it had given out."""
-RECLAIM = 5
+RECLAIM: Final = 5
 """Version 1 only: segments numbered below this id hold nothing that is still needed."""
-CHECKPOINT = 6
+CHECKPOINT: Final = 6
 """Where the journal stood when this segment was begun; the id is the next item's."""
-DISCARD = 7
+DISCARD: Final = 7
 """The items from this id on, up to another one, were given up because they cannot be read."""
-OPEN = 8
+OPEN: Final = 8
 """The item with this id was handed out and stays in the queue until it is confirmed: one more
 delivery."""
-DELAY = 9
+DELAY: Final = 9
 """The item with this id is not to be handed out before a time."""
-PUSH_MARKED = 10
+PUSH_MARKED: Final = 10
 """As ``PUSH``, for an item that is due later, was put in front, or was delivered before."""
-PUTS = frozenset({PUSH, PUSH_MARKED})
+PUTS: Final = frozenset({PUSH, PUSH_MARKED})
 """The records that hold an item."""
 
-CHECKSUM_SIZE = 4
-_AFTER_CHECKSUM = struct.Struct("<IBQ")
-_PUSH_AFTER_CHECKSUM = struct.Struct("<IBQqqI")
-_REMOVE_AFTER_CHECKSUM = struct.Struct("<IBQI")
-_DISCARD_AFTER_CHECKSUM = struct.Struct("<IBQQQQ")
-_DELAY_AFTER_CHECKSUM = struct.Struct("<IBQq")
-_HEADER = struct.Struct("<IIBQ")
-_PUSH_HEADER = struct.Struct("<IIBQqqI")
-_SIZE = struct.Struct("<I")
-_DISCARDED = struct.Struct("<QQQ")
-_KEPT = struct.Struct("<QI")
-_DUE = struct.Struct("<q")
+CHECKSUM_SIZE: Final = 4
+_AFTER_CHECKSUM: Final = struct.Struct("<IBQ")
+_PUSH_AFTER_CHECKSUM: Final = struct.Struct("<IBQqqI")
+_REMOVE_AFTER_CHECKSUM: Final = struct.Struct("<IBQI")
+_DISCARD_AFTER_CHECKSUM: Final = struct.Struct("<IBQQQQ")
+_DELAY_AFTER_CHECKSUM: Final = struct.Struct("<IBQq")
+_HEADER: Final = struct.Struct("<IIBQ")
+_PUSH_HEADER: Final = struct.Struct("<IIBQqqI")
+_SIZE: Final = struct.Struct("<I")
+_DISCARDED: Final = struct.Struct("<QQQ")
+_KEPT: Final = struct.Struct("<QI")
+_DUE: Final = struct.Struct("<q")
 # due, deliveries, in front
-_MARKS = struct.Struct("<qIB")
+_MARKS: Final = struct.Struct("<qIB")
 
-LENGTH_OFFSET = CHECKSUM_SIZE + 4
+LENGTH_OFFSET: Final = CHECKSUM_SIZE + 4
 """A record's length counts the bytes from here on."""
-HEADER_SIZE = _HEADER.size
-PUSH_HEADER_SIZE = _PUSH_HEADER.size
-MARKED_HEADER_SIZE = PUSH_HEADER_SIZE + _MARKS.size
-REMOVE_SIZE = HEADER_SIZE + _SIZE.size
+HEADER_SIZE: Final = _HEADER.size
+PUSH_HEADER_SIZE: Final = _PUSH_HEADER.size
+MARKED_HEADER_SIZE: Final = PUSH_HEADER_SIZE + _MARKS.size
+REMOVE_SIZE: Final = HEADER_SIZE + _SIZE.size
 """Bytes of the record of a removal."""
-DELAY_SIZE = HEADER_SIZE + _DUE.size
+DELAY_SIZE: Final = HEADER_SIZE + _DUE.size
 """Bytes of the longest record that is neither a put nor a removal and is of one item."""
-MAX_DATA = 1 << 30
+MAX_DATA: Final = 1 << 30
 """Bytes of the largest item's data that a record may hold."""
 
-_BARE_LENGTH = HEADER_SIZE - LENGTH_OFFSET
-_PUSH_LENGTH = PUSH_HEADER_SIZE - LENGTH_OFFSET
-_MARKED_LENGTH = MARKED_HEADER_SIZE - LENGTH_OFFSET
-_LENGTHS = {
+_BARE_LENGTH: Final = HEADER_SIZE - LENGTH_OFFSET
+_PUSH_LENGTH: Final = PUSH_HEADER_SIZE - LENGTH_OFFSET
+_MARKED_LENGTH: Final = MARKED_HEADER_SIZE - LENGTH_OFFSET
+_LENGTHS: Final = {
     PUSH: range(_PUSH_LENGTH, _PUSH_LENGTH + MAX_DATA + 1),
     REMOVE: (_BARE_LENGTH, _BARE_LENGTH + _SIZE.size),
     FLUSH: range(_BARE_LENGTH, _BARE_LENGTH + MAX_DATA, _KEPT.size),
@@ -90,7 +90,7 @@ Found = tuple[int, int, int, int]
 """A sound record: its type, its id, where it starts and where it ends in the bytes given."""
 
 
-@attrs.define
+@dataclass(init=False)
 class Item:
     """What a queue holds. Treat it as immutable: it is not frozen because that triples its cost."""
 
@@ -104,17 +104,48 @@ class Item:
     """The client's 32 bits, given back untouched."""
     data: bytes
 
+    # Written out, as are others that are made for every put: compiled, it is called directly.
+    def __init__(
+        self,
+        id: int,  # noqa: A002 - as the attribute
+        added_ms: int,
+        expiry_ms: int,
+        flags: int,
+        data: bytes,
+    ) -> None:
+        self.id = id
+        self.added_ms = added_ms
+        self.expiry_ms = expiry_ms
+        self.flags = flags
+        self.data = data
 
-@attrs.define
+
+@dataclass(init=False)
 class MarkedItem(Item):
     """An item that its record says more of; most items are none."""
 
-    due_ms: int = 0
+    due_ms: int
     """Not to be handed out before this time, in milliseconds since the epoch; 0 for at once."""
-    deliveries: int = 0
+    deliveries: int
     """How often it had been handed out before it came to this queue."""
-    front: bool = False
+    front: bool
     """Whether it was put in front of all others."""
+
+    def __init__(
+        self,
+        id: int,  # noqa: A002 - as the attribute
+        added_ms: int,
+        expiry_ms: int,
+        flags: int,
+        data: bytes,
+        due_ms: int = 0,
+        deliveries: int = 0,
+        front: bool = False,
+    ) -> None:
+        super().__init__(id, added_ms, expiry_ms, flags, data)
+        self.due_ms = due_ms
+        self.deliveries = deliveries
+        self.front = front
 
 
 def push(item: Item, salt: int = 0) -> tuple[bytes, bytes]:

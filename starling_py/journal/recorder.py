@@ -28,6 +28,7 @@ class Recorder:
     ) -> None:
         """``reader`` is told what cannot be read and is given up."""
         self._around = around
+        self._reserve = around.reserve
         self._reader = reader
         self._unwritten = Unwritten(salt, ledger.next_id - 1)
         self.ledger = ledger
@@ -54,7 +55,7 @@ class Recorder:
         """Raise ``JournalError`` if no item can be put."""
         if self.broken is not None:
             raise JournalError(self.broken)
-        if self._around.reserve.short and not self._around.reserve.restore():
+        if self._reserve.short and not self._reserve.restore():
             raise JournalError(DISK_FULL)
 
     def push(self, item: Item) -> None:
@@ -62,7 +63,7 @@ class Recorder:
         # As check and _touch do it, without the calls; so does remove.
         if self.broken is not None:
             raise JournalError(self.broken)
-        if self._around.reserve.short and not self._around.reserve.restore():
+        if self._reserve.short and not self._reserve.restore():
             raise JournalError(DISK_FULL)
         unwritten = self._unwritten
         if not unwritten.records:
@@ -143,5 +144,5 @@ class Recorder:
         if self.broken is not None:
             raise JournalError(self.broken)
         waiting = len(self._unwritten.records) * record.DELAY_SIZE
-        if not self._around.reserve.can_spare(waiting + size):
+        if not self._reserve.can_spare(waiting + size):
             raise JournalError(DISK_FULL)

@@ -4,17 +4,15 @@ The records wait here for the commit, and with them what they will do to the led
 counts before it is written, and if that fails, dropping it undoes it.
 """
 
-import copy
 from collections.abc import Sequence
-
-import attrs
+from dataclasses import dataclass, field
 
 from starling_py.journal import record
 from starling_py.journal.ledger import Ledger, Mark
 from starling_py.journal.record import Item, MarkedItem
 
 
-@attrs.define
+@dataclass
 class _Rare:
     """What most commits have nothing of."""
 
@@ -27,11 +25,11 @@ class _Rare:
     first_id: int | None = None
     """The next id when the queue was deleted, if it was."""
     flush_costs: bool = False
-    marks: dict[int, Mark] = attrs.field(factory=dict)
+    marks: dict[int, Mark] = field(default_factory=dict)
     """Of items put."""
-    opened: list[int] = attrs.field(factory=list)
-    delayed: list[tuple[int, int]] = attrs.field(factory=list)
-    discarded: list[tuple[int, int, int, int]] = attrs.field(factory=list)
+    opened: list[int] = field(default_factory=list)
+    delayed: list[tuple[int, int]] = field(default_factory=list)
+    discarded: list[tuple[int, int, int, int]] = field(default_factory=list)
 
 
 class Unwritten:
@@ -96,7 +94,7 @@ class Unwritten:
 
         What came before has no effect of its own but on what is kept.
         """
-        before = copy.copy(self) if kept else None
+        before = self._up_to_now() if kept else None
         if delete:
             self.records.append(record.bare(record.DELETE, self.pushed_id, self._salt))
         else:
@@ -136,6 +134,15 @@ class Unwritten:
         if rare is not None:
             for each in rare.discarded:
                 ledger.discarded(*each)
+
+    def _up_to_now(self) -> "Unwritten":
+        other = Unwritten(self._salt, self.pushed_id)
+        other.records = self.records
+        other.pushes = self.pushes
+        other.removed = self.removed
+        other._bytes = self._bytes
+        other._rare = self._rare
+        return other
 
     def _rarely(self) -> _Rare:
         if self._rare is None:

@@ -5,6 +5,7 @@ changes one. ``quiet`` on a command is the client's wish for no reply (``noreply
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -22,7 +23,7 @@ class Verb(Enum):
     CAS = "cas"
 
 
-@attrs.define
+@dataclass(init=False)
 class Store:
     """Put an item."""
 
@@ -34,6 +35,16 @@ class Store:
     """memcached's number: 0 never, then seconds or a Unix time, negative dead on arrival."""
     data: bytes
     quiet: bool
+
+    def __init__(
+        self, verb: Verb, key: bytes, flags: int, exptime: int, data: bytes, quiet: bool
+    ) -> None:
+        self.verb = verb
+        self.key = key
+        self.flags = flags
+        self.exptime = exptime
+        self.data = data
+        self.quiet = quiet
 
 
 @attrs.define

@@ -4,8 +4,7 @@ What is read from a line may be kept and given again for the same line: nobody c
 """
 
 from collections.abc import Callable
-
-import attrs
+from dataclasses import dataclass
 
 from starling_py.protocol.commands import Command, Refusal, Store, Verb
 
@@ -17,7 +16,7 @@ BAD_FORMAT = b"CLIENT_ERROR bad command line format\r\n"
 BAD_EXPTIME = b"CLIENT_ERROR invalid exptime argument\r\n"
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class StoreLine:
     """A storage line: a body follows."""
 

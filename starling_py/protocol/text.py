@@ -8,6 +8,8 @@ their way never changes the commands. No input raises anything: what is wrong be
 ``Refusal``.
 """
 
+from typing import Final
+
 import attrs
 
 from starling_py.protocol.commands import Command, Refusal
@@ -20,14 +22,14 @@ from starling_py.protocol.text_lines import (
 )
 from starling_py.protocol.text_replies import TextReplies
 
-MAX_LINE = 2048
+MAX_LINE: Final = 2048
 """Bytes of a command line (memcached's limit)."""
-MAX_GET_LINE = 65536
+MAX_GET_LINE: Final = 65536
 """Bytes of the line of a get, which may name many keys."""
 
-_BAD_CHUNK = b"CLIENT_ERROR bad data chunk\r\n"
-_TOO_LARGE = b"SERVER_ERROR object too large for cache\r\n"
-_LONG_LINE = b"CLIENT_ERROR line too long\r\n"
+_BAD_CHUNK: Final = b"CLIENT_ERROR bad data chunk\r\n"
+_TOO_LARGE: Final = b"SERVER_ERROR object too large for cache\r\n"
+_LONG_LINE: Final = b"CLIENT_ERROR line too long\r\n"
 
 
 @attrs.define

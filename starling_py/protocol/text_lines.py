@@ -8,6 +8,7 @@ raises anything.
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Final
 
 from starling_py.names import MAX_KEY
 from starling_py.protocol import commands, meta_lines
@@ -22,14 +23,14 @@ from starling_py.protocol.lines import (
     readable_length,
 )
 
-MAX_MONITOR_SECONDS = 2_147_483
+MAX_MONITOR_SECONDS: Final = 2_147_483
 """The longest monitor: its milliseconds are below 2**31."""
-MAX_MONITORED = 100_000
+MAX_MONITORED: Final = 100_000
 """The most items that one monitor can ask for."""
-MAX_CONFIRMED = 2**31 - 1
+MAX_CONFIRMED: Final = 2**31 - 1
 
-ERROR = b"ERROR\r\n"
-BAD_DELTA = b"CLIENT_ERROR invalid numeric delta argument\r\n"
+ERROR: Final = b"ERROR\r\n"
+BAD_DELTA: Final = b"CLIENT_ERROR invalid numeric delta argument\r\n"
 
 
 def read_line(line: bytes) -> Command | StoreLine:
@@ -46,9 +47,9 @@ def read_line(line: bytes) -> Command | StoreLine:
     return parse(words)
 
 
-MAX_KNOWN_LINE = 256
+MAX_KNOWN_LINE: Final = 256
 """Bytes of the longest line that is worth remembering."""
-read_known_line = lru_cache(maxsize=2048)(read_line)
+read_known_line: Final = lru_cache(maxsize=2048)(read_line)
 
 
 def may_be_long(start: bytes) -> bool:
@@ -223,7 +224,7 @@ def _fixed(reply: bytes) -> Parser:
     return lambda _: Refusal(reply)
 
 
-_KEY_LISTS = frozenset({b"get", b"gets", b"gat", b"gats"})
+_KEY_LISTS: Final = frozenset({b"get", b"gets", b"gat", b"gats"})
 
 _PARSERS: dict[bytes, Parser] = {
     **{verb.value.encode(): _storage(verb) for verb in Verb},
@@ -257,4 +258,4 @@ _PARSERS: dict[bytes, Parser] = {
     b"slabs": _fixed(b"CLIENT_ERROR slab reassignment disabled\r\n"),
 }
 
-_ALL_PARSERS = {**_PARSERS, **meta_lines.PARSERS}
+_ALL_PARSERS: Final = {**_PARSERS, **meta_lines.PARSERS}

@@ -5,10 +5,11 @@ look the item up by the key they asked for, and lose it otherwise.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from starling_py.protocol.commands import Outcome, Shown
 
-_OUTCOMES = {
+_OUTCOMES: Final = {
     Outcome.STORED: b"STORED\r\n",
     Outcome.NOT_STORED: b"NOT_STORED\r\n",
     Outcome.EXISTS: b"EXISTS\r\n",

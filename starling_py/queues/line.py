@@ -10,7 +10,7 @@ import heapq
 import itertools
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from starling_py.clock import Clock
 from starling_py.journal.blocks import OVERHEAD, Position, Reading
@@ -24,8 +24,8 @@ from starling_py.queues.window import READING, NotLoaded, Window, WindowSizes
 
 log = logging.getLogger(__name__)
 
-_NOTHING = -1
-_LONGEST_DELAY_MS = 2_592_000_000
+_NOTHING: Final = -1
+_LONGEST_DELAY_MS: Final = 2_592_000_000
 """No item is kept back for longer, wherever the wall clock went since it was told to be."""
 
 

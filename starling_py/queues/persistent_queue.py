@@ -10,6 +10,8 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
+from mypy_extensions import mypyc_attr
+
 from starling_py.journal.blocks import OVERHEAD
 from starling_py.journal.journal import Journal
 from starling_py.journal.record import Item, MarkedItem
@@ -39,6 +41,7 @@ class Keeper(line.Keeper, Protocol):
         """Take notice that items can be taken that could not be taken before."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PersistentQueue:
     """The items of one queue and what happened to it since the server started."""
 
@@ -237,6 +240,10 @@ class PersistentQueue:
                 line.take(item)
                 self._keeper.moves.begin(Move(self, item, target, 0))
             self.expired_items += 1
+
+    def look(self, count: int, now_ms: int) -> list[Item]:
+        """Return the first live items, as far as they are in memory, and leave them."""
+        return self.line.look(count, now_ms)
 
     def open(self, now_ms: int, holder: Holder | None, lease_end: float | None) -> Item | None:
         """Hand out the first live item and keep it until it is confirmed.

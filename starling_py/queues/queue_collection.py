@@ -10,10 +10,14 @@ while somebody waits for them.
 import logging
 from collections.abc import Iterator
 
+from mypy_extensions import mypyc_attr
+
 from starling_py.clock import Clock
+from starling_py.journal.journal import Journal
 from starling_py.journal.spool import SEALED_SIZE, Spool
 from starling_py.journal.trouble import JournalError
 from starling_py.names import Request, child_of, printable
+from starling_py.queue_settings import QueueSettings
 from starling_py.queues import admission, putting
 from starling_py.queues.admission import Limits
 from starling_py.queues.deadlines import Deadlines
@@ -35,6 +39,7 @@ log = logging.getLogger(__name__)
 _NO_RULES = Rules()
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class QueueCollection:
     """Every queue of one spool."""
 
@@ -47,7 +52,7 @@ class QueueCollection:
         self.sizes = sizes
         self.quarantine = spool.quarantine
         self.deadlines = Deadlines()
-        self.moves = Moves(self._put_moved, self.deadlines, lambda: clock.monotonic)
+        self.moves = self.make_moves()
         self.waiters = Waiters(self.deadlines)
         self.room = Room(self.deadlines)
         self.limits = Limits()
@@ -60,11 +65,19 @@ class QueueCollection:
         sizes.share(len(found))
         for journal, lost in found:
             settings = rules.table.resolve(journal.queue)
-            queue = self._add(PersistentQueue(journal.queue, journal, self, settings))
+            queue = self._add(self.make_queue(journal, settings))
             for each in lost:
                 queue.give_up(each)
             queue.line.load()
             log.info("queue %s: %d items recovered", printable(queue.name), len(queue))
+
+    def make_queue(self, journal: Journal, settings: QueueSettings) -> PersistentQueue:
+        """Return a queue on its journal."""
+        return PersistentQueue(journal.queue, journal, self, settings)
+
+    def make_moves(self) -> Moves:
+        """Return what moves items from one queue to another."""
+        return Moves(self._put_moved, self.deadlines, lambda: self.clock.monotonic)
 
     def __iter__(self) -> Iterator[PersistentQueue]:
         return (queue for queue in self._queues.values() if not queue.deleted)
@@ -88,7 +101,7 @@ class QueueCollection:
                 journal = self._spool.journal(name)
             else:
                 journal = self._spool.journal_in_memory(name, self.clock.wall_ms)
-            queue = self._add(PersistentQueue(name, journal, self, settings))
+            queue = self._add(self.make_queue(journal, settings))
         return queue
 
     def unmake(self, queue: PersistentQueue) -> None:

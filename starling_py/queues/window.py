@@ -7,9 +7,8 @@ of them out.
 """
 
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-import attrs
 
 from starling_py.journal.blocks import OVERHEAD, Position
 from starling_py.journal.record import Item
@@ -32,7 +31,7 @@ class NotLoaded(Exception):
         self.line = line
 
 
-@attrs.define
+@dataclass
 class WindowSizes:
     """How much memory the windows may take."""
 
@@ -43,7 +42,7 @@ class WindowSizes:
     limit: int = 0
     """Bytes for one queue, as many queues as there are."""
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self.share(1)
 
     def share(self, queues: int) -> None:
@@ -51,11 +50,11 @@ class WindowSizes:
         self.limit = min(self.each, self.total // max(queues, 1))
 
 
-@attrs.define
+@dataclass
 class Window:
     """The items in memory, and where to read on."""
 
-    items: deque[Item] = attrs.field(factory=deque)
+    items: deque[Item] = field(default_factory=deque)
     behind: bool = False
     """Whether there are items that are not in the window."""
     last_id: int = 0

@@ -1,8 +1,7 @@
 """A journal without a spool, and what tests do with one: for tests of the journal."""
 
 from collections.abc import Callable
-
-import attrs
+from dataclasses import fields
 
 from starling_py.journal.files import Files
 from starling_py.journal.journal import Journal
@@ -118,7 +117,7 @@ def heal(harness: Harness) -> None:
 
 def ledger_facts(ledger: Ledger) -> dict[str, object]:
     """Return what two ledgers of one state have in common, whatever became of their files."""
-    facts = attrs.asdict(ledger, recurse=False)
+    facts = {each.name: getattr(ledger, each.name) for each in fields(ledger)}
     del facts["has_dead"], facts["_older_size"]
     facts["gone"] = list(ledger.gone)
     facts["segments"] = [facts_of(each) for each in ledger.segments if each.items]

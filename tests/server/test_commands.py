@@ -300,6 +300,7 @@ def defect(*_: object, **__: object) -> bytes:
     raise RuntimeError("a defect, for a test")
 
 
+@pytest.mark.patches
 async def test_an_error_in_one_session_ends_that_session_alone(
     start: Servers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -323,6 +324,7 @@ async def test_an_error_in_one_session_ends_that_session_alone(
     assert caplog.text.count("RuntimeError: a defect, for a test") == 2
 
 
+@pytest.mark.patches
 async def test_an_error_on_serving_a_waiter_ends_the_waiter_and_not_the_producer(
     start: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,6 +339,7 @@ async def test_an_error_on_serving_a_waiter_ends_the_waiter_and_not_the_producer
         assert (await producer.stats())["session_errors"] == "1"
 
 
+@pytest.mark.patches
 async def test_an_error_at_the_end_of_a_wait_ends_the_waiter_and_not_the_server(
     start: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,6 +353,7 @@ async def test_an_error_at_the_end_of_a_wait_ends_the_waiter_and_not_the_server(
         assert (await other.stats())["session_errors"] == "1"
 
 
+@pytest.mark.patches
 async def test_an_error_on_sending_a_reply_ends_that_session_only(
     start: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

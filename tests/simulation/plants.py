@@ -1,8 +1,8 @@
 """Defects on purpose: each of them breaks a promise, and the simulation must notice it."""
 
 from collections.abc import Callable, Container
+from dataclasses import replace
 
-import attrs
 import pytest
 
 from starling_py import retrieval
@@ -316,7 +316,7 @@ def writes_no_marks_into_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     original = checkpoint.encode
 
     def encode(ledger: Ledger, previous_end: int) -> bytes:
-        return original(attrs.evolve(ledger, marks={}), previous_end)
+        return original(replace(ledger, marks={}), previous_end)
 
     monkeypatch.setattr(checkpoint, "encode", encode)
 

@@ -18,7 +18,7 @@ from tests.simulation.model import QueueModel, State, Violation
 from tests.simulation.recovery import recovered
 from tests.simulation.rest import come_to_rest
 from tests.simulation.threads import SimulatedBackground, SimulatedSyncer
-from tests.simulation.world import NAMES, SPOOL, Life, Shape, watched
+from tests.simulation.world import NAMES, SPOOL, Life, Shape, quietly
 
 Thread = SimulatedSyncer | SimulatedBackground
 SYNCS = frozenset({"sync", "sync_directory"})
@@ -68,7 +68,7 @@ class Schedule:
 
     def run(self) -> None:
         """Run it all. Raises ``Violation``."""
-        with watched():
+        with quietly():
             self.start(frozenset())
             random = self.random
             for _ in range(random.choice((0, 1, 1, 2, 3)) if self.crashes else 0):

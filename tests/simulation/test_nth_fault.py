@@ -20,7 +20,7 @@ from tests.simulation.clients import Asked, SimulatedClient
 from tests.simulation.model import QueueModel, Violation
 from tests.simulation.recovery import recovered
 from tests.simulation.schedule import READS
-from tests.simulation.world import NAMES, SPOOL, Life, Shape, watched
+from tests.simulation.world import NAMES, SPOOL, Life, Shape, quietly
 
 MOST = 2000
 """More file calls than the scenario makes."""
@@ -256,7 +256,7 @@ def test_whichever_file_call_fails_nothing_told_is_lost_and_what_fails_is_refuse
     error, calls, short = FAULTS[kind]
     shape = Shape(interval, 400, 700, entries=ENTRIES)
     refused = 0
-    with watched():
+    with quietly():
         for nth in range(1, MOST):
             fault = Fault(nth, error, calls, lasting=lasting, short=short)
             scenario = Scenario(shape, fault)

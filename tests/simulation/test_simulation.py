@@ -82,6 +82,7 @@ def test_the_same_seed_makes_the_same_file_calls(monkeypatch: pytest.MonkeyPatch
     assert calls[0] == calls[1]
 
 
+@pytest.mark.patches
 def test_the_first_schedules_break_no_promise_and_reach_whatever_there_is_to_reach(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -127,6 +128,7 @@ def test_the_first_schedules_break_no_promise_and_reach_whatever_there_is_to_rea
     assert not scarce, seen
 
 
+@pytest.mark.patches
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
 def test_a_planted_defect_is_noticed(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)

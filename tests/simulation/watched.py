@@ -32,8 +32,6 @@ class WatchedQueue(PersistentQueue):
         """Whether whoever removes an item now says why."""
         self._removed: Item
         super().__init__(name, journal, keeper, settings)
-        self._look = self.line.look
-        self.line.look = self._watched_look  # type: ignore[method-assign]
 
     @property
     def model(self) -> QueueModel:
@@ -121,8 +119,8 @@ class WatchedQueue(PersistentQueue):
             raise self.model.fail(f"{item} is not there")
         return thing
 
-    def _watched_look(self, count: int, now_ms: int) -> list[Item]:
-        items = self._look(count, now_ms)
+    def look(self, count: int, now_ms: int) -> list[Item]:
+        items = super().look(count, now_ms)
         given = [each.id for each in items]
         model, ran_ms = self.model, self.life.ran_ms
         sure = [each.id for each in model.available(now_ms, ran_ms)]

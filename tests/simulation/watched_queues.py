@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import attrs
 
 from starling_py.clock import Clock
+from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
 from starling_py.names import Request, child_of
+from starling_py.queue_settings import QueueSettings
 from starling_py.queues.holder import Holder
 from starling_py.queues.moving import Move, Moves
 from starling_py.queues.persistent_queue import PersistentQueue
@@ -68,6 +70,12 @@ class WatchedQueues(QueueCollection):
         self._line: list[Waiter] = []
         """Who waits for items, in the order of their coming."""
         super().__init__(spool, clock, sizes, rules)
+
+    def make_queue(self, journal: Journal, settings: QueueSettings) -> PersistentQueue:
+        return WatchedQueue(journal.queue, journal, self, settings)
+
+    def make_moves(self) -> Moves:
+        return WatchedMoves(self._put_moved, self.deadlines, lambda: self.clock.monotonic)
 
     def at(self, name: bytes) -> PersistentQueue | None:
         """Return the queue under a name, whether it exists or not."""

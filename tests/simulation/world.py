@@ -11,12 +11,12 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from typing import cast
-from unittest.mock import patch
 
 import attrs
 
 from starling_py import names, stats
 from starling_py.client_state import Policy
+from starling_py.counters import Counters
 from starling_py.journal.commit import Batch
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
@@ -25,14 +25,13 @@ from starling_py.journal.surroundings import Durability
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Verb
 from starling_py.queue_table import QueueTable
-from starling_py.queues import queue_collection
 from starling_py.queues.holder import Holder
 from starling_py.queues.rules import Rules
 from starling_py.queues.window import WindowSizes
 from starling_py.readiness import HANG_UP, READ, WRITE, Ready
 from starling_py.routes import Routes
 from starling_py.session import Session
-from starling_py.stats import Counters, Pairs
+from starling_py.stats import Pairs
 from starling_py.syncer import BackgroundThread, SyncThread
 from tests.core import ManualClock
 from tests.journal.simulated_disk import SimulatedDisk
@@ -46,8 +45,7 @@ from tests.simulation.threads import (
     SimulatedBackground,
     SimulatedSyncer,
 )
-from tests.simulation.watched import WatchedQueue
-from tests.simulation.watched_queues import PutWatch, WatchedMoves, WatchedQueues
+from tests.simulation.watched_queues import PutWatch, WatchedQueues
 from tests.simulation.watched_session import WatchedCommits, WatchedSession, WatchedTick
 
 SPOOL = "/spool"
@@ -402,15 +400,11 @@ class Life:
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[None]:
-    """Have all queues watched, and nothing logged."""
+def quietly() -> Iterator[None]:
+    """Have nothing logged."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with (
-            patch.object(queue_collection, "PersistentQueue", WatchedQueue),
-            patch.object(queue_collection, "Moves", WatchedMoves),
-        ):
-            yield
+        yield
     finally:
         logging.disable(before)

@@ -1,0 +1,87 @@
+"""Compiles the modules that every put and get goes through, with mypyc, from the same source.
+
+A build hook of hatch, asleep unless ``HATCH_BUILD_HOOK_ENABLE_CUSTOM=true`` is set when the wheel
+is built. The server is whole without it: where a compiled module is missing, its source runs. What
+is compiled has its data classes from ``dataclasses``, as mypyc knows nothing of ``attrs``, and must
+not be patched or subclassed by what is not.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from mypyc.build import mypycify
+from setuptools import Distribution
+
+MODULES = (
+    "client_state",
+    "connection",
+    "counters",
+    "journal/commit",
+    "journal/journal",
+    "journal/ledger",
+    "journal/record",
+    "journal/recorder",
+    "journal/unwritten",
+    "names",
+    "protocol/commands",
+    "protocol/lines",
+    "protocol/text",
+    "protocol/text_lines",
+    "protocol/text_replies",
+    "queues/line",
+    "queues/persistent_queue",
+    "queues/queue_collection",
+    "queues/strays",
+    "queues/waiters",
+    "queues/window",
+    "replies",
+    "retrieval",
+    "session",
+    "storage",
+    "tick",
+)
+
+
+def compile_modules(build_folder: Path) -> list[Path]:
+    """Compile, and return the libraries, which lie in a folder as they have to in the wheel."""
+    sources = [str(Path("starling_py", f"{each}.py")) for each in MODULES]
+    extensions = mypycify(
+        sources,
+        opt_level="3",
+        debug_level="0",
+        group_name="starling_py",
+        target_dir=str(build_folder / "c"),
+    )
+    # Not by setup(), which would read the project's file as if setuptools were to build it.
+    command = Distribution({"name": "starling-py", "ext_modules": extensions}).get_command_obj(
+        "build_ext"
+    )
+    command.build_lib = str(build_folder / "lib")
+    command.build_temp = str(build_folder / "temp")
+    command.ensure_finalized()
+    command.run()
+    return sorted((build_folder / "lib").rglob("*.so"))
+
+
+class CustomBuildHook(BuildHookInterface[Any]):
+    """Puts the compiled modules into the wheel beside their sources."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, unless the wheel is for an editable install."""
+        if version == "editable":
+            return
+        self._folder = Path(tempfile.mkdtemp(prefix="starling-compile-"))
+        for library in compile_modules(self._folder):
+            inside = library.relative_to(self._folder / "lib")
+            build_data["force_include"][str(library)] = str(inside)
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Remove what was only needed to build."""
+        del build_data, artifact_path
+        if version != "editable":
+            shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,0 +1,39 @@
+"""What is compiled keeps to what mypyc knows; that the rest holds, the tests show in both forms."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LISTED = re.findall(r'^    "([a-z_/]+)",$', (ROOT / "scripts/compile.py").read_text(), re.MULTILINE)
+
+
+@pytest.fixture(params=LISTED)
+def module(request: pytest.FixtureRequest) -> ast.Module:
+    """Return a module that is compiled."""
+    return ast.parse((ROOT / "starling_py" / f"{request.param}.py").read_text())
+
+
+def test_there_are_modules_to_be_compiled() -> None:
+    assert {"session", "tick", "journal/record"} <= set(LISTED)
+
+
+def test_no_name_stands_for_errors_of_two_kinds_in_one_function(module: ast.Module) -> None:
+    # mypyc takes the name for one of the first kind, and raises TypeError at the second.
+    functions = [each for each in ast.walk(module) if isinstance(each, ast.FunctionDef)]
+    for function in functions:
+        kinds: dict[str, set[str]] = {}
+        for each in ast.walk(function):
+            if isinstance(each, ast.ExceptHandler) and each.name and each.type:
+                kinds.setdefault(each.name, set()).add(ast.unparse(each.type))
+        twice = {name for name, of in kinds.items() if len(of) > 1}
+        assert not twice, f"{function.name}: {twice}"
+
+
+def test_no_data_class_of_attrs_has_a_field_that_must_be_made(module: ast.Module) -> None:
+    # mypyc knows nothing of attrs.field, and takes what it returns for the value.
+    text = ast.unparse(module)
+    assert "attrs.field(" not in text
+    assert "attrs.Factory(" not in text
