@@ -19,6 +19,7 @@ MODULES = (
     "client_state",
     "connection",
     "counters",
+    "journal/blocks",
     "journal/commit",
     "journal/journal",
     "journal/ledger",

@@ -6,9 +6,8 @@ anything, so it may run in any thread.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
-
-import attrs
 
 from starling_py.journal import record, segment
 from starling_py.journal.files import Files
@@ -27,7 +26,7 @@ Position = tuple[int, int]
 """The number of a segment and an offset in it; offset 0 stands for its first record."""
 
 
-@attrs.define
+@dataclass
 class Reading:
     """One piece of reading: from a position on, until enough is found or the end is reached."""
 
@@ -45,7 +44,7 @@ class Reading:
     """Bytes of memory that the items may take, but for the last one."""
     complete: bool = True
     """Whether the segments are all that there are from the position on."""
-    items: list[Item] = attrs.field(factory=list)
+    items: list[Item] = field(default_factory=list)
     """What was found."""
     marked: bool = False
     """Whether there are marked items among them."""
