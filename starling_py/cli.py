@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from starling_py import __version__, options, process
+from starling_py import described, options, process
 from starling_py.config import ConfigError
 from starling_py.journal.files import Files
 from starling_py.journal.spool import SpoolProblem
@@ -64,7 +64,7 @@ def serve(settings: Settings, read_again: Callable[[], Settings]) -> None:
     listeners = listen(settings.host, settings.port)
     process.change_user(settings)
     process.start_log(settings)
-    log.info("starling-py %s, spool %s, sync %s", __version__, settings.queue_path, settings.sync)
+    log.info("starling-py %s, spool %s, sync %s", described(), settings.queue_path, settings.sync)
     with process.stopped_by_sigterm():
         core = Core.open(settings, Files())
     pid_file = settings.pid_file

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from starling_py import __version__
+from starling_py import described
 from starling_py.config import load
 from starling_py.setting_kinds import Setting
 from starling_py.settings import TABLE, Settings
@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
         "--check-config", action="store_true", help="Check all settings, print what is wrong, exit"
     )
     general.add_argument(
-        "-V", "--version", action="version", version=f"%(prog)s {__version__}", help="Print version"
+        "-V", "--version", action="version", version=f"%(prog)s {described()}", help="Print version"
     )
     general.add_argument("-?", "--help", action="help", help="Print this help")
     for section in dict.fromkeys(setting.section for setting in TABLE if setting.flags):

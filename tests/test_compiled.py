@@ -1,10 +1,14 @@
 """What is compiled keeps to what mypyc knows; that the rest holds, the tests show in both forms."""
 
 import ast
+import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+
+import starling_py
+from starling_py import tick
 
 ROOT = Path(__file__).parent.parent
 LISTED = re.findall(r'^    "([a-z_/]+)",$', (ROOT / "scripts/compile.py").read_text(), re.MULTILINE)
@@ -18,6 +22,16 @@ def module(request: pytest.FixtureRequest) -> ast.Module:
 
 def test_there_are_modules_to_be_compiled() -> None:
     assert {"session", "tick", "journal/record"} <= set(LISTED)
+
+
+def test_the_version_tells_which_form_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = tick.__file__.endswith(".so")
+    assert starling_py.described() == starling_py.__version__ + (" (compiled)" if compiled else "")
+    other = importlib.util.spec_from_loader(
+        "tick", None, origin=f"tick.{'py' if compiled else 'so'}"
+    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: other)
+    assert starling_py.described().endswith(" (compiled)") is not compiled
 
 
 def test_no_name_stands_for_errors_of_two_kinds_in_one_function(module: ast.Module) -> None:

@@ -103,7 +103,7 @@ def test_the_version_is_printed_even_beside_bad_values(
     with pytest.raises(SystemExit) as ended:
         parse(["-p", "70000", option])
     assert ended.value.code == 0
-    assert capsys.readouterr().out == f"starling-py {starling_py.__version__}\n"
+    assert capsys.readouterr().out == f"starling-py {starling_py.described()}\n"
 
 
 @pytest.mark.parametrize("option", ["-?", "--help"])
