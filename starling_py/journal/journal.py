@@ -70,6 +70,7 @@ class Journal(Recorder):
             ledger=lambda: self.ledger,
             moved=self._moved,
             broke=lambda error: self._break("cannot be synced", error),
+            all_safe=lambda: self._all_safe,
         )
         self.owner: Owner | None = None
         """Who hears of the outcome of each ``write``."""
@@ -261,11 +262,15 @@ class Journal(Recorder):
 
     def tell_settled(self) -> None:
         """Tell the owner if all that was written is safe, and nothing is under way."""
-        safety = self._safety
-        unsafe = self.broken is not None or (self._syncs and safety.written != safety.covered)
         # A deleted queue's journal must not go in the middle of a write, or while it is worked on.
-        if self.owner is not None and not unsafe and not self._writing and not self.busy:
+        if self.owner is not None and self._all_safe and not self._writing and not self.busy:
             self.owner.settled()
+
+    @property
+    def _all_safe(self) -> bool:
+        safety = self._safety
+        covered = not self._syncs or safety.written == safety.covered
+        return self.broken is None and covered
 
     def _moved(self, work: Compaction) -> None:
         if self.owner is not None and work.replacement is not None:

@@ -30,14 +30,19 @@ class Reclaiming:
         ledger: Callable[[], Ledger],
         moved: Callable[[Compaction], None],
         broke: Callable[[OSError], None],
+        all_safe: Callable[[], bool],
     ) -> None:
-        """Hear by ``moved`` of replacements, and by ``broke`` of one that may not be safe."""
+        """Hear by ``moved`` of replacements, and by ``broke`` of one that may not be safe.
+
+        ``all_safe`` tells whether everything that was written is safe.
+        """
         self._path = place.directory
         self._chores = chores
         self._reserve = reserve
         self._ledger = ledger
         self._moved = moved
         self._broke = broke
+        self._all_safe = all_safe
         self._compactor = Compactor(place, chores, segment_size, self._compacted)
         self._dying: list[Segment] = []
         self.compactions = 0
@@ -50,16 +55,13 @@ class Reclaiming:
 
     def choose(self, ledger: Ledger) -> None:
         """Decide on what can go, by the removals up to now."""
-        if ledger.has_dead:
-            self._dying += ledger.take_dead(self._compactor.segments)
+        self._choose_dead(ledger)
         # On a full disk, copies must not take the room that removals need.
         self._compactor.choose(ledger, SMALL if self._reserve.short else None)
 
     def begin(self) -> None:
         """Begin with what was decided on: the removals that decided it are safe."""
-        if self._dying:
-            dying, self._dying = self._dying, []
-            self._chores.remove([each.path for each in dying])
+        self._remove_dying()
         self._compactor.begin()
 
     def stop(self) -> None:
@@ -72,8 +74,22 @@ class Reclaiming:
         self._compactor.give_up()
         self._compactor.stopped = False
 
+    def _choose_dead(self, ledger: Ledger) -> None:
+        if ledger.has_dead:
+            self._dying += ledger.take_dead(self._compactor.segments)
+
+    def _remove_dying(self) -> None:
+        dying, self._dying = self._dying, []
+        self._chores.remove([each.path for each in dying])
+
     def _compacted(self, work: Compaction) -> None:
-        """Take the outcome of copying forward."""
+        """Take the outcome of copying forward, and remove what could not go meanwhile."""
+        self._replace(work)
+        if self._all_safe():
+            self._choose_dead(self._ledger())
+            self._remove_dying()
+
+    def _replace(self, work: Compaction) -> None:
         ledger = self._ledger()
         ledger.has_dead = True
         if work.error is not None:

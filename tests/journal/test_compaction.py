@@ -282,6 +282,32 @@ def test_everything_may_go_while_it_is_copied(disk: SimulatedDisk) -> None:
         assert traffic.journal.size == sum(map(len, disk.contents(DIRECTORY).values()))
 
 
+def make_safe(traffic: Traffic) -> None:
+    """Make everything safe, and only begin what follows from that."""
+    work = traffic.journal.begin_sync()
+    assert work is not None
+    work.run()
+    traffic.journal.end_sync(work, None)
+
+
+def test_what_has_died_while_it_was_copied_goes_at_once_though_nothing_more_is_written(
+    disk: SimulatedDisk,
+) -> None:
+    traffic = with_waste(disk)
+    background = background_of(traffic.journal)
+    make_safe(traffic)
+    background.do_one()
+    for number in list(traffic.live):
+        traffic.remove(number)
+    traffic.write()
+    make_safe(traffic)
+    assert len(traffic.journal.ledger.segments) > 1, "they must not go while they are copied"
+    background.do_all()
+    assert len(traffic.journal.ledger.segments) == 1
+    assert len(disk.contents(DIRECTORY)) == 1
+    assert traffic.journal.size == sum(map(len, disk.contents(DIRECTORY).values()))
+
+
 def test_a_copy_that_fails_at_any_call_costs_nothing_and_is_made_later() -> None:
     nth, struck = 0, True
     while struck:

@@ -461,3 +461,17 @@ def test_a_large_journal_is_verified_in_little_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert (report.items, report.damage) == (1200, [])
     assert peak < 16 << 20
+
+
+def test_what_a_server_notes_of_ids_is_no_foreign_file(tmp_path: Path, run: Command) -> None:
+    core = open_core(tmp_path / "spool")
+    put(core, 3)
+    put(core, 3, b"gone")
+    core.queues.delete(b"gone")
+    core.commit()
+    core.close()
+    assert (tmp_path / "spool" / ".ids").exists()
+    for command in ("verify", "stats"):
+        told = run(command, tmp_path / "spool")
+        assert told.status == 0
+        assert ".ids" not in "".join((*told.out, *told.err))
