@@ -1,10 +1,12 @@
 """The uniform test: what every client must be able to do with queues."""
 
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterator
 
 import attrs
+from pymemcache.client.base import Client
 
 from tests.clients.driver import Driver, DriverError
 
@@ -29,12 +31,20 @@ class Bench:
 
     one: Driver
     two: Driver
-    server_version: str
+    control: Client
+    """A connection of the test's own."""
     _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
 
     def queue(self) -> str:
         """Return a new name."""
         return f"queue{next(self._numbers)}"
+
+    def first_id(self, name: str) -> int:
+        """Return the id of a queue's first item; the client may have put something to the name."""
+        told = [key.decode() for key in self.control.stats()]
+        (known,) = (key for key in told if re.fullmatch(rf"queue_.*{name}_items", key))
+        found = self.control.gets(f"{known.removeprefix('queue_').removesuffix('_items')}/peek")
+        return int(found[1])
 
     def put(self, name: str, *texts: str) -> None:
         """Put texts with the first process; each must be stored."""
@@ -169,7 +179,7 @@ def statistics(bench: Bench) -> None:
 
 def version(bench: Bench) -> None:
     """Learn the server's version."""
-    assert bench.one.version() == bench.server_version
+    assert bench.one.version() == bench.control.version().decode()
 
 
 def flush_all(bench: Bench) -> None:
@@ -196,10 +206,11 @@ def lease(bench: Bench) -> None:
     """Open an item with a lease, and close it by its number from another process."""
     name = bench.queue()
     bench.put(name, "one", "two")
+    first = bench.first_id(name)
     assert bench.one.get(f"{name}/open/lease=30") == "one"
-    assert bench.two.get(f"{name}/close=1") is None
+    assert bench.two.get(f"{name}/close={first}") is None
     assert bench.two.get(f"{name}/open/lease=30") == "two"
-    assert bench.one.get(f"{name}/abort=2") is None
+    assert bench.one.get(f"{name}/abort={first + 1}") is None
     assert bench.two.get(name) == "two"
 
 

@@ -29,8 +29,8 @@ def test_the_client_can_use_queues(
             )
         except MissingClientError as error:
             pytest.skip(f"{row.name} is not installed: {error}")
-        with contextlib.closing(server.client()) as client:
-            bench = Bench(one, two, client.version().decode())
+        control = stack.enter_context(contextlib.closing(server.client()))
+        bench = Bench(one, two, control)
         checks = [check for check in CHECKS if check.__name__ not in one.cannot]
         failures = {check: why for check in checks if (why := outcome(check, bench)) is not None}
         results.append(
