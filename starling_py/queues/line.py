@@ -257,11 +257,11 @@ class Line:
                 problem = self._not_read(reading, reading.error)
             else:
                 self._take(reading)
-        window = self.window
-        wanted = window.size < self._sizes.limit * 3 // 4
+        has_room = self.window.size < self._sizes.limit * 3 // 4
         # What is not written yet will be read when it is.
         written_more = not reading.at_end or reading.position != self._journal.end
-        if wanted and (written_more or epoch != self._epoch) and problem is None:
+        wanted = self.missing or epoch != self._epoch or (has_room and written_more)
+        if wanted and problem is None:
             self.load()
         self._tell(problem)
 

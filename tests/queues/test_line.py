@@ -120,6 +120,29 @@ def test_who_waits_for_what_is_not_in_memory_is_called_once_it_is(tmp_path: Path
     assert queue.peek(again.clock.wall_ms) is not None
 
 
+def test_an_item_in_front_is_fetched_though_the_window_has_filled_up_meanwhile(
+    tmp_path: Path,
+) -> None:
+    queues = Queues(tmp_path / "spool", window_size=1)
+    queues.put(b"q", b"1", b"2", b"3")
+    queues.queues.put_with_care(Put(b"q", b"0", 0, 0, front=True))
+    queues.commit()
+    queue = queues.queue(b"q")
+    # What is asked for now is read when this is over, by the state of then.
+    queue.journal.read(lambda: (0, None, 0, 1), lambda *_: None)
+    queue.line.load()
+    assert queues.queues.read(Request(b"q", b"q")) is not None
+    queues.failing.error = OSError(28, "No space left on device")
+    queues.commits.commit()
+    queues.failing.error = None
+    assert queue.line.missing, "taken back, it is only on disk"
+    called: list[object] = []
+    queue.line.when_loaded(called.append)
+    queues.background.do_all()
+    assert called == [None]
+    assert queues.take_all(b"q") == [b"0", b"1", b"2", b"3"]
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["put", "front", "delay", "take", "open", "back", "later", "confirm"]),
