@@ -258,8 +258,10 @@ class QueueCollection:
         for queue in list(self._queues.values()):
             queue.settings = rules.table.resolve(queue.name)
             queue.restricted = admission.restricted(queue)
-            self.restored(queue)
         self._take_care()
+        # Only now, as what is served here may move on to any other queue.
+        for queue in list(self._queues.values()):
+            self.restored(queue)
 
     def drain(self, *, on: bool) -> None:
         """Take no more items, or take them again."""

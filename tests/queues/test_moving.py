@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from starling_py.names import Request
+from starling_py.queue_table import QueueTable
 from starling_py.queues import moving
 from starling_py.queues.holder import Holder
 from starling_py.queues.moving import TRY_AGAIN
+from starling_py.queues.rules import Rules
+from starling_py.queues.waiters import Hit, Waiter
 from tests.core import ManualClock
 from tests.queues.parts import Queues
 
@@ -367,3 +371,21 @@ def test_who_waits_for_a_copy_is_served(tmp_path: Path) -> None:
     assert client.ask(b"get late+b/t=100000\r\n") == b""
     expire(queues, b"1")
     assert client.told() == b"VALUE late+b/t=100000 0 1\r\n1\r\nEND\r\n"
+
+
+def test_what_moves_while_rules_are_read_again_goes_by_the_new_ones(tmp_path: Path) -> None:
+    paused: dict[str, dict[str, object]] = {"a": {"paused": True, "expire_to": "b"}}
+    queues = Queues(tmp_path / "spool", paused)
+    queues.put(b"a", b"1", exptime=1)
+    queues.put(b"b", b"2")
+    assert queues.take(b"b") == b"2"
+    served: list[Hit] = []
+    for name in (b"a", b"b"):
+        waiter = Waiter((Request(name, name),), None, served.append, lambda: None)
+        queues.queues.wait(waiter, 100_000)
+    queues.clock.advance(2)
+    paused = {"a": {"expire_to": "b"}, "b": {"paused": True}}
+    queues.queues.reload(Rules(QueueTable(paused)))
+    queues.commit()
+    assert not served
+    assert queues.numbers(b"b").items == 1
