@@ -151,9 +151,9 @@ class Settings:
         "When journals reach the disk; always: before replies", "--sync POLICY")
     segment_size: int = setting("Storage", "16m", _SEGMENT_SIZE,
         "Size after which a journal starts a new segment file")
-    window_size: int = setting("Storage", "8m", _WINDOW_SIZE,
+    window_size: int = setting("Storage", "64m", _WINDOW_SIZE,
         "Memory for the head of one queue; the rest is only on disk")
-    window_total: int = setting("Storage", "64m", _WINDOW_SIZE,
+    window_total: int = setting("Storage", "96m", _WINDOW_SIZE,
         "Memory for the heads of all queues together")
     max_queues: int = setting("Storage", 100_000, COUNT,
         "Queues that may exist; a put that would make one more is refused")
