@@ -147,9 +147,10 @@ class WatchedQueues(QueueCollection):
             self.life.put = outer
         if {queue.name for queue in reached} != expected:
             raise source.model.fail(f"{move.item} is moved to {reached} instead of {expected}")
-        source.model.leaving[move.item.id] = {
-            name: models[name].put_at[move.item.data] for name in standing | expected
-        }
+        # Where it stands already, the same data may have been put once more since, by another move.
+        before = {name: at for name, at in copies.items() if name in standing}
+        put_now = {name: models[name].put_at[move.item.data] for name in expected}
+        source.model.leaving[move.item.id] = before | put_now
         return reached
 
     def _concerned_by_move(self, source: bytes, target: bytes) -> frozenset[bytes]:
