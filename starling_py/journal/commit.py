@@ -138,6 +138,8 @@ class GroupCommit:
             except JournalError:
                 failed.append(journal)
                 self.failures += 1
+                if journal.needs_sync:
+                    self._unsynced[journal] = None  # a segment was begun before
                 if owner is not None:
                     owner.rolled_back()
                 continue

@@ -123,6 +123,11 @@ class Journal(Recorder):
         return self._syncs
 
     @property
+    def needs_sync(self) -> bool:
+        """Whether there is anything in its files that a sync has to make safe."""
+        return self.broken is None and bool(self.ledger.segments) and not self._writer.idle
+
+    @property
     def in_memory(self) -> bool:
         """Whether nothing of it is on disk, so nothing can be read back."""
         return isinstance(self._place.files, NoFiles)

@@ -109,6 +109,29 @@ def test_a_journal_that_fails_takes_no_other_with_it(disk: SimulatedDisk) -> Non
     assert Harness(disk.after_power_cut()).datas(b"good") == [b"a", b"b"]
 
 
+@pytest.mark.parametrize("interval", [0, 3600])
+def test_a_segment_that_was_begun_by_a_write_that_failed_is_synced_all_the_same(
+    disk: SimulatedDisk, interval: float
+) -> None:
+    harness = Harness(disk, interval=interval, deferred=True, segment_size=200)
+    harness.put_all([b"a" * 1000])
+    harness.clock.monotonic += 3600
+    harness.commits.sync_if_due()
+    sync_all(harness)
+    harness.put(b"b")
+    disk.fault = Fault(2, errno.ENOSPC, frozenset({"write"}), lasting=True)
+    done, *_ = harness.commit()
+    disk.fault = None
+    assert done.failed
+    assert journal_of(harness).end_path.endswith(".new"), "it was begun"
+    assert unsynced(harness)
+    harness.clock.monotonic += 3600
+    harness.commits.sync_if_due()
+    sync_all(harness)
+    assert not journal_of(harness).end_path.endswith(".new")
+    assert not unsynced(harness)
+
+
 # always
 
 
