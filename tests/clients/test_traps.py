@@ -66,6 +66,8 @@ def test_pymemcache_by_its_defaults_takes_a_put_that_is_refused_for_one_that_wor
     asking, by_defaults = start(PYMEMCACHE), start("pymemcache Client, its defaults")
     assert asking.put("full", "one")
     assert by_defaults.put("full", "two")
+    # It was not told of it, so it may be on its way: what is answered behind it is not.
+    assert by_defaults.get("empty") is None
     assert not asking.put("full", "three")
     assert [asking.get("full") for _ in range(2)] == ["one", None]
 
