@@ -41,7 +41,7 @@ class Bench:
 
     def first_id(self, name: str) -> int:
         """Return the id of a queue's first item; the client may have put something to the name."""
-        told = [key.decode() for key in self.control.stats()]
+        told = [key.decode("latin-1") for key in self.control.stats()]
         (known,) = (key for key in told if re.fullmatch(rf"queue_.*{name}_items", key))
         found = self.control.gets(f"{known.removeprefix('queue_').removesuffix('_items')}/peek")
         return int(found[1])
