@@ -11,6 +11,7 @@ import pytest
 from pymemcache.client.base import Client, PooledClient
 from pymemcache.exceptions import MemcacheError
 
+from starling_py import described
 from tests.process.server_process import (
     ServerProcess,
     daemon_cleared_away,
@@ -45,7 +46,7 @@ def drained(client: Client, queue: str) -> list[bytes]:
 @pytest.mark.parametrize("option", ["--version", "-V"])
 def test_it_tells_its_version(option: str) -> None:
     done = run(option)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "starling-py 1.0.0\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"starling-py {described()}\n", "")
 
 
 @pytest.mark.parametrize("option", ["--help", "-?"])
