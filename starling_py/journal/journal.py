@@ -175,7 +175,7 @@ class Journal(Recorder):
             self._writing = False
         before = self.ledger.items
         unwritten.apply(self.ledger)
-        self._around.reserve.changed(self.ledger.items - before)
+        self._reserve.changed(self.ledger.items - before)
         safety = self._safety
         safety.written += 1
         if safety.keeps:
@@ -219,7 +219,7 @@ class Journal(Recorder):
         if not self._syncs:
             self._reclaiming.choose(ledger)
         self._reclaiming.begin()
-        if self._around.reserve.short and ledger.segments and self._rotation.is_due(ledger):
+        if self._reserve.short and ledger.segments and self._rotation.is_due(ledger):
             self._around.touch(self)  # so that the next segment is begun, and this one can go
         if self.owner is not None:
             self.owner.made_safe()
@@ -261,7 +261,7 @@ class Journal(Recorder):
         if self.ledger.segments:
             self._place.files.rename(self.path, aside)
         self.close()
-        self._around.reserve.changed(-self.ledger.items)
+        self._reserve.changed(-self.ledger.items)
         self.ledger = Ledger()
         self._reclaiming.start_over()
 
@@ -296,7 +296,7 @@ class Journal(Recorder):
             return
         kept = {each.path for each in work.ledger.segments}
         needless = [each.path for each in self.ledger.segments if each.path not in kept]
-        self._around.reserve.changed(work.ledger.items - self.ledger.items)
+        self._reserve.changed(work.ledger.items - self.ledger.items)
         self.ledger = work.ledger
         self._unwritten.pushed_id = self.ledger.next_id - 1
         last = self.ledger.segments[-1]

@@ -1,7 +1,8 @@
 """The queues of one spool as a server has them, without the server: for tests of the journal."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 
 from starling_py.clock import Clock
 from starling_py.journal.blocks import Reading
@@ -17,7 +18,7 @@ from starling_py.names import directory_name
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.window import NotLoaded, WindowSizes
 from tests.core import InlineSyncer, PatientBackground
-from tests.journal.simulated_disk import SimulatedDisk
+from tests.journal.simulated_disk import ProcessKilled, SimulatedDisk
 
 SPOOL = "/spool"
 NAME = b"jobs"
@@ -191,3 +192,26 @@ def segments_of(disk: SimulatedDisk, name: bytes = NAME) -> dict[str, bytes]:
     """Return the segments of a queue, by path, oldest first."""
     contents = disk.contents(f"{SPOOL}/{directory_name(name)}")
     return {path: data for path, data in contents.items() if path.endswith(".segment")}
+
+
+def dying_deletions() -> Iterator[tuple[int, SimulatedDisk, bool, Items | None]]:
+    """Delete a queue of five items in several segments, and die after no call, one, two, and so on.
+
+    Yields after how many calls, the disk, whether that was before the end (the last time it is
+    not), and what the queue held.
+    """
+    for calls in count():
+        disk = empty_disk()
+        harness = Harness(disk, segment_size=100)
+        harness.put_all([b"x" * 60] * 5)
+        whole = harness.items()
+        disk.kill_process_after(calls)
+        died = False
+        harness.queues.delete(NAME)
+        try:
+            harness.commit()
+        except ProcessKilled:
+            died = True
+        yield calls, disk, died, whole
+        if not died:
+            return

@@ -10,9 +10,9 @@ from starling_py.journal.id_floor import NAME, STEP, IdFloor
 from starling_py.journal.spool import SpoolProblem
 from starling_py.journal.trouble import JournalDamaged
 from tests.journal.parts import heal
-from tests.journal.simulated_disk import CHANGES, SALT, Fault, ProcessKilled, SimulatedDisk
+from tests.journal.simulated_disk import CHANGES, SALT, Fault, SimulatedDisk
 from tests.journal.spool_harness import NAME as QUEUE
-from tests.journal.spool_harness import SPOOL, Harness, empty_disk, segments_of
+from tests.journal.spool_harness import SPOOL, Harness, dying_deletions, empty_disk, segments_of
 
 PATH = f"{SPOOL}/{NAME}"
 OTHER = b"other"
@@ -160,26 +160,13 @@ def test_nothing_is_synced_where_nothing_ever_is(disk: SimulatedDisk, syncs: boo
 
 @pytest.mark.parametrize("power", [False, True], ids=["process killed", "power cut"])
 def test_a_death_at_any_call_of_a_deletion_gives_no_id_again(power: bool) -> None:
-    calls = 0
-    died = True
-    while died:
-        disk = empty_disk()
-        harness = Harness(disk, segment_size=100)
-        harness.put_all([b"x" * 60] * 5)
-        disk.kill_process_after(calls)
-        died = False
-        harness.queues.delete(QUEUE)
-        try:
-            harness.commit()
-        except ProcessKilled:
-            died = True
+    for calls, disk, _, _ in dying_deletions():
         cuts = [disk.after_power_cut(Random(seed)) for seed in range(10)]
         for survivor in cuts if power else [disk.after_process_death()]:
             again = Harness(survivor)
             assert again.items() is not None or first_id(again, QUEUE) >= 6, f"call {calls}"
             assert Harness(survivor.after_power_cut()).queues.find(QUEUE) is not None
-        calls += 1
-    assert calls > 12
+    assert calls + 1 > 12
 
 
 @pytest.mark.parametrize("lasting", [False, True])

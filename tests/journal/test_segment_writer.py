@@ -11,7 +11,7 @@ from starling_py.journal.files import Files
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.open_files import OpenFiles
 from starling_py.journal.replay import open_segment, read_checkpoint
-from starling_py.journal.segment_writer import SegmentWriter, Spoiled
+from starling_py.journal.segment_writer import SegmentWriter, Spoiled, Syncing
 from starling_py.journal.trouble import JournalError
 from tests.journal.parts import ledger_facts, place_on
 from tests.journal.simulated_disk import SALT, Fault, SimulatedDisk
@@ -148,6 +148,16 @@ def test_half_of_what_was_refused_is_not_there_after_a_power_cut(disk: Simulated
     assert disk.after_power_cut().contents()[FIRST] == safe[FIRST] == disk.contents()[FIRST]
 
 
+def with_a_sync_under_way(disk: SimulatedDisk) -> tuple[SegmentWriter, Ledger, Syncing]:
+    """Return a writer that has begun a segment, and the sync that is to give it its name."""
+    writer, ledger = writer_on(disk)
+    sync(writer, ledger)
+    writer.begin(ledger, ledger.segments[-1].size)
+    work = writer.begin_sync(ledger.segments[-1])
+    assert work is not None
+    return writer, ledger, work
+
+
 def refused(
     writer: SegmentWriter, ledger: Ledger, disk: SimulatedDisk, calls: frozenset[str]
 ) -> None:
@@ -161,11 +171,7 @@ def refused(
 def test_a_segment_that_was_spoiled_while_it_was_synced_does_not_get_its_name(
     disk: SimulatedDisk,
 ) -> None:
-    writer, ledger = writer_on(disk)
-    sync(writer, ledger)
-    writer.begin(ledger, ledger.segments[-1].size)
-    work = writer.begin_sync(ledger.segments[-1])
-    assert work is not None
+    writer, ledger, work = with_a_sync_under_way(disk)
     refused(writer, ledger, disk, WRITE | {"sync"})
     # The error was told to who cut the file back; the sync under way hears of success.
     with pytest.raises(OSError, match="cut off"):
@@ -174,11 +180,7 @@ def test_a_segment_that_was_spoiled_while_it_was_synced_does_not_get_its_name(
 
 
 def test_a_sync_under_way_goes_on_where_a_file_could_be_cut_back(disk: SimulatedDisk) -> None:
-    writer, ledger = writer_on(disk)
-    sync(writer, ledger)
-    writer.begin(ledger, ledger.segments[-1].size)
-    work = writer.begin_sync(ledger.segments[-1])
-    assert work is not None
+    writer, ledger, work = with_a_sync_under_way(disk)
     refused(writer, ledger, disk, WRITE)
     work.run()
     assert SECOND in disk.after_power_cut().contents()
@@ -187,11 +189,7 @@ def test_a_sync_under_way_goes_on_where_a_file_could_be_cut_back(disk: Simulated
 def test_a_sync_waits_for_the_end_of_a_cut_before_it_gives_a_segment_its_name(
     disk: SimulatedDisk,
 ) -> None:
-    writer, ledger = writer_on(disk)
-    sync(writer, ledger)
-    writer.begin(ledger, ledger.segments[-1].size)
-    work = writer.begin_sync(ledger.segments[-1])
-    assert work is not None
+    writer, ledger, work = with_a_sync_under_way(disk)
     outcome: list[OSError] = []
 
     def run() -> None:

@@ -15,7 +15,15 @@ from starling_py.journal.record import Item
 from starling_py.journal.spool import OWN_FILES, REMOVED, SpoolProblem
 from starling_py.names import directory_name
 from tests.journal.simulated_disk import CHANGES, SALT, Fault, ProcessKilled, SimulatedDisk
-from tests.journal.spool_harness import DIRECTORY, NAME, SPOOL, Harness, empty_disk, segments_of
+from tests.journal.spool_harness import (
+    DIRECTORY,
+    NAME,
+    SPOOL,
+    Harness,
+    dying_deletions,
+    empty_disk,
+    segments_of,
+)
 
 FIRST = f"{DIRECTORY}/0000000000000001.segment"
 
@@ -158,20 +166,7 @@ def test_a_queue_made_and_deleted_in_one_commit_leaves_nothing(disk: SimulatedDi
 
 @pytest.mark.parametrize("power", [False, True], ids=["process killed", "power cut"])
 def test_a_deletion_that_dies_at_any_call_is_done_or_not_done(power: bool) -> None:
-    calls = 0
-    died = True
-    while died:
-        disk = empty_disk()
-        harness = Harness(disk, segment_size=100)
-        harness.put_all([b"x" * 60] * 5)
-        whole = harness.items()
-        disk.kill_process_after(calls)
-        died = False
-        harness.queues.delete(NAME)
-        try:
-            harness.commit()
-        except ProcessKilled:
-            died = True
+    for calls, disk, died, whole in dying_deletions():
         survivor = disk.after_power_cut() if power else disk.after_process_death()
         again = Harness(survivor)
         assert again.items() in ((None, whole) if died else (None,)), f"call {calls}"
@@ -179,8 +174,7 @@ def test_a_deletion_that_dies_at_any_call_is_done_or_not_done(power: bool) -> No
             assert names_in(survivor) == []
             again.put_all([b"new"])
             assert Harness(survivor.after_power_cut()).datas() == [b"new"]
-        calls += 1
-    assert calls > 8
+    assert calls + 1 > 8
 
 
 def test_removing_a_deleted_queue_at_the_start_may_die_at_any_call_too() -> None:
