@@ -25,13 +25,18 @@ from starling_py.journal.trouble import JournalDamaged
 def choose(ledger: Ledger, segment_size: int) -> list[Segment]:
     """Return neighbouring segments that are worth being replaced by one; none if none are.
 
-    All older segments together may take one and a half times what is live in them and half a
-    segment; that leaves room for the copy, within twice what is live and two segments.
+    All segments together may take one and a half times what is live and as many segments; that
+    leaves room for the copy, within twice what is live and two segments. So a queue that is only
+    taken from its head is hardly ever copied: its first segment goes as a whole soon. The last
+    segment cannot be copied, and the others are left as they are while they alone take no more
+    than one and a half times what is live in them and half a segment.
     """
     waste = ledger.waste
     last = ledger.segments[-1]
     live = ledger.live_size - (last.size - last.waste)
     if waste <= live // 2 + segment_size // 2:
+        return []
+    if 2 * ledger.size <= 3 * (ledger.live_size + segment_size):
         return []
     older = ledger.segments[:-1]
     index = max(range(len(older)), key=lambda index: older[index].waste)
