@@ -11,7 +11,9 @@ typo in ``/peek`` must never become a pop.
 import hashlib
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
+from typing import Final
+
+from starling_py.known import Known
 
 MAX_KEY = 250
 """Bytes of a key, options included (memcached's protocol.txt)."""
@@ -20,6 +22,8 @@ MAX_WAIT_MS = 2**31 - 1
 """The longest wait that ``t=`` accepts, in milliseconds: about 24 days."""
 MAX_PEEK = 1000
 """The most items that ``n=`` accepts."""
+_MOST_KNOWN: Final = 4096
+"""Keys that are remembered, of each kind."""
 MAX_ITEM_ID = 2**64 - 1
 MAX_SECONDS = 2_592_000
 """The most seconds that ``lease=`` and ``delay=`` accept: memcached's 30 days."""
@@ -117,7 +121,6 @@ class StoreRequest:
         self.simple = not (self.sync or self.delay or self.wait_ms)
 
 
-@lru_cache(maxsize=4096)
 def parse(key: bytes) -> Request:
     """Read a key of a get.
 
@@ -125,6 +128,10 @@ def parse(key: bytes) -> Request:
     and for options that do not go together. ``t=`` goes with everything (Kestrel): a close or an
     abort alone has nothing to wait for, and does not wait.
     """
+    return _REQUESTS.get(key)
+
+
+def _parse(key: bytes) -> Request:
     name, words = _split(key)
     if not words:
         return Request(key, name)
@@ -156,7 +163,9 @@ def parse(key: bytes) -> Request:
     return request
 
 
-@lru_cache(maxsize=4096)
+_REQUESTS: Final = Known(_parse, _MOST_KNOWN)
+
+
 def parse_store(key: bytes) -> StoreRequest:
     """Read the key of a storage command.
 
@@ -164,6 +173,10 @@ def parse_store(key: bytes) -> StoreRequest:
     delay begins then. Raises ``KeyProblem`` for an empty name and for an option that is unknown,
     repeated or malformed.
     """
+    return _STORE_REQUESTS.get(key)
+
+
+def _parse_store(key: bytes) -> StoreRequest:
     name, words = _split(key)
     if not words:
         return StoreRequest(name)
@@ -176,7 +189,9 @@ def parse_store(key: bytes) -> StoreRequest:
     )
 
 
-@lru_cache(maxsize=4096)
+_STORE_REQUESTS: Final = Known(_parse_store, _MOST_KNOWN)
+
+
 def parse_plain(key: bytes) -> bytes:
     """Read a key that must be a queue's name alone, for commands that take no option.
 

@@ -8,16 +8,15 @@ their way never changes the commands. No input raises anything: what is wrong be
 ``Refusal``.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
-import attrs
-
-from starling_py.protocol.commands import Command, Refusal
+from starling_py.protocol.commands import Command, Dialect, Refusal
 from starling_py.protocol.lines import StoreLine
 from starling_py.protocol.text_lines import (
+    KNOWN_LINES,
     MAX_KNOWN_LINE,
     may_be_long,
-    read_known_line,
     read_line,
 )
 from starling_py.protocol.text_replies import TextReplies
@@ -32,7 +31,7 @@ _TOO_LARGE: Final = b"SERVER_ERROR object too large for cache\r\n"
 _LONG_LINE: Final = b"CLIENT_ERROR line too long\r\n"
 
 
-@attrs.define
+@dataclass
 class _Body:
     """A body of which not all has come yet."""
 
@@ -71,7 +70,7 @@ class _Body:
         return self.line.command(bytes(self.kept[:length]))
 
 
-class TextDialect(TextReplies):
+class TextDialect(TextReplies, Dialect):
     """One connection's classic text, both ways."""
 
     def __init__(self, item_size_max: int) -> None:
@@ -120,7 +119,7 @@ class TextDialect(TextReplies):
         if end - start > MAX_LINE:
             return self._long_line(buffer[start:end])
         line = buffer[start:end]
-        command = read_known_line(line) if end - start <= MAX_KNOWN_LINE else read_line(line)
+        command = KNOWN_LINES.get(line) if end - start <= MAX_KNOWN_LINE else read_line(line)
         if not isinstance(command, StoreLine):
             return command
         return self._body_at(position, command)

@@ -1,15 +1,15 @@
 """The lines of memcached's classic text protocol: which line is which command.
 
-A line's meaning depends on nothing but its bytes, so ``read_known_line`` remembers the lines
-that come again and again, which most do; whoever gets a command from it must not change it.
+A line's meaning depends on nothing but its bytes, so those that come again and again, which most
+do, are remembered.
 Every function here returns a command for what is right and a ``Refusal`` for what is wrong; none
 raises anything.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
+from starling_py.known import Known
 from starling_py.names import MAX_KEY
 from starling_py.protocol import commands, meta_lines
 from starling_py.protocol.commands import Command, Refusal, Verb
@@ -49,7 +49,8 @@ def read_line(line: bytes) -> Command | StoreLine:
 
 MAX_KNOWN_LINE: Final = 256
 """Bytes of the longest line that is worth remembering."""
-read_known_line: Final = lru_cache(maxsize=2048)(read_line)
+KNOWN_LINES: Final = Known(read_line, 4096)
+"""The lines up to that length; whoever gets a command from it must not change it."""
 
 
 def may_be_long(start: bytes) -> bool:
