@@ -87,7 +87,7 @@ class Reading:
         data = read_at(self.files, each.path, offset, min(BLOCK, end - offset))
         last = self._take(data)
         if last == 0:
-            needed = record.needed(data, 0)
+            needed = record.needed(memoryview(data), 0)
             if needed <= len(data) or offset + needed > end:
                 raise JournalDamaged(each.path, offset, "this record is not sound")
             data = read_at(self.files, each.path, offset, needed)
@@ -97,37 +97,51 @@ class Reading:
         self.position = (number, offset + last)
         return False
 
-    def _take(self, data: memoryview) -> int:
+    def _take(self, data: bytes) -> int:
         """Take the items of a block; return where the whole records in it end."""
-        items, after_id, room = self.items, self.after_id, self.room
-        gone = self.gone or ()
-        push, marked = record.PUSH, record.PUSH_MARKED
-        item_at, each_costs = record.item_at, OVERHEAD - record.PUSH_HEADER_SIZE
-        last = 0
-        for record_type, record_id, start, end in record.walk(data, 0, self.salt):
-            if record_type == push and record_id > after_id and record_id not in gone:
-                if room <= 0:
-                    break
-                items.append(item_at(data, start, end))
-                room -= end - start + each_costs
-            elif record_type == marked and record_id > after_id and record_id not in gone:
-                if room <= 0:
-                    break
-                items.append(record.marked_item_at(data, start, end))
+        items, salt = self.items, self.salt
+        end = 0
+        while True:
+            item = record.push_at(data, end, salt)
+            if item is None:
+                behind = self._take_others(memoryview(data), end)
+                if behind == end:
+                    return end
+                end = behind
+                continue
+            if self._wants(item.id):
+                if self.room <= 0:
+                    return end
+                items.append(item)
+                self.room -= len(item.data) + OVERHEAD
+            end += record.PUSH_HEADER_SIZE + len(item.data)
+
+    def _take_others(self, data: memoryview, offset: int) -> int:
+        """Take the marked items up to the next ordinary one; return where that, or the end, is."""
+        for record_type, record_id, start, end in record.walk(data, offset, self.salt):
+            if record_type == record.PUSH:
+                return offset
+            if record_type == record.PUSH_MARKED and self._wants(record_id):
+                if self.room <= 0:
+                    return offset
+                item = record.marked_item_at(data, start, end)
+                self.items.append(item)
                 self.marked = True
-                room -= end - start + each_costs
-            last = end
-        self.room = room
-        return last
+                self.room -= len(item.data) + OVERHEAD
+            offset = end
+        return offset
+
+    def _wants(self, item_id: int) -> bool:
+        return item_id > self.after_id and not (self.gone and item_id in self.gone)
 
 
-def read_at(files: Files, path: str, offset: int, size: int) -> memoryview:
+def read_at(files: Files, path: str, offset: int, size: int) -> bytes:
     """Read so many bytes, which must be there. Raises ``OSError`` and ``JournalDamaged``."""
     data = files.read_at(path, offset, size)
     if len(data) < size:
         end = offset + len(data)
         raise JournalDamaged(path, end, f"the file ends here, not at byte {offset + size}")
-    return memoryview(data)
+    return data
 
 
 def first_record(files: Files, path: str) -> int:
@@ -147,7 +161,7 @@ def pushes(files: Files, salt: int, each: Segment) -> Iterator[list[tuple[int, b
     end = files.size(each.path) if each.compacted else each.size
     size = BLOCK
     while offset < end:
-        data = read_at(files, each.path, offset, min(size, end - offset))
+        data = memoryview(read_at(files, each.path, offset, min(size, end - offset)))
         found = list(record.walk(data, 0, salt))
         if not found:
             needed = record.needed(data, 0)

@@ -129,12 +129,14 @@ class Line:
                 return ready[0][1]
         if window.items:
             return window.items[0]
-        if self._owner.items > self._owner.elsewhere + len(self.strays):
-            if self.unreadable:
-                raise JournalError(self.unreadable)
-            if window.behind:
+        missing = self._owner.items - self._owner.elsewhere - len(self.strays)
+        if missing > 0:
+            if window.behind and not self.unreadable:
                 self.load()
                 raise NotLoaded(self)
+            if not self.unreadable:
+                self._cannot_find(missing)
+            raise JournalError(self.unreadable)
         return ready[0][1] if ready else None
 
     def take(self, item: Item) -> None:
@@ -313,12 +315,14 @@ class Line:
         if items:
             window.last_id = items[-1].id
         window.position = reading.position
+        missing = self.waiting - len(window.items) - len(self.strays.ready)
+        if not missing:
+            window.behind = False  # whatever is written meanwhile, what waits is in memory
+            return
         written = self._owner.next_id == self._journal.next_id
         if reading.at_end and written and reading.position == self._journal.end:
             window.behind = False
-            missing = self.waiting - len(window.items) - len(self.strays.ready)
-            if missing:
-                self._cannot_read(f"{self._journal.path}: {missing} items cannot be found")
+            self._cannot_find(missing)
 
     def _sorted_out(self, reading: Reading) -> list[Item]:
         """Return the items for the window; put aside those that do not belong there."""
@@ -383,6 +387,9 @@ class Line:
         else:
             log.error("%s: cannot be read for now: %s", self._journal.path, error)
         return JournalError(f"the queue cannot be read on: {error}")
+
+    def _cannot_find(self, missing: int) -> None:
+        self._cannot_read(f"{self._journal.path}: {missing} items cannot be found")
 
     def _cannot_read(self, why: str) -> None:
         self.unreadable = f"the queue cannot be read on: {why}"
