@@ -5,9 +5,9 @@ until what the command waits for is there, its time is over, or the client goes 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
-import attrs
 from mypy_extensions import mypyc_attr
 
 from starling_py.counters import Counters
@@ -24,7 +24,7 @@ MAX_OUTPUT: Final = 1 << 20
 """Bytes of replies after which a client must read before more of its commands are executed."""
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class Policy:
     """The settings that sessions obey."""
 
@@ -35,7 +35,7 @@ class Policy:
     allow_drain: bool = False
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class Parked:
     """What a client waits for."""
 

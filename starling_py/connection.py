@@ -20,22 +20,6 @@ READ_SIZE: Final = 65536
 class Connection:
     """A socket and its session."""
 
-    __slots__ = (
-        "_counters",
-        "_ended",
-        "_unsent",
-        "active",
-        "descriptor",
-        "dropped",
-        "input_ended",
-        "interest",
-        "peer",
-        "session",
-        "socket",
-        "ticket",
-        "touched",
-    )
-
     def __init__(self, sock: socket.socket, peer: str, counters: Counters, now: float) -> None:
         self.socket = sock
         self.descriptor = sock.fileno()

@@ -2,9 +2,9 @@
 
 import errno
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
-import attrs
 import pytest
 
 from starling_py.client_state import MAX_OUTPUT, Policy
@@ -162,7 +162,7 @@ class TestWriting:
         put(client, b"1")
         assert client.ask(b"flush_all\r\nflush_all 0\r\n") == b"OK\r\nOK\r\n"
         assert client.ask(b"get q/peek\r\n") != b"END\r\n"
-        policy = attrs.evolve(core.policy, allow_flush_all=True)
+        policy = replace(core.policy, allow_flush_all=True)
         other = Core(tmp_path / "other", policy=policy).client()
         put(other, b"1")
         assert other.ask(b"flush_all\r\n") == b"OK\r\n"

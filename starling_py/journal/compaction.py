@@ -9,6 +9,7 @@ bring back.
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import attrs
 
@@ -178,7 +179,7 @@ class Compactor:
         chosen = choose(ledger, self._segment_size)
         size = sum(each.size - each.waste for each in chosen)
         if chosen and (limit is None or size < limit):
-            copies = [attrs.evolve(each) for each in chosen]
+            copies = [replace(each) for each in chosen]
             gone = ledger.gone.copy()
             self._work = Compaction(self._place, copies, ledger.head, gone, self._place.syncs)
 

@@ -11,7 +11,10 @@ import os
 import stat
 from collections.abc import Iterator
 
+from mypy_extensions import mypyc_attr
 
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Files:
     """The calls; paths are strings, open files are descriptors."""
 

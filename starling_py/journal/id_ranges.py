@@ -12,8 +12,6 @@ from collections.abc import Iterable, Iterator
 class IdRanges:
     """A set of whole numbers as ranges, each from its first number up to, but not with, its end."""
 
-    __slots__ = ("_ends", "_starts")
-
     def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
         """Take ranges in their order, none of them empty, no two of them touching."""
         self._starts: list[int] = []

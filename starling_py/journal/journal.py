@@ -21,9 +21,9 @@ from starling_py.journal.reclaiming import Reclaiming
 from starling_py.journal.recorder import Recorder
 from starling_py.journal.rotation import Rotation
 from starling_py.journal.safety import Safety
-from starling_py.journal.segment_writer import Place, SegmentWriter, Spoiled, Syncing
+from starling_py.journal.segment_writer import Place, SegmentWriter, Syncing
 from starling_py.journal.surroundings import Owner, Surroundings
-from starling_py.journal.trouble import JournalError
+from starling_py.journal.trouble import JournalError, Spoiled
 from starling_py.journal.unwritten import Unwritten
 from starling_py.journal.whole_sync import WholeSyncs
 

@@ -10,8 +10,6 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-import attrs
-
 from starling_py.journal import record
 from starling_py.journal.id_ranges import IdRanges
 from starling_py.journal.record import Item
@@ -68,7 +66,7 @@ class Ledger:
         """Return a ledger of its own that tells the same."""
         return replace(
             self,
-            segments=[attrs.evolve(each) for each in self.segments],
+            segments=[replace(each) for each in self.segments],
             gone=self.gone.copy(),
             marks=self.marks.copy(),
         )

@@ -5,8 +5,7 @@ here but the files' sizes, and nothing is changed.
 """
 
 from collections.abc import Mapping
-
-import attrs
+from dataclasses import replace
 
 from starling_py.journal import segment
 from starling_py.journal.files import Files
@@ -63,7 +62,7 @@ class Placement:
             if compacted is not None:
                 first = placed.setdefault(
                     number,
-                    attrs.evolve(
+                    replace(
                         each, number=number, first_id=compacted.header.first_id, items=0, bytes=0
                     ),
                 )

@@ -6,8 +6,7 @@ is only asked when it begins: they may have been copied or removed in the meanti
 
 import logging
 from collections.abc import Callable
-
-import attrs
+from dataclasses import replace
 
 from starling_py.journal.background import Work
 from starling_py.journal.blocks import Position, Reading
@@ -71,7 +70,7 @@ class Reader:
             position = (ledger.segment_of(behind + 1).number, 0)
         index = ledger.index(position[0])
         segments = [
-            attrs.evolve(each)
+            replace(each)
             for each in ledger.segments[index : index + _AT_ONCE]
             if each.number not in self._unreadable
         ]

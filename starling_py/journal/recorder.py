@@ -6,7 +6,7 @@ those that make the queue smaller, when those would miss the room.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from starling_py.journal import record
 from starling_py.journal.ledger import Ledger
@@ -17,7 +17,7 @@ from starling_py.journal.surroundings import Surroundings
 from starling_py.journal.trouble import JournalError
 from starling_py.journal.unwritten import Unwritten
 
-DISK_FULL = "the disk is full"
+DISK_FULL: Final = "the disk is full"
 
 
 class Recorder:

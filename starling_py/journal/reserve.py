@@ -7,16 +7,17 @@ is needed, and puts are taken again.
 """
 
 import logging
+from typing import Final
 
 from starling_py.journal import record
 from starling_py.journal.files import Files
 
 log = logging.getLogger(__name__)
 
-NAME = ".reserve"
-SLACK = 1 << 18
+NAME: Final = ".reserve"
+SLACK: Final = 1 << 18
 """Bytes reserved beside what removals need: for new segments, and for what one commit holds."""
-STEP = 1 << 18
+STEP: Final = 1 << 18
 """Bytes by which the reserve grows at least, and above which it is worth shrinking."""
 
 

@@ -7,6 +7,7 @@ helps to give the present one up.
 
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.reserve import Reserve
@@ -14,7 +15,7 @@ from starling_py.journal.segment_writer import NO_ROOM, SegmentWriter
 
 log = logging.getLogger(__name__)
 
-SMALL = 1 << 16
+SMALL: Final = 1 << 16
 """Bytes of a segment that is not worth giving up early."""
 
 

@@ -10,30 +10,30 @@ and the one before it are safe.
 import re
 import struct
 import zlib
-
-import attrs
+from dataclasses import dataclass
+from typing import Final
 
 from starling_py.journal.record import PUSH_HEADER_SIZE
 
-MAGIC = b"STARLING"
-VERSION = 4
-CHECKSUM_CRC32 = 1
+MAGIC: Final = b"STARLING"
+VERSION: Final = 4
+CHECKSUM_CRC32: Final = 1
 """The only checksum algorithm so far; a header names it so that it can change."""
 
 # magic, version, checksum algorithm, compacted, length of the name, salt, number, first id, oldest
 _FIXED = struct.Struct("<8sHBBIIQQQ")
 _CHECKSUM = struct.Struct("<I")
 
-SUFFIX = ".segment"
-UNFINISHED_SUFFIX = ".new"
+SUFFIX: Final = ".segment"
+UNFINISHED_SUFFIX: Final = ".new"
 """A segment that was begun, while it or the one before it is not known to be safe."""
-COMPACTED_SUFFIX = ".compacting"
+COMPACTED_SUFFIX: Final = ".compacting"
 """A copy that is to take the place of segments; left over only by a crash, and then removed."""
-TORN_SUFFIX = ".torn"
+TORN_SUFFIX: Final = ".torn"
 """What a crash left at the end of a segment, kept aside."""
-DAMAGED_SUFFIX = ".damaged"
+DAMAGED_SUFFIX: Final = ".damaged"
 """A second name for a segment whose items were given up because it cannot be read."""
-DISTRUSTED_SUFFIX = ".distrusted"
+DISTRUSTED_SUFFIX: Final = ".distrusted"
 """Marks a segment whose sync failed."""
 MAX_HEADER = _FIXED.size + 250 + _CHECKSUM.size
 """Bytes of the longest header."""
@@ -55,7 +55,7 @@ class HeaderCutShort(SegmentProblem):
         """The salt, if it is there."""
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class Header:
     """What a segment says of itself."""
 
@@ -76,7 +76,7 @@ class Header:
     version: int = VERSION
 
 
-@attrs.define
+@dataclass
 class Segment:
     """One file of a journal that is in use."""
 

@@ -12,23 +12,23 @@ import contextlib
 import errno
 import logging
 import threading
-
-import attrs
+from dataclasses import dataclass, field
+from typing import Final
 
 from starling_py.journal import checkpoint, distrust, record, segment
 from starling_py.journal.files import Files
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.open_files import OpenFiles
 from starling_py.journal.segment import UNFINISHED_SUFFIX, Header, Segment
-from starling_py.journal.trouble import JournalError
+from starling_py.journal.trouble import JournalError, Spoiled
 
 log = logging.getLogger(__name__)
 
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The errors of a full disk, after which a file is as good as before."""
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class Place:
     """Where a journal is, and what its segments have in common."""
 
@@ -50,7 +50,7 @@ class Place:
         return header + record.bare(record.CHECKPOINT, ledger.next_id, self.salt, payload)
 
 
-@attrs.define(eq=False)
+@dataclass(eq=False)
 class Syncing:
     """What has to be done to make all that was written safe; ``run`` is fit for any thread."""
 
@@ -66,7 +66,7 @@ class Syncing:
     """The segment's number and its size up to which everything is safe then."""
     trouble: OSError | None
     """Why what is synced is not safe all the same."""
-    cutting: threading.Lock = attrs.field(factory=threading.Lock)
+    cutting: threading.Lock = field(default_factory=threading.Lock)
     """Held while one of the files is cut back, as that may be a trouble."""
 
     def run(self) -> None:
@@ -305,7 +305,3 @@ class SegmentWriter:
                 if syncing is not None:
                     syncing.trouble = spoiled
                 raise spoiled from error
-
-
-class Spoiled(OSError):
-    """A file that must not be written to any more."""

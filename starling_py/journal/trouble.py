@@ -12,3 +12,7 @@ class JournalDamaged(Exception):
         super().__init__(f"{path}: damaged at byte {offset}: {reason}")
         self.path = path
         self.offset = offset
+
+
+class Spoiled(OSError):
+    """A file that must not be written to any more."""

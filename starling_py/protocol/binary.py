@@ -8,21 +8,21 @@ commands. No input raises anything: what is wrong becomes a ``Refusal``.
 """
 
 import struct
-
-import attrs
+from dataclasses import dataclass, field
+from typing import Final
 
 from starling_py.protocol.binary_replies import REQUEST_MAGIC, BinaryReplies, Opcode, Status
 from starling_py.protocol.binary_requests import FORMS, Request
-from starling_py.protocol.commands import Command, Quit, Refusal
+from starling_py.protocol.commands import Command, Dialect, Quit, Refusal
 
-_HEADER = struct.Struct(">xBHBxxxIIQ")
+_HEADER: Final = struct.Struct(">xBHBxxxIIQ")
 """Opcode, the lengths of key and extras, the length of the body (extras, key and value), opaque,
 cas. Magic is checked before; data type and virtual bucket mean nothing to memcached either."""
-_HEADER_SIZE = 24
+_HEADER_SIZE: Final = 24
 assert _HEADER.size == _HEADER_SIZE
 
 
-@attrs.define
+@dataclass
 class _Body:
     """What has not come yet of a request."""
 
@@ -32,7 +32,7 @@ class _Body:
     """The request that waits for its value; ``None`` when everything is only swallowed."""
     refusal: Refusal | None
     """What to answer when everything is only swallowed."""
-    kept: bytearray = attrs.field(factory=bytearray)
+    kept: bytearray = field(default_factory=bytearray)
     """What has come of the value."""
 
     def take(self, data: bytes) -> int:
@@ -53,7 +53,7 @@ class _Body:
         return self.request.command()
 
 
-class BinaryDialect(BinaryReplies):
+class BinaryDialect(BinaryReplies, Dialect):
     """One connection's binary protocol; replies are written by their requests' own writers."""
 
     def __init__(self, item_size_max: int) -> None:

@@ -7,21 +7,20 @@ request is told of neither a success nor a miss, but of everything that went wro
 import struct
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import Final
 
-import attrs
+from starling_py.protocol.commands import Outcome, Shown, Writer
 
-from starling_py.protocol.commands import Outcome, Shown
-
-REQUEST_MAGIC = 0x80
+REQUEST_MAGIC: Final = 0x80
 """The first byte of every request."""
-RESPONSE_MAGIC = 0x81
+RESPONSE_MAGIC: Final = 0x81
 
-_HEADER = struct.Struct(">BBHBBHIIQ")
+_HEADER: Final = struct.Struct(">BBHBBHIIQ")
 """Magic, opcode, the lengths of key and extras, data type, status, the length of the body (extras,
 key and value), opaque, cas."""
-_HIT = struct.Struct(">BBHBBHIIQI")
+_HIT: Final = struct.Struct(">BBHBBHIIQI")
 """The same, with the extras of a hit: its flags."""
-_NUMBER = struct.Struct(">Q")
+_NUMBER: Final = struct.Struct(">Q")
 
 
 class Opcode(IntEnum):
@@ -76,7 +75,7 @@ class Status(IntEnum):
     TEMPORARY_FAILURE = 0x86
 
 
-_TEXTS = {
+_TEXTS: Final = {
     Status.NOT_FOUND: b"Not found",
     Status.EXISTS: b"Data exists for key.",
     Status.TOO_LARGE: b"Too large.",
@@ -86,7 +85,7 @@ _TEXTS = {
 }
 """memcached's words."""
 
-_FAILURES = {
+_FAILURES: Final = {
     Outcome.NOT_STORED: Status.NOT_STORED,
     Outcome.EXISTS: Status.EXISTS,
     Outcome.NOT_FOUND: Status.NOT_FOUND,
@@ -95,7 +94,7 @@ _FAILURES = {
 }
 """The outcomes that are no success; statistics that are not known count as not found."""
 
-_NOT_STORED: dict[int, Status] = {
+_NOT_STORED: Final[dict[int, Status]] = {
     Opcode.ADD: Status.EXISTS,
     Opcode.ADDQ: Status.EXISTS,
     Opcode.REPLACE: Status.NOT_FOUND,
@@ -104,24 +103,31 @@ _NOT_STORED: dict[int, Status] = {
 """How memcached tells these that nothing was stored."""
 
 
-@attrs.define
-class BinaryReplies:
+class BinaryReplies(Writer):
     """The replies to one request."""
-
-    opcode: int
-    opaque: int
-    """The request's own, which means nothing here."""
-    key: bytes = b""
-    """The key as the client sent it."""
-    quiet: bool = False
-    """Whether neither a success nor a miss is told."""
-    names_key: bool = False
-    """Whether the reply to a get repeats the key."""
-    _item_id: int = 0
-    _found: bool = False
 
     detailed = False
     tells_id = True
+
+    def __init__(
+        self,
+        opcode: int,
+        opaque: int,
+        key: bytes = b"",
+        quiet: bool = False,
+        names_key: bool = False,
+    ) -> None:
+        self.opcode = opcode
+        self.opaque = opaque
+        """The request's own, which means nothing here."""
+        self.key = key
+        """The key as the client sent it."""
+        self.quiet = quiet
+        """Whether neither a success nor a miss is told."""
+        self.names_key = names_key
+        """Whether the reply to a get repeats the key."""
+        self._item_id = 0
+        self._found = False
 
     def hit_in_detail(
         self, key: bytes, item: Shown, deliveries: int, now_ms: int
@@ -194,7 +200,9 @@ class BinaryReplies:
         """Return a reply that is a bare word."""
         return self._packet(value=_ascii(word))
 
-    version = word
+    def version(self, version: str) -> bytes:
+        """Return the server's version."""
+        return self.word(version)
 
     def stats(self, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
         """Return statistics: a packet each, and an empty one at the end."""

@@ -8,8 +8,8 @@ itself, so that what went wrong is told.
 
 import struct
 from collections.abc import Callable
-
-import attrs
+from dataclasses import dataclass, replace
+from typing import Final
 
 from starling_py import names
 from starling_py.names import MAX_KEY, KeyProblem
@@ -17,12 +17,12 @@ from starling_py.protocol import commands
 from starling_py.protocol.binary_replies import BinaryReplies, Opcode, Status
 from starling_py.protocol.commands import Command, Phrased, Refusal, Verb
 
-_FLAGS_AND_EXPTIME = struct.Struct(">II")
-_EXPTIME = struct.Struct(">I")
-_MINUS_ONE = 2**32 - 1
+_FLAGS_AND_EXPTIME: Final = struct.Struct(">II")
+_EXPTIME: Final = struct.Struct(">I")
+_MINUS_ONE: Final = 2**32 - 1
 
 
-@attrs.define
+@dataclass(init=False)
 class Request:
     """A request whose form is right."""
 
@@ -32,7 +32,17 @@ class Request:
     extras: bytes
     key: bytes
     writer: BinaryReplies
-    value: bytes = b""
+    value: bytes
+
+    def __init__(
+        self, form: "Form", cas: int, extras: bytes, key: bytes, writer: BinaryReplies
+    ) -> None:
+        self.form = form
+        self.cas = cas
+        self.extras = extras
+        self.key = key
+        self.writer = writer
+        self.value = b""
 
     def command(self) -> Command:
         """Return what the request asks for."""
@@ -43,7 +53,7 @@ class Request:
 Maker = Callable[[Request], Command]
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class Form:
     """What the requests of an opcode look like, and what they mean."""
 
@@ -127,7 +137,7 @@ def _acknowledge(_: Request) -> Command:
 
 def _both(loud: Opcode, quiet: Opcode, form: Form) -> dict[int, Form]:
     """Return an opcode and its quiet form."""
-    return {loud: form, quiet: attrs.evolve(form, quiet=True)}
+    return {loud: form, quiet: replace(form, quiet=True)}
 
 
 _GET = Form(_get)
@@ -141,9 +151,9 @@ def _storage(verb: Verb, extras: int) -> Form:
 
 FORMS: dict[int, Form] = {
     **_both(Opcode.GET, Opcode.GETQ, _GET),
-    **_both(Opcode.GETK, Opcode.GETKQ, attrs.evolve(_GET, names_key=True)),
+    **_both(Opcode.GETK, Opcode.GETKQ, replace(_GET, names_key=True)),
     **_both(Opcode.GAT, Opcode.GATQ, _GAT),
-    **_both(Opcode.GATK, Opcode.GATKQ, attrs.evolve(_GAT, names_key=True)),
+    **_both(Opcode.GATK, Opcode.GATKQ, replace(_GAT, names_key=True)),
     **_both(Opcode.SET, Opcode.SETQ, _storage(Verb.SET, 8)),
     **_both(Opcode.ADD, Opcode.ADDQ, _storage(Verb.ADD, 8)),
     **_both(Opcode.REPLACE, Opcode.REPLACEQ, _storage(Verb.REPLACE, 8)),

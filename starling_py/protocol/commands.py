@@ -4,12 +4,13 @@ Command objects are mutable only because a frozen one costs three times as much 
 changes one. ``quiet`` on a command is the client's wish for no reply (``noreply`` in text).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-import attrs
+from mypy_extensions import trait
 
 
 class Verb(Enum):
@@ -47,7 +48,7 @@ class Store:
         self.quiet = quiet
 
 
-@attrs.define
+@dataclass
 class Get:
     """Do what each key asks for, which is mostly to take an item from its queue."""
 
@@ -59,7 +60,7 @@ class Get:
     seconds or a Unix time; ``None`` for a get that is none."""
 
 
-@attrs.define
+@dataclass
 class Touch:
     """Give the oldest open read of a queue a new lease."""
 
@@ -70,7 +71,7 @@ class Touch:
     quiet: bool
 
 
-@attrs.define
+@dataclass
 class Confirm:
     """Confirm the oldest open reads of a queue, all of them or none."""
 
@@ -79,7 +80,7 @@ class Confirm:
     """How many, from 0 to 2**31 - 1; Kestrel answers 0 as it answers too many."""
 
 
-@attrs.define
+@dataclass
 class Monitor:
     """Open items of a queue one after another, as they come."""
 
@@ -90,7 +91,7 @@ class Monitor:
     """The most items, from 1 to 100000; ``None`` for as many as may be open."""
 
 
-@attrs.define
+@dataclass
 class Delete:
     """Delete a queue."""
 
@@ -98,7 +99,7 @@ class Delete:
     quiet: bool
 
 
-@attrs.define
+@dataclass
 class Absent:
     """Change a number in place (incr, decr), which a queue has none of."""
 
@@ -108,7 +109,7 @@ class Absent:
     quiet: bool
 
 
-@attrs.define
+@dataclass
 class Flush:
     """Remove every item of a queue."""
 
@@ -116,14 +117,14 @@ class Flush:
     quiet: bool
 
 
-@attrs.define
+@dataclass
 class FlushAll:
     """Remove every item of every queue."""
 
     quiet: bool
 
 
-@attrs.define
+@dataclass
 class FlushExpired:
     """Remove the dead items at the head of a queue, or of every queue."""
 
@@ -131,28 +132,28 @@ class FlushExpired:
     quiet: bool
 
 
-@attrs.define
+@dataclass
 class Stats:
     """Ask for statistics; no words for all of them."""
 
     words: Sequence[bytes]
 
 
-@attrs.define
+@dataclass
 class DumpStats:
     """Ask for queues' statistics in Kestrel's form; no keys for all queues."""
 
     keys: Sequence[bytes]
 
 
-@attrs.define
+@dataclass
 class DumpConfig:
     """Ask for queues' settings in Kestrel's form; no keys for all queues."""
 
     keys: Sequence[bytes] = ()
 
 
-@attrs.define
+@dataclass
 class Status:
     """Ask whether the server takes reads and writes, or have it take them."""
 
@@ -160,34 +161,34 @@ class Status:
     """The status to change to, as the client wrote it; ``None`` to ask for the present one."""
 
 
-@attrs.define
+@dataclass
 class Reload:
     """Read the settings anew."""
 
 
-@attrs.define
+@dataclass
 class Version:
     """Ask for the server's version."""
 
 
-@attrs.define
+@dataclass
 class Acknowledge:
     """Something that succeeds without having an effect here, such as ``verbosity``."""
 
     quiet: bool
 
 
-@attrs.define
+@dataclass
 class Shutdown:
     """Stop the server."""
 
 
-@attrs.define
+@dataclass
 class Quit:
     """Close the connection."""
 
 
-@attrs.define
+@dataclass
 class Refusal:
     """Something the dialect itself has the answer to, mostly an error."""
 
@@ -199,12 +200,16 @@ class Refusal:
     """Whether the reason is the size of an item."""
 
 
-@attrs.define
+@dataclass(init=False)
 class Phrased:
     """A command whose replies have a form of their own, as its request asked for."""
 
     command: "Command"
     writer: "Writer"
+
+    def __init__(self, command: "Command", writer: "Writer") -> None:
+        self.command = command
+        self.writer = writer
 
 
 class Form(Protocol):
@@ -214,7 +219,7 @@ class Form(Protocol):
         """Return what writes one reply: a new one each time, as it may note what it has told."""
 
 
-@attrs.define
+@dataclass
 class PhrasedAnew:
     """The same of a request that comes again and again: each time it has a writer of its own."""
 
@@ -292,7 +297,8 @@ class Shown(Protocol):
         """When it dies, in milliseconds since the Unix epoch; 0 for never."""
 
 
-class Writer(Protocol):
+@trait
+class Writer(ABC):
     """Writes replies: those of a connection, or those to one command."""
 
     detailed: bool
@@ -300,17 +306,21 @@ class Writer(Protocol):
     tells_id: bool
     """Whether ``stored_as`` is to be called when an item was put."""
 
+    @abstractmethod
     def stored_as(self, item_id: int) -> None:
         """Take notice of the id of the item whose put the next outcome tells of."""
 
+    @abstractmethod
     def hit_in_detail(
         self, key: bytes, item: Shown, deliveries: int, now_ms: int
     ) -> tuple[bytes, ...]:
         """Return an item in pieces; ``deliveries`` is how often it was handed out before."""
 
+    @abstractmethod
     def outcome(self, outcome: Outcome) -> bytes:
         """Return a plain reply."""
 
+    @abstractmethod
     def hit(self, key: bytes, flags: int, data: bytes, cas: int | None) -> tuple[bytes, ...]:
         """Return an item in pieces, so that its data is not copied; ``cas`` is the item's id.
 
@@ -319,47 +329,61 @@ class Writer(Protocol):
         once more when it is over.
         """
 
+    @abstractmethod
     def end_of_hits(self) -> bytes:
         """Return what closes the reply to a get, or to a monitor."""
 
+    @abstractmethod
     def client_error(self, text: str) -> bytes:
         """Return the reply to a command that was wrong."""
 
+    @abstractmethod
     def server_error(self, text: str) -> bytes:
         """Return the reply to a command that the server failed at."""
 
+    @abstractmethod
     def disabled(self, what: str) -> bytes:
         """Return the reply to a command that the settings do not allow."""
 
+    @abstractmethod
     def number(self, number: int) -> bytes:
         """Return a reply that is a bare number."""
 
+    @abstractmethod
     def word(self, word: str) -> bytes:
         """Return a reply that is a bare word."""
 
+    @abstractmethod
     def version(self, version: str) -> bytes:
         """Return the server's version."""
 
+    @abstractmethod
     def stats(self, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
         """Return statistics, names and values being one token each."""
 
+    @abstractmethod
     def dump(self, blocks: Sequence[tuple[bytes, Sequence[tuple[bytes, bytes]]]]) -> bytes:
         """Return one named block of values a queue."""
 
 
-class Dialect(Writer, Protocol):
+@trait
+class Dialect(Writer):
     """Reads one connection's commands, and writes the replies to most of them."""
 
+    @abstractmethod
     def feed(self, data: bytes) -> None:
         """Take what the client sent."""
 
+    @abstractmethod
     def next_command(self) -> Command | None:
         """Return the next whole command; ``None`` when more bytes are needed."""
 
     @property
+    @abstractmethod
     def buffered(self) -> int:
         """Bytes taken and not yet used for a command."""
 
     @property
+    @abstractmethod
     def midway(self) -> bool:
         """Whether part of a command has been taken, and its rest is missing."""

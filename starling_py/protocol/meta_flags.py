@@ -7,8 +7,7 @@ what makes a read a harmless one.
 
 import base64
 import binascii
-
-import attrs
+from dataclasses import dataclass
 
 from starling_py.names import MAX_KEY
 from starling_py.protocol.lines import BAD_FORMAT, is_flags, is_number
@@ -37,7 +36,7 @@ class Wrong(Exception):
         self.reply = reply
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class Asked:
     """What the words of a line ask for."""
 

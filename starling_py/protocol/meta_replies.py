@@ -6,13 +6,14 @@ an item has to tell is a function of the item.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-
-import attrs
+from dataclasses import dataclass, field
+from typing import Final
 
 from starling_py.protocol.commands import Outcome, Shown
 from starling_py.protocol.text_replies import TextReplies
 
-HIT, MISS = b"HD", b"EN"
+HIT: Final = b"HD"
+MISS: Final = b"EN"
 
 Detail = Callable[[Shown, int, int], bytes]
 """Tells something of an item, given how often it was handed out before, and the time."""
@@ -37,11 +38,11 @@ DETAILS: dict[int, bytes | Detail] = {
 whether it was handed out before, and the seconds that it has been in the queue."""
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class MetaForm:
     """What a request wants to be told, and how."""
 
-    words: Mapping[Outcome, bytes] = attrs.field(factory=dict)
+    words: Mapping[Outcome, bytes] = field(default_factory=dict)
     """The word for each outcome that there can be."""
     known: bytes = b""
     """What every reply but an error tells: key and opaque token, in the order asked for."""
@@ -61,25 +62,16 @@ class MetaForm:
         return MetaReplies(self)
 
 
-@attrs.define
-class MetaReplies:
+class MetaReplies(TextReplies):
     """The reply to one request; errors have the form of classic text, and are always told."""
-
-    form: MetaForm
-    _found: bool = False
-    _item_id: int = 0
 
     detailed = True
     tells_id = True
 
-    client_error = staticmethod(TextReplies.client_error)
-    server_error = staticmethod(TextReplies.server_error)
-    disabled = staticmethod(TextReplies.disabled)
-    number = staticmethod(TextReplies.number)
-    word = staticmethod(TextReplies.word)
-    version = staticmethod(TextReplies.version)
-    stats = staticmethod(TextReplies.stats)
-    hit = staticmethod(TextReplies.hit)
+    def __init__(self, form: MetaForm) -> None:
+        self.form = form
+        self._found = False
+        self._item_id = 0
 
     def stored_as(self, item_id: int) -> None:
         """Take notice of the id of the item that was put."""

@@ -7,7 +7,7 @@ look the item up by the key they asked for, and lose it otherwise.
 from collections.abc import Sequence
 from typing import Final
 
-from starling_py.protocol.commands import Outcome, Shown
+from starling_py.protocol.commands import Outcome, Shown, Writer
 
 _OUTCOMES: Final = {
     Outcome.STORED: b"STORED\r\n",
@@ -24,7 +24,7 @@ _OUTCOMES: Final = {
 }
 
 
-class TextReplies:
+class TextReplies(Writer):
     """The half of the text dialect that writes."""
 
     detailed = False
@@ -40,57 +40,49 @@ class TextReplies:
         del deliveries, now_ms
         return self.hit(key, item.flags, item.data, item.id)
 
-    outcome = staticmethod(_OUTCOMES.__getitem__)
+    def outcome(self, outcome: Outcome) -> bytes:
+        """Return a plain reply."""
+        return _OUTCOMES[outcome]
 
-    @staticmethod
-    def hit(key: bytes, flags: int, data: bytes, cas: int | None) -> tuple[bytes, ...]:
+    def hit(self, key: bytes, flags: int, data: bytes, cas: int | None) -> tuple[bytes, ...]:
         """Return an item in pieces, so that its data is not copied; ``cas`` is the item's id."""
         if cas is None:
             return b"VALUE %b %d %d\r\n" % (key, flags, len(data)), data, b"\r\n"
         return b"VALUE %b %d %d %d\r\n" % (key, flags, len(data), cas), data, b"\r\n"
 
-    @staticmethod
-    def end_of_hits() -> bytes:
+    def end_of_hits(self) -> bytes:
         """Return what closes the reply to a get, or to a monitor."""
         return b"END\r\n"
 
-    @staticmethod
-    def client_error(text: str) -> bytes:
+    def client_error(self, text: str) -> bytes:
         """Return the reply to a command that was wrong."""
         return b"CLIENT_ERROR %b\r\n" % _line(text)
 
-    @staticmethod
-    def server_error(text: str) -> bytes:
+    def server_error(self, text: str) -> bytes:
         """Return the reply to a command that the server failed at."""
         return b"SERVER_ERROR %b\r\n" % _line(text)
 
-    @staticmethod
-    def disabled(what: str) -> bytes:
+    def disabled(self, what: str) -> bytes:
         """Return the reply to a command that the settings do not allow (memcached's words)."""
         return b"ERROR: %b not enabled\r\n" % _line(what)
 
-    @staticmethod
-    def number(number: int) -> bytes:
+    def number(self, number: int) -> bytes:
         """Return a reply that is a bare number."""
         return b"%d\r\n" % number
 
-    @staticmethod
-    def word(word: str) -> bytes:
+    def word(self, word: str) -> bytes:
         """Return a reply that is a bare word."""
         return b"%b\r\n" % _line(word)
 
-    @staticmethod
-    def version(version: str) -> bytes:
+    def version(self, version: str) -> bytes:
         """Return the server's version."""
         return b"VERSION %b\r\n" % _line(version)
 
-    @staticmethod
-    def stats(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+    def stats(self, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
         """Return statistics, names and values being one token each."""
         return b"".join(b"STAT %b %b\r\n" % pair for pair in pairs) + b"END\r\n"
 
-    @staticmethod
-    def dump(blocks: Sequence[tuple[bytes, Sequence[tuple[bytes, bytes]]]]) -> bytes:
+    def dump(self, blocks: Sequence[tuple[bytes, Sequence[tuple[bytes, bytes]]]]) -> bytes:
         """Return one named block of values a queue, as Kestrel's ``dump_stats`` does."""
         lines = []
         for name, pairs in blocks:

@@ -3,14 +3,14 @@
 Nothing is changed here. A queue that would drop its oldest items to make room is not full.
 """
 
-import attrs
+from dataclasses import dataclass
 
 from starling_py.journal.blocks import OVERHEAD
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.refusal import Full, NotNow, TooLarge
 
 
-@attrs.define
+@dataclass
 class Limits:
     """Whether the server takes anything, beside the limits of each queue."""
 

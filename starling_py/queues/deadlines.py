@@ -6,22 +6,27 @@ anything. What is cancelled never happens, and costs nothing but its place until
 
 import heapq
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
-import attrs
-
-_FEW = 64
+_FEW: Final = 64
 """Entries that may be dead without being worth a cleaning."""
 
 
-@attrs.define(eq=False)
+@dataclass(eq=False, init=False)
 class Deadline:
     """One thing that is to happen."""
 
     when: float
     """The time, in seconds of the monotonic clock."""
     action: Callable[[], None]
-    pending: bool = True
+    pending: bool
     """Whether it is still to happen."""
+
+    def __init__(self, when: float, action: Callable[[], None]) -> None:
+        self.when = when
+        self.action = action
+        self.pending = True
 
 
 class Deadlines:

@@ -9,9 +9,8 @@ old place nor for a client. What cannot be moved now is tried again, as long as 
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import attrs
 
 from starling_py.journal.record import Item
 from starling_py.journal.trouble import JournalError
@@ -33,24 +32,28 @@ PAUSE = 0.001
 """Seconds after which more of them are put, at the least."""
 
 
-@attrs.define(eq=False)
 class Move:
     """One item on its way."""
 
-    source: "PersistentQueue"
-    item: Item
-    target: bytes
-    """The name of the queue that it goes to."""
-    deliveries: int
-    """How often it was handed out."""
-    reached: frozenset[bytes] = frozenset()
-    """The queues that it was put into."""
-    unsafe: int = 0
-    """In how many of them it is not safe yet."""
-    missing: frozenset[bytes] = frozenset()
-    """Queues that it has to be put into again, as that was undone."""
-    write: int = 0
-    """The write of its own queue's journal that must become safe."""
+    def __init__(
+        self, source: "PersistentQueue", item: Item, target: bytes, deliveries: int
+    ) -> None:
+        """``target`` is the name of the queue that it goes to.
+
+        ``deliveries`` is how often it was handed out.
+        """
+        self.source = source
+        self.item = item
+        self.target = target
+        self.deliveries = deliveries
+        self.reached: frozenset[bytes] = frozenset()
+        """The queues that it was put into."""
+        self.unsafe = 0
+        """In how many of them it is not safe yet."""
+        self.missing: frozenset[bytes] = frozenset()
+        """Queues that it has to be put into again, as that was undone."""
+        self.write = 0
+        """The write of its own queue's journal that must become safe."""
 
     @property
     def arrived(self) -> bool:
@@ -58,7 +61,7 @@ class Move:
         return bool(self.reached) and not self.unsafe and not self.missing
 
 
-@attrs.define(eq=False)
+@dataclass(eq=False)
 class Copy:
     """An item that is moved, in one of the queues that it goes to."""
 

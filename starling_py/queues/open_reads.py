@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-import attrs
-
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.record import Item
 from starling_py.queues.deadlines import Deadline, Deadlines
@@ -25,21 +23,23 @@ if TYPE_CHECKING:
 _serials = itertools.count(1)
 
 
-@attrs.define(eq=False)
 class OpenRead:
     """One item that somebody works on."""
 
-    queue: "PersistentQueue"
-    item: Item
-    deliveries: int
-    """How often the item was handed out, this time included."""
-    holder: Holder | None
-    """Whose read it is; ``None`` when that connection is gone."""
-    lease: Deadline | None = None
-    """When the read ends by itself, if it has a lease."""
-    is_open: bool = True
-    serial: int = attrs.field(factory=lambda: next(_serials))
-    """Grows with every open read of the server."""
+    def __init__(
+        self, queue: "PersistentQueue", item: Item, deliveries: int, holder: Holder | None
+    ) -> None:
+        self.queue = queue
+        self.item = item
+        self.deliveries = deliveries
+        """How often the item was handed out, this time included."""
+        self.holder = holder
+        """Whose read it is; ``None`` when that connection is gone."""
+        self.lease: Deadline | None = None
+        """When the read ends by itself, if it has a lease."""
+        self.is_open = True
+        self.serial = next(_serials)
+        """Grows with every open read of the server."""
 
 
 class OpenReads:

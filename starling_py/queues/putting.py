@@ -7,9 +7,8 @@ is moved to another queue does.
 """
 
 from collections.abc import Callable, Container
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import attrs
 
 from starling_py.journal.record import MarkedItem
 from starling_py.journal.trouble import JournalError
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from starling_py.queues.queue_collection import QueueCollection
 
 
-@attrs.define
+@dataclass
 class Put:
     """What is to be put."""
 

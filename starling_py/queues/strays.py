@@ -7,8 +7,7 @@ the head of the window. Nothing here knows of the journal or of clients.
 
 import heapq
 from collections.abc import Callable
-
-import attrs
+from dataclasses import dataclass
 
 from starling_py.journal.record import Item, MarkedItem
 from starling_py.queues.deadlines import Deadline, Deadlines
@@ -19,7 +18,7 @@ def place(item: Item) -> int:
     return -item.id if type(item) is MarkedItem and item.front else item.id
 
 
-@attrs.define(eq=False)
+@dataclass(eq=False)
 class _Delayed:
     item: Item
     deadline: Deadline

@@ -8,8 +8,7 @@ full queue waits for room in the same way.
 
 from collections import deque
 from collections.abc import Callable
-
-import attrs
+from dataclasses import dataclass
 
 from starling_py.journal.record import Item
 from starling_py.names import Request
@@ -21,7 +20,7 @@ Hit = tuple[Request, Item, PersistentQueue]
 """An item that a read found, and the queue whose commit the reply depends on."""
 
 
-@attrs.define(eq=False)
+@dataclass(eq=False)
 class Waiter:
     """One client's wait."""
 
@@ -89,7 +88,7 @@ class Waiters:
             self.end(waiter)
 
 
-@attrs.define(eq=False)
+@dataclass(eq=False)
 class RoomWaiter:
     """One client's wait for room in a queue."""
 

@@ -1,6 +1,7 @@
 """Checkpoints: a ledger that is written down is read back, and other bytes are none."""
 
-import attrs
+from dataclasses import asdict
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,9 +60,7 @@ def test_a_ledger_is_read_back_as_it_was_without_the_segments_that_are_empty(
     assert read.previous_end == end
     assert ledger_facts(read.ledger) == ledger_facts(ledger)
     expected = [each for each in ledger.segments if each.items]
-    assert [attrs.asdict(each) for each in read.ledger.segments] == [
-        attrs.asdict(each) for each in expected
-    ]
+    assert [asdict(each) for each in read.ledger.segments] == [asdict(each) for each in expected]
     assert not read.ledger.has_dead
 
 

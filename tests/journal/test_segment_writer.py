@@ -11,8 +11,8 @@ from starling_py.journal.files import Files
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.open_files import OpenFiles
 from starling_py.journal.replay import open_segment, read_checkpoint
-from starling_py.journal.segment_writer import SegmentWriter, Spoiled, Syncing
-from starling_py.journal.trouble import JournalError
+from starling_py.journal.segment_writer import SegmentWriter, Syncing
+from starling_py.journal.trouble import JournalError, Spoiled
 from tests.journal.parts import ledger_facts, place_on
 from tests.journal.simulated_disk import SALT, Fault, SimulatedDisk
 from tests.journal.spool_harness import DIRECTORY, NAME
