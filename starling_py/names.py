@@ -10,7 +10,7 @@ typo in ``/peek`` must never become a pop.
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from starling_py.known import Known
@@ -95,6 +95,13 @@ class Request:
         self.takes = self.open or not (self.close or self.abort)
         special = self.open or self.close or self.abort or self.count > 1
         self.simple = not special and child_of(self.name) is None
+        # Of its own, as making one costs more than all the rest of a get.
+        self._reading = replace(self, close=False, item_id=None) if self.close else None
+
+    @property
+    def reading(self) -> "Request":
+        """What this reads, without what it closes."""
+        return self if self._reading is None else self._reading
 
     @property
     def plain(self) -> bool:

@@ -70,7 +70,7 @@ def _get_with_care(client: ClientState, requests: Sequence[Request], command: co
     for request in requests:
         if request.takes:
             taking.setdefault(request.name, request)
-    wanted = [replace(each, close=False, item_id=None) for each in taking.values()]
+    wanted = [each.reading for each in taking.values()]
     for request in wanted:
         child = client.queues.subscribe(request.name)
         if child is not None:

@@ -16,16 +16,21 @@ from starling_py.journal.record import Item
 from starling_py.journal.segment import Segment
 
 
-@dataclass(frozen=True)
+@dataclass(init=False, unsafe_hash=True)
 class Mark:
-    """What is to be known of a live item beside its record."""
+    """What is to be known of a live item beside its record. As an item, it is never changed."""
 
-    deliveries: int = 0
+    deliveries: int
     """How often it was handed out for a reliable read."""
-    due_ms: int = 0
+    due_ms: int
     """Not to be handed out before this time, if it came back with a delay; else 0."""
-    front: bool = False
+    front: bool
     """Whether it was put in front of all others."""
+
+    def __init__(self, deliveries: int = 0, due_ms: int = 0, front: bool = False) -> None:
+        self.deliveries = deliveries
+        self.due_ms = due_ms
+        self.front = front
 
 
 _UNMARKED: Final = Mark()

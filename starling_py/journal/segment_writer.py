@@ -72,18 +72,24 @@ class Syncing:
     def run(self) -> None:
         """Do it. Raises ``OSError``."""
         files = self.place.files
-        if self.trouble is not None:
-            raise self.trouble
+        self._check()
         for descriptor, path in zip(self.descriptors, self.paths, strict=True):
             distrust.sync(files, descriptor, path)
         with self.cutting:
-            if self.trouble is not None:
-                raise self.trouble
+            self._check()
         if self.unfinished is not None:
             files.rename(self.unfinished, self.unfinished.removesuffix(UNFINISHED_SUFFIX))
             files.sync_directory(self.place.directory)
         if self.new_directory:
             files.sync_directory(self.place.directory.rpartition("/")[0])
+
+    def _check(self) -> None:
+        """Raise what another thread may have noted meanwhile.
+
+        Of its own, as mypyc takes what was looked at once in a function for what it is for good.
+        """
+        if self.trouble is not None:
+            raise self.trouble
 
 
 class SegmentWriter:

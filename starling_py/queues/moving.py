@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mypy_extensions import mypyc_attr
+
 from starling_py.journal.record import Item
 from starling_py.journal.trouble import JournalError
 from starling_py.names import printable
@@ -74,6 +76,7 @@ class Copy:
     """The write of that queue's journal that must become safe."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Moves:
     """How items are moved: put there, and later removed here."""
 

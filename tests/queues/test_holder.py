@@ -2,21 +2,19 @@
 
 from collections.abc import Sequence
 
-import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
+from starling_py.journal.record import Item
 from starling_py.queues.holder import Holder
 from starling_py.queues.open_reads import OpenRead
-
-
-@attrs.define(eq=False)
-class Named:
-    name: bytes
+from starling_py.queues.persistent_queue import PersistentQueue
 
 
 def read(name: bytes = b"q") -> OpenRead:
-    return OpenRead(Named(name), None, 1, None)  # type: ignore[arg-type]
+    queue = PersistentQueue.__new__(PersistentQueue)
+    queue.name = name  # nobody asks it for more
+    return OpenRead(queue, Item(1, 0, 0, 0, b""), 1, None)
 
 
 def test_the_oldest_read_of_a_queue_is_the_one_that_was_opened_first() -> None:

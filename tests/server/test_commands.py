@@ -197,6 +197,7 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> FakeWall:
     return fake
 
 
+@pytest.mark.patches
 async def test_an_item_dies_when_its_time_is_over(start: Servers, wall: FakeWall) -> None:
     running = await start()
     async with running.client() as client:
@@ -216,6 +217,7 @@ async def test_an_item_dies_when_its_time_is_over(start: Servers, wall: FakeWall
         assert stats["queue_q_get_hits"] == "1"
 
 
+@pytest.mark.patches
 async def test_a_large_exptime_is_a_moment_and_a_negative_one_is_over(
     start: Servers, wall: FakeWall
 ) -> None:
@@ -230,6 +232,7 @@ async def test_a_large_exptime_is_a_moment_and_a_negative_one_is_over(
         await client.ask(b"get q\r\n", b"END\r\n")
 
 
+@pytest.mark.patches
 async def test_an_item_that_died_while_the_server_was_down_is_not_delivered(
     start: Servers, wall: FakeWall
 ) -> None:
@@ -243,6 +246,7 @@ async def test_an_item_that_died_while_the_server_was_down_is_not_delivered(
         await client.ask(b"get q\r\nget q\r\n", item(b"q", b"2") + b"END\r\n")
 
 
+@pytest.mark.patches
 async def test_flush_expired_removes_the_dead_and_tells_how_many(
     start: Servers, wall: FakeWall
 ) -> None:
@@ -256,6 +260,7 @@ async def test_flush_expired_removes_the_dead_and_tells_how_many(
         await client.ask(b"get a\r\n", item(b"a", b"2"))
 
 
+@pytest.mark.patches
 async def test_age_is_how_long_the_head_has_waited(start: Servers, wall: FakeWall) -> None:
     running = await start()
     async with running.client() as client:
@@ -276,6 +281,7 @@ async def test_age_is_how_long_the_head_has_waited(start: Servers, wall: FakeWal
 
 
 @pytest.mark.parametrize("years", [10, -10])
+@pytest.mark.patches
 async def test_a_jump_of_the_wall_clock_changes_neither_order_nor_waits(
     start: Servers, wall: FakeWall, years: int
 ) -> None:
