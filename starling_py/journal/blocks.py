@@ -16,8 +16,10 @@ from starling_py.journal.record import Item
 from starling_py.journal.segment import UNFINISHED_SUFFIX, Segment, SegmentProblem
 from starling_py.journal.trouble import JournalDamaged
 
-BLOCK: Final = 1 << 18
-"""Bytes that are read at once, unless a single record is larger."""
+BLOCK: Final = 1 << 16
+"""Bytes that are read at once. Not more, as what is done with them holds up everything else."""
+LARGE_BLOCK: Final = 1 << 18
+"""Bytes that are read at once where a record is larger than a block, if that is not larger yet."""
 
 OVERHEAD: Final = 256
 """Bytes that an item takes in memory beside its data, about."""
@@ -90,7 +92,8 @@ class Reading:
             needed = record.needed(memoryview(data), 0)
             if needed <= len(data) or offset + needed > end:
                 raise JournalDamaged(each.path, offset, "this record is not sound")
-            data = read_at(self.files, each.path, offset, needed)
+            size = min(max(needed, LARGE_BLOCK), end - offset)
+            data = read_at(self.files, each.path, offset, size)
             last = self._take(data)
             if last == 0:
                 raise JournalDamaged(each.path, offset, "this record is not sound")
