@@ -111,10 +111,10 @@ class Core:
     def open(cls, settings: Settings, files: Files) -> "Core":
         """Lock the spool and read every queue back. Raises ``SpoolProblem``."""
         clock = Clock()
-        syncer = SyncThread()
         background = BackgroundThread()
         policy = settings.sync
         interval = None if policy.kind == "never" else policy.interval
+        syncer = SyncThread(waits=interval == 0)
         commits = GroupCommit(interval, syncer, clock)
         durability = Durability(interval is not None, settings.segment_size, interval == 0)
         spool = Spool.open(

@@ -1,14 +1,19 @@
 """Threads for work that may have to wait for the disk, so that a slow disk never stalls the tick.
 
 Such a thread is handed pieces of work, runs them one after the other, and makes a socket readable;
-the tick then collects what is finished. It touches nothing but the work it was handed.
+the tick then collects what is finished. It touches nothing but the work it was handed. Where every
+reply waits for a sync, and the disk has shown that it is quick, the tick does the sync itself: that
+takes less than handing it over, and everybody has to wait for it anyway.
 """
 
 import queue
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 from starling_py.journal.background import Work
 from starling_py.journal.commit import Batch
@@ -73,25 +78,90 @@ class WorkThread:
                 continue
 
 
-class SyncThread:
-    """Where batches of journals are synced."""
+QUICK: Final = 0.0005
+"""Seconds that a batch may be expected to take if it is synced in the tick: about what it costs to
+hand it over, and to go on with fewer replies at a time while it is under way."""
+PROVEN: Final = 32
+"""Syncs in a row that must have been as quick before that."""
+_LATEST: Final = 16
+"""How many of the latest syncs the average is of, about."""
+
+
+class Pace:
+    """How long the latest syncs took."""
 
     def __init__(self) -> None:
+        self._quick = 0
+        self._average = QUICK
+
+    def took(self, seconds: float, journals: int) -> None:
+        """Take notice of a batch of so many journals that was synced in so much time."""
+        each = seconds / max(journals, 1)
+        self._average += (each - self._average) / _LATEST
+        self._quick = self._quick + 1 if each < QUICK else 0
+
+    def is_quick(self, journals: int) -> bool:
+        """Tell whether a batch of so many journals is expected to be quick."""
+        return self._quick >= PROVEN and journals * self._average < QUICK
+
+
+@dataclass
+class _Sync:
+    """A batch, and how long it took."""
+
+    batch: Batch
+    now: Callable[[], float]
+    seconds: float = 0.0
+
+    def run(self) -> None:
+        """Sync."""
+        begun = self.now()
+        self.batch.run()
+        self.seconds = self.now() - begun
+
+
+class SyncThread:
+    """Where batches of journals are synced: in a thread, or at once while the disk is quick."""
+
+    def __init__(self, *, waits: bool, now: Callable[[], float] = time.perf_counter) -> None:
+        """Sync at once only if every reply ``waits`` for a sync; ``now`` is in seconds."""
+        self._waits = waits
+        self._now = now
+        self._pace = Pace()
         self._thread = WorkThread("sync")
+        self._done: list[_Sync] = []
         self.start = self._thread.start
         self.fileno = self._thread.fileno
 
+    @property
+    def synced_at_once(self) -> bool:
+        """Whether a batch was synced when it was submitted, and is to be collected."""
+        return bool(self._done)
+
     def submit(self, batch: Batch) -> None:
-        """Begin to sync a batch."""
-        self._thread.put(batch)
+        """Begin to sync a batch; perhaps do it."""
+        sync = _Sync(batch, self._now)
+        if self._waits and batch.is_plain and self._pace.is_quick(len(batch.work)):
+            sync.run()
+            self._done.append(sync)
+        else:
+            self._thread.put(sync)
 
     def collect(self) -> list[Batch]:
         """Return the batches finished since the last call."""
-        return [work for work in self._thread.take() if isinstance(work, Batch)]
+        done, self._done = self._done, []
+        return self._noted([*done, *self._thread.take()])
 
     def close(self) -> list[Batch]:
         """Wait for what was submitted, end the thread, and return what finished last."""
-        return [work for work in self._thread.end() if isinstance(work, Batch)]
+        return self._noted([*self._done, *self._thread.end()])
+
+    def _noted(self, finished: list[Work]) -> list[Batch]:
+        syncs = [work for work in finished if isinstance(work, _Sync)]
+        for sync in syncs:
+            if sync.batch.is_plain:
+                self._pace.took(sync.seconds, len(sync.batch.work))
+        return [sync.batch for sync in syncs]
 
 
 class BackgroundThread:

@@ -146,6 +146,8 @@ class Tick:
             self._queues.end_all_waits()
         self._finish()
         self._commits.sync_if_due()
+        while self._syncer.synced_at_once:
+            self._take_syncs()
         self._release()
         touched, self._touched = self._touched, []
         for connection in touched:
@@ -221,12 +223,16 @@ class Tick:
         if descriptor == self._background.fileno():
             self._background.collect()
         elif descriptor == self._syncer.fileno():
-            for batch in self._syncer.collect():
-                failed = self._commits.finish(batch)
-                if failed:
-                    for connection in self._connections.values():
-                        if connection.ticket >= batch.ticket:
-                            connection.session.revoke(failed)
+            self._take_syncs()
+
+    def _take_syncs(self) -> None:
+        """Take what was synced."""
+        for batch in self._syncer.collect():
+            failed = self._commits.finish(batch)
+            if failed:
+                for connection in self._connections.values():
+                    if connection.ticket >= batch.ticket:
+                        connection.session.revoke(failed)
 
     def _execute(self, connection: Connection, data: bytes = b"") -> None:
         """Let a session take what its client sent, or go on with what it had to leave."""

@@ -43,6 +43,11 @@ class Batch:
     errors: list[OSError | None] = field(default_factory=list)
     """The outcome for each, once it is there."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing has to be done but to sync files."""
+        return all(isinstance(work, Syncing) and work.is_plain for _, work in self.work)
+
     def run(self) -> None:
         """Do the work, one journal after the other, and note each outcome; safe in any thread."""
         for _, work in self.work:

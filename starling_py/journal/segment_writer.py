@@ -69,6 +69,11 @@ class Syncing:
     cutting: threading.Lock = field(default_factory=threading.Lock)
     """Held while one of the files is cut back, as that may be a trouble."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is one file to be synced, and nothing else."""
+        return self.unfinished is None and not self.new_directory and len(self.descriptors) == 1
+
     def run(self) -> None:
         """Do it. Raises ``OSError``."""
         files = self.place.files

@@ -9,6 +9,8 @@ everything must work again.
 import errno
 from random import Random
 
+import attrs
+
 from starling_py.journal.spool import SpoolProblem
 from starling_py.names import child_of
 from tests.core import ManualClock
@@ -53,6 +55,8 @@ class Schedule:
             queue_entries(random) if random.random() < 0.6 else {},
             random.choice(ROUTES) if random.random() < 0.2 else {},
         )
+        if self.shape.waits and seed % 2 == 0:
+            self.shape = attrs.evolve(self.shape, at_once=True)
         self.models = {name: QueueModel(name) for name in NAMES}
         self.faulty = random.random() < 0.6
         self.interleaved = random.random() < 0.4

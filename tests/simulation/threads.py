@@ -14,15 +14,23 @@ SYNC, BACKGROUND = 1, 2
 class SimulatedSyncer:
     """Syncs a batch when it is told to, and says so when it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_once: bool) -> None:
+        """``at_once``: batches are synced when they are submitted, as on a quick disk."""
         self.waiting: deque[Batch] = deque()
         self.finished: list[Batch] = []
+        self._at_once = at_once
+
+    @property
+    def synced_at_once(self) -> bool:
+        return self._at_once and bool(self.finished)
 
     def fileno(self) -> int:
         return SYNC
 
     def submit(self, batch: Batch) -> None:
         self.waiting.append(batch)
+        if self._at_once and batch.is_plain:
+            self.run_one()
 
     def collect(self) -> list[Batch]:
         finished, self.finished = self.finished, []

@@ -64,6 +64,8 @@ class Shape:
     entries: dict[str, dict[str, object]] = attrs.field(factory=dict)
     """The settings of queues."""
     routes: dict[str, list[str]] = attrs.field(factory=dict)
+    at_once: bool = False
+    """Whether the disk is so quick that the tick syncs by itself."""
 
     @property
     def waits(self) -> bool:
@@ -114,7 +116,7 @@ class Life:
         self.counters = Counters()
         self.policy = Policy(1 << 20, True, False)
         self.readers_of: dict[Holder, WatchedSession] = {}
-        self.syncer = SimulatedSyncer()
+        self.syncer = SimulatedSyncer(at_once=shape.at_once)
         self.background = SimulatedBackground()
         self.commits = WatchedCommits(shape.interval, self.syncer, clock)
         self.commits.life = self
