@@ -78,31 +78,29 @@ class WorkThread:
                 continue
 
 
-QUICK: Final = 0.0005
+QUICK: Final = 0.0004
 """Seconds that a batch may be expected to take if it is synced in the tick: about what it costs to
-hand it over, and to go on with fewer replies at a time while it is under way."""
-PROVEN: Final = 32
-"""Syncs in a row that must have been as quick before that."""
+hand it over, and to go on with fewer replies at a time while it is under way (measured)."""
 _LATEST: Final = 16
-"""How many of the latest syncs the average is of, about."""
+"""How many of the latest syncs the average is of, about; before there were as many, none is."""
 
 
 class Pace:
     """How long the latest syncs took."""
 
     def __init__(self) -> None:
-        self._quick = 0
+        self._syncs = 0
         self._average = QUICK
 
     def took(self, seconds: float, journals: int) -> None:
         """Take notice of a batch of so many journals that was synced in so much time."""
-        each = seconds / max(journals, 1)
-        self._average += (each - self._average) / _LATEST
-        self._quick = self._quick + 1 if each < QUICK else 0
+        if journals:
+            self._syncs += 1
+            self._average += (seconds / journals - self._average) / _LATEST
 
     def is_quick(self, journals: int) -> bool:
         """Tell whether a batch of so many journals is expected to be quick."""
-        return self._quick >= PROVEN and journals * self._average < QUICK
+        return self._syncs >= _LATEST and journals * self._average < QUICK
 
 
 @dataclass
