@@ -128,13 +128,10 @@ class SyncThread:
         self._pace = Pace()
         self._thread = WorkThread("sync")
         self._done: list[_Sync] = []
+        self.synced_at_once = False
+        """Whether a batch was synced when it was submitted, and is to be collected."""
         self.start = self._thread.start
         self.fileno = self._thread.fileno
-
-    @property
-    def synced_at_once(self) -> bool:
-        """Whether a batch was synced when it was submitted, and is to be collected."""
-        return bool(self._done)
 
     def submit(self, batch: Batch) -> None:
         """Begin to sync a batch; perhaps do it."""
@@ -142,12 +139,14 @@ class SyncThread:
         if self._waits and batch.is_plain and self._pace.is_quick(len(batch.work)):
             sync.run()
             self._done.append(sync)
+            self.synced_at_once = True
         else:
             self._thread.put(sync)
 
     def collect(self) -> list[Batch]:
         """Return the batches finished since the last call."""
         done, self._done = self._done, []
+        self.synced_at_once = False
         return self._noted([*done, *self._thread.take()])
 
     def close(self) -> list[Batch]:

@@ -59,14 +59,14 @@ class Batch:
                 self.errors.append(None)
 
 
-@dataclass(frozen=True)
 class Committed:
     """The outcome of one commit."""
 
-    failed: frozenset[Journal]
-    """Journals whose operations since the last commit could not be written."""
-    ticket: int
-    """The batch that replies have to wait for; 0 when they need not wait."""
+    def __init__(self, failed: frozenset[Journal], ticket: int) -> None:
+        self.failed = failed
+        """Journals whose operations since the last commit could not be written."""
+        self.ticket = ticket
+        """The batch that replies have to wait for; 0 when they need not wait."""
 
 
 _NOTHING_FAILED: frozenset[Journal] = frozenset()
