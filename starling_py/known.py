@@ -1,4 +1,4 @@
-"""What was found for the keys and lines that come again and again, and is always the same.
+"""What was found for the names, keys and lines that come again and again, and is always the same.
 
 Asking costs one look into a dictionary, which is less than ``functools.lru_cache`` takes. When
 there are too many, all are forgotten, so what it costs in memory is bounded.

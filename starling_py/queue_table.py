@@ -6,13 +6,13 @@ delivered too often. Nothing here knows which queues there are, or reads a file.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 from typing import Final
 
 import attrs
 
 from starling_py import queue_moves
 from starling_py.faults import Fault, converted, refuse
+from starling_py.known import Known
 from starling_py.queue_layers import DEFAULTS, Layers, is_pattern
 from starling_py.queue_settings import QueueSettings
 from starling_py.setting_kinds import QUEUE, legal_name
@@ -93,7 +93,7 @@ class QueueTable:
     @_resolved.default
     def _cache(self) -> Callable[[bytes], QueueSettings]:
         layers = Layers(self.entries)
-        return lru_cache(_MOST_RESOLVED)(lambda name: _resolve(layers, name))
+        return Known(lambda name: _resolve(layers, name), _MOST_RESOLVED).get
 
     def __len__(self) -> int:
         return len(self.entries)

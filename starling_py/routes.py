@@ -8,12 +8,12 @@ again. Nothing here knows which queues there are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Final
 
 import attrs
 
 from starling_py.faults import Fault, refuse
+from starling_py.known import Known
 from starling_py.names import child_of
 from starling_py.setting_kinds import QUEUE, legal_name
 
@@ -78,7 +78,7 @@ class Routes:
 
     @_found.default
     def _cache(self) -> Callable[[bytes], tuple[bytes, ...]]:
-        return lru_cache(_MOST_FOUND)(self._find)
+        return Known(self._find, _MOST_FOUND).get
 
     def __len__(self) -> int:
         return len(self.entries)

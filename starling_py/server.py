@@ -114,9 +114,9 @@ class Core:
         background = BackgroundThread()
         policy = settings.sync
         interval = None if policy.kind == "never" else policy.interval
-        syncer = SyncThread(waits=interval == 0)
-        commits = GroupCommit(interval, syncer, clock)
         durability = Durability(interval is not None, settings.segment_size, interval == 0)
+        syncer = SyncThread(waits=durability.waits)
+        commits = GroupCommit(interval, syncer, clock)
         spool = Spool.open(
             files,
             str(settings.queue_path),

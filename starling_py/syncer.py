@@ -109,6 +109,8 @@ class _Sync:
 
     batch: Batch
     now: Callable[[], float]
+    counts: bool
+    """Whether it tells how quick the disk is."""
     seconds: float = 0.0
 
     def run(self) -> None:
@@ -127,36 +129,33 @@ class SyncThread:
         self._now = now
         self._pace = Pace()
         self._thread = WorkThread("sync")
-        self._done: list[_Sync] = []
-        self.synced_at_once = False
-        """Whether a batch was synced when it was submitted, and is to be collected."""
+        self.synced_at_once: list[_Sync] = []
+        """What was synced when it was submitted, and is to be collected."""
         self.start = self._thread.start
         self.fileno = self._thread.fileno
 
     def submit(self, batch: Batch) -> None:
         """Begin to sync a batch; perhaps do it."""
-        sync = _Sync(batch, self._now)
-        if self._waits and batch.is_plain and self._pace.is_quick(len(batch.work)):
+        sync = _Sync(batch, self._now, self._waits and batch.is_plain)
+        if sync.counts and self._pace.is_quick(len(batch.work)):
             sync.run()
-            self._done.append(sync)
-            self.synced_at_once = True
+            self.synced_at_once.append(sync)
         else:
             self._thread.put(sync)
 
     def collect(self) -> list[Batch]:
         """Return the batches finished since the last call."""
-        done, self._done = self._done, []
-        self.synced_at_once = False
-        return self._noted([*done, *self._thread.take()])
+        at_once, self.synced_at_once = self.synced_at_once, []
+        return self._noted([*at_once, *self._thread.take()])
 
     def close(self) -> list[Batch]:
         """Wait for what was submitted, end the thread, and return what finished last."""
-        return self._noted([*self._done, *self._thread.end()])
+        return self._noted([*self.synced_at_once, *self._thread.end()])
 
     def _noted(self, finished: list[Work]) -> list[Batch]:
         syncs = [work for work in finished if isinstance(work, _Sync)]
         for sync in syncs:
-            if sync.batch.is_plain:
+            if sync.counts:
                 self._pace.took(sync.seconds, len(sync.batch.work))
         return [sync.batch for sync in syncs]
 

@@ -68,7 +68,7 @@ def batch_of(journals: int = 1, *, new: bool = False) -> Batch:
 def sync(syncer: SyncThread, batch: Batch) -> bool:
     """Have a batch synced; return whether that was done at once."""
     syncer.submit(batch)
-    at_once = syncer.synced_at_once
+    at_once = bool(syncer.synced_at_once)
     if not at_once:
         assert select.select([syncer.fileno()], [], [], PATIENCE)[0]
     assert syncer.collect() == [batch]

@@ -245,7 +245,7 @@ def needed(data: memoryview, offset: int) -> int:
 def push_at(data: bytes, offset: int, salt: int = 0) -> Item | None:
     """Return the item of the ``PUSH`` record at ``offset``; ``None`` if that is no sound one.
 
-    As ``walk`` and ``item_at`` do it, in one step and without a copy: a queue is read back so.
+    As ``walk`` and ``item_at`` do it, in one step: queues are read back so, one item after another.
     """
     start = offset + PUSH_HEADER_SIZE
     if start > len(data):

@@ -1,7 +1,9 @@
 """What clients can ask for and be told, the same in every dialect.
 
 Command objects are mutable only because a frozen one costs three times as much to make; nobody
-changes one. ``quiet`` on a command is the client's wish for no reply (``noreply`` in text).
+changes one. ``quiet`` on a command is the client's wish for no reply (``noreply`` in text). What
+writes replies derives from ``Writer``, which is no protocol only because compiled code calls the
+methods of its own classes directly.
 """
 
 from abc import ABC, abstractmethod

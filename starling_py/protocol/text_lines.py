@@ -1,9 +1,8 @@
 """The lines of memcached's classic text protocol: which line is which command.
 
 A line's meaning depends on nothing but its bytes, so those that come again and again, which most
-do, are remembered.
-Every function here returns a command for what is right and a ``Refusal`` for what is wrong; none
-raises anything.
+do, are remembered. Every function here returns a command for what is right and a ``Refusal`` for
+what is wrong; none raises anything.
 """
 
 from collections.abc import Callable

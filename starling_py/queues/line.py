@@ -91,6 +91,11 @@ class Line:
         return self._owner.items - self._owner.elsewhere - self.strays.delayed
 
     @property
+    def on_disk(self) -> int:
+        """How many of those that wait are on disk alone."""
+        return self.waiting - len(self.window.items) - len(self.strays.ready)
+
+    @property
     def loaded(self) -> int:
         """How many waiting items are in memory."""
         return len(self.window.items) + len(self.strays)
@@ -129,13 +134,12 @@ class Line:
                 return ready[0][1]
         if window.items:
             return window.items[0]
-        missing = self._owner.items - self._owner.elsewhere - len(self.strays)
-        if missing > 0:
+        if self.on_disk > 0:
             if window.behind and not self.unreadable:
                 self.load()
                 raise NotLoaded(self)
             if not self.unreadable:
-                self._cannot_find(missing)
+                self._cannot_find_all()
             raise JournalError(self.unreadable)
         return ready[0][1] if ready else None
 
@@ -315,14 +319,13 @@ class Line:
         if items:
             window.last_id = items[-1].id
         window.position = reading.position
-        missing = self.waiting - len(window.items) - len(self.strays.ready)
-        if not missing:
+        if not self.on_disk:
             window.behind = False  # whatever is written meanwhile, what waits is in memory
             return
         written = self._owner.next_id == self._journal.next_id
         if reading.at_end and written and reading.position == self._journal.end:
             window.behind = False
-            self._cannot_find(missing)
+            self._cannot_find_all()
 
     def _sorted_out(self, reading: Reading) -> list[Item]:
         """Return the items for the window; put aside those that do not belong there."""
@@ -388,8 +391,8 @@ class Line:
             log.error("%s: cannot be read for now: %s", self._journal.path, error)
         return JournalError(f"the queue cannot be read on: {error}")
 
-    def _cannot_find(self, missing: int) -> None:
-        self._cannot_read(f"{self._journal.path}: {missing} items cannot be found")
+    def _cannot_find_all(self) -> None:
+        self._cannot_read(f"{self._journal.path}: {self.on_disk} items cannot be found")
 
     def _cannot_read(self, why: str) -> None:
         self.unreadable = f"the queue cannot be read on: {why}"

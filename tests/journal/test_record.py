@@ -62,13 +62,21 @@ CHECKPOINT = record.bare(record.CHECKPOINT, 7, 0, b"where the journal stood")
 
 
 def first(data: bytes, offset: int = 0, salt: int = 0) -> Found | None:
-    """Return the sound record at an offset, if there is one."""
-    return next(record.walk(memoryview(data), offset, salt), None)
+    """Return the sound record at an offset, if there is one; both ways of reading agree on it."""
+    found = next(record.walk(memoryview(data), offset, salt), None)
+    item = record.push_at(data, offset, salt)
+    if found is not None and found[0] == record.PUSH:
+        assert item == record.item_at(memoryview(data), *found[2:])
+    else:
+        assert item is None
+    return found
 
 
 def read_all(data: bytes) -> tuple[list[Found], int]:
     """Return the sound records at the start of some bytes, and where they end."""
     records = list(record.walk(memoryview(data), 0))
+    for start in (0, *(each[3] for each in records)):
+        first(data, start)
     return records, records[-1][3] if records else 0
 
 
