@@ -80,7 +80,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=between(0, 10**DIGITS),
         default=0,
         metavar="N",
-        help="also with N items there",
+        help="also with N items there, more than the rounds take",
     )
     parser.add_argument("--time-limit", type=float, default=1800, help="seconds for a scenario")
     parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from bench.fleet import Fleet, Work
 
+SETTLED = 0.002
+"""Seconds in which a server that has answered everything has gone to sleep."""
 BUSY = 0.9  # above this share of the wall time the load may be what was measured
 
 
@@ -38,6 +40,8 @@ class Tally:
         fleet.go()
         took = time.perf_counter() - wall
         self.load_cpu += time.process_time() - load
+        # The kernel may count what a process used only when that gives its core away.
+        time.sleep(SETTLED)
         used = cpu_seconds(pid) - server
         if pid is not None:
             self.written += bytes_written(pid) - written
