@@ -16,7 +16,7 @@ from starling_py.journal.record import Item
 from starling_py.journal.segment import UNFINISHED_SUFFIX, Segment, SegmentProblem
 from starling_py.journal.trouble import JournalDamaged
 
-BLOCK: Final = 1 << 16
+BLOCK: Final = 1 << 17
 """Bytes that are read at once. Not more, as what is done with them holds up everything else."""
 LARGE_BLOCK: Final = 1 << 18
 """Bytes that are read at once where a record is larger than a block, if that is not larger yet."""
