@@ -129,8 +129,9 @@ class SyncThread:
         self._now = now
         self._pace = Pace()
         self._thread = WorkThread("sync")
-        self.synced_at_once: list[_Sync] = []
-        """What was synced when it was submitted, and is to be collected."""
+        self.synced_at_once = False
+        """Whether a batch was synced when it was submitted, and is to be collected."""
+        self._at_once: list[_Sync] = []
         self.start = self._thread.start
         self.fileno = self._thread.fileno
 
@@ -139,18 +140,20 @@ class SyncThread:
         sync = _Sync(batch, self._now, self._waits and batch.is_plain)
         if sync.counts and self._pace.is_quick(len(batch.work)):
             sync.run()
-            self.synced_at_once.append(sync)
+            self._at_once.append(sync)
+            self.synced_at_once = True
         else:
             self._thread.put(sync)
 
     def collect(self) -> list[Batch]:
         """Return the batches finished since the last call."""
-        at_once, self.synced_at_once = self.synced_at_once, []
+        at_once, self._at_once = self._at_once, []
+        self.synced_at_once = False
         return self._noted([*at_once, *self._thread.take()])
 
     def close(self) -> list[Batch]:
         """Wait for what was submitted, end the thread, and return what finished last."""
-        return self._noted([*self.synced_at_once, *self._thread.end()])
+        return self._noted([*self._at_once, *self._thread.end()])
 
     def _noted(self, finished: list[Work]) -> list[Batch]:
         syncs = [work for work in finished if isinstance(work, _Sync)]
