@@ -53,6 +53,7 @@ MODULES = (
     "protocol/text",
     "protocol/text_lines",
     "protocol/text_replies",
+    "patience",
     "queues/admission",
     "queues/deadlines",
     "queues/expiry",

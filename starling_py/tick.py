@@ -18,6 +18,7 @@ from starling_py.clock import Clock
 from starling_py.connection import Connection
 from starling_py.counters import Counters
 from starling_py.journal.commit import GroupCommit
+from starling_py.patience import Patience
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.readiness import HANG_UP, READ, WRITE, Readiness, Ready
 from starling_py.session import Session
@@ -27,9 +28,6 @@ log = logging.getLogger(__name__)
 
 GIVE_WAY: Final = 0.005
 """Seconds after which trio's other tasks get a turn, also when the server is busy."""
-STAY: Final = 0.001
-"""Seconds that the tick waits by itself for more to do before it leaves the waiting to trio, which
-costs as much as several requests: a lone client's next request comes within a fraction of this."""
 LINGER: Final = 1.0
 """Seconds that a client has to notice that the server ended the connection."""
 
@@ -57,6 +55,7 @@ class Tick:
         self._syncer = syncer
         self._background = background
         self._readiness = readiness
+        self._patience = Patience(readiness)
         self._clock = clock
         self._counters = counters
         self._make_session = make_session
@@ -90,7 +89,8 @@ class Tick:
         gave_way = clock.monotonic
         ready: Ready = []
         while True:
-            ready = self._readiness.ready(STAY if ready and not self._unfinished else 0)
+            stay = ready and not self._unfinished
+            ready = self._patience.wait() if stay else self._readiness.ready()
             if ready or self._unfinished:
                 if clock.monotonic - gave_way > GIVE_WAY:
                     gave_way = clock.monotonic

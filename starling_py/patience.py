@@ -1,0 +1,61 @@
+"""How the tick waits for more to do: it looks again, then sleeps, then leaves it to trio.
+
+To fall asleep and be woken takes longer than most requests, and the client waits meanwhile. So
+where the next request comes sooner than that, as from a lone client, the tick does not sleep but
+looks again and again, and offers the processor to others between two looks. Whether that pays is
+found out by doing it: each time it did not, it is tried less often, each time it did, more often.
+A look that took too long did not pay, whatever came of it: others wanted the processor.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Final
+
+from starling_py.readiness import Readiness, Ready
+
+LOOK: Final = 0.0001
+"""Seconds after which something else than looking would have been better. A lone client's next
+request comes within about half of that, if it is on the same machine (measured)."""
+STAY: Final = 0.001
+"""Seconds that the tick sleeps by itself before it leaves the waiting to trio, which costs as much
+as several requests."""
+SELDOM: Final = 1023
+"""The most waits between two that begin with a look; one less than a power of two."""
+
+
+class Patience:
+    """Waits for what is ready."""
+
+    def __init__(
+        self,
+        readiness: Readiness,
+        now: Callable[[], float] = time.perf_counter,
+        offer: Callable[[], None] = os.sched_yield,
+    ) -> None:
+        """``now`` is in seconds; ``offer`` offers the processor to other processes."""
+        self._ready = readiness.ready
+        self._now = now
+        self._offer = offer
+        self._apart = 0
+        """Waits between two that begin with a look."""
+        self._until_look = 0
+
+    def wait(self) -> Ready:
+        """Return what is ready, having waited a moment for the first of it; perhaps nothing."""
+        if self._until_look:
+            self._until_look -= 1
+            return self._ready(STAY)
+        return self._ready() or self._look() or self._ready(STAY)
+
+    def _look(self) -> Ready:
+        begun = self._now()
+        while True:
+            self._offer()
+            ready = self._ready()
+            paid = self._now() - begun < LOOK
+            if ready or not paid:
+                break
+        self._apart = self._apart // 2 if paid else min(2 * self._apart + 1, SELDOM)
+        self._until_look = self._apart
+        return ready
