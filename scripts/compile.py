@@ -76,6 +76,7 @@ MODULES = (
     "session",
     "storage",
     "tick",
+    "trial",
 )
 
 

@@ -2,9 +2,9 @@
 
 To fall asleep and be woken takes longer than most requests, and the client waits meanwhile. So
 where the next request comes sooner than that, as from a lone client, the tick does not sleep but
-looks again and again, and offers the processor to others between two looks. Whether that pays is
-found out by doing it: each time it did not, it is tried less often, each time it did, more often.
-A look that took too long did not pay, whatever came of it: others wanted the processor.
+looks again and again, and offers the processor to others between two looks. It does so for as long
+as that pays. A look that took too long did not pay, whatever came of it: others wanted the
+processor.
 """
 
 import os
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from starling_py.readiness import Readiness, Ready
+from starling_py.trial import Trial
 
 LOOK: Final = 0.0001
 """Seconds after which something else than looking would have been better. A lone client's next
@@ -20,8 +21,6 @@ request comes within about half of that, if it is on the same machine (measured)
 STAY: Final = 0.001
 """Seconds that the tick sleeps by itself before it leaves the waiting to trio, which costs as much
 as several requests."""
-SELDOM: Final = 1023
-"""The most waits between two that begin with a look; one less than a power of two."""
 
 
 class Patience:
@@ -37,16 +36,13 @@ class Patience:
         self._ready = readiness.ready
         self._now = now
         self._offer = offer
-        self._apart = 0
-        """Waits between two that begin with a look."""
-        self._until_look = 0
+        self._looking = Trial()
 
     def wait(self) -> Ready:
         """Return what is ready, having waited a moment for the first of it; perhaps nothing."""
-        if self._until_look:
-            self._until_look -= 1
-            return self._ready(STAY)
-        return self._ready() or self._look() or self._ready(STAY)
+        if self._looking.is_due():
+            return self._ready() or self._look() or self._ready(STAY)
+        return self._ready(STAY)
 
     def _look(self) -> Ready:
         begun = self._now()
@@ -56,6 +52,5 @@ class Patience:
             paid = self._now() - begun < LOOK
             if ready or not paid:
                 break
-        self._apart = self._apart // 2 if paid else min(2 * self._apart + 1, SELDOM)
-        self._until_look = self._apart
+        self._looking.note(paid=paid)
         return ready

@@ -17,6 +17,7 @@ from typing import Final
 
 from starling_py.journal.background import Work
 from starling_py.journal.commit import Batch
+from starling_py.trial import Trial
 
 
 class WorkThread:
@@ -78,29 +79,38 @@ class WorkThread:
                 continue
 
 
-QUICK: Final = 0.0004
-"""Seconds that a batch may be expected to take if it is synced in the tick: about what it costs to
-hand it over, and to go on with fewer replies at a time while it is under way (measured)."""
+QUICK: Final = 0.0005
+"""Seconds that a batch may take if it is synced in the tick: about what it costs to hand it over,
+and to go on with fewer replies at a time while it is under way (measured)."""
+_BEFORE: Final = 15
+"""Batches that are synced in the thread before the first is tried in the tick."""
 _LATEST: Final = 16
-"""How many of the latest syncs the average is of, about; before there were as many, none is."""
+"""How many of the latest syncs the average is of, about."""
 
 
 class Pace:
-    """How long the latest syncs took."""
+    """Whether batches are quick enough to be synced in the tick.
+
+    A sync in a thread takes longer than the disk needs, as the tick wants the processor meanwhile.
+    So one journal is synced in the tick whenever that was quick, and now and then otherwise; of
+    several, which could take long together, it is expected after what one took, wherever it was.
+    """
 
     def __init__(self) -> None:
-        self._syncs = 0
+        self._in_tick = Trial(_BEFORE)
         self._average = QUICK
 
-    def took(self, seconds: float, journals: int) -> None:
+    def is_tick_due(self, journals: int) -> bool:
+        """Tell whether a batch of so many journals is to be synced in the tick."""
+        expected = journals == 1 or 1 < journals < QUICK / self._average
+        return expected and self._in_tick.is_due()
+
+    def took(self, seconds: float, journals: int, *, in_tick: bool) -> None:
         """Take notice of a batch of so many journals that was synced in so much time."""
         if journals:
-            self._syncs += 1
             self._average += (seconds / journals - self._average) / _LATEST
-
-    def is_quick(self, journals: int) -> bool:
-        """Tell whether a batch of so many journals is expected to be quick."""
-        return self._syncs >= _LATEST and journals * self._average < QUICK
+        if in_tick:
+            self._in_tick.note(paid=seconds < QUICK)
 
 
 @dataclass
@@ -109,8 +119,6 @@ class _Sync:
 
     batch: Batch
     now: Callable[[], float]
-    counts: bool
-    """Whether it tells how quick the disk is."""
     seconds: float = 0.0
 
     def run(self) -> None:
@@ -124,8 +132,9 @@ class SyncThread:
     """Where batches of journals are synced: in a thread, or at once while the disk is quick."""
 
     def __init__(self, *, waits: bool, now: Callable[[], float] = time.perf_counter) -> None:
-        """Sync at once only if every reply ``waits`` for a sync; ``now`` is in seconds."""
-        self._waits = waits
+        """Sync at once only if every reply ``waits``; ``now`` is in seconds."""
+        self.waits = waits
+        """Whether every reply waits for a sync."""
         self._now = now
         self._pace = Pace()
         self._thread = WorkThread("sync")
@@ -137,9 +146,10 @@ class SyncThread:
 
     def submit(self, batch: Batch) -> None:
         """Begin to sync a batch; perhaps do it."""
-        sync = _Sync(batch, self._now, self._waits and batch.is_plain)
-        if sync.counts and self._pace.is_quick(len(batch.work)):
+        sync = _Sync(batch, self._now)
+        if self.waits and batch.is_plain and self._pace.is_tick_due(len(batch.work)):
             sync.run()
+            self._pace.took(sync.seconds, len(batch.work), in_tick=True)
             self._at_once.append(sync)
             self.synced_at_once = True
         else:
@@ -149,17 +159,17 @@ class SyncThread:
         """Return the batches finished since the last call."""
         at_once, self._at_once = self._at_once, []
         self.synced_at_once = False
-        return self._noted([*at_once, *self._thread.take()])
+        return [sync.batch for sync in at_once] + self._noted(self._thread.take())
 
     def close(self) -> list[Batch]:
         """Wait for what was submitted, end the thread, and return what finished last."""
-        return self._noted([*self._at_once, *self._thread.end()])
+        return [sync.batch for sync in self._at_once] + self._noted(self._thread.end())
 
     def _noted(self, finished: list[Work]) -> list[Batch]:
         syncs = [work for work in finished if isinstance(work, _Sync)]
         for sync in syncs:
-            if sync.counts:
-                self._pace.took(sync.seconds, len(sync.batch.work))
+            if sync.batch.is_plain:
+                self._pace.took(sync.seconds, len(sync.batch.work), in_tick=False)
         return [sync.batch for sync in syncs]
 
 

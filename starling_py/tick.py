@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 GIVE_WAY: Final = 0.005
 """Seconds after which trio's other tasks get a turn, also when the server is busy."""
+GATHER: Final = 4
+"""Times that the tick looks who else has asked for something before it commits, where replies wait
+for syncs: a sync takes longer than what it is put off for."""
 LINGER: Final = 1.0
 """Seconds that a client has to notice that the server ended the connection."""
 
@@ -141,6 +144,8 @@ class Tick:
             self._execute(connection)
         for connection, data in received:
             self._execute(connection, data)
+        if self._syncer.waits:
+            self._gather()
         self._queues.run_due()
         if self._stop_at is not None:
             self._queues.end_all_waits()
@@ -217,6 +222,15 @@ class Tick:
                 connection.session.end_of_input()
             received.append((connection, data))
         return received
+
+    def _gather(self) -> None:
+        """Let whoever has asked for something meanwhile take part in the next sync."""
+        for _ in range(GATHER):
+            ready = self._readiness.ready() if self._commits.pending else None
+            if not ready:
+                return
+            for connection, data in self._read(ready):
+                self._execute(connection, data)
 
     def _collect(self, descriptor: int) -> None:
         """Take what a thread has finished."""

@@ -4,19 +4,21 @@ from random import Random
 
 import pytest
 
-from starling_py.patience import LOOK, SELDOM, STAY, Patience
+from starling_py.patience import LOOK, STAY, Patience
 from starling_py.readiness import READ, Ready
-from tests.simulation.threads import NoReadiness
+from starling_py.trial import SELDOM
+from tests.simulation.threads import SimulatedReadiness
 
 REQUEST: Ready = [(7, READ)]
 STEP = LOOK / 8
 """What an offer of the processor takes while nobody wants it."""
 
 
-class World(NoReadiness):
+class World(SimulatedReadiness):
     """A client that sends its next request after a while, and what the server does meanwhile."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.now = 0.0
         self.pause = STEP * 3.5
         """Seconds from a reply to the next request."""

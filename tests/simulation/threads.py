@@ -14,8 +14,9 @@ SYNC, BACKGROUND = 1, 2
 class SimulatedSyncer:
     """Syncs a batch when it is told to, and says so when it is told to."""
 
-    def __init__(self, *, at_once: bool) -> None:
+    def __init__(self, *, waits: bool, at_once: bool) -> None:
         """``at_once``: batches are synced when they are submitted, as on a quick disk."""
+        self.waits = waits
         self.waiting: deque[Batch] = deque()
         self.finished: list[Batch] = []
         self._at_once = at_once
@@ -69,8 +70,11 @@ class SimulatedBackground:
             self.finished.append(done)
 
 
-class NoReadiness:
-    """The life says itself what is ready."""
+class SimulatedReadiness:
+    """The life says itself who is ready; only who becomes ready during a tick is found here."""
+
+    def __init__(self) -> None:
+        self.late: Ready = []
 
     def fileno(self) -> int:
         return 0
@@ -85,7 +89,8 @@ class NoReadiness:
         """Do nothing."""
 
     def ready(self, seconds: float = 0) -> Ready:
-        return []
+        late, self.late = self.late, []
+        return late
 
     def close(self) -> None:
         """Do nothing."""

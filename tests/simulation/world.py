@@ -41,8 +41,8 @@ from tests.simulation.recovery import found_in
 from tests.simulation.threads import (
     BACKGROUND,
     SYNC,
-    NoReadiness,
     SimulatedBackground,
+    SimulatedReadiness,
     SimulatedSyncer,
 )
 from tests.simulation.watched_queues import PutWatch, WatchedQueues
@@ -116,7 +116,7 @@ class Life:
         self.counters = Counters()
         self.policy = Policy(1 << 20, True, False)
         self.readers_of: dict[Holder, WatchedSession] = {}
-        self.syncer = SimulatedSyncer(at_once=shape.at_once)
+        self.syncer = SimulatedSyncer(waits=shape.waits, at_once=shape.at_once)
         self.background = SimulatedBackground()
         self.commits = WatchedCommits(shape.interval, self.syncer, clock)
         self.commits.life = self
@@ -127,12 +127,13 @@ class Life:
         )
         sizes = WindowSizes(shape.window_size, 1 << 30)
         self.queues = WatchedQueues(self, self.spool, clock, sizes, self.rules)
+        self.readiness = SimulatedReadiness()
         self.tick = WatchedTick(
             self.queues,
             self.commits,
             cast(SyncThread, self.syncer),
             cast(BackgroundThread, self.background),
-            NoReadiness(),
+            self.readiness,
             clock,
             self.counters,
             self._session,
@@ -182,6 +183,15 @@ class Life:
             if wanted:
                 ready.append((sock.fileno(), wanted))
         self.leaving = [each for each in self.leaving if not each.socket.closed]
+        if self.shape.waits:
+            ready, self.readiness.late = ready[::2], ready[1::2]
+        self._turn(ready)
+        late = self.readiness.ready()
+        if late:
+            self._turn(late)
+        self.look()
+
+    def _turn(self, ready: Ready) -> None:
         self.ticking = True
         try:
             self.tick.turn(ready)
@@ -189,7 +199,6 @@ class Life:
             self.ticking = False
         if self.crash is not None:
             raise self.crash
-        self.look()
 
     @property
     def busy(self) -> bool:

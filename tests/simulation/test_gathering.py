@@ -1,0 +1,54 @@
+"""Who asks for something during a tick takes part in its sync, where replies wait for syncs."""
+
+import pytest
+
+from tests.core import ManualClock
+from tests.journal.simulated_disk import SimulatedDisk
+from tests.simulation.clients import Asked, SimulatedClient
+from tests.simulation.model import QueueModel
+from tests.simulation.world import NAMES, SPOOL, Life, Shape
+
+JOBS = NAMES[0]
+
+
+def a_life(interval: float | None) -> Life:
+    disk = SimulatedDisk.holding({f"{SPOOL}/": b""})
+    models = {name: QueueModel(name) for name in NAMES}
+    return Life(disk, ManualClock(), Shape(interval, 1 << 20, 1 << 20), models, {})
+
+
+def put(life: Life, client: SimulatedClient, data: bytes) -> None:
+    life.sent[data] = (JOBS, 0)
+    line = b"set %b 0 0 %d\r\n%b\r\n" % (JOBS, len(data), data)
+    client.ask(line, Asked("set", (JOBS,), data))
+
+
+@pytest.mark.parametrize("clients", [2, 3, 8])
+def test_one_sync_makes_safe_what_came_before_the_tick_and_during_it(clients: int) -> None:
+    """Every other client is found to be ready only when the tick looks again."""
+    life = a_life(interval=0.0)
+    everybody = [life.connect() for _ in range(clients)]
+    for number, client in enumerate(everybody):
+        put(life, client, b"%d:item" % number)
+    life.turn()
+    assert not any(client.socket.outgoing for client in everybody)
+    life.syncer.run_one()
+    life.turn()
+    assert all(not client.asked for client in everybody)
+    assert life.commits.syncs == 1
+
+
+def test_a_tick_ends_though_there_is_always_somebody_new() -> None:
+    life = a_life(interval=0.0)
+    client = life.connect()
+    looks = 0
+
+    def one_more(seconds: float = 0) -> list[tuple[int, int]]:
+        nonlocal looks
+        looks += 1
+        return [(client.socket.fileno(), 1)]
+
+    put(life, client, b"1:item")
+    life.readiness.ready = one_more  # type: ignore[method-assign]
+    life.tick.turn(one_more())
+    assert looks < 10
