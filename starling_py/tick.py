@@ -277,7 +277,10 @@ class Tick:
             if self._queues.room:
                 self._queues.offer_room()
             while self._woken:
-                self._execute(self._woken.pop())
+                # Whoever was woken first goes on first: there may not be enough for everybody.
+                woken, self._woken = self._woken, []
+                for connection in woken:
+                    self._execute(connection)
             if not self._commits.pending:
                 return
             committed = self._commits.commit()

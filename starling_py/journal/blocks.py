@@ -17,7 +17,8 @@ from starling_py.journal.segment import UNFINISHED_SUFFIX, Segment, SegmentProbl
 from starling_py.journal.trouble import JournalDamaged
 
 BLOCK: Final = 1 << 17
-"""Bytes that are read at once. Not more, as what is done with them holds up everything else."""
+"""Bytes that are read at once where there is no room for large items. Not more, as what is done
+with each item holds up everything else."""
 LARGE_BLOCK: Final = 1 << 18
 """Bytes that are read at once where a record is larger than a block, if that is not larger yet."""
 
@@ -43,7 +44,8 @@ class Reading:
     gone: IdRanges
     """Items with these ids are passed over."""
     room: int
-    """Bytes of memory that the items may take, but for the last one."""
+    """Bytes of memory that the items may take, but for the last one; up to half as many are read
+    from the disk at once, or a block."""
     complete: bool = True
     """Whether the segments are all that there are from the position on."""
     items: list[Item] = field(default_factory=list)
@@ -86,7 +88,8 @@ class Reading:
             self.position = (number, offset)
         if offset >= end:
             return True
-        data = read_at(self.files, each.path, offset, min(BLOCK, end - offset))
+        size = min(max(BLOCK, self.room // 2), end - offset)
+        data = read_at(self.files, each.path, offset, size)
         last = self._take(data)
         if last == 0:
             needed = record.needed(memoryview(data), 0)

@@ -8,7 +8,7 @@ of them out.
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from starling_py.journal.blocks import OVERHEAD, Position
 from starling_py.journal.record import Item
@@ -16,8 +16,13 @@ from starling_py.journal.record import Item
 if TYPE_CHECKING:
     from starling_py.queues.line import Line
 
-READING = 1 << 18
-"""Bytes that are read back at once, about."""
+READING: Final = 1 << 18
+"""Bytes for which there is room when items are read back, as far as the window has it."""
+LARGE_READING: Final = 1 << 23
+"""The same where items are large."""
+SEVERAL: Final = 32
+"""Items for which there is room then, of the queue's average: reading anew for each would take
+longer than the reading."""
 
 
 class NotLoaded(Exception):

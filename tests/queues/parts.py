@@ -27,6 +27,7 @@ class Queues(Core):
         files: FailingFiles | None = None,
         interval: float | None = None,
         window_size: int = 1 << 23,
+        segment_size: int = 4096,
         **rules: int,
     ) -> None:
         self.failing = FailingFiles() if files is None else files
@@ -36,6 +37,7 @@ class Queues(Core):
             clock,
             interval=interval,
             window_size=window_size,
+            segment_size=segment_size,
             rules=Rules(QueueTable(entries or {}), Routes(routes or {}), **rules),
         )
         self.commit()

@@ -207,3 +207,18 @@ def taken_in(path: Path, steps: list[tuple[str, int]], window_size: int) -> list
     assert queues.queue(b"q").items == len(holder)
     queues.close()
     return taken
+
+
+@pytest.mark.parametrize("size", [1000, 200_000])
+def test_large_items_are_read_back_several_at_once_and_not_too_many(
+    tmp_path: Path, size: int
+) -> None:
+    queues = Queues(tmp_path / "spool", window_size=1 << 26, segment_size=1 << 26)
+    queues.put(b"q", *(b"%04d" % number + bytes(size) for number in range(400)))
+    line = queues.queue(b"q").line
+    line.reread()
+    line.load()
+    assert line.loaded == 0
+    queues.background.do_one()
+    assert 10 <= line.loaded <= 150
+    assert [int(data[:4]) for data in queues.take_all(b"q")] == list(range(400))

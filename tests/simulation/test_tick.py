@@ -1,4 +1,4 @@
-"""Who asks for something during a tick takes part in its sync, where replies wait for syncs."""
+"""What a tick does for several clients: one sync for all of them, and first come, first served."""
 
 import pytest
 
@@ -11,10 +11,10 @@ from tests.simulation.world import NAMES, SPOOL, Life, Shape
 JOBS = NAMES[0]
 
 
-def a_life(interval: float | None) -> Life:
+def a_life(interval: float | None, window_size: int = 1 << 20) -> Life:
     disk = SimulatedDisk.holding({f"{SPOOL}/": b""})
     models = {name: QueueModel(name) for name in NAMES}
-    return Life(disk, ManualClock(), Shape(interval, 1 << 20, 1 << 20), models, {})
+    return Life(disk, ManualClock(), Shape(interval, 1 << 20, window_size), models, {})
 
 
 def put(life: Life, client: SimulatedClient, data: bytes) -> None:
@@ -52,3 +52,23 @@ def test_a_tick_ends_though_there_is_always_somebody_new() -> None:
     life.readiness.ready = one_more  # type: ignore[method-assign]
     life.tick.turn(one_more())
     assert looks < 10
+
+
+def test_who_has_waited_longest_for_the_disk_is_served_first() -> None:
+    """One item is read back at a time, and everybody who waits is told each time."""
+    life = a_life(interval=None, window_size=1)
+    producer = life.connect()
+    for number in range(8):
+        put(life, producer, b"%d:item" % number)
+    life.turn()
+    waiting = [life.connect() for _ in range(7)]
+    for client in waiting:
+        client.ask(b"get %b\r\n" % JOBS, Asked("get", (JOBS,)))
+        life.turn()
+    served: list[SimulatedClient] = []
+    for _ in range(20):
+        if life.background.waiting:
+            life.background.run_one()
+        life.turn()
+        served += [client for client in waiting if not client.asked and client not in served]
+    assert served == waiting
