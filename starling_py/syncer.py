@@ -102,7 +102,7 @@ class Pace:
 
     def is_tick_due(self, journals: int) -> bool:
         """Tell whether a batch of so many journals is to be synced in the tick."""
-        expected = journals == 1 or 1 < journals < QUICK / self._average
+        expected = journals == 1 or (journals > 1 and journals * self._average < QUICK)
         return expected and self._in_tick.is_due()
 
     def took(self, seconds: float, journals: int, *, in_tick: bool) -> None:
