@@ -254,7 +254,7 @@ class SegmentWriter:
         self._open_files.opened(self)
 
     def evict(self) -> bool:
-        """Close the files though something in them needs a sync, unless one is under way.
+        """Close the files though something in them may need a sync, unless one is under way.
 
         It is done here and now: the error of a sync is only told to who has the file open.
         """
@@ -262,7 +262,7 @@ class SegmentWriter:
             return False
         try:
             for each in self._both:
-                if each is not None:
+                if each is not None and not self.idle:
                     distrust.sync(self._place.files, each, self._paths[each])
         except OSError as error:
             self._trouble = error
