@@ -138,11 +138,14 @@ class SyncThread:
         self._now = now
         self._pace = Pace()
         self._thread = WorkThread("sync")
-        self.synced_at_once = False
-        """Whether a batch was synced when it was submitted, and is to be collected."""
-        self._at_once: list[_Sync] = []
+        self._at_once: list[Batch] = []
         self.start = self._thread.start
         self.fileno = self._thread.fileno
+
+    @property
+    def synced_at_once(self) -> bool:
+        """Whether a batch was synced when it was submitted, and is to be collected."""
+        return bool(self._at_once)
 
     def submit(self, batch: Batch) -> None:
         """Begin to sync a batch; perhaps do it."""
@@ -150,20 +153,18 @@ class SyncThread:
         if self.waits and batch.is_plain and self._pace.is_tick_due(len(batch.work)):
             sync.run()
             self._pace.took(sync.seconds, len(batch.work), in_tick=True)
-            self._at_once.append(sync)
-            self.synced_at_once = True
+            self._at_once.append(batch)
         else:
             self._thread.put(sync)
 
     def collect(self) -> list[Batch]:
         """Return the batches finished since the last call."""
         at_once, self._at_once = self._at_once, []
-        self.synced_at_once = False
-        return [sync.batch for sync in at_once] + self._noted(self._thread.take())
+        return at_once + self._noted(self._thread.take())
 
     def close(self) -> list[Batch]:
         """Wait for what was submitted, end the thread, and return what finished last."""
-        return [sync.batch for sync in self._at_once] + self._noted(self._thread.end())
+        return self._at_once + self._noted(self._thread.end())
 
     def _noted(self, finished: list[Work]) -> list[Batch]:
         syncs = [work for work in finished if isinstance(work, _Sync)]

@@ -7,13 +7,10 @@ costs next to nothing; no single outcome decides.
 
 from typing import Final
 
-from mypy_extensions import mypyc_attr
-
 SELDOM: Final = 1023
 """The most occasions that are left out between two tries; one less than a power of two."""
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class Trial:
     """Something that may pay."""
 

@@ -261,8 +261,9 @@ class SegmentWriter:
         if any(self._is_synced(each) for each in self._both):
             return False
         try:
-            for each in self._both:
-                if each is not None and not self.idle:
+            # What is idle is safe, and an error would refuse the next operation for nothing.
+            for each in () if self.idle else self._both:
+                if each is not None:
                     distrust.sync(self._place.files, each, self._paths[each])
         except OSError as error:
             self._trouble = error

@@ -20,14 +20,7 @@ from starling_py.journal.segment import Segment
 from starling_py.journal.trouble import JournalDamaged, JournalError
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.strays import Strays, place
-from starling_py.queues.window import (
-    LARGE_READING,
-    READING,
-    SEVERAL,
-    NotLoaded,
-    Window,
-    WindowSizes,
-)
+from starling_py.queues.window import NotLoaded, Window, WindowSizes
 
 log = logging.getLogger(__name__)
 
@@ -256,9 +249,7 @@ class Line:
     def _where(self) -> tuple[int, Position | None, int, int]:
         """Return where to read on, when it is done."""
         window, owner = self.window, self._owner
-        several = SEVERAL * owner.bytes // max(owner.items, 1)
-        room = max(READING, min(several, LARGE_READING))
-        room = min(room, max(self._sizes.limit - window.size, 1))
+        room = window.room(self._sizes.limit, owner.bytes // max(owner.items, 1))
         # What is read though nothing is needed any more must not be taken for what is.
         mark = self._epoch if window.behind else _NOTHING
         return mark, window.position, window.last_id, room

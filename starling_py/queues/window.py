@@ -76,6 +76,14 @@ class Window:
         """While behind: bytes that the window takes."""
         return self.bytes + OVERHEAD * len(self.items)
 
+    def room(self, limit: int, average: int) -> int:
+        """Return for how many bytes there is room in what is read next, given an item's average.
+
+        ``limit`` is what the whole window may take. Room for one byte is room for one item.
+        """
+        wanted = max(READING, min(SEVERAL * average, LARGE_READING))
+        return min(wanted, max(limit - self.size, 1))
+
     def fall_behind(self, last_id: int, position: Position) -> None:
         """Leave what comes after ``last_id`` to the journal, which holds it from there on."""
         self.behind = True
