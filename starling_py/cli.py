@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from starling_py import described, options, process
-from starling_py.config import ConfigError
+from starling_py import described, process
 from starling_py.journal.files import Files
 from starling_py.journal.spool import SpoolProblem
 from starling_py.process import ProcessProblem, Stopped
 from starling_py.server import Core, Server, StartProblem, listen
-from starling_py.settings import Settings
+from starling_py.settings import command_line
+from starling_py.settings.config_file import ConfigError
+from starling_py.settings.server_settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -25,16 +26,16 @@ log = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     try:
-        command_line = options.parse(argv)
+        given = command_line.parse(argv)
     except ConfigError as error:
         for problem in error.problems:
             print(f"starling-py: {problem}", file=sys.stderr)
         return 2
-    if command_line.check_config:
-        print(f"{command_line.config or 'the options'}: ok{_extent(command_line.settings)}")
+    if given.check_config:
+        print(f"{given.config or 'the options'}: ok{_extent(given.settings)}")
         return 0
     try:
-        serve(command_line.settings, command_line.read_again)
+        serve(given.settings, given.read_again)
     except (StartProblem, SpoolProblem, ProcessProblem) as problem:
         print(f"starling-py: {problem}", file=sys.stderr)
         return 1

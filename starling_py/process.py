@@ -20,7 +20,7 @@ from pathlib import Path
 import daemon
 import daemon.daemon
 
-from starling_py.settings import Settings
+from starling_py.settings.server_settings import Settings
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _SYSLOG_SOCKETS = ("/dev/log", "/var/run/syslog")

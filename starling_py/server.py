@@ -19,19 +19,19 @@ import trio
 from starling_py import __version__, process, readiness, stats
 from starling_py.client_state import Policy
 from starling_py.clock import Clock
-from starling_py.config import ConfigError
 from starling_py.counters import Counters
 from starling_py.journal.commit import GroupCommit
 from starling_py.journal.files import Files
 from starling_py.journal.spool import Spool, SpoolProblem
 from starling_py.journal.surroundings import Durability
 from starling_py.names import printable
-from starling_py.queue_settings import QUEUE_TABLE
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.rules import Rules
 from starling_py.queues.window import WindowSizes
 from starling_py.session import Session
-from starling_py.settings import TABLE, Settings
+from starling_py.settings.config_file import ConfigError
+from starling_py.settings.queue_settings import QUEUE_TABLE
+from starling_py.settings.server_settings import TABLE, Settings
 from starling_py.stats import Pairs
 from starling_py.syncer import BackgroundThread, SyncThread
 from starling_py.tick import Tick

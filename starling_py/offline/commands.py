@@ -24,7 +24,7 @@ from starling_py.offline.output import Progress
 from starling_py.offline.spool_directory import Place, QueueFiles, WrongPath
 from starling_py.offline.spool_stats import Figures
 from starling_py.offline.verify import Report
-from starling_py.settings import Settings
+from starling_py.settings.server_settings import Settings
 
 _READERS = {"starling": ruby_starling.read, "kestrel": kestrel.read}
 OLD_SERVERS = tuple(_READERS)

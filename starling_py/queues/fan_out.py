@@ -6,7 +6,7 @@ are given by the configuration and lead to queues that need not exist.
 """
 
 from starling_py.names import child_of
-from starling_py.routes import Routes
+from starling_py.settings.routes import Routes
 
 
 class FanOut:

@@ -17,13 +17,13 @@ from starling_py.journal.journal import Journal
 from starling_py.journal.record import Item, MarkedItem
 from starling_py.journal.segment import Segment
 from starling_py.names import printable
-from starling_py.queue_settings import QueueSettings
 from starling_py.queues import line
 from starling_py.queues.holder import Holder
 from starling_py.queues.line import Line
 from starling_py.queues.moving import Move, Moves, Traffic
 from starling_py.queues.open_reads import OpenRead, OpenReads
 from starling_py.queues.safety_waits import SafetyWaits
+from starling_py.settings.queue_settings import QueueSettings
 from starling_py.stats import QueueSnapshot
 
 log = logging.getLogger(__name__)

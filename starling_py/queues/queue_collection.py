@@ -17,7 +17,6 @@ from starling_py.journal.journal import Journal
 from starling_py.journal.spool import SEALED_SIZE, Spool
 from starling_py.journal.trouble import JournalError
 from starling_py.names import Request, child_of, printable
-from starling_py.queue_settings import QueueSettings
 from starling_py.queues import admission, putting
 from starling_py.queues.admission import Limits
 from starling_py.queues.deadlines import Deadlines
@@ -32,6 +31,7 @@ from starling_py.queues.refusal import NotNow
 from starling_py.queues.rules import Rules
 from starling_py.queues.waiters import Hit, Room, Waiter, Waiters
 from starling_py.queues.window import NotLoaded, WindowSizes
+from starling_py.settings.queue_settings import QueueSettings
 from starling_py.stats import QueueSnapshot
 
 log = logging.getLogger(__name__)

@@ -2,8 +2,8 @@
 
 import attrs
 
-from starling_py.queue_table import QueueTable
-from starling_py.routes import Routes
+from starling_py.settings.queue_table import QueueTable
+from starling_py.settings.routes import Routes
 
 
 @attrs.frozen

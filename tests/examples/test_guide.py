@@ -12,8 +12,8 @@ from starling_py.counters import Counters
 from starling_py.names import _GET_OPTIONS, _STORE_OPTIONS
 from starling_py.protocol.commands import Verb
 from starling_py.protocol.text_lines import _KEY_LISTS, _PARSERS
-from starling_py.queue_settings import QUEUE_TABLE
-from starling_py.setting_kinds import Setting
+from starling_py.settings.kinds import Setting
+from starling_py.settings.queue_settings import QUEUE_TABLE
 from starling_py.stats import QueueSnapshot
 from tests.examples.guide import GUIDE, Actor, Scenario, scenarios, sent_lines
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from starling_py.client_state import Policy
 from starling_py.journal.files import Files
-from starling_py.queue_table import QueueTable
 from starling_py.queues.rules import Rules
+from starling_py.settings.queue_table import QueueTable
 from tests.core import Client, Core
 
 INVALID_FLAG = b"CLIENT_ERROR invalid flag\r\n"

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from starling_py.names import Request
-from starling_py.queue_table import QueueTable
 from starling_py.queues.holder import Holder
 from starling_py.queues.open_reads import OpenRead
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.rules import Rules
-from starling_py.routes import Routes
+from starling_py.settings.queue_table import QueueTable
+from starling_py.settings.routes import Routes
 from starling_py.stats import QueueSnapshot
 from tests.core import Core, ManualClock
 from tests.server.in_process import FailingFiles

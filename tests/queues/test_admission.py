@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starling_py.queue_table import QueueTable
 from starling_py.queues import admission
 from starling_py.queues.admission import Limits
 from starling_py.queues.holder import Holder
 from starling_py.queues.putting import Put
 from starling_py.queues.refusal import Full, NotNow, Refused, TooLarge
 from starling_py.queues.rules import Rules
+from starling_py.settings.queue_table import QueueTable
 from tests.queues.parts import Queues
 
 

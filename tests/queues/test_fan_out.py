@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from starling_py.names import child_of
 from starling_py.queues.fan_out import FanOut
-from starling_py.routes import Routes
+from starling_py.settings.routes import Routes
 
 NAMES = st.sampled_from([b"a", b"a+b", b"a+c", b"a+b+c", b"b", b"b+a", b"+a", b"a+"])
 

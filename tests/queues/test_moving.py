@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from starling_py.names import Request
-from starling_py.queue_table import QueueTable
 from starling_py.queues import moving
 from starling_py.queues.holder import Holder
 from starling_py.queues.moving import TRY_AGAIN
 from starling_py.queues.rules import Rules
 from starling_py.queues.waiters import Hit, Waiter
+from starling_py.settings.queue_table import QueueTable
 from tests.core import ManualClock
 from tests.queues.parts import Queues
 

@@ -12,7 +12,7 @@ import trio
 
 from starling_py.journal.files import Files
 from starling_py.server import Core, Server, listen
-from starling_py.settings import Settings
+from starling_py.settings.server_settings import Settings
 
 PATIENCE = 5.0
 """Seconds after which something that should have happened has not."""

@@ -6,8 +6,8 @@ import pytest
 import trio
 
 from starling_py import server
-from starling_py.config import ConfigError
-from starling_py.settings import Settings
+from starling_py.settings.config_file import ConfigError
+from starling_py.settings.server_settings import Settings
 from tests.server.in_process import FailingFiles, RunningServer, Servers, SlowSyncFiles, item, put
 from tests.server.test_commits import disk_full
 

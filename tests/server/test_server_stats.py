@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from starling_py.settings import TABLE
+from starling_py.settings.server_settings import TABLE
 from tests.server.in_process import PATIENCE, Client, Servers, item, put
 
 STARLING = [

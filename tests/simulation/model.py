@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from starling_py.journal.record import Item
-from starling_py.queue_settings import QueueSettings
+from starling_py.settings.queue_settings import QueueSettings
 
 
 class Violation(AssertionError):

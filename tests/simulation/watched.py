@@ -10,10 +10,10 @@ from starling_py.journal.journal import Journal
 from starling_py.journal.record import Item, MarkedItem
 from starling_py.journal.segment import Segment
 from starling_py.journal.trouble import JournalError
-from starling_py.queue_settings import QueueSettings
 from starling_py.queues.holder import Holder
 from starling_py.queues.open_reads import OpenRead
 from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.settings.queue_settings import QueueSettings
 from tests.simulation.model import QueueModel, Thing
 
 if TYPE_CHECKING:

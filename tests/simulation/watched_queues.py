@@ -10,7 +10,6 @@ from starling_py.clock import Clock
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
 from starling_py.names import Request, child_of
-from starling_py.queue_settings import QueueSettings
 from starling_py.queues.holder import Holder
 from starling_py.queues.moving import Move, Moves
 from starling_py.queues.persistent_queue import PersistentQueue
@@ -20,6 +19,7 @@ from starling_py.queues.refusal import Full
 from starling_py.queues.rules import Rules
 from starling_py.queues.waiters import Hit, Waiter
 from starling_py.queues.window import WindowSizes
+from starling_py.settings.queue_settings import QueueSettings
 from starling_py.stats import QueueSnapshot
 from tests.simulation.model import QueueModel
 

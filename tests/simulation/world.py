@@ -24,13 +24,13 @@ from starling_py.journal.spool import Spool
 from starling_py.journal.surroundings import Durability
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Verb
-from starling_py.queue_table import QueueTable
 from starling_py.queues.holder import Holder
 from starling_py.queues.rules import Rules
 from starling_py.queues.window import WindowSizes
 from starling_py.readiness import HANG_UP, READ, WRITE, Ready
-from starling_py.routes import Routes
 from starling_py.session import Session
+from starling_py.settings.queue_table import QueueTable
+from starling_py.settings.routes import Routes
 from starling_py.stats import Pairs
 from starling_py.syncer import BackgroundThread, SyncThread
 from tests.core import ManualClock

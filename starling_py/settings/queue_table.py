@@ -10,12 +10,12 @@ from typing import Final
 
 import attrs
 
-from starling_py import queue_moves
-from starling_py.faults import Fault, converted, refuse
 from starling_py.known import Known
-from starling_py.queue_layers import DEFAULTS, Layers, is_pattern
-from starling_py.queue_settings import QueueSettings
-from starling_py.setting_kinds import QUEUE, legal_name
+from starling_py.settings import move_circles
+from starling_py.settings.kinds import QUEUE, legal_name
+from starling_py.settings.problems import Fault, converted, refuse
+from starling_py.settings.queue_layers import DEFAULTS, Layers, is_pattern
+from starling_py.settings.queue_settings import QueueSettings
 
 _PAIR: Final = ("max_deliveries", "dead_letter")
 _MOST_RESOLVED: Final = 4096
@@ -44,7 +44,7 @@ def judge(entries: Entries) -> tuple[dict[str, dict[str, object]], list[Fault]]:
             unsure.add(key)
     layers = Layers(good)
     faults += _single(layers, unsure)
-    faults += queue_moves.circles(layers)
+    faults += move_circles.circles(layers)
     return good, faults
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import attrs
 
 from starling_py import described
-from starling_py.config import load
-from starling_py.setting_kinds import Setting
-from starling_py.settings import TABLE, Settings
+from starling_py.settings.config_file import load
+from starling_py.settings.kinds import Setting
+from starling_py.settings.server_settings import TABLE, Settings
 
 _EPILOG = """\
 examples:

@@ -11,9 +11,9 @@ queues that entries name are looked at: which others there will be, nobody knows
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from starling_py.faults import Fault, shown
 from starling_py.names import child_of
-from starling_py.queue_layers import TARGETS, Given, Layers, is_pattern
+from starling_py.settings.problems import Fault, shown
+from starling_py.settings.queue_layers import TARGETS, Given, Layers, is_pattern
 
 _MOST_SHOWN = 6  # queues of a circle; more would not fit in a line
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py import queue_table
-from starling_py.queue_settings import QueueSettings
-from starling_py.queue_table import Entries, QueueTable
+from starling_py.settings import queue_table
+from starling_py.settings.queue_settings import QueueSettings
+from starling_py.settings.queue_table import Entries, QueueTable
 
 
 def refusals(entries: Entries) -> list[str]:

@@ -13,15 +13,15 @@ from typing import Any, Final
 import attrs
 import yaml
 
-from starling_py import queue_moves, queue_table, routes
-from starling_py.faults import Fault, converted, shown, unknown
-from starling_py.queue_layers import Layers
-from starling_py.queue_settings import QueueSettings
-from starling_py.queue_table import QueueTable
-from starling_py.routes import Routes
-from starling_py.setting_kinds import aliases, table
-from starling_py.settings import TABLE, Settings
-from starling_py.yaml_file import YamlFile, plain, text_of_node
+from starling_py.settings import move_circles, queue_table, routes
+from starling_py.settings.kinds import aliases, table
+from starling_py.settings.problems import Fault, converted, shown, unknown
+from starling_py.settings.queue_layers import Layers
+from starling_py.settings.queue_settings import QueueSettings
+from starling_py.settings.queue_table import QueueTable
+from starling_py.settings.routes import Routes
+from starling_py.settings.server_settings import TABLE, Settings
+from starling_py.settings.yaml_file import YamlFile, plain, text_of_node
 
 SECTION: Final = "starling"
 """The top-level key of the server's settings."""
@@ -188,7 +188,7 @@ class _Content:
     def _follow_routes(self) -> None:
         """Report moves in a circle that only routes close; others were found without them."""
         if self.routes and not self._judged_wrong:
-            for fault in queue_moves.circles(Layers(self.queues), Routes(self.routes).targets):
+            for fault in move_circles.circles(Layers(self.queues), Routes(self.routes).targets):
                 self._report(QUEUES, fault)
 
     def _compare_sizes(self, overrides: Mapping[str, object]) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from starling_py.setting_kinds import COUNT, FLAG, ITEM_SIZE, QUEUE, SPAN, setting, table, whole
+from starling_py.settings.kinds import COUNT, FLAG, ITEM_SIZE, QUEUE, SPAN, setting, table, whole
 
 _ITEMS: Final = whole(1, 1_000_000_000, "a whole number from 1 to 1000000000")
 _BYTES: Final = whole(1, 1 << 40, "bytes from 1 to 1024g, such as 64m", "[kmg]?")

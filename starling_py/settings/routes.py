@@ -12,10 +12,10 @@ from typing import Final
 
 import attrs
 
-from starling_py.faults import Fault, refuse
 from starling_py.known import Known
 from starling_py.names import child_of
-from starling_py.setting_kinds import QUEUE, legal_name
+from starling_py.settings.kinds import QUEUE, legal_name
+from starling_py.settings.problems import Fault, refuse
 
 _ONE: Final = b"*"
 _ANY: Final = b"#"

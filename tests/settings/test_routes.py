@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from starling_py import routes
-from starling_py.routes import Routes
+from starling_py.settings import routes
+from starling_py.settings.routes import Routes
 
 
 def leads(pattern: str, name: str) -> bool:

@@ -3,8 +3,8 @@
 import attrs
 import pytest
 
-from starling_py.queue_settings import QUEUE_TABLE, QueueSettings
-from starling_py.settings import TABLE
+from starling_py.settings.queue_settings import QUEUE_TABLE, QueueSettings
+from starling_py.settings.server_settings import TABLE
 
 UNLIMITED = {
     "max_items": None,

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import starling_py
-from starling_py.config import ConfigError
-from starling_py.options import CommandLine, parse, parser
-from starling_py.settings import TABLE, Settings, SyncPolicy
+from starling_py.settings.command_line import CommandLine, parse, parser
+from starling_py.settings.config_file import ConfigError
+from starling_py.settings.server_settings import TABLE, Settings, SyncPolicy
 
 
 def test_no_options_give_the_defaults_and_no_file() -> None:
@@ -124,7 +124,7 @@ def test_help_has_every_option_with_its_default_and_where_the_rest_stands(
 
 
 def test_the_examples_of_the_help_are_good_command_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(Path(__file__).parent.parent)
+    monkeypatch.chdir(Path(__file__).parents[2])
     epilog = parser().epilog or ""
     examples = [line.split()[1:] for line in epilog.splitlines() if "  starling-py " in line]
     assert len(examples) == 2
@@ -133,7 +133,7 @@ def test_the_examples_of_the_help_are_good_command_lines(monkeypatch: pytest.Mon
 
 
 def test_every_option_of_a_setting_is_in_the_documentation_and_belongs_to_one_setting() -> None:
-    text = (Path(__file__).parent.parent / "docs/configuration.md").read_text()
+    text = (Path(__file__).parents[2] / "docs/configuration.md").read_text()
     flags = [flag for setting in TABLE for flag in setting.flags]
     general = ["-f", "--config", "--check-config", "-V", "--version", "-?", "--help"]
     assert len(set(flags + general)) == len(flags + general)

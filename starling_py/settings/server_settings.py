@@ -16,9 +16,7 @@ from typing import Final, Literal
 
 import attrs
 
-from starling_py.queue_table import QueueTable
-from starling_py.routes import Routes
-from starling_py.setting_kinds import (
+from starling_py.settings.kinds import (
     COUNT,
     FLAG,
     ITEM_SIZE,
@@ -30,6 +28,8 @@ from starling_py.setting_kinds import (
     whole,
     word,
 )
+from starling_py.settings.queue_table import QueueTable
+from starling_py.settings.routes import Routes
 
 _LEVELS: Final = {"WARN": "WARNING", "FATAL": "CRITICAL"} | {
     name: name for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 import yaml
 
-from starling_py.faults import shown
+from starling_py.settings.problems import shown
 
 _MAX_FILE_BYTES: Final = 1 << 20  # a device or a log named by mistake is not read to its end
 _SCALARS: Final = {"str", "int", "float", "bool", "null", "timestamp", "merge", "value"}

@@ -15,14 +15,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.config import ConfigError, load
-from starling_py.queue_settings import QUEUE_TABLE, QueueSettings
-from starling_py.queue_table import QueueTable
-from starling_py.routes import Routes
-from starling_py.setting_kinds import Setting, aliases
-from starling_py.settings import TABLE, Settings, SyncPolicy
+from starling_py.settings.config_file import ConfigError, load
+from starling_py.settings.kinds import Setting, aliases
+from starling_py.settings.queue_settings import QUEUE_TABLE, QueueSettings
+from starling_py.settings.queue_table import QueueTable
+from starling_py.settings.routes import Routes
+from starling_py.settings.server_settings import TABLE, Settings, SyncPolicy
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SAMPLES = ("conf/development.yml", "conf/production.yml")
 
 THE_BOOK = """\

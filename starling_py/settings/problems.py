@@ -13,7 +13,7 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
-from starling_py.setting_kinds import aliases, table
+from starling_py.settings.kinds import aliases, table
 
 
 @attrs.frozen
