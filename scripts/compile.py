@@ -16,7 +16,7 @@ from mypyc.build import mypycify
 from setuptools import Distribution
 
 MODULES = (
-    "client_state",
+    "session/client",
     "clock",
     "connection",
     "counters",
@@ -71,10 +71,10 @@ MODULES = (
     "queues/waiters",
     "queues/window",
     "readiness",
-    "replies",
-    "retrieval",
-    "session",
-    "storage",
+    "session/replies",
+    "session/get",
+    "session/session",
+    "session/put",
     "tick",
     "trial",
 )

@@ -11,7 +11,7 @@ from typing import Final
 
 from starling_py.counters import Counters
 from starling_py.readiness import HANG_UP, READ, WRITE
-from starling_py.session import Session
+from starling_py.session.session import Session
 
 READ_SIZE: Final = 65536
 """Bytes read from one client in one tick."""

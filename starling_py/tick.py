@@ -21,7 +21,7 @@ from starling_py.journal.commit import GroupCommit
 from starling_py.patience import Patience
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.readiness import HANG_UP, READ, WRITE, Readiness, Ready
-from starling_py.session import Session
+from starling_py.session.session import Session
 from starling_py.syncer import BackgroundThread, SyncThread
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from starling_py import stats
-from starling_py.client_state import Policy
 from starling_py.clock import Clock
 from starling_py.counters import Counters
 from starling_py.journal.background import Work
@@ -17,7 +16,8 @@ from starling_py.journal.surroundings import Durability
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.rules import Rules
 from starling_py.queues.window import NotLoaded, WindowSizes
-from starling_py.session import Session
+from starling_py.session.client import Policy
+from starling_py.session.session import Session
 from starling_py.stats import Pairs
 
 Answer = TypeVar("Answer")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starling_py.client_state import Policy
 from starling_py.journal.files import Files
 from starling_py.queues.rules import Rules
-from starling_py.session import MAX_COMMANDS
+from starling_py.session.client import Policy
+from starling_py.session.session import MAX_COMMANDS
 from starling_py.settings.queue_table import QueueTable
 from tests.core import Client, Core
 from tests.protocol import packets as p

@@ -5,8 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from starling_py import retrieval
-from starling_py.client_state import ClientState
 from starling_py.journal import checkpoint, compaction, healing, record, segment_writer
 from starling_py.journal.blocks import Reading
 from starling_py.journal.commit import GroupCommit
@@ -31,7 +29,9 @@ from starling_py.queues.putting import Put
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.safety_waits import SafetyWaits
 from starling_py.queues.waiters import Waiter, Waiters
-from starling_py.replies import Replies
+from starling_py.session import get
+from starling_py.session.client import ClientState
+from starling_py.session.replies import Replies
 from tests.journal.simulated_disk import SimulatedDisk
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -264,7 +264,7 @@ def confirms_what_another_client_has_open(monkeypatch: pytest.MonkeyPatch) -> No
             raise KeyProblem(f"item {item_id} is not open")
         return read
 
-    monkeypatch.setattr(retrieval, "_named", named)
+    monkeypatch.setattr(get, "_named", named)
 
 
 def delivers_without_end(monkeypatch: pytest.MonkeyPatch) -> None:

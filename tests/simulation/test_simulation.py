@@ -22,7 +22,7 @@ from starling_py.queues.moving import Moves
 from starling_py.queues.open_reads import OpenReads
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_collection import QueueCollection
-from starling_py.replies import Replies
+from starling_py.session.replies import Replies
 from tests.journal.simulated_disk import SimulatedDisk
 from tests.simulation.model import Violation
 from tests.simulation.plants import PLANTS, Plant

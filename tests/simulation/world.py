@@ -15,7 +15,6 @@ from typing import cast
 import attrs
 
 from starling_py import names, stats
-from starling_py.client_state import Policy
 from starling_py.counters import Counters
 from starling_py.journal.commit import Batch
 from starling_py.journal.healing import Healing
@@ -28,7 +27,8 @@ from starling_py.queues.holder import Holder
 from starling_py.queues.rules import Rules
 from starling_py.queues.window import WindowSizes
 from starling_py.readiness import HANG_UP, READ, WRITE, Ready
-from starling_py.session import Session
+from starling_py.session.client import Policy
+from starling_py.session.session import Session
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
 from starling_py.stats import Pairs

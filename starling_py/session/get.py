@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from starling_py import names
-from starling_py.client_state import MAX_OUTPUT, ClientState, Parked
 from starling_py.journal.trouble import JournalError
 from starling_py.names import KeyProblem, Request
 from starling_py.protocol import commands
@@ -19,7 +18,8 @@ from starling_py.queues.open_reads import OpenRead
 from starling_py.queues.refusal import Refused
 from starling_py.queues.waiters import Hit, Waiter
 from starling_py.queues.window import NotLoaded
-from starling_py.replies import CHANGED
+from starling_py.session.client import MAX_OUTPUT, ClientState, Parked
+from starling_py.session.replies import CHANGED
 
 PROBLEMS: Final = (KeyProblem, JournalError, Refused)
 

@@ -17,8 +17,8 @@ from starling_py.queues.holder import Holder
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.refusal import Refused
 from starling_py.queues.window import NotLoaded
-from starling_py.replies import Replies
-from starling_py.reports import Host
+from starling_py.session.replies import Replies
+from starling_py.session.reports import Host
 
 MAX_OUTPUT: Final = 1 << 20
 """Bytes of replies after which a client must read before more of its commands are executed."""

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from starling_py.client_state import Policy
 from starling_py.queues.holder import Holder
 from starling_py.queues.rules import Rules
+from starling_py.session.client import Policy
 from starling_py.settings.queue_table import QueueTable
 from tests.core import Client
 from tests.protocol.packets import DELETE, DELETEQ, ask, miss, unpack

@@ -3,8 +3,8 @@
 A command is executed at once, or parks the session: then nothing more is executed for this client
 until what it waits for is there, its time is over, or the client goes away. What the client is to
 be told collects in its ``replies``. The session knows neither sockets nor trio; whoever owns it
-sends the replies, and only when they may be sent. What the commands do is in ``storage``,
-``retrieval`` and ``administration``.
+sends the replies, and only when they may be sent. What the commands do is in ``put``,
+``get`` and ``admin``.
 """
 
 from collections.abc import Callable, Collection
@@ -12,8 +12,6 @@ from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
-from starling_py import administration, retrieval, storage
-from starling_py.client_state import MAX_OUTPUT, ClientState, Policy
 from starling_py.counters import Counters
 from starling_py.journal.journal import Journal
 from starling_py.protocol import dialect_for
@@ -21,7 +19,9 @@ from starling_py.protocol.commands import Command, Dialect, Phrased, PhrasedAnew
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.window import NotLoaded
-from starling_py.reports import Host
+from starling_py.session import admin, get, put
+from starling_py.session.client import MAX_OUTPUT, ClientState, Policy
+from starling_py.session.reports import Host
 
 MAX_COMMANDS: Final = 512
 """Commands executed for one client before the others have their turn."""
@@ -168,9 +168,9 @@ def _phrase_anew(client: ClientState, phrased: PhrasedAnew) -> None:
 
 
 _HANDLERS: Final[dict[type[Command], Callable[[ClientState, Any], None]]] = {
-    **storage.HANDLERS,
-    **retrieval.HANDLERS,
-    **administration.HANDLERS,
+    **put.HANDLERS,
+    **get.HANDLERS,
+    **admin.HANDLERS,
     Phrased: _phrase,
     PhrasedAnew: _phrase_anew,
 }

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from starling_py import names
-from starling_py.client_state import ClientState, Parked
 from starling_py.journal.trouble import JournalError
 from starling_py.names import KeyProblem, StoreRequest
 from starling_py.protocol import commands
@@ -19,7 +18,8 @@ from starling_py.queues.putting import Put
 from starling_py.queues.refusal import Full, Refused
 from starling_py.queues.waiters import RoomWaiter
 from starling_py.queues.window import NotLoaded
-from starling_py.replies import PUT
+from starling_py.session.client import ClientState, Parked
+from starling_py.session.replies import PUT
 
 # Looking a member up in an enumeration costs as much as a function call.
 SET: Final = Verb.SET

@@ -7,13 +7,14 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from starling_py import names, reports
-from starling_py.client_state import ClientState
+from starling_py import names
 from starling_py.journal.trouble import JournalError
 from starling_py.names import KeyProblem, printable
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Outcome
 from starling_py.queues.window import NotLoaded
+from starling_py.session import reports
+from starling_py.session.client import ClientState
 
 log = logging.getLogger(__name__)
 
