@@ -18,7 +18,7 @@ from setuptools import Distribution
 MODULES = (
     "session/client",
     "clock",
-    "connection",
+    "server/connection",
     "counters",
     "journal/blocks",
     "journal/chores",
@@ -53,7 +53,7 @@ MODULES = (
     "protocol/text",
     "protocol/text_lines",
     "protocol/text_replies",
-    "patience",
+    "server/idle_wait",
     "queues/admission",
     "queues/deadlines",
     "queues/expiry",
@@ -70,13 +70,13 @@ MODULES = (
     "queues/strays",
     "queues/waiters",
     "queues/window",
-    "readiness",
+    "server/readiness",
     "session/replies",
     "session/get",
     "session/session",
     "session/put",
-    "tick",
-    "trial",
+    "server/tick",
+    "server/backoff",
 )
 
 

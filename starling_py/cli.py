@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from starling_py import described, process
+from starling_py import described
 from starling_py.journal.files import Files
 from starling_py.journal.spool import SpoolProblem
-from starling_py.process import ProcessProblem, Stopped
-from starling_py.server import Core, Server, StartProblem, listen
+from starling_py.server import process
+from starling_py.server.process import ProcessProblem, Stopped
+from starling_py.server.server import Core, Server, StartProblem, listen
 from starling_py.settings import command_line
 from starling_py.settings.config_file import ConfigError
 from starling_py.settings.server_settings import Settings

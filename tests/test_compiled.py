@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import starling_py
-from starling_py import tick
+from starling_py.server import tick
 
 ROOT = Path(__file__).parent.parent
 LISTED = re.findall(r'^    "([a-z_/]+)",$', (ROOT / "scripts/compile.py").read_text(), re.MULTILINE)
@@ -21,7 +21,7 @@ def module(request: pytest.FixtureRequest) -> ast.Module:
 
 
 def test_there_are_modules_to_be_compiled() -> None:
-    assert {"session/session", "tick", "journal/record"} <= set(LISTED)
+    assert {"session/session", "server/tick", "journal/record"} <= set(LISTED)
 
 
 def test_the_version_tells_which_form_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from starling_py.journal.files import Files
-from starling_py.server import Core, Server, listen
+from starling_py.server.server import Core, Server, listen
 from starling_py.settings.server_settings import Settings
 
 PATIENCE = 5.0

@@ -10,9 +10,9 @@ import pytest
 import trio
 
 from starling_py.clock import Clock
-from starling_py.connection import Connection
 from starling_py.protocol.text_replies import TextReplies
 from starling_py.queues.queue_collection import QueueCollection
+from starling_py.server.connection import Connection
 from tests.server.in_process import Servers, item, put
 
 VERSION = b"VERSION 1.0.0\r\n"

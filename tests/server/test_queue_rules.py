@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import trio
 
-from starling_py import server
+from starling_py.server import server
 from starling_py.settings.config_file import ConfigError
 from starling_py.settings.server_settings import Settings
 from tests.server.in_process import FailingFiles, RunningServer, Servers, SlowSyncFiles, item, put

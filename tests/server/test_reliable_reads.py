@@ -7,7 +7,7 @@ and whoever waits is served at once, whatever else the server has to do or has n
 import pytest
 import trio
 
-from starling_py import server
+from starling_py.server import server
 from tests.server.in_process import Client, FailingFiles, Servers, SlowSyncFiles, item, put
 from tests.server.test_commits import NO_ROOM, disk_full
 

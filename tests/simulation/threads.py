@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from starling_py.journal.background import Work
 from starling_py.journal.commit import Batch
-from starling_py.readiness import Ready
+from starling_py.server.readiness import Ready
 
 SYNC, BACKGROUND = 1, 2
 """The descriptors of the two threads."""

@@ -9,8 +9,8 @@ from starling_py.journal.commit import Batch, GroupCommit
 from starling_py.journal.journal import Journal
 from starling_py.names import KeyProblem
 from starling_py.protocol import commands
+from starling_py.server.tick import Tick
 from starling_py.session.session import Session
-from starling_py.tick import Tick
 from tests.simulation.clients import Entry, SimulatedClient
 from tests.simulation.model import QueueModel, Reader, Violation
 

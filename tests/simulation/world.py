@@ -26,13 +26,13 @@ from starling_py.protocol.commands import Verb
 from starling_py.queues.holder import Holder
 from starling_py.queues.rules import Rules
 from starling_py.queues.window import WindowSizes
-from starling_py.readiness import HANG_UP, READ, WRITE, Ready
+from starling_py.server.readiness import HANG_UP, READ, WRITE, Ready
+from starling_py.server.threads import BackgroundThread, SyncThread
 from starling_py.session.client import Policy
 from starling_py.session.session import Session
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
 from starling_py.stats import Pairs
-from starling_py.syncer import BackgroundThread, SyncThread
 from tests.core import ManualClock
 from tests.journal.simulated_disk import SimulatedDisk
 from tests.simulation.clients import Asked, SimulatedClient, Told

@@ -10,7 +10,7 @@ import socket
 from typing import Final
 
 from starling_py.counters import Counters
-from starling_py.readiness import HANG_UP, READ, WRITE
+from starling_py.server.readiness import HANG_UP, READ, WRITE
 from starling_py.session.session import Session
 
 READ_SIZE: Final = 65536

@@ -10,8 +10,8 @@ from starling_py.journal.commit import Batch
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
 from starling_py.journal.segment_writer import Syncing
-from starling_py.syncer import QUICK, Pace, SyncThread
-from starling_py.trial import SELDOM
+from starling_py.server.backoff import SELDOM
+from starling_py.server.threads import QUICK, Pace, SyncThread
 from tests.journal.parts import item, new_journal
 from tests.journal.simulated_disk import Fault, SimulatedDisk
 from tests.journal.spool_harness import empty_disk

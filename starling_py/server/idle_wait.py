@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from starling_py.readiness import Readiness, Ready
-from starling_py.trial import Trial
+from starling_py.server.backoff import Trial
+from starling_py.server.readiness import Readiness, Ready
 
 LOOK: Final = 0.0001
 """Seconds after which something else than looking would have been better. A lone client's next

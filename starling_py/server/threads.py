@@ -17,7 +17,7 @@ from typing import Final
 
 from starling_py.journal.background import Work
 from starling_py.journal.commit import Batch
-from starling_py.trial import Trial
+from starling_py.server.backoff import Trial
 
 
 class WorkThread:

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from starling_py.trial import SELDOM, Trial
+from starling_py.server.backoff import SELDOM, Trial
 
 
 def tries(trial: Trial, occasions: int, paid: Callable[[], bool]) -> list[bool]:

@@ -4,9 +4,9 @@ from random import Random
 
 import pytest
 
-from starling_py.patience import LOOK, STAY, Patience
-from starling_py.readiness import READ, Ready
-from starling_py.trial import SELDOM
+from starling_py.server.backoff import SELDOM
+from starling_py.server.idle_wait import LOOK, STAY, Patience
+from starling_py.server.readiness import READ, Ready
 from tests.simulation.threads import SimulatedReadiness
 
 REQUEST: Ready = [(7, READ)]

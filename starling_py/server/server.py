@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import attrs
 import trio
 
-from starling_py import __version__, process, readiness, stats
+from starling_py import __version__, stats
 from starling_py.clock import Clock
 from starling_py.counters import Counters
 from starling_py.journal.commit import GroupCommit
@@ -27,14 +27,15 @@ from starling_py.names import printable
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.rules import Rules
 from starling_py.queues.window import WindowSizes
+from starling_py.server import process, readiness
+from starling_py.server.threads import BackgroundThread, SyncThread
+from starling_py.server.tick import Tick
 from starling_py.session.client import Policy
 from starling_py.session.session import Session
 from starling_py.settings.config_file import ConfigError
 from starling_py.settings.queue_settings import QUEUE_TABLE
 from starling_py.settings.server_settings import TABLE, Settings
 from starling_py.stats import Pairs
-from starling_py.syncer import BackgroundThread, SyncThread
-from starling_py.tick import Tick
 
 log = logging.getLogger(__name__)
 

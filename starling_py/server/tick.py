@@ -15,14 +15,14 @@ import trio
 from mypy_extensions import mypyc_attr
 
 from starling_py.clock import Clock
-from starling_py.connection import Connection
 from starling_py.counters import Counters
 from starling_py.journal.commit import GroupCommit
-from starling_py.patience import Patience
 from starling_py.queues.queue_collection import QueueCollection
-from starling_py.readiness import HANG_UP, READ, WRITE, Readiness, Ready
+from starling_py.server.connection import Connection
+from starling_py.server.idle_wait import Patience
+from starling_py.server.readiness import HANG_UP, READ, WRITE, Readiness, Ready
+from starling_py.server.threads import BackgroundThread, SyncThread
 from starling_py.session.session import Session
-from starling_py.syncer import BackgroundThread, SyncThread
 
 log = logging.getLogger(__name__)
 

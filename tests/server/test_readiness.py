@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from starling_py.readiness import (
+from starling_py.server.readiness import (
     READ,
     WRITE,
     EpollReadiness,

@@ -1,0 +1,1 @@
+"""The only place that knows trio, sockets and threads: it runs what the other packages decide."""
