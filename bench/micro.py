@@ -20,16 +20,16 @@ from bench.dialects import Text, Way
 from bench.phrases import DIGITS
 from starling_py.clock import Clock
 from starling_py.journal.commit import GroupCommit
-from starling_py.journal.files import Files
-from starling_py.journal.record import Item
+from starling_py.journal.disk.files import Files
+from starling_py.journal.format.record import Item
+from starling_py.journal.shared import Durability
 from starling_py.journal.spool import Spool
-from starling_py.journal.surroundings import Durability
 from starling_py.protocol.text import TextDialect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from starling_py.journal.background import Work
+    from starling_py.journal.disk.background import Work
     from starling_py.journal.journal import Journal
 
 ITEMS, ROUNDS = 64_000, 5

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from starling_py import described
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
 from starling_py.journal.spool import SpoolProblem
 from starling_py.server import process
 from starling_py.server.process import ProcessProblem, Stopped

@@ -8,11 +8,11 @@ from typing import TypeVar
 from starling_py import stats
 from starling_py.clock import Clock
 from starling_py.counters import Counters
-from starling_py.journal.background import Work
 from starling_py.journal.commit import Batch, GroupCommit
-from starling_py.journal.files import Files
+from starling_py.journal.disk.background import Work
+from starling_py.journal.disk.files import Files
+from starling_py.journal.shared import Durability
 from starling_py.journal.spool import Spool
-from starling_py.journal.surroundings import Durability
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.rules import Rules
 from starling_py.queues.window import NotLoaded, WindowSizes

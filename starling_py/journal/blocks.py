@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from starling_py.journal import record, segment
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
+from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.format import record, segment
+from starling_py.journal.format.record import Item
+from starling_py.journal.format.segment import UNFINISHED_SUFFIX, Segment, SegmentProblem
 from starling_py.journal.id_ranges import IdRanges
-from starling_py.journal.record import Item
-from starling_py.journal.segment import UNFINISHED_SUFFIX, Segment, SegmentProblem
-from starling_py.journal.trouble import JournalDamaged
 
 BLOCK: Final = 1 << 17
 """Bytes that are read at once where there is no room for large items. Not more, as what is done

@@ -8,9 +8,9 @@ import struct
 
 import attrs
 
+from starling_py.journal.format.segment import VERSION, Segment
 from starling_py.journal.id_ranges import IdRanges
 from starling_py.journal.ledger import Ledger, Mark
-from starling_py.journal.segment import VERSION, Segment
 
 UNLINKED = 2**64 - 1
 """Stands for the end of the segment before when the checkpoint does not depend on it."""

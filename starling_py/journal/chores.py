@@ -8,8 +8,8 @@ journal's files, and is only then made ready, from the state of that moment.
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from starling_py.journal.background import Background, Removal, Work
-from starling_py.journal.files import Files
+from starling_py.journal.disk.background import Background, Removal, Work
+from starling_py.journal.disk.files import Files
 
 Make = Callable[[], tuple[Work, Callable[[], None]]]
 """Makes a piece of work ready, and says whom to call when it is done."""

@@ -14,10 +14,10 @@ from typing import Protocol
 from mypy_extensions import mypyc_attr
 
 from starling_py.clock import Clock
+from starling_py.journal.errors import JournalError
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
 from starling_py.journal.segment_writer import Syncing
-from starling_py.journal.trouble import JournalError
 
 HEAL_AGAIN = 1.0
 """Seconds from one attempt to heal a journal to the next."""

@@ -13,14 +13,15 @@ from dataclasses import replace
 
 import attrs
 
-from starling_py.journal import blocks, segment
-from starling_py.journal.background import Removal, Work
+from starling_py.journal import blocks
 from starling_py.journal.chores import Chores
+from starling_py.journal.disk.background import Removal, Work
+from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.format import segment
+from starling_py.journal.format.segment import COMPACTED_SUFFIX, Header, Segment
 from starling_py.journal.id_ranges import IdRanges
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.segment import COMPACTED_SUFFIX, Header, Segment
 from starling_py.journal.segment_writer import Place
-from starling_py.journal.trouble import JournalDamaged
 
 
 def choose(ledger: Ledger, segment_size: int) -> list[Segment]:

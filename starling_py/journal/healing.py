@@ -8,13 +8,14 @@ segment, which is synced before the queue goes on.
 
 import contextlib
 
-from starling_py.journal import checkpoint, distrust
-from starling_py.journal.examination import state_at
+from starling_py.journal import checkpoint
+from starling_py.journal.disk import failed_syncs
+from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.format.segment import UNFINISHED_SUFFIX
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.replay import Replay, open_segment
-from starling_py.journal.segment import UNFINISHED_SUFFIX
+from starling_py.journal.recovery.examination import state_at
+from starling_py.journal.recovery.replay import Replay, open_segment
 from starling_py.journal.segment_writer import Place
-from starling_py.journal.trouble import JournalDamaged
 
 
 class Healing:
@@ -53,7 +54,7 @@ class Healing:
         """Write the segment and make it safe; what goes wrong is noted."""
         try:
             self._write(self._base_ledger())
-            distrust.forget(self._place.files, self._place.directory)
+            failed_syncs.forget(self._place.files, self._place.directory)
         except (OSError, JournalDamaged) as error:
             self.error = error
             self._abandon()

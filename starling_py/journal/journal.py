@@ -13,19 +13,19 @@ from collections.abc import Callable
 from starling_py.journal.blocks import Position, Reading
 from starling_py.journal.chores import Chores
 from starling_py.journal.compaction import Compaction
+from starling_py.journal.disk.no_files import NoFiles
+from starling_py.journal.errors import JournalError, Spoiled
 from starling_py.journal.healing import Healing
-from starling_py.journal.in_memory import NoFiles
 from starling_py.journal.ledger import Ledger
+from starling_py.journal.pending import Unwritten
 from starling_py.journal.reader import Reader, Where
 from starling_py.journal.reclaiming import Reclaiming
 from starling_py.journal.recorder import Recorder
 from starling_py.journal.rotation import Rotation
 from starling_py.journal.safety import Safety
 from starling_py.journal.segment_writer import Place, SegmentWriter, Syncing
-from starling_py.journal.surroundings import Owner, Surroundings
-from starling_py.journal.trouble import JournalError, Spoiled
-from starling_py.journal.unwritten import Unwritten
-from starling_py.journal.whole_sync import WholeSyncs
+from starling_py.journal.shared import Owner, Surroundings
+from starling_py.journal.sync_on_demand import WholeSyncs
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from starling_py.journal import record
+from starling_py.journal.format import record
+from starling_py.journal.format.record import Item
+from starling_py.journal.format.segment import Segment
 from starling_py.journal.id_ranges import IdRanges
-from starling_py.journal.record import Item
-from starling_py.journal.segment import Segment
 
 
 @dataclass(init=False, unsafe_hash=True)

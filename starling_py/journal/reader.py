@@ -8,11 +8,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from starling_py.journal.background import Work
 from starling_py.journal.blocks import Position, Reading
 from starling_py.journal.chores import Chores
+from starling_py.journal.disk.background import Work
+from starling_py.journal.format.segment import DAMAGED_SUFFIX, Segment
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.segment import DAMAGED_SUFFIX, Segment
 from starling_py.journal.segment_writer import Place
 
 log = logging.getLogger(__name__)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from starling_py.journal.chores import Chores
 from starling_py.journal.compaction import Compaction, Compactor
+from starling_py.journal.disk.reserve import Reserve
+from starling_py.journal.format.segment import Segment
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.reserve import Reserve
 from starling_py.journal.rotation import SMALL
-from starling_py.journal.segment import Segment
 from starling_py.journal.segment_writer import Place
 
 log = logging.getLogger(__name__)

@@ -8,14 +8,14 @@ those that make the queue smaller, when those would miss the room.
 from collections.abc import Sequence
 from typing import Any, Final
 
-from starling_py.journal import record
+from starling_py.journal.errors import JournalError
+from starling_py.journal.format import record
+from starling_py.journal.format.record import Item, MarkedItem
+from starling_py.journal.format.segment import Segment
 from starling_py.journal.ledger import Ledger
+from starling_py.journal.pending import Unwritten
 from starling_py.journal.reader import Reader
-from starling_py.journal.record import Item, MarkedItem
-from starling_py.journal.segment import Segment
-from starling_py.journal.surroundings import Surroundings
-from starling_py.journal.trouble import JournalError
-from starling_py.journal.unwritten import Unwritten
+from starling_py.journal.shared import Surroundings
 
 DISK_FULL: Final = "the disk is full"
 

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from starling_py.journal.disk.reserve import Reserve
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.reserve import Reserve
 from starling_py.journal.segment_writer import NO_ROOM, SegmentWriter
 
 log = logging.getLogger(__name__)

@@ -15,12 +15,14 @@ import threading
 from dataclasses import dataclass, field
 from typing import Final
 
-from starling_py.journal import checkpoint, distrust, record, segment
-from starling_py.journal.files import Files
+from starling_py.journal import checkpoint
+from starling_py.journal.disk import failed_syncs
+from starling_py.journal.disk.files import Files
+from starling_py.journal.disk.open_files import OpenFiles
+from starling_py.journal.errors import JournalError, Spoiled
+from starling_py.journal.format import record, segment
+from starling_py.journal.format.segment import UNFINISHED_SUFFIX, Header, Segment
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.open_files import OpenFiles
-from starling_py.journal.segment import UNFINISHED_SUFFIX, Header, Segment
-from starling_py.journal.trouble import JournalError, Spoiled
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +81,7 @@ class Syncing:
         files = self.place.files
         self._check()
         for descriptor, path in zip(self.descriptors, self.paths, strict=True):
-            distrust.sync(files, descriptor, path)
+            failed_syncs.sync(files, descriptor, path)
         with self.cutting:
             self._check()
         if self.unfinished is not None:
@@ -264,7 +266,7 @@ class SegmentWriter:
             # What is idle is safe, and an error would refuse the next operation for nothing.
             for each in () if self.idle else self._both:
                 if each is not None:
-                    distrust.sync(self._place.files, each, self._paths[each])
+                    failed_syncs.sync(self._place.files, each, self._paths[each])
         except OSError as error:
             self._trouble = error
         self.close()
@@ -311,7 +313,7 @@ class SegmentWriter:
                 self._place.files.truncate(descriptor, size)
                 if self._place.syncs:
                     # What was refused must not be there after a power cut either.
-                    distrust.sync(self._place.files, descriptor, self._paths[descriptor])
+                    failed_syncs.sync(self._place.files, descriptor, self._paths[descriptor])
             except OSError as error:
                 spoiled = Spoiled(error.errno, f"half a record cannot be cut off: {error}")
                 if syncing is not None:

@@ -12,22 +12,23 @@ import re
 import attrs
 
 from starling_py import names
-from starling_py.journal import id_floor, reserve, segment
-from starling_py.journal.background import Background, DirectoryRemoval
 from starling_py.journal.commit import GroupCommit
-from starling_py.journal.examination import Recovered
-from starling_py.journal.files import Files
-from starling_py.journal.id_floor import IdFloor
-from starling_py.journal.in_memory import SEGMENT_SIZE, NoFiles, NoReserve
+from starling_py.journal.disk import id_floor, reserve
+from starling_py.journal.disk.background import Background, DirectoryRemoval
+from starling_py.journal.disk.files import Files
+from starling_py.journal.disk.id_floor import IdFloor
+from starling_py.journal.disk.no_files import SEGMENT_SIZE, NoFiles, NoReserve
+from starling_py.journal.disk.open_files import OpenFiles
+from starling_py.journal.disk.reserve import Reserve
+from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.format import segment
+from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.open_files import OpenFiles
-from starling_py.journal.recovery import recover
-from starling_py.journal.reserve import Reserve
-from starling_py.journal.segment import Segment
+from starling_py.journal.recovery.examination import Recovered
+from starling_py.journal.recovery.recovery import recover
 from starling_py.journal.segment_writer import NO_ROOM, Place
-from starling_py.journal.surroundings import Durability, Surroundings
-from starling_py.journal.trouble import JournalDamaged
+from starling_py.journal.shared import Durability, Surroundings
 
 log = logging.getLogger(__name__)
 

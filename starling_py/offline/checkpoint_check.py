@@ -2,8 +2,8 @@
 
 from starling_py.journal import checkpoint
 from starling_py.journal.checkpoint import Checkpoint
+from starling_py.journal.format.segment import Segment
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.segment import Segment
 from starling_py.offline.spool_directory import SegmentFile
 from starling_py.offline.streamed_replay import StreamedReplay
 

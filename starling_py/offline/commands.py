@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from starling_py import names
-from starling_py.journal.files import Files
-from starling_py.journal.trouble import JournalDamaged
+from starling_py.journal.disk.files import Files
+from starling_py.journal.errors import JournalDamaged
 from starling_py.offline import (
     importing,
     kestrel,

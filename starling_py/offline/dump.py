@@ -12,12 +12,13 @@ from datetime import UTC, datetime, timedelta
 import attrs
 
 from starling_py import names
-from starling_py.journal import checkpoint, record
-from starling_py.journal.examination import Examination
-from starling_py.journal.files import Files
+from starling_py.journal import checkpoint
+from starling_py.journal.disk.files import Files
+from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.format import record
+from starling_py.journal.format.record import HEADER_SIZE, Found, Item
 from starling_py.journal.ledger import Ledger, Mark
-from starling_py.journal.record import HEADER_SIZE, Found, Item
-from starling_py.journal.trouble import JournalDamaged
+from starling_py.journal.recovery.examination import Examination
 from starling_py.offline import segment_reader
 from starling_py.offline.segment_reader import Gap, Stretch
 from starling_py.offline.spool_directory import QueueFiles, SegmentFile

@@ -15,15 +15,15 @@ import attrs
 
 from starling_py import names
 from starling_py.clock import Clock
-from starling_py.journal.background import Work
 from starling_py.journal.commit import Batch, GroupCommit
-from starling_py.journal.files import Files
-from starling_py.journal.id_floor import IdFloor
+from starling_py.journal.disk.background import Work
+from starling_py.journal.disk.files import Files
+from starling_py.journal.disk.id_floor import IdFloor
+from starling_py.journal.errors import JournalDamaged, JournalError
+from starling_py.journal.format.record import Item
 from starling_py.journal.journal import Journal
-from starling_py.journal.record import Item
+from starling_py.journal.shared import Durability
 from starling_py.journal.spool import LOCK, Spool, SpoolProblem
-from starling_py.journal.surroundings import Durability
-from starling_py.journal.trouble import JournalDamaged, JournalError
 from starling_py.offline.old_spool import OldQueue, OldSpool, Problem
 
 STAGING = ".importing"

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import attrs
 
-from starling_py.journal import record
-from starling_py.journal.files import Files
-from starling_py.journal.record import CHECKSUM_SIZE, HEADER_SIZE, Found
+from starling_py.journal.disk.files import Files
+from starling_py.journal.format import record
+from starling_py.journal.format.record import CHECKSUM_SIZE, HEADER_SIZE, Found
 
 BLOCK = 1 << 20
 """Bytes that are read at once."""

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import attrs
 
 from starling_py import names
-from starling_py.journal import segment
-from starling_py.journal.files import Files
-from starling_py.journal.segment import (
+from starling_py.journal.disk.files import Files
+from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.format import segment
+from starling_py.journal.format.segment import (
     COMPACTED_SUFFIX,
     DAMAGED_SUFFIX,
     DISTRUSTED_SUFFIX,
@@ -20,7 +21,6 @@ from starling_py.journal.segment import (
     SegmentProblem,
 )
 from starling_py.journal.spool import LOCK, OWN_FILES, REMOVED
-from starling_py.journal.trouble import JournalDamaged
 
 _NOTES = {
     COMPACTED_SUFFIX: "a compaction that was not finished; the next start removes it",

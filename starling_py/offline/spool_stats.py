@@ -10,9 +10,9 @@ import attrs
 
 from starling_py import names
 from starling_py.journal.blocks import Reading
-from starling_py.journal.examination import Examination, Recovered
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
 from starling_py.journal.ledger import Ledger
+from starling_py.journal.recovery.examination import Examination, Recovered
 from starling_py.offline.spool_directory import QueueFiles
 
 _COLUMNS = (

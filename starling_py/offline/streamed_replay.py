@@ -5,9 +5,9 @@ they come in stretches; what they do to the ledger is still decided by ``journal
 """
 
 from starling_py.journal.checkpoint import Checkpoint
+from starling_py.journal.format.segment import Header, Segment
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.replay import Opened, Replay, read_checkpoint
-from starling_py.journal.segment import Header, Segment
+from starling_py.journal.recovery.replay import Opened, Replay, read_checkpoint
 from starling_py.offline.segment_reader import Stretch
 from starling_py.offline.spool_directory import SegmentFile
 

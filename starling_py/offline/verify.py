@@ -11,11 +11,11 @@ from collections.abc import Callable
 import attrs
 
 from starling_py import names
-from starling_py.journal import record
-from starling_py.journal.examination import Examination, Recovered
-from starling_py.journal.files import Files
-from starling_py.journal.segment import Header, Segment
-from starling_py.journal.trouble import JournalDamaged
+from starling_py.journal.disk.files import Files
+from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.format import record
+from starling_py.journal.format.segment import Header, Segment
+from starling_py.journal.recovery.examination import Examination, Recovered
 from starling_py.offline import segment_reader, spool_directory
 from starling_py.offline.checkpoint_check import contradictions
 from starling_py.offline.segment_reader import Gap, Stretch

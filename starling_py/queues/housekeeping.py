@@ -8,8 +8,8 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
+from starling_py.journal.errors import JournalError
 from starling_py.journal.spool import Spool
-from starling_py.journal.trouble import JournalError
 from starling_py.names import printable
 from starling_py.queues import admission
 from starling_py.queues.persistent_queue import PersistentQueue

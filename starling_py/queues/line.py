@@ -14,10 +14,10 @@ from typing import Final, Protocol
 
 from starling_py.clock import Clock
 from starling_py.journal.blocks import OVERHEAD, Position, Reading
+from starling_py.journal.errors import JournalDamaged, JournalError
+from starling_py.journal.format.record import Item, MarkedItem
+from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
-from starling_py.journal.record import Item, MarkedItem
-from starling_py.journal.segment import Segment
-from starling_py.journal.trouble import JournalDamaged, JournalError
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.strays import Strays, place
 from starling_py.queues.window import NotLoaded, Window, WindowSizes

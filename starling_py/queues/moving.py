@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from mypy_extensions import mypyc_attr
 
-from starling_py.journal.record import Item
-from starling_py.journal.trouble import JournalError
+from starling_py.journal.errors import JournalError
+from starling_py.journal.format.record import Item
 from starling_py.names import printable
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.refusal import Refused

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from starling_py.journal.format.record import Item
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.record import Item
 from starling_py.queues.deadlines import Deadline, Deadlines
 from starling_py.queues.holder import Holder
 

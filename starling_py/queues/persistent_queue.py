@@ -13,9 +13,9 @@ from typing import Protocol
 from mypy_extensions import mypyc_attr
 
 from starling_py.journal.blocks import OVERHEAD
+from starling_py.journal.format.record import Item, MarkedItem
+from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
-from starling_py.journal.record import Item, MarkedItem
-from starling_py.journal.segment import Segment
 from starling_py.names import printable
 from starling_py.queues import line
 from starling_py.queues.holder import Holder

@@ -10,8 +10,8 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from starling_py.journal.record import MarkedItem
-from starling_py.journal.trouble import JournalError
+from starling_py.journal.errors import JournalError
+from starling_py.journal.format.record import MarkedItem
 from starling_py.queues import admission
 from starling_py.queues.expiry import expiry_ms
 from starling_py.queues.persistent_queue import PersistentQueue

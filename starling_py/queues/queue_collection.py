@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from mypy_extensions import mypyc_attr
 
 from starling_py.clock import Clock
+from starling_py.journal.errors import JournalError
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import SEALED_SIZE, Spool
-from starling_py.journal.trouble import JournalError
 from starling_py.names import Request, child_of, printable
 from starling_py.queues import admission, putting
 from starling_py.queues.admission import Limits

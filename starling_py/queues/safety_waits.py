@@ -6,8 +6,8 @@ Each is told once: when it is safe, or that it cannot be, for now or for good.
 from collections import deque
 from collections.abc import Callable
 
+from starling_py.journal.errors import JournalError
 from starling_py.journal.journal import Journal
-from starling_py.journal.trouble import JournalError
 
 Tell = Callable[[JournalError | None], None]
 """Takes ``None`` when it is safe, and the reason if that failed."""

@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from starling_py.journal.record import Item, MarkedItem
+from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.queues.deadlines import Deadline, Deadlines
 
 

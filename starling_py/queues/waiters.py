@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from starling_py.journal.record import Item
+from starling_py.journal.format.record import Item
 from starling_py.names import Request
 from starling_py.queues.deadlines import Deadline, Deadlines
 from starling_py.queues.holder import Holder

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from starling_py.journal.blocks import OVERHEAD, Position
-from starling_py.journal.record import Item
+from starling_py.journal.format.record import Item
 
 if TYPE_CHECKING:
     from starling_py.queues.line import Line

@@ -20,9 +20,9 @@ from starling_py import __version__, stats
 from starling_py.clock import Clock
 from starling_py.counters import Counters
 from starling_py.journal.commit import GroupCommit
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
+from starling_py.journal.shared import Durability
 from starling_py.journal.spool import Spool, SpoolProblem
-from starling_py.journal.surroundings import Durability
 from starling_py.names import printable
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.rules import Rules

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from starling_py.journal.background import Work
 from starling_py.journal.commit import Batch
+from starling_py.journal.disk.background import Work
 from starling_py.server.backoff import Trial
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from starling_py import names
-from starling_py.journal.trouble import JournalError
+from starling_py.journal.errors import JournalError
 from starling_py.names import KeyProblem, printable
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Outcome

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from starling_py import names
-from starling_py.journal.trouble import JournalError
+from starling_py.journal.errors import JournalError
 from starling_py.names import KeyProblem, Request
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Outcome

@@ -9,10 +9,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from starling_py.journal import segment
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
+from starling_py.journal.format import segment
+from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.ledger import Ledger, Mark
-from starling_py.journal.record import Item, MarkedItem
 from starling_py.journal.spool import LOCK
 from starling_py.queues.open_reads import OpenRead
 from tests.journal.spool_harness import NOW_MS, Harness, live_items

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from dataclasses import fields
 
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
+from starling_py.journal.disk.open_files import OpenFiles
+from starling_py.journal.disk.reserve import Reserve
+from starling_py.journal.format.record import Item
+from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.open_files import OpenFiles
-from starling_py.journal.record import Item
-from starling_py.journal.reserve import Reserve
-from starling_py.journal.segment import Segment
 from starling_py.journal.segment_writer import Place, Syncing
-from starling_py.journal.surroundings import Durability, Surroundings
+from starling_py.journal.shared import Durability, Surroundings
 from tests.core import PatientBackground
 from tests.journal.simulated_disk import SALT, SimulatedDisk
 from tests.journal.spool_harness import DIRECTORY, NAME, NOW_MS, SPOOL, Harness

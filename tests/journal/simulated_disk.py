@@ -14,7 +14,7 @@ from typing import Union
 
 import attrs
 
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
 
 CHANGES = frozenset(
     {

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.journal import blocks, record
+from starling_py.journal import blocks
 from starling_py.journal.blocks import OVERHEAD, Position, Reading
+from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.format import record
+from starling_py.journal.format.record import Item
+from starling_py.journal.format.segment import Segment
 from starling_py.journal.id_ranges import IdRanges
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.record import Item
-from starling_py.journal.segment import Segment
-from starling_py.journal.trouble import JournalDamaged
 from tests.journal.parts import item, place_on
 from tests.journal.simulated_disk import SALT, SimulatedDisk
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starling_py.journal import checkpoint
+from starling_py.journal.format.segment import Segment
 from starling_py.journal.id_ranges import IdRanges
 from starling_py.journal.ledger import Ledger, Mark
-from starling_py.journal.segment import Segment
 from tests.journal.parts import ledger_facts
 
 UNSIGNED = st.integers(0, 2**64 - 1)

@@ -7,12 +7,12 @@ import attrs
 import pytest
 
 from starling_py.journal.commit import HEAL_AGAIN, GroupCommit
+from starling_py.journal.errors import JournalError
+from starling_py.journal.format.record import Item
+from starling_py.journal.format.segment import Segment
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.record import Item
-from starling_py.journal.segment import Segment
-from starling_py.journal.trouble import JournalError
 from tests.journal.parts import heal, is_broken, journal_of, place_on, surroundings, sync_all
 from tests.journal.simulated_disk import Fault, ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import (

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starling_py.journal import compaction, segment
+from starling_py.journal import compaction
+from starling_py.journal.format import segment
+from starling_py.journal.format.record import PUSH_HEADER_SIZE, MarkedItem
+from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.record import PUSH_HEADER_SIZE, MarkedItem
-from starling_py.journal.segment import Segment
 from tests.journal.parts import background_of, item, new_journal, sync
 from tests.journal.simulated_disk import Fault, ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import (

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from starling_py.journal import checkpoint, record, segment
-from starling_py.journal.files import Files
+from starling_py.journal import checkpoint
+from starling_py.journal.disk.files import Files
+from starling_py.journal.format import record, segment
+from starling_py.journal.format.record import MarkedItem
 from starling_py.journal.ledger import Ledger, Mark
-from starling_py.journal.record import MarkedItem
 from tests.journal.make_golden import (
     EXPECTED,
     GOLDEN,

@@ -5,11 +5,11 @@ from random import Random
 
 import pytest
 
-from starling_py.journal import segment
 from starling_py.journal.checkpoint import UNLINKED
+from starling_py.journal.format import segment
+from starling_py.journal.format.record import MarkedItem
 from starling_py.journal.ledger import Mark
-from starling_py.journal.record import MarkedItem
-from starling_py.journal.replay import open_segment, read_checkpoint
+from starling_py.journal.recovery.replay import open_segment, read_checkpoint
 from tests.journal.parts import heal, is_broken, journal_of, sync_all
 from tests.journal.simulated_disk import Fault, ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import (

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from starling_py.journal import record, segment
+from starling_py.journal.errors import JournalError
+from starling_py.journal.format import record, segment
 from starling_py.journal.journal import Journal
-from starling_py.journal.trouble import JournalError
 from tests.journal.parts import (
     background_of,
     heal,

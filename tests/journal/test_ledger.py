@@ -4,9 +4,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from starling_py.journal import record
+from starling_py.journal.format import record
+from starling_py.journal.format.segment import Segment
 from starling_py.journal.ledger import Ledger, Mark
-from starling_py.journal.segment import Segment
 from tests.journal.parts import item
 
 

@@ -6,8 +6,8 @@ from random import Random
 import attrs
 import pytest
 
+from starling_py.journal.errors import JournalDamaged
 from starling_py.journal.spool import SpoolProblem
-from starling_py.journal.trouble import JournalDamaged
 from tests.journal.simulated_disk import ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import NAME, Harness, Items, empty_disk
 

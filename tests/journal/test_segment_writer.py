@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from starling_py.journal import checkpoint, record, segment
-from starling_py.journal.files import Files
+from starling_py.journal import checkpoint
+from starling_py.journal.disk.files import Files
+from starling_py.journal.disk.open_files import OpenFiles
+from starling_py.journal.errors import JournalError, Spoiled
+from starling_py.journal.format import record, segment
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.open_files import OpenFiles
-from starling_py.journal.replay import open_segment, read_checkpoint
+from starling_py.journal.recovery.replay import open_segment, read_checkpoint
 from starling_py.journal.segment_writer import SegmentWriter, Syncing
-from starling_py.journal.trouble import JournalError, Spoiled
 from tests.journal.parts import ledger_facts, place_on
 from tests.journal.simulated_disk import SALT, Fault, SimulatedDisk
 from tests.journal.spool_harness import DIRECTORY, NAME

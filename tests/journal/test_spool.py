@@ -9,9 +9,9 @@ from random import Random
 
 import pytest
 
-from starling_py.journal import record, segment
-from starling_py.journal.files import Files
-from starling_py.journal.record import Item
+from starling_py.journal.disk.files import Files
+from starling_py.journal.format import record, segment
+from starling_py.journal.format.record import Item
 from starling_py.journal.spool import OWN_FILES, REMOVED, SpoolProblem
 from starling_py.names import directory_name
 from tests.journal.simulated_disk import CHANGES, SALT, Fault, ProcessKilled, SimulatedDisk

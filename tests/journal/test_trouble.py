@@ -5,9 +5,9 @@ from random import Random
 
 import attrs
 
+from starling_py.journal.errors import JournalError
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import SpoolProblem
-from starling_py.journal.trouble import JournalError
 from tests.journal.parts import heal, is_broken
 from tests.journal.simulated_disk import CHANGES, Fault
 from tests.journal.spool_harness import NAME, Harness, Items, empty_disk

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import starling_py
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
 from starling_py.offline import output
 from tests.offline.journals import Command, contents, make_spool, open_core
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from starling_py.journal import id_floor
-from starling_py.journal.files import Files
-from starling_py.journal.id_floor import IdFloor
+from starling_py.journal.disk import id_floor
+from starling_py.journal.disk.files import Files
+from starling_py.journal.disk.id_floor import IdFloor
 from starling_py.journal.spool import LOCK
 from starling_py.offline import importing, kestrel
 from starling_py.offline.dump import Dump

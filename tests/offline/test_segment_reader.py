@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
-from starling_py.journal import record
-from starling_py.journal.files import Files
-from starling_py.journal.record import Item, MarkedItem
+from starling_py.journal.disk.files import Files
+from starling_py.journal.format import record
+from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.offline import segment_reader
 from starling_py.offline.segment_reader import Gap, Stretch
 

@@ -9,12 +9,13 @@ from random import Random
 
 import pytest
 
-from starling_py.journal import checkpoint, record, segment
-from starling_py.journal.files import Files
+from starling_py.journal import checkpoint
+from starling_py.journal.disk.files import Files
+from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.format import record, segment
+from starling_py.journal.format.record import CHECKPOINT, MarkedItem
 from starling_py.journal.ledger import Ledger, Mark
-from starling_py.journal.record import CHECKPOINT, MarkedItem
-from starling_py.journal.recovery import recover
-from starling_py.journal.trouble import JournalDamaged
+from starling_py.journal.recovery.recovery import recover
 from starling_py.offline import segment_reader
 from starling_py.offline.dump import Dump
 from starling_py.offline.segment_reader import Stretch

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
 from starling_py.queues.rules import Rules
 from starling_py.session.client import Policy
 from starling_py.session.session import MAX_COMMANDS

@@ -3,7 +3,7 @@
 import errno
 from pathlib import Path
 
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
 from starling_py.queues.rules import Rules
 from starling_py.session.client import Policy
 from starling_py.settings.queue_table import QueueTable

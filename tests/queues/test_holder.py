@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.journal.record import Item
+from starling_py.journal.format.record import Item
 from starling_py.queues.holder import Holder
 from starling_py.queues.open_reads import OpenRead
 from starling_py.queues.persistent_queue import PersistentQueue

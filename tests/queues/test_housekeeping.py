@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
 from starling_py.queues.holder import Holder
 from starling_py.queues.refusal import NotNow
 from tests.queues.parts import Queues

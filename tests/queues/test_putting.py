@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from starling_py.journal.trouble import JournalError
+from starling_py.journal.errors import JournalError
 from starling_py.names import Request
 from starling_py.queues.holder import Holder
 from starling_py.queues.putting import Put

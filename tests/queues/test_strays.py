@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.journal.record import Item, MarkedItem
+from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.strays import Strays, place
 

@@ -7,8 +7,8 @@ from random import Random
 import pytest
 
 from starling_py.journal.blocks import OVERHEAD
-from starling_py.journal.record import Item
-from starling_py.journal.trouble import JournalError
+from starling_py.journal.errors import JournalError
+from starling_py.journal.format.record import Item
 from starling_py.names import Request
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.waiters import Hit, Waiter

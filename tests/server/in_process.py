@@ -10,7 +10,7 @@ from typing import Self
 import attrs
 import trio
 
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
 from starling_py.server.server import Core, Server, listen
 from starling_py.settings.server_settings import Settings
 

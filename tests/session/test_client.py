@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from starling_py.journal.trouble import JournalError
+from starling_py.journal.errors import JournalError
 from starling_py.names import KeyProblem
 from starling_py.queues.refusal import NotNow
 from tests.core import Client

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
 from starling_py.session.client import MAX_OUTPUT, Policy
 from starling_py.session.session import MAX_COMMANDS
 from tests.core import Client, Core

@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from starling_py.journal.record import Item
+from starling_py.journal.format.record import Item
 from starling_py.settings.queue_settings import QueueSettings
 
 

@@ -5,16 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from starling_py.journal import checkpoint, compaction, healing, record, segment_writer
+from starling_py.journal import checkpoint, compaction, healing, segment_writer
 from starling_py.journal.blocks import Reading
 from starling_py.journal.commit import GroupCommit
 from starling_py.journal.compaction import Compaction
+from starling_py.journal.disk.id_floor import IdFloor
+from starling_py.journal.disk.reserve import Reserve
+from starling_py.journal.format import record
+from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.healing import Healing
-from starling_py.journal.id_floor import IdFloor
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.record import Item, MarkedItem
-from starling_py.journal.reserve import Reserve
 from starling_py.journal.segment_writer import SegmentWriter, Syncing
 from starling_py.journal.spool import Spool
 from starling_py.names import KeyProblem

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 
 from starling_py.journal.blocks import Reading
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
+from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.ledger import Mark
-from starling_py.journal.record import Item, MarkedItem
 from starling_py.queues.persistent_queue import PersistentQueue
 from tests.simulation.model import Found, QueueModel, State, Thing, Violation
 

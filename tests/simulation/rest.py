@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from starling_py.journal import record, segment
+from starling_py.journal.format import record, segment
 from tests.simulation.clients import Asked
 from tests.simulation.model import Violation
 from tests.simulation.world import NAMES

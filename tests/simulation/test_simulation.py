@@ -10,11 +10,11 @@ from collections import Counter
 
 import pytest
 
-from starling_py.journal.background import DirectoryRemoval, Removal
 from starling_py.journal.blocks import Reading
 from starling_py.journal.compaction import Compaction
+from starling_py.journal.disk.background import DirectoryRemoval, Removal
+from starling_py.journal.disk.reserve import Reserve
 from starling_py.journal.healing import Healing
-from starling_py.journal.reserve import Reserve
 from starling_py.journal.segment_writer import SegmentWriter
 from starling_py.journal.spool import Spool
 from starling_py.queues.line import Line

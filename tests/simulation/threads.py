@@ -3,8 +3,8 @@
 from collections import deque
 from collections.abc import Callable
 
-from starling_py.journal.background import Work
 from starling_py.journal.commit import Batch
+from starling_py.journal.disk.background import Work
 from starling_py.server.readiness import Ready
 
 SYNC, BACKGROUND = 1, 2

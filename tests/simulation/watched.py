@@ -6,10 +6,10 @@ which it is done; what the model says never comes from what the server counts.
 
 from typing import TYPE_CHECKING
 
+from starling_py.journal.errors import JournalError
+from starling_py.journal.format.record import Item, MarkedItem
+from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
-from starling_py.journal.record import Item, MarkedItem
-from starling_py.journal.segment import Segment
-from starling_py.journal.trouble import JournalError
 from starling_py.queues.holder import Holder
 from starling_py.queues.open_reads import OpenRead
 from starling_py.queues.persistent_queue import PersistentQueue

@@ -19,8 +19,8 @@ from starling_py.counters import Counters
 from starling_py.journal.commit import Batch
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
+from starling_py.journal.shared import Durability
 from starling_py.journal.spool import Spool
-from starling_py.journal.surroundings import Durability
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Verb
 from starling_py.queues.holder import Holder

@@ -4,10 +4,11 @@ import errno
 
 import pytest
 
-from starling_py.journal import record, reserve
-from starling_py.journal.files import Files
-from starling_py.journal.reserve import NAME, SLACK, STEP, Reserve
-from starling_py.journal.trouble import JournalError
+from starling_py.journal.disk import reserve
+from starling_py.journal.disk.files import Files
+from starling_py.journal.disk.reserve import NAME, SLACK, STEP, Reserve
+from starling_py.journal.errors import JournalError
+from starling_py.journal.format import record
 from starling_py.queues.persistent_queue import PersistentQueue
 from tests.journal.parts import journal_of
 from tests.journal.simulated_disk import Fault, SimulatedDisk

@@ -8,16 +8,18 @@ that, segments that are distrusted get fresh files; their bytes stay as they are
 import logging
 from collections.abc import Callable
 
-from starling_py.journal import distrust, repair, segment
-from starling_py.journal.examination import Examination, Recovered
-from starling_py.journal.files import Files
-from starling_py.journal.segment import (
+from starling_py.journal.disk import failed_syncs
+from starling_py.journal.disk.files import Files
+from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.format import segment
+from starling_py.journal.format.segment import (
     COMPACTED_SUFFIX,
     DAMAGED_SUFFIX,
     TORN_SUFFIX,
     UNFINISHED_SUFFIX,
 )
-from starling_py.journal.trouble import JournalDamaged
+from starling_py.journal.recovery import repair
+from starling_py.journal.recovery.examination import Examination, Recovered
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ def recover(
     are given up. Raises ``JournalDamaged`` and ``OSError``.
     """
     examination = Examination(files, directory, quarantine=quarantine)
-    if distrust.write_anew(files, directory, examination.names):
+    if failed_syncs.write_anew(files, directory, examination.names):
         examination = Examination(files, directory, quarantine=quarantine)
     state = examination.run()
     if state is not None and not is_right(state.queue):

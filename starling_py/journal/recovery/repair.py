@@ -8,15 +8,15 @@ import itertools
 import logging
 from collections.abc import Container
 
-from starling_py.journal import distrust
-from starling_py.journal.examination import Recovered, TornTail
-from starling_py.journal.files import Files
-from starling_py.journal.segment import (
+from starling_py.journal.disk import failed_syncs
+from starling_py.journal.disk.files import Files
+from starling_py.journal.format.segment import (
     DAMAGED_SUFFIX,
     TORN_SUFFIX,
     UNFINISHED_SUFFIX,
     Segment,
 )
+from starling_py.journal.recovery.examination import Recovered, TornTail
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def cut(files: Files, directory: str, names: Container[str], torn: TornTail) -> 
         return
     with files.closing(files.open(torn.path)) as descriptor:
         files.truncate(descriptor, torn.offset)
-        distrust.sync(files, descriptor, torn.path)
+        failed_syncs.sync(files, descriptor, torn.path)
 
 
 def give_up(files: Files, names: Container[str], lost: Segment) -> None:
@@ -57,7 +57,7 @@ def settle(files: Files, directory: str, state: Recovered, *, syncs: bool) -> No
         lost = {each.number for each, _ in state.lost}
         for each in [each for each in state.ledger.segments if each.number not in lost]:
             with files.closing(files.open(each.path)) as descriptor:
-                distrust.sync(files, descriptor, each.path)
+                failed_syncs.sync(files, descriptor, each.path)
     if state.unfinished:
         finished = last.path.removesuffix(UNFINISHED_SUFFIX)
         files.rename(last.path, finished)

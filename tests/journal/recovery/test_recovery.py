@@ -9,10 +9,10 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from starling_py.journal import record, segment
-from starling_py.journal.examination import state_at
+from starling_py.journal.errors import JournalDamaged, JournalError
+from starling_py.journal.format import record, segment
+from starling_py.journal.recovery.examination import state_at
 from starling_py.journal.spool import SpoolProblem
-from starling_py.journal.trouble import JournalDamaged, JournalError
 from starling_py.queues.window import NotLoaded
 from tests.journal.parts import item, ledger_facts, new_journal, place_on, sync
 from tests.journal.simulated_disk import SALT, ProcessKilled, SimulatedDisk

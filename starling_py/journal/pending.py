@@ -7,9 +7,9 @@ counts before it is written, and if that fails, dropping it undoes it.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from starling_py.journal import record
+from starling_py.journal.format import record
+from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.ledger import Ledger, Mark
-from starling_py.journal.record import Item, MarkedItem
 
 
 @dataclass

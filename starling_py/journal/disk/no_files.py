@@ -4,8 +4,8 @@ Such a queue goes the same way as any other, so it has the same rules; only noth
 written, nor read back, and there is nothing to be reserved for it.
 """
 
-from starling_py.journal.files import Files
-from starling_py.journal.reserve import Reserve
+from starling_py.journal.disk.files import Files
+from starling_py.journal.disk.reserve import Reserve
 
 SEGMENT_SIZE = 1 << 62
 """No second segment is ever begun."""

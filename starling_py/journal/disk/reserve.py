@@ -9,8 +9,8 @@ is needed, and puts are taken again.
 import logging
 from typing import Final
 
-from starling_py.journal import record
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
+from starling_py.journal.format import record
 
 log = logging.getLogger(__name__)
 

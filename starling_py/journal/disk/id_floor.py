@@ -11,8 +11,8 @@ import contextlib
 import re
 import zlib
 
-from starling_py.journal.files import Files
-from starling_py.journal.trouble import JournalDamaged
+from starling_py.journal.disk.files import Files
+from starling_py.journal.errors import JournalDamaged
 
 NAME = ".ids"
 UNFINISHED = NAME + ".new"

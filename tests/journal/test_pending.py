@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.journal import record
+from starling_py.journal.format import record
+from starling_py.journal.format.record import MarkedItem
+from starling_py.journal.format.segment import Segment
 from starling_py.journal.ledger import Ledger, Mark
-from starling_py.journal.record import MarkedItem
-from starling_py.journal.replay import Replay, open_segment
-from starling_py.journal.segment import Segment
-from starling_py.journal.unwritten import Unwritten
+from starling_py.journal.pending import Unwritten
+from starling_py.journal.recovery.replay import Replay, open_segment
 from tests.journal.parts import item, ledger_facts, place_on
 from tests.journal.simulated_disk import SALT, SimulatedDisk
 

@@ -7,12 +7,12 @@ here but the files' sizes, and nothing is changed.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from starling_py.journal import segment
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
+from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.format import segment
+from starling_py.journal.format.segment import Segment
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.replay import Opened
-from starling_py.journal.segment import Segment
-from starling_py.journal.trouble import JournalDamaged
+from starling_py.journal.recovery.replay import Opened
 
 
 class Placement:

@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
-from starling_py.journal.record import PUSH_HEADER_SIZE
+from starling_py.journal.format.record import PUSH_HEADER_SIZE
 
 MAGIC: Final = b"STARLING"
 VERSION: Final = 4

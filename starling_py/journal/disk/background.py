@@ -10,7 +10,7 @@ from typing import Protocol
 
 import attrs
 
-from starling_py.journal.files import Files
+from starling_py.journal.disk.files import Files
 
 log = logging.getLogger(__name__)
 

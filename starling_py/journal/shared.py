@@ -9,11 +9,11 @@ from typing import Generic, Protocol, TypeVar
 
 import attrs
 
-from starling_py.journal.background import Background
-from starling_py.journal.files import Files
-from starling_py.journal.open_files import OpenFiles
-from starling_py.journal.reserve import Reserve
-from starling_py.journal.segment import Segment
+from starling_py.journal.disk.background import Background
+from starling_py.journal.disk.files import Files
+from starling_py.journal.disk.open_files import OpenFiles
+from starling_py.journal.disk.reserve import Reserve
+from starling_py.journal.format.segment import Segment
 
 Own = TypeVar("Own")
 """The journal itself."""

@@ -11,13 +11,13 @@ from random import Random
 
 import pytest
 
-from starling_py.journal import segment
+from starling_py.journal.disk.open_files import OpenFiles
+from starling_py.journal.errors import JournalDamaged, Spoiled
+from starling_py.journal.format import segment
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.open_files import OpenFiles
-from starling_py.journal.recovery import recover
+from starling_py.journal.recovery.recovery import recover
 from starling_py.journal.segment_writer import SegmentWriter
 from starling_py.journal.spool import SpoolProblem
-from starling_py.journal.trouble import JournalDamaged, Spoiled
 from tests.journal.parts import heal, is_broken, journal_of, place_on, sync_all
 from tests.journal.simulated_disk import CHANGES, Fault, ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import (

@@ -7,18 +7,14 @@ is never skipped: ``JournalDamaged`` names the file and the offset. Nothing is c
 
 import attrs
 
-from starling_py.journal import checkpoint, segment
-from starling_py.journal.files import Files
+from starling_py.journal import checkpoint
+from starling_py.journal.disk.files import Files
+from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.format import segment
+from starling_py.journal.format.segment import COMPACTED_SUFFIX, UNFINISHED_SUFFIX, Header, Segment
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.placement import Placement
-from starling_py.journal.replay import (
-    Opened,
-    Replay,
-    open_segment,
-    read_checkpoint,
-)
-from starling_py.journal.segment import COMPACTED_SUFFIX, UNFINISHED_SUFFIX, Header, Segment
-from starling_py.journal.trouble import JournalDamaged
+from starling_py.journal.recovery.placement import Placement
+from starling_py.journal.recovery.replay import Opened, Replay, open_segment, read_checkpoint
 
 
 @attrs.frozen

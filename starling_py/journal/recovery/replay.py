@@ -7,11 +7,12 @@ skipped: ``JournalDamaged`` names the file and the offset. Nothing here touches 
 
 import attrs
 
-from starling_py.journal import checkpoint, record, segment
+from starling_py.journal import checkpoint
 from starling_py.journal.checkpoint import Checkpoint
+from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.format import record, segment
+from starling_py.journal.format.segment import Header, HeaderCutShort, Segment, SegmentProblem
 from starling_py.journal.ledger import Ledger, Mark
-from starling_py.journal.segment import Header, HeaderCutShort, Segment, SegmentProblem
-from starling_py.journal.trouble import JournalDamaged
 
 _ANY_ID = 2**64 - 1
 

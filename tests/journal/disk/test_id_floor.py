@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
-from starling_py.journal import record
-from starling_py.journal.id_floor import NAME, STEP, IdFloor
+from starling_py.journal.disk.id_floor import NAME, STEP, IdFloor
+from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.format import record
 from starling_py.journal.spool import SpoolProblem
-from starling_py.journal.trouble import JournalDamaged
 from tests.journal.parts import heal
 from tests.journal.simulated_disk import CHANGES, SALT, Fault, SimulatedDisk
 from tests.journal.spool_harness import NAME as QUEUE

@@ -10,9 +10,13 @@ import contextlib
 import logging
 from collections.abc import Iterable
 
-from starling_py.journal import segment
-from starling_py.journal.files import Files
-from starling_py.journal.segment import COMPACTED_SUFFIX, DISTRUSTED_SUFFIX, UNFINISHED_SUFFIX
+from starling_py.journal.disk.files import Files
+from starling_py.journal.format import segment
+from starling_py.journal.format.segment import (
+    COMPACTED_SUFFIX,
+    DISTRUSTED_SUFFIX,
+    UNFINISHED_SUFFIX,
+)
 
 log = logging.getLogger(__name__)
 

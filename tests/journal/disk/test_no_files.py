@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from starling_py.journal.format.record import MarkedItem
 from starling_py.journal.journal import Journal
-from starling_py.journal.record import MarkedItem
 from tests.journal.parts import item
 from tests.journal.simulated_disk import SimulatedDisk
 from tests.journal.spool_harness import NOW_MS, Harness

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from starling_py.journal import segment
+from starling_py.journal.format import segment
 from starling_py.journal.journal import Journal
 from tests.journal.parts import journal_of
 from tests.journal.simulated_disk import Fault, SimulatedDisk

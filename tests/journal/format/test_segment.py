@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.journal import segment
-from starling_py.journal.record import PUSH_HEADER_SIZE
-from starling_py.journal.segment import Header, HeaderCutShort, Segment, SegmentProblem
+from starling_py.journal.format import segment
+from starling_py.journal.format.record import PUSH_HEADER_SIZE
+from starling_py.journal.format.segment import Header, HeaderCutShort, Segment, SegmentProblem
 
 UNSIGNED = st.integers(0, 2**64 - 1)
 headers = st.builds(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.journal import record
-from starling_py.journal.record import Found, Item, MarkedItem
+from starling_py.journal.format import record
+from starling_py.journal.format.record import Found, Item, MarkedItem
 
 BARE_TYPES = (record.FLUSH, record.DELETE, record.RECLAIM, record.REMOVE, record.OPEN)
 """Among them the removals of version 1, which tell no size."""

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.journal import record, segment
+from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.format import record, segment
+from starling_py.journal.format.record import MarkedItem
+from starling_py.journal.format.segment import Header
 from starling_py.journal.ledger import Ledger, Mark
-from starling_py.journal.record import MarkedItem
-from starling_py.journal.replay import Replay, open_segment, read_checkpoint
-from starling_py.journal.segment import Header
-from starling_py.journal.trouble import JournalDamaged
+from starling_py.journal.recovery.replay import Replay, open_segment, read_checkpoint
 from tests.journal.parts import item, ledger_facts, place_on
 from tests.journal.simulated_disk import SALT, SimulatedDisk
 from tests.journal.spool_harness import NAME

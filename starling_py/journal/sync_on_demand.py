@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from starling_py.journal import distrust
-from starling_py.journal.background import Work
 from starling_py.journal.chores import Chores
+from starling_py.journal.disk import failed_syncs
+from starling_py.journal.disk.background import Work
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.segment_writer import Place
 
@@ -35,7 +35,7 @@ class WholeSync:
             for path in self.paths:
                 with files.closing(files.open(path)) as descriptor:
                     self.failed = path
-                    distrust.sync(files, descriptor, path)
+                    failed_syncs.sync(files, descriptor, path)
                     self.failed = ""
             files.sync_directory(directory)
             files.sync_directory(directory.rpartition("/")[0])

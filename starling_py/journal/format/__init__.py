@@ -1,0 +1,1 @@
+"""What stands in the files: records, and the headers of segments."""
