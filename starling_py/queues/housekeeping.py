@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from starling_py.journal.errors import JournalError
 from starling_py.journal.spool import Spool
 from starling_py.names import printable
-from starling_py.queues import admission
+from starling_py.queues import limits
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.window import NotLoaded
 
@@ -79,13 +79,13 @@ class Housekeeping:
                 log.warning("queue %s: cannot be deleted: %s", printable(queue.name), problem)
 
     def _look_at_room(self) -> None:
-        limits, rules = self._queues.limits, self._queues.rules
-        limits.disk_low = False
+        server, rules = self._queues.limits, self._queues.rules
+        server.disk_low = False
         if rules.disk_free_min:
             try:
-                limits.disk_low = self._spool.free_space() < rules.disk_free_min
+                server.disk_low = self._spool.free_space() < rules.disk_free_min
             except OSError as error:
                 log.warning("%s: cannot be asked for its free space: %s", self._spool.path, error)
-        limits.memory_high = rules.memory_max is not None and (
-            sum(admission.in_memory(queue) for queue in self._queues) > rules.memory_max
+        server.memory_high = rules.memory_max is not None and (
+            sum(limits.in_memory(queue) for queue in self._queues) > rules.memory_max
         )

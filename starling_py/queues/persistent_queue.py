@@ -17,19 +17,19 @@ from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.names import printable
-from starling_py.queues import line
+from starling_py.queues import waiting_items
 from starling_py.queues.holder import Holder
-from starling_py.queues.line import Line
-from starling_py.queues.moving import Move, Moves, Traffic
+from starling_py.queues.moves import Move, Moves, Traffic
 from starling_py.queues.open_reads import OpenRead, OpenReads
-from starling_py.queues.safety_waits import SafetyWaits
+from starling_py.queues.sync_waits import SafetyWaits
+from starling_py.queues.waiting_items import Line
 from starling_py.settings.queue_settings import QueueSettings
 from starling_py.stats import QueueSnapshot
 
 log = logging.getLogger(__name__)
 
 
-class Keeper(line.Keeper, Protocol):
+class Keeper(waiting_items.Keeper, Protocol):
     """Who keeps the queue among others."""
 
     moves: Moves

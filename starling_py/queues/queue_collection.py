@@ -17,17 +17,17 @@ from starling_py.journal.errors import JournalError
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import SEALED_SIZE, Spool
 from starling_py.names import Request, child_of, printable
-from starling_py.queues import admission, putting
-from starling_py.queues.admission import Limits
+from starling_py.queues import delivery, limits
 from starling_py.queues.deadlines import Deadlines
+from starling_py.queues.delivery import Put
+from starling_py.queues.errors import NotNow
 from starling_py.queues.expiry import expiry_ms
 from starling_py.queues.fan_out import FanOut
 from starling_py.queues.holder import Holder
 from starling_py.queues.housekeeping import Housekeeping
-from starling_py.queues.moving import Move, Moves
+from starling_py.queues.limits import Limits
+from starling_py.queues.moves import Move, Moves
 from starling_py.queues.persistent_queue import PersistentQueue
-from starling_py.queues.putting import Put
-from starling_py.queues.refusal import NotNow
 from starling_py.queues.rules import Rules
 from starling_py.queues.waiters import Hit, Room, Waiter, Waiters
 from starling_py.queues.window import NotLoaded, WindowSizes
@@ -126,7 +126,7 @@ class QueueCollection:
 
     def put_with_care(self, what: Put) -> list[PersistentQueue]:
         """Add an item, whatever is to be said about it; as ``put``."""
-        concerned = putting.put(self, what)
+        concerned = delivery.put(self, what)
         if self.waiters.waiting:
             for queue in concerned:
                 self._serve(queue)
@@ -248,7 +248,7 @@ class QueueCollection:
         for name in self.room.names():
             queue = self._queues.get(name)
             size = self.room.first(name)
-            if size is not None and (queue is None or not admission.is_full(queue, size)):
+            if size is not None and (queue is None or not limits.is_full(queue, size)):
                 self.room.offer(name)
 
     def reload(self, rules: Rules) -> None:
@@ -257,7 +257,7 @@ class QueueCollection:
         self.fan_out.routes = rules.routes
         for queue in list(self._queues.values()):
             queue.settings = rules.table.resolve(queue.name)
-            queue.restricted = admission.restricted(queue)
+            queue.restricted = limits.restricted(queue)
         self._take_care()
         # Only now, as what is served here may move on to any other queue.
         for queue in list(self._queues.values()):
@@ -310,7 +310,7 @@ class QueueCollection:
     def _add(self, queue: PersistentQueue) -> PersistentQueue:
         self._queues[queue.name] = queue
         self.fan_out.came(queue.name)
-        queue.restricted = admission.restricted(queue)
+        queue.restricted = limits.restricted(queue)
         self.sizes.share(len(self._queues))
         self._take_care()
         return queue
@@ -318,7 +318,7 @@ class QueueCollection:
     def _put_moved(self, move: Move) -> list[PersistentQueue]:
         """Put an item into all queues that it is moved to and misses. Raises as ``put`` does."""
         what = Put(move.target, move.item.data, move.item.flags, 0, deliveries=move.deliveries)
-        return putting.put_moved(self, what, move.source, move.missing)
+        return delivery.put_moved(self, what, move.source, move.missing)
 
     def _serve(self, queue: PersistentQueue) -> None:
         while len(queue) and (waiter := self.waiters.first(queue.name)) is not None:

@@ -14,7 +14,7 @@ from starling_py.journal.blocks import OVERHEAD, Position
 from starling_py.journal.format.record import Item
 
 if TYPE_CHECKING:
-    from starling_py.queues.line import Line
+    from starling_py.queues.waiting_items import Line
 
 READING: Final = 1 << 18
 """Bytes for which there is room when items are read back, as far as the window has it."""

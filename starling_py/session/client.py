@@ -13,9 +13,9 @@ from mypy_extensions import mypyc_attr
 from starling_py.counters import Counters
 from starling_py.journal.errors import JournalError
 from starling_py.names import KeyProblem, printable
+from starling_py.queues.errors import Refused
 from starling_py.queues.holder import Holder
 from starling_py.queues.queue_collection import QueueCollection
-from starling_py.queues.refusal import Refused
 from starling_py.queues.window import NotLoaded
 from starling_py.session.replies import Replies
 from starling_py.session.reports import Host

@@ -13,9 +13,9 @@ from starling_py.journal.errors import JournalError
 from starling_py.names import KeyProblem, Request
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Outcome
+from starling_py.queues.errors import Refused
 from starling_py.queues.expiry import RELATIVE_LIMIT
 from starling_py.queues.open_reads import OpenRead
-from starling_py.queues.refusal import Refused
 from starling_py.queues.waiters import Hit, Waiter
 from starling_py.queues.window import NotLoaded
 from starling_py.session.client import MAX_OUTPUT, ClientState, Parked

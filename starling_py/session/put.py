@@ -13,9 +13,9 @@ from starling_py.journal.errors import JournalError
 from starling_py.names import KeyProblem, StoreRequest
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Outcome, Verb
+from starling_py.queues.delivery import Put
+from starling_py.queues.errors import Full, Refused
 from starling_py.queues.persistent_queue import PersistentQueue
-from starling_py.queues.putting import Put
-from starling_py.queues.refusal import Full, Refused
 from starling_py.queues.waiters import RoomWaiter
 from starling_py.queues.window import NotLoaded
 from starling_py.session.client import ClientState, Parked

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from starling_py.journal.disk.files import Files
+from starling_py.queues.errors import NotNow
 from starling_py.queues.holder import Holder
-from starling_py.queues.refusal import NotNow
 from tests.queues.parts import Queues
 
 IDLE: dict[str, dict[str, object]] = {"*": {"idle_expire": 60}}

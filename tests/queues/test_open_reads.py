@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from starling_py.queues.delivery import Put
 from starling_py.queues.holder import Holder
-from starling_py.queues.putting import Put
 from tests.queues.parts import Queues
 
 

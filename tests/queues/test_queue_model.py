@@ -20,9 +20,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from starling_py.journal.disk.files import Files
 from starling_py.names import Request
+from starling_py.queues.delivery import Put
 from starling_py.queues.holder import Holder
 from starling_py.queues.open_reads import OpenRead
-from starling_py.queues.putting import Put
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.window import NotLoaded
 from tests.core import Answer, Core, ManualClock

@@ -6,7 +6,7 @@ import pytest
 
 from starling_py.journal.errors import JournalError
 from starling_py.names import KeyProblem
-from starling_py.queues.refusal import NotNow
+from starling_py.queues.errors import NotNow
 from tests.core import Client
 from tests.queues.parts import Queues
 

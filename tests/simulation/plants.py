@@ -19,17 +19,17 @@ from starling_py.journal.ledger import Ledger
 from starling_py.journal.segment_writer import SegmentWriter, Syncing
 from starling_py.journal.spool import Spool
 from starling_py.names import KeyProblem
-from starling_py.queues import admission, line, putting, strays
+from starling_py.queues import delivery, limits, set_aside, waiting_items
+from starling_py.queues.delivery import Put
 from starling_py.queues.fan_out import FanOut
 from starling_py.queues.holder import Holder
-from starling_py.queues.line import Line
-from starling_py.queues.moving import Move, Moves
+from starling_py.queues.moves import Move, Moves
 from starling_py.queues.open_reads import OpenRead, OpenReads
 from starling_py.queues.persistent_queue import PersistentQueue
-from starling_py.queues.putting import Put
 from starling_py.queues.queue_collection import QueueCollection
-from starling_py.queues.safety_waits import SafetyWaits
+from starling_py.queues.sync_waits import SafetyWaits
 from starling_py.queues.waiters import Waiter, Waiters
+from starling_py.queues.waiting_items import Line
 from starling_py.session import get
 from starling_py.session.client import ClientState
 from starling_py.session.replies import Replies
@@ -236,8 +236,8 @@ def reverses_the_front(monkeypatch: pytest.MonkeyPatch) -> None:
         front = isinstance(item, MarkedItem) and item.front
         return item.id - (1 << 40) if front else item.id
 
-    monkeypatch.setattr(strays, "place", place)
-    monkeypatch.setattr(line, "place", place)
+    monkeypatch.setattr(set_aside, "place", place)
+    monkeypatch.setattr(waiting_items, "place", place)
 
 
 def never_ends_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,7 +299,7 @@ def leaves_a_child_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fills_queues_beyond_their_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take no queue for full."""
-    monkeypatch.setattr(admission, "is_full", lambda queue, size: False)
+    monkeypatch.setattr(limits, "is_full", lambda queue, size: False)
 
 
 def serves_who_came_last(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,7 +334,7 @@ def tells_of_a_sync_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def takes_items_while_draining(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse nothing."""
-    monkeypatch.setattr(admission.Limits, "check", lambda self: None)
+    monkeypatch.setattr(limits.Limits, "check", lambda self: None)
 
 
 def removes_when_one_copy_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,14 +344,14 @@ def removes_when_one_copy_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def moves_to_the_target_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give what is moved to no child, and send it along no route."""
-    original = putting.put_moved
+    original = delivery.put_moved
 
     def put_moved(
         queues: QueueCollection, what: Put, source: PersistentQueue, missing: Container[bytes]
     ) -> list[PersistentQueue]:
         return original(queues, what, source, [what.name])
 
-    monkeypatch.setattr(putting, "put_moved", put_moved)
+    monkeypatch.setattr(delivery, "put_moved", put_moved)
 
 
 def begins_ids_anew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,11 +17,11 @@ from starling_py.journal.disk.reserve import Reserve
 from starling_py.journal.healing import Healing
 from starling_py.journal.segment_writer import SegmentWriter
 from starling_py.journal.spool import Spool
-from starling_py.queues.line import Line
-from starling_py.queues.moving import Moves
+from starling_py.queues.moves import Moves
 from starling_py.queues.open_reads import OpenReads
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_collection import QueueCollection
+from starling_py.queues.waiting_items import Line
 from starling_py.session.replies import Replies
 from tests.journal.simulated_disk import SimulatedDisk
 from tests.simulation.model import Violation

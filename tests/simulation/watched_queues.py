@@ -10,12 +10,12 @@ from starling_py.clock import Clock
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
 from starling_py.names import Request, child_of
+from starling_py.queues.delivery import Put
+from starling_py.queues.errors import Full
 from starling_py.queues.holder import Holder
-from starling_py.queues.moving import Move, Moves
+from starling_py.queues.moves import Move, Moves
 from starling_py.queues.persistent_queue import PersistentQueue
-from starling_py.queues.putting import Put
 from starling_py.queues.queue_collection import QueueCollection
-from starling_py.queues.refusal import Full
 from starling_py.queues.rules import Rules
 from starling_py.queues.waiters import Hit, Waiter
 from starling_py.queues.window import WindowSizes

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.queues.deadlines import Deadlines
-from starling_py.queues.strays import Strays, place
+from starling_py.queues.set_aside import Strays, place
 
 
 def plain(item_id: int, size: int = 1) -> Item:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starling_py.queues import admission
-from starling_py.queues.admission import Limits
+from starling_py.queues import limits
+from starling_py.queues.delivery import Put
+from starling_py.queues.errors import Full, NotNow, Refused, TooLarge
 from starling_py.queues.holder import Holder
-from starling_py.queues.putting import Put
-from starling_py.queues.refusal import Full, NotNow, Refused, TooLarge
+from starling_py.queues.limits import Limits
 from starling_py.queues.rules import Rules
 from starling_py.settings.queue_table import QueueTable
 from tests.queues.parts import Queues
@@ -69,14 +69,14 @@ def test_nothing_is_dropped_where_that_would_not_make_enough_room(tmp_path: Path
 
 def test_the_whole_server_may_take_nothing_and_says_why() -> None:
     Limits().check()
-    for limits, word in (
+    for closed, word in (
         (Limits(draining=True), "draining"),
         (Limits(disk_low=True), "disk"),
         (Limits(memory_high=True), "memory_max"),
     ):
-        assert limits.closed
+        assert closed.closed
         with pytest.raises(NotNow, match=word):
-            limits.check()
+            closed.check()
 
 
 def test_there_are_no_more_queues_than_there_may_be_and_refused_puts_make_none(
@@ -102,10 +102,10 @@ def test_there_are_no_more_queues_than_there_may_be_and_refused_puts_make_none(
 def test_what_items_take_in_memory_is_counted(tmp_path: Path) -> None:
     queues = Queues(tmp_path / "spool")
     queues.put(b"q", *[bytes(1000)] * 10)
-    size = admission.in_memory(queues.queue(b"q"))
+    size = limits.in_memory(queues.queue(b"q"))
     assert 10_000 < size < 20_000
     queues.take_all(b"q")
-    assert admission.in_memory(queues.queue(b"q")) == 0
+    assert limits.in_memory(queues.queue(b"q")) == 0
 
 
 @settings(max_examples=60)

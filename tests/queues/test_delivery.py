@@ -6,9 +6,9 @@ import pytest
 
 from starling_py.journal.errors import JournalError
 from starling_py.names import Request
+from starling_py.queues.delivery import Put
+from starling_py.queues.errors import Full, TooLarge
 from starling_py.queues.holder import Holder
-from starling_py.queues.putting import Put
-from starling_py.queues.refusal import Full, TooLarge
 from tests.queues.parts import Queues
 
 

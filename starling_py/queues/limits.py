@@ -6,8 +6,8 @@ Nothing is changed here. A queue that would drop its oldest items to make room i
 from dataclasses import dataclass
 
 from starling_py.journal.blocks import OVERHEAD
+from starling_py.queues.errors import Full, NotNow, TooLarge
 from starling_py.queues.persistent_queue import PersistentQueue
-from starling_py.queues.refusal import Full, NotNow, TooLarge
 
 
 @dataclass

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from starling_py.names import Request
-from starling_py.queues import moving
+from starling_py.queues import moves
 from starling_py.queues.holder import Holder
-from starling_py.queues.moving import TRY_AGAIN
+from starling_py.queues.moves import TRY_AGAIN
 from starling_py.queues.rules import Rules
 from starling_py.queues.waiters import Hit, Waiter
 from starling_py.settings.queue_table import QueueTable
@@ -350,7 +350,7 @@ def test_a_child_that_is_deleted_while_its_copy_is_undone_holds_nothing_up(
 def test_of_very_many_that_expire_at_once_only_so_many_copies_are_made_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moving, "AT_ONCE", 10)
+    monkeypatch.setattr(moves, "AT_ONCE", 10)
     queues = fanning(tmp_path / "spool")
     datas = [b"%d" % number for number in range(20)]
     expire(queues, *datas)

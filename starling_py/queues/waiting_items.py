@@ -19,7 +19,7 @@ from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.queues.deadlines import Deadlines
-from starling_py.queues.strays import Strays, place
+from starling_py.queues.set_aside import Strays, place
 from starling_py.queues.window import NotLoaded, Window, WindowSizes
 
 log = logging.getLogger(__name__)

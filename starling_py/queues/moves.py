@@ -18,7 +18,7 @@ from starling_py.journal.errors import JournalError
 from starling_py.journal.format.record import Item
 from starling_py.names import printable
 from starling_py.queues.deadlines import Deadlines
-from starling_py.queues.refusal import Refused
+from starling_py.queues.errors import Refused
 from starling_py.queues.window import NotLoaded
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Moves:
         deadlines: Deadlines,
         monotonic: Callable[[], float],
     ) -> None:
-        """``put`` puts an item into all queues that miss it, and raises as ``putting.put`` does."""
+        """``put`` puts an item into all queues that miss it; it raises as ``delivery.put`` does."""
         self._put = put
         self._deadlines = deadlines
         self._monotonic = monotonic

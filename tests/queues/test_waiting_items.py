@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from starling_py.journal.errors import JournalError
 from starling_py.names import Request
+from starling_py.queues.delivery import Put
 from starling_py.queues.holder import Holder
 from starling_py.queues.open_reads import OpenRead
-from starling_py.queues.putting import Put
 from starling_py.queues.window import NotLoaded
 from tests.queues.parts import Queues
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from starling_py.journal.errors import JournalError
 from starling_py.journal.format.record import MarkedItem
-from starling_py.queues import admission
+from starling_py.queues import limits
+from starling_py.queues.errors import Full, Refused
 from starling_py.queues.expiry import expiry_ms
 from starling_py.queues.persistent_queue import PersistentQueue
-from starling_py.queues.refusal import Full, Refused
 
 if TYPE_CHECKING:
     from starling_py.queues.queue_collection import QueueCollection
@@ -47,7 +47,7 @@ def put(queues: "QueueCollection", what: Put) -> list[PersistentQueue]:
     concerned = _others(queues, what.name)
     if not queues.rules.table.resolve(what.name).fanout_only:
         concerned.insert(0, queues.find_or_make(what.name))
-    _put_into_all(queues, what, concerned, admission.check)
+    _put_into_all(queues, what, concerned, limits.check)
     return concerned
 
 
@@ -68,7 +68,7 @@ def put_moved(
         concerned.insert(0, queues.find_or_make(what.name))
     if missing:
         concerned = [queue for queue in concerned if queue.name in missing]
-    _put_into_all(queues, what, concerned, admission.check_moved)
+    _put_into_all(queues, what, concerned, limits.check_moved)
     return concerned
 
 
@@ -78,7 +78,7 @@ def _put_into_all(
     concerned: list[PersistentQueue],
     admit: Callable[[PersistentQueue, int], bool],
 ) -> None:
-    """Put an item into all of these queues, or into none; ``admit`` as in ``admission``."""
+    """Put an item into all of these queues, or into none; ``admit`` as in ``limits``."""
     size = len(what.data)
     now_ms = queues.clock.wall_ms
     try:
@@ -140,6 +140,6 @@ def make_room(queue: PersistentQueue, size: int, now_ms: int) -> None:
 
     Raises ``Full`` when all that is left is open or due later, ``JournalError`` and ``NotLoaded``.
     """
-    while queue.settings.discard_old_when_full and admission.is_full(queue, size):
-        if not queue.discard_first(now_ms) and admission.is_full(queue, size):
+    while queue.settings.discard_old_when_full and limits.is_full(queue, size):
+        if not queue.discard_first(now_ms) and limits.is_full(queue, size):
             raise Full(queue.name)
