@@ -11,7 +11,7 @@ import re
 
 import attrs
 
-from starling_py import names
+from starling_py.journal import directory_names
 from starling_py.journal.commit import GroupCommit
 from starling_py.journal.disk import id_floor, reserve
 from starling_py.journal.disk.background import Background, DirectoryRemoval
@@ -191,7 +191,7 @@ class Spool:
         return True
 
     def _new_journal(self, queue: bytes, around: Surroundings[Journal], first_id: int) -> Journal:
-        directory = f"{self.path}/{names.directory_name(queue)}"
+        directory = f"{self.path}/{directory_names.directory_name(queue)}"
         salt = self.files.random_bits()
         place = Place(around.files, directory, queue, salt, around.durability.syncs)
         return Journal(around, place, Ledger.of_new_queue(first_id))
@@ -223,7 +223,7 @@ class Spool:
         if _REMOVED_NAME.match(entry) and is_directory:
             self._remove_directory(path)
             return None
-        if not names.is_directory_name(entry) or not is_directory:
+        if not directory_names.is_directory_name(entry) or not is_directory:
             log.warning("%s: not a journal of this server; left alone", path)
             return None
         try:
@@ -249,7 +249,7 @@ class Spool:
         return recover(
             self.files,
             path,
-            is_right=lambda queue: names.directory_name(queue) == entry,
+            is_right=lambda queue: directory_names.directory_name(queue) == entry,
             syncs=self.durability.syncs,
             quarantine=self.quarantine,
         )

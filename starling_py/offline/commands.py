@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from starling_py import names
+from starling_py import keys
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import JournalDamaged
 from starling_py.offline import (
@@ -81,7 +81,7 @@ def _report_lines(report: Report) -> Iterator[str]:
             items += f" ({report.unreadable} cannot be read)"
         parts += [items, _count(report.bytes, "byte")]
     parts.append(_count(report.segments, "segment"))
-    yield f"{names.printable(report.queue)}: {', '.join(parts)}"
+    yield f"{keys.printable(report.queue)}: {', '.join(parts)}"
     for damage in report.damage:
         yield f"    {damage}"
     for note in report.notes:
@@ -189,7 +189,7 @@ def run_import(options: argparse.Namespace) -> int:
 
 
 def _outcome_line(outcome: Outcome) -> str:
-    text = f"{names.printable(outcome.queue)}: {_count(outcome.imported, 'item')}"
+    text = f"{keys.printable(outcome.queue)}: {_count(outcome.imported, 'item')}"
     text += f", {_count(outcome.bytes, 'byte')}"
     if outcome.expired:
         text += f"; {outcome.expired} expired left out"

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import attrs
 
-from starling_py import names
+from starling_py import keys
 from starling_py.journal import checkpoint
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import JournalDamaged
@@ -80,7 +80,7 @@ class Entry:
                 f"added={iso(item.added_ms)}",
                 f"expires={iso(item.expiry_ms) if item.expiry_ms else 'never'}",
                 f"flags={item.flags}",
-                f"data={names.printable(item.data[:SHOWN])}{more}",
+                f"data={keys.printable(item.data[:SHOWN])}{more}",
             ]
         return " ".join((self.file, str(self.offset), self.type, *pairs))
 
@@ -212,7 +212,7 @@ class Dump:
             "version": header.version,
             "number": header.number,
             "first_id": header.first_id,
-            "queue": names.printable(header.queue),
+            "queue": keys.printable(header.queue),
         }
         if header.compacted:
             fields["stands_for"] = f"{header.oldest}-{header.number}"

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import attrs
 
-from starling_py import names
+from starling_py import keys
 from starling_py.clock import Clock
+from starling_py.journal import directory_names
 from starling_py.journal.commit import Batch, GroupCommit
 from starling_py.journal.disk.background import Work
 from starling_py.journal.disk.files import Files
@@ -144,8 +145,8 @@ class Import:
         except OSError as error:
             raise Refused(f"{self._path}: {error.strerror}") from error
         for queue in queues:
-            if names.directory_name(queue.name) in present:
-                name = names.printable(queue.name)
+            if directory_names.directory_name(queue.name) in present:
+                name = keys.printable(queue.name)
                 raise Refused(f"{self._path}: has a queue {name} already; nothing was changed")
 
     def _lock(self) -> int:
@@ -177,7 +178,7 @@ class Import:
         finally:
             spool.close()
         for outcome in (outcome for outcome in outcomes if outcome.imported):
-            name = names.directory_name(outcome.queue)
+            name = directory_names.directory_name(outcome.queue)
             self._files.rename(f"{self._staging}/{name}", f"{self._path}/{name}")
             self._moved.append(name)
         self._files.sync_directory(self._path)

@@ -19,7 +19,7 @@ from typing import Self
 
 import attrs
 
-from starling_py import names
+from starling_py import keys
 
 MAX_DATA = 1 << 30
 """Bytes of the largest item that is believed; a larger size is taken for damage."""
@@ -193,12 +193,12 @@ def name_problem(name: bytes) -> str | None:
     A name must be a key that a memcached client can send (memcached's protocol.txt), and a slash
     would begin an option.
     """
-    if len(name) > names.MAX_KEY:
-        return f"a name of {len(name)} bytes is too long: {names.MAX_KEY} are allowed"
+    if len(name) > keys.MAX_KEY:
+        return f"a name of {len(name)} bytes is too long: {keys.MAX_KEY} are allowed"
     if any(byte <= 0x20 or byte == 0x7F for byte in name):
-        return f"the name {names.printable(name)} has a blank or a control character"
+        return f"the name {keys.printable(name)} has a blank or a control character"
     if b"/" in name or not name:
-        return f"the name {names.printable(name)} is empty or has a slash"
+        return f"the name {keys.printable(name)} is empty or has a slash"
     return None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from starling_py import names
+from starling_py.journal import directory_names
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import JournalDamaged
 from starling_py.journal.format import segment
@@ -61,7 +61,7 @@ def look(files: Files, path: str) -> Place:
             each = f"{path}/{entry}"
             if REMOVED in entry:
                 notes.append(f"{each}: a deleted queue; the next start removes it")
-            elif names.is_directory_name(entry) and _is_directory(files, each):
+            elif directory_names.is_directory_name(entry) and _is_directory(files, each):
                 queues.append(each)
             else:
                 notes.append(f"{each}: not of this server; it is left alone")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from starling_py import names
+from starling_py import keys
 from starling_py.journal.blocks import Reading
 from starling_py.journal.disk.files import Files
 from starling_py.journal.ledger import Ledger
@@ -121,7 +121,7 @@ def total(figures: Iterable[Figures]) -> Figures:
 def table(figures: Sequence[Figures]) -> list[str]:
     """Return lines of text, the total last."""
     rows = [[title for _, title in _COLUMNS]]
-    rows += [_row(each, names.printable(each.queue)) for each in figures]
+    rows += [_row(each, keys.printable(each.queue)) for each in figures]
     rows.append(_row(total(figures), "total"))
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import attrs
 
-from starling_py import names
+from starling_py.journal import directory_names
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import JournalDamaged
 from starling_py.journal.format import record
@@ -114,7 +114,7 @@ class _Check:
                 f"{self._directory}: the queue was deleted; the next start removes it"
             )
         report.damage += [damage for _, damage in state.lost]
-        expected = names.directory_name(own.queue)
+        expected = directory_names.directory_name(own.queue)
         if self._directory.rpartition("/")[2] != expected:
             what = f"this is the journal of {own.queue!r}, whose directory is to be {expected}"
             if self._in_spool:

@@ -9,7 +9,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 
-from starling_py.names import MAX_KEY
+from starling_py.keys import MAX_KEY
 from starling_py.protocol.lines import BAD_FORMAT, is_flags, is_number
 
 MAX_OPAQUE = 32

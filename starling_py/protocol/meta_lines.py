@@ -8,8 +8,8 @@ always takes its body with it. An ``mg`` that does not want the value takes noth
 
 from collections.abc import Callable, Mapping
 
-from starling_py import names
-from starling_py.names import KeyProblem, Request
+from starling_py import keys
+from starling_py.keys import KeyProblem, Request
 from starling_py.protocol import commands
 from starling_py.protocol.commands import (
     Command,
@@ -108,7 +108,7 @@ def _get(words: list[bytes]) -> Command:
 def _request(key: bytes) -> Request | None:
     """Return what a key asks for; ``None`` when it is wrong, of which the client is told later."""
     try:
-        return names.parse(key)
+        return keys.parse(key)
     except KeyProblem:
         return None
 

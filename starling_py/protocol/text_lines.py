@@ -8,8 +8,8 @@ what is wrong; none raises anything.
 from collections.abc import Callable
 from typing import Final
 
-from starling_py.known import Known
-from starling_py.names import MAX_KEY
+from starling_py.keys import MAX_KEY
+from starling_py.memo import Memo
 from starling_py.protocol import commands, meta_lines
 from starling_py.protocol.commands import Command, Refusal, Verb
 from starling_py.protocol.lines import (
@@ -48,7 +48,7 @@ def read_line(line: bytes) -> Command | StoreLine:
 
 MAX_KNOWN_LINE: Final = 256
 """Bytes of the longest line that is worth remembering."""
-KNOWN_LINES: Final = Known(read_line, 4096)
+KNOWN_LINES: Final = Memo(read_line, 4096)
 """The lines up to that length; whoever gets a command from it must not change it."""
 
 

@@ -5,7 +5,7 @@ what is put into its parent from the moment it exists on, whether the parent exi
 are given by the configuration and lead to queues that need not exist.
 """
 
-from starling_py.names import child_of
+from starling_py.keys import child_of
 from starling_py.settings.routes import Routes
 
 

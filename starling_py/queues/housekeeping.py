@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from starling_py.journal.errors import JournalError
 from starling_py.journal.spool import Spool
-from starling_py.names import printable
+from starling_py.keys import printable
 from starling_py.queues import limits
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.window import NotLoaded

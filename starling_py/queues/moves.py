@@ -16,7 +16,7 @@ from mypy_extensions import mypyc_attr
 
 from starling_py.journal.errors import JournalError
 from starling_py.journal.format.record import Item
-from starling_py.names import printable
+from starling_py.keys import printable
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.errors import Refused
 from starling_py.queues.window import NotLoaded

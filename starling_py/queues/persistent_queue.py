@@ -16,7 +16,7 @@ from starling_py.journal.blocks import OVERHEAD
 from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
-from starling_py.names import printable
+from starling_py.keys import printable
 from starling_py.queues import waiting_items
 from starling_py.queues.holder import Holder
 from starling_py.queues.moves import Move, Moves, Traffic

@@ -16,7 +16,7 @@ from starling_py.clock import Clock
 from starling_py.journal.errors import JournalError
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import SEALED_SIZE, Spool
-from starling_py.names import Request, child_of, printable
+from starling_py.keys import Request, child_of, printable
 from starling_py.queues import delivery, limits
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.delivery import Put

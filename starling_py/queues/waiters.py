@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from starling_py.journal.format.record import Item
-from starling_py.names import Request
+from starling_py.keys import Request
 from starling_py.queues.deadlines import Deadline, Deadlines
 from starling_py.queues.holder import Holder
 from starling_py.queues.persistent_queue import PersistentQueue

@@ -23,7 +23,7 @@ from starling_py.journal.commit import GroupCommit
 from starling_py.journal.disk.files import Files
 from starling_py.journal.shared import Durability
 from starling_py.journal.spool import Spool, SpoolProblem
-from starling_py.names import printable
+from starling_py.keys import printable
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.rules import Rules
 from starling_py.queues.window import WindowSizes

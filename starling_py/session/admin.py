@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from starling_py import names
+from starling_py import keys
 from starling_py.journal.errors import JournalError
-from starling_py.names import KeyProblem, printable
+from starling_py.keys import KeyProblem, printable
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Outcome
 from starling_py.queues.window import NotLoaded
@@ -25,7 +25,7 @@ _SERVING = b"up"
 def delete(client: ClientState, command: commands.Delete) -> None:
     """Delete a queue, unless its settings say that clients must not."""
     try:
-        queue = client.queues.find(names.parse_plain(command.key))
+        queue = client.queues.find(keys.parse_plain(command.key))
         if queue is not None and queue.settings.refuse_delete:
             log.info("%s: queue %s is not to be deleted", client.peer, printable(queue.name))
             queue = None
@@ -53,7 +53,7 @@ def flush(client: ClientState, command: commands.Flush) -> None:
     """Remove every item of a queue but the open ones."""
     client.counters.cmd_flush += 1
     try:
-        queue = client.queues.flush(names.parse_plain(command.key))
+        queue = client.queues.flush(keys.parse_plain(command.key))
     except (KeyProblem, JournalError) as problem:
         client.fail(problem, quiet=command.quiet)
         return
@@ -86,7 +86,7 @@ def flush_expired(client: ClientState, command: commands.FlushExpired) -> None:
         if command.key is None:
             wanted = [queue.name for queue in client.queues]
         else:
-            wanted = [names.parse_plain(command.key)]
+            wanted = [keys.parse_plain(command.key)]
         removed = _remove_expired(client, wanted)
     except (KeyProblem, JournalError) as problem:
         client.fail(problem, quiet=command.quiet)

@@ -12,7 +12,7 @@ from mypy_extensions import mypyc_attr
 
 from starling_py.counters import Counters
 from starling_py.journal.errors import JournalError
-from starling_py.names import KeyProblem, printable
+from starling_py.keys import KeyProblem, printable
 from starling_py.queues.errors import Refused
 from starling_py.queues.holder import Holder
 from starling_py.queues.queue_collection import QueueCollection

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from starling_py import names
+from starling_py import keys
 from starling_py.journal.errors import JournalError
-from starling_py.names import KeyProblem, Request
+from starling_py.keys import KeyProblem, Request
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Outcome
 from starling_py.queues.errors import Refused
@@ -26,16 +26,16 @@ PROBLEMS: Final = (KeyProblem, JournalError, Refused)
 
 def get(client: ClientState, command: commands.Get) -> None:
     """Take an item from each key's queue, or what else the keys ask for."""
-    keys = command.keys
+    asked = command.keys
     try:
-        request = names.parse(keys[0])
+        request = keys.parse(asked[0])
         if (
-            len(keys) > 1
+            len(asked) > 1
             or not request.simple
             or client.holder.by_name
             or command.touch_exptime is not None
         ):
-            _get_with_care(client, [names.parse(key) for key in keys], command)
+            _get_with_care(client, [keys.parse(key) for key in asked], command)
             return
         hit = client.queues.read(request)
     except PROBLEMS as problem:
@@ -247,7 +247,7 @@ def touch(client: ClientState, command: commands.Touch) -> None:
     counters = client.counters
     counters.cmd_touch += 1
     try:
-        read = client.holder.oldest(names.parse_plain(command.key))
+        read = client.holder.oldest(keys.parse_plain(command.key))
     except KeyProblem as problem:
         client.fail(problem, quiet=command.quiet)
         return
@@ -267,7 +267,7 @@ def touch(client: ClientState, command: commands.Touch) -> None:
 def confirm(client: ClientState, command: commands.Confirm) -> None:
     """Close the oldest open reads of a queue, so many of them or none (Kestrel's rule)."""
     try:
-        reads = client.holder.reads(names.parse_plain(command.key))
+        reads = client.holder.reads(keys.parse_plain(command.key))
         if not 0 < command.count <= len(reads):
             client.replies.add_outcome(Outcome.ERROR)
             return
@@ -293,7 +293,7 @@ class _Stream:
 def monitor(client: ClientState, command: commands.Monitor) -> None:
     """Open items as they come for some time, each told of at once in a reply of its own."""
     try:
-        name = names.parse_plain(command.key)
+        name = keys.parse_plain(command.key)
         child = client.queues.subscribe(name)
     except KeyProblem as problem:
         client.fail(problem)

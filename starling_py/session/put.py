@@ -8,9 +8,9 @@ sync, and for waiting until a full queue has room.
 from collections.abc import Callable
 from typing import Any, Final
 
-from starling_py import names
+from starling_py import keys
 from starling_py.journal.errors import JournalError
-from starling_py.names import KeyProblem, StoreRequest
+from starling_py.keys import KeyProblem, StoreRequest
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Outcome, Verb
 from starling_py.queues.delivery import Put
@@ -29,7 +29,7 @@ STORED: Final = Outcome.STORED
 def store(client: ClientState, command: commands.Store) -> None:
     """Put an item."""
     try:
-        request = names.parse_store(command.key)
+        request = keys.parse_store(command.key)
         if command.verb is not SET or not request.simple:
             _store_with_care(client, command, request, None)
             return

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import attrs
 
-from starling_py.names import MAX_KEY
+from starling_py.keys import MAX_KEY
 
 _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 

@@ -11,7 +11,7 @@ queues that entries name are looked at: which others there will be, nobody knows
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from starling_py.names import child_of
+from starling_py.keys import child_of
 from starling_py.settings.problems import Fault, shown
 from starling_py.settings.queue_layers import TARGETS, Given, Layers, is_pattern
 

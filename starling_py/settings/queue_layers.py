@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from starling_py.names import child_of
+from starling_py.keys import child_of
 
 DEFAULTS: Final = "*"
 """The key of the entry that all queues start from, wherever it stands."""

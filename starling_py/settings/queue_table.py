@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from starling_py.known import Known
+from starling_py.memo import Memo
 from starling_py.settings import move_circles
 from starling_py.settings.kinds import QUEUE, legal_name
 from starling_py.settings.problems import Fault, converted, refuse
@@ -93,7 +93,7 @@ class QueueTable:
     @_resolved.default
     def _cache(self) -> Callable[[bytes], QueueSettings]:
         layers = Layers(self.entries)
-        return Known(lambda name: _resolve(layers, name), _MOST_RESOLVED).get
+        return Memo(lambda name: _resolve(layers, name), _MOST_RESOLVED).get
 
     def __len__(self) -> int:
         return len(self.entries)

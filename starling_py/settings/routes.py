@@ -12,8 +12,8 @@ from typing import Final
 
 import attrs
 
-from starling_py.known import Known
-from starling_py.names import child_of
+from starling_py.keys import child_of
+from starling_py.memo import Memo
 from starling_py.settings.kinds import QUEUE, legal_name
 from starling_py.settings.problems import Fault, refuse
 
@@ -78,7 +78,7 @@ class Routes:
 
     @_found.default
     def _cache(self) -> Callable[[bytes], tuple[bytes, ...]]:
-        return Known(self._find, _MOST_FOUND).get
+        return Memo(self._find, _MOST_FOUND).get
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from starling_py.counters import Counters
-from starling_py.names import _GET_OPTIONS, _STORE_OPTIONS
+from starling_py.keys import _GET_OPTIONS, _STORE_OPTIONS
 from starling_py.protocol.commands import Verb
 from starling_py.protocol.text_lines import _KEY_LISTS, _PARSERS
 from starling_py.settings.kinds import Setting

@@ -7,6 +7,7 @@ from itertools import count
 from starling_py.clock import Clock
 from starling_py.journal.blocks import Reading
 from starling_py.journal.commit import Batch, Committed, GroupCommit
+from starling_py.journal.directory_names import directory_name
 from starling_py.journal.disk.files import Files
 from starling_py.journal.format.record import Item
 from starling_py.journal.ledger import Ledger
@@ -14,7 +15,6 @@ from starling_py.journal.recovery.examination import Recovered
 from starling_py.journal.recovery.recovery import recover
 from starling_py.journal.shared import Durability
 from starling_py.journal.spool import Spool
-from starling_py.names import directory_name
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.window import NotLoaded, WindowSizes
 from tests.core import InlineSyncer, PatientBackground

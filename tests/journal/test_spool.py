@@ -9,11 +9,11 @@ from random import Random
 
 import pytest
 
+from starling_py.journal.directory_names import directory_name
 from starling_py.journal.disk.files import Files
 from starling_py.journal.format import record, segment
 from starling_py.journal.format.record import Item
 from starling_py.journal.spool import OWN_FILES, REMOVED, SpoolProblem
-from starling_py.names import directory_name
 from tests.journal.simulated_disk import CHANGES, SALT, Fault, ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import (
     DIRECTORY,

@@ -7,9 +7,9 @@ from pathlib import Path
 import attrs
 import pytest
 
+from starling_py.journal.directory_names import directory_name
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import Header
-from starling_py.names import directory_name
 from starling_py.offline import cli
 from tests.core import Core
 

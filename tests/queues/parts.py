@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from starling_py.names import Request
+from starling_py.keys import Request
 from starling_py.queues.holder import Holder
 from starling_py.queues.open_reads import OpenRead
 from starling_py.queues.persistent_queue import PersistentQueue

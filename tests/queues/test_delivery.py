@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from starling_py.journal.errors import JournalError
-from starling_py.names import Request
+from starling_py.keys import Request
 from starling_py.queues.delivery import Put
 from starling_py.queues.errors import Full, TooLarge
 from starling_py.queues.holder import Holder

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.names import child_of
+from starling_py.keys import child_of
 from starling_py.queues.fan_out import FanOut
 from starling_py.settings.routes import Routes
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from starling_py.names import Request
+from starling_py.keys import Request
 from starling_py.queues import moves
 from starling_py.queues.holder import Holder
 from starling_py.queues.moves import TRY_AGAIN

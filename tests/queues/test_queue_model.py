@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from starling_py.journal.disk.files import Files
-from starling_py.names import Request
+from starling_py.keys import Request
 from starling_py.queues.delivery import Put
 from starling_py.queues.holder import Holder
 from starling_py.queues.open_reads import OpenRead

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.names import Request
+from starling_py.keys import Request
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.waiters import Room, RoomWaiter, Waiter, Waiters
 

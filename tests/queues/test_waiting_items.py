@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starling_py.journal.errors import JournalError
-from starling_py.names import Request
+from starling_py.keys import Request
 from starling_py.queues.delivery import Put
 from starling_py.queues.holder import Holder
 from starling_py.queues.open_reads import OpenRead

@@ -9,7 +9,7 @@ import pytest
 from starling_py.journal.blocks import OVERHEAD
 from starling_py.journal.errors import JournalError
 from starling_py.journal.format.record import Item
-from starling_py.names import Request
+from starling_py.keys import Request
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.waiters import Hit, Waiter
 from starling_py.queues.window import NotLoaded, Window, WindowSizes

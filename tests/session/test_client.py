@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from starling_py.journal.errors import JournalError
-from starling_py.names import KeyProblem
+from starling_py.keys import KeyProblem
 from starling_py.queues.errors import NotNow
 from tests.core import Client
 from tests.queues.parts import Queues

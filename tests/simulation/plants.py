@@ -18,7 +18,7 @@ from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.segment_writer import SegmentWriter, Syncing
 from starling_py.journal.spool import Spool
-from starling_py.names import KeyProblem
+from starling_py.keys import KeyProblem
 from starling_py.queues import delivery, limits, set_aside, waiting_items
 from starling_py.queues.delivery import Put
 from starling_py.queues.fan_out import FanOut

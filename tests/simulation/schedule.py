@@ -12,7 +12,7 @@ from random import Random
 import attrs
 
 from starling_py.journal.spool import SpoolProblem
-from starling_py.names import child_of
+from starling_py.keys import child_of
 from tests.core import ManualClock
 from tests.journal.simulated_disk import CHANGES, Fault, ProcessKilled, SimulatedDisk
 from tests.simulation.asking import Asking, queue_entries

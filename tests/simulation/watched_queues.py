@@ -9,7 +9,7 @@ import attrs
 from starling_py.clock import Clock
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
-from starling_py.names import Request, child_of
+from starling_py.keys import Request, child_of
 from starling_py.queues.delivery import Put
 from starling_py.queues.errors import Full
 from starling_py.queues.holder import Holder

@@ -4,10 +4,10 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from starling_py import names
+from starling_py import keys
 from starling_py.journal.commit import Batch, GroupCommit
 from starling_py.journal.journal import Journal
-from starling_py.names import KeyProblem
+from starling_py.keys import KeyProblem
 from starling_py.protocol import commands
 from starling_py.server.tick import Tick
 from starling_py.session.session import Session
@@ -90,8 +90,8 @@ class WatchedSession(Session):
 
     def names_id(self, item_id: int) -> bool:
         """Tell whether the command at hand names an item by its id."""
-        keys = self.command.keys if isinstance(self.command, commands.Get) else ()
-        return item_id in {names.parse(key).item_id for key in keys}
+        asked = self.command.keys if isinstance(self.command, commands.Get) else ()
+        return item_id in {keys.parse(key).item_id for key in asked}
 
     def fail(self, problem: Any, *, quiet: bool = False) -> None:  # noqa: ANN401 - as it is
         if isinstance(problem, KeyProblem):
@@ -100,8 +100,8 @@ class WatchedSession(Session):
 
     def _check_refusal(self, reason: str) -> None:
         """Check that a command is refused because of what is open, or is not."""
-        keys = self.command.keys if isinstance(self.command, commands.Get) else ()
-        requests = [names.parse(key) for key in keys]
+        asked = self.command.keys if isinstance(self.command, commands.Get) else ()
+        requests = [keys.parse(key) for key in asked]
         models = self.life.models
         if "close or abort" in reason:
             right = any(models[each.name].count(self.reader) for each in requests)

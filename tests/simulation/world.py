@@ -14,7 +14,7 @@ from typing import cast
 
 import attrs
 
-from starling_py import names, stats
+from starling_py import keys, stats
 from starling_py.counters import Counters
 from starling_py.journal.commit import Batch
 from starling_py.journal.healing import Healing
@@ -258,7 +258,7 @@ class Life:
         assert self.current is not None
         command = self.current.command
         assert isinstance(command, commands.Store)
-        delay = int(names.parse_store(command.key).delay * 1000)
+        delay = int(keys.parse_store(command.key).delay * 1000)
         due_ms = self.clock.wall_ms + delay if delay else 0
         if (thing.due_ms, thing.front) != (due_ms, command.verb is Verb.PREPEND):
             raise Violation(f"{command} became {thing}")

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 Found = TypeVar("Found")
 
 
-class Known(Generic[Found]):
+class Memo(Generic[Found]):
     """The values of one function of bytes; what it raises is not remembered."""
 
     def __init__(self, find: Callable[[bytes], Found], most: int) -> None:

@@ -2,18 +2,16 @@
 
 A key is the name of a queue, then options in any order, each after a slash: ``jobs``,
 ``jobs/peek``, ``jobs/close/open/t=500``; before its first ``+``, a name may name a parent queue.
-Any name that memcached accepts as a key can be a queue, so a name never becomes a file name as
-it stands: ``directory_name`` encodes it. This module knows nothing of what the options do, and
-an option that it does not know, or that makes no sense beside another, is always an error: a
-typo in ``/peek`` must never become a pop.
+Any name that memcached accepts as a key can be a queue. This module knows nothing of what the
+options do, and an option that it does not know, or that makes no sense beside another, is always
+an error: a typo in ``/peek`` must never become a pop.
 """
 
-import hashlib
 import re
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from starling_py.known import Known
+from starling_py.memo import Memo
 
 MAX_KEY = 250
 """Bytes of a key, options included (memcached's protocol.txt)."""
@@ -22,7 +20,7 @@ MAX_WAIT_MS = 2**31 - 1
 """The longest wait that ``t=`` accepts, in milliseconds: about 24 days."""
 MAX_PEEK = 1000
 """The most items that ``n=`` accepts."""
-_MOST_KNOWN: Final = 4096
+_MOST_KEYS: Final = 4096
 """Keys that are remembered, of each kind."""
 MAX_ITEM_ID = 2**64 - 1
 MAX_SECONDS = 2_592_000
@@ -43,12 +41,6 @@ _CONFLICTS = (
 _NEEDS = ((b"n", b"peek"), (b"lease", b"open"), (b"delay", b"abort"))
 
 _SECONDS = re.compile(rb"[0-9]{1,10}(?:\.[0-9]{1,9})?")
-
-_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-.")
-_LONGEST_DIRECTORY_NAME = 200
-_DIRECTORY_NAME = re.compile(
-    r"(?:[a-z0-9_-]|%[0-9a-f]{2})(?:[a-z0-9_.-]|%[0-9a-f]{2})*%?[0-9a-f]?(?:=[0-9a-f]{64})?"
-)
 
 
 class KeyProblem(Exception):
@@ -170,7 +162,7 @@ def _parse(key: bytes) -> Request:
     return request
 
 
-_REQUESTS: Final = Known(_parse, _MOST_KNOWN)
+_REQUESTS: Final = Memo(_parse, _MOST_KEYS)
 
 
 def parse_store(key: bytes) -> StoreRequest:
@@ -196,7 +188,7 @@ def _parse_store(key: bytes) -> StoreRequest:
     )
 
 
-_STORE_REQUESTS: Final = Known(_parse_store, _MOST_KNOWN)
+_STORE_REQUESTS: Final = Memo(_parse_store, _MOST_KEYS)
 
 
 def parse_plain(key: bytes) -> bytes:
@@ -267,28 +259,6 @@ def _seconds(options: dict[bytes, bytes | None], option: bytes) -> float | None:
     if not _SECONDS.fullmatch(value) or float(value) > MAX_SECONDS:
         raise KeyProblem(f"/{option.decode()}= takes seconds up to {MAX_SECONDS}, such as 0.5")
     return float(value)
-
-
-def directory_name(name: bytes) -> str:
-    """Return a file-safe name for a queue's directory, different for different queues.
-
-    Bytes other than lower-case letters, digits and ``_ - .`` are percent-encoded, so two names
-    that differ in case stay apart on a file system that folds it; so is a leading dot. An
-    encoding that is too long for a file system is cut and completed with a digest: it cannot be
-    decoded, which is why every segment carries the queue's true name.
-    """
-    encoded = "".join(
-        chr(byte) if byte in _PLAIN and not (position == 0 and byte == 0x2E) else f"%{byte:02x}"
-        for position, byte in enumerate(name)
-    )
-    if len(encoded) <= _LONGEST_DIRECTORY_NAME:
-        return encoded
-    return f"{encoded[:120]}={hashlib.sha256(name).hexdigest()}"
-
-
-def is_directory_name(text: str) -> bool:
-    """Tell whether ``directory_name`` could have given this name."""
-    return _DIRECTORY_NAME.fullmatch(text) is not None
 
 
 def printable(name: bytes) -> str:
