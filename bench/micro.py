@@ -19,33 +19,21 @@ import attrs
 from bench.dialects import Text, Way
 from bench.phrases import DIGITS
 from starling_py.clock import Clock
-from starling_py.journal.commit import GroupCommit
 from starling_py.journal.disk.files import Files
 from starling_py.journal.format.record import Item
-from starling_py.journal.shared import Durability
-from starling_py.journal.spool import Spool
 from starling_py.protocol.text import TextDialect
+from starling_py.server.core import Core, InlineThreads, Storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from starling_py.journal.disk.background import Work
+    from starling_py.journal.commit import GroupCommit
     from starling_py.journal.journal import Journal
 
 ITEMS, ROUNDS = 64_000, 5
 TICK = 32  # requests or records of one tick
 SEGMENT = 16 << 20  # the server's default
 QUEUE = b"jobs"
-
-
-class Inline:
-    """Does the work of other threads at once."""
-
-    def submit(self, work: Work, done: Callable[[], None] | None = None) -> None:
-        """Do a piece of work, and tell of it."""
-        work.run()
-        if done is not None:
-            done()
 
 
 @attrs.frozen
@@ -113,27 +101,22 @@ def replay(stack: ExitStack, directory: Path, size: int, items: int) -> Callable
 
     def run(_: int) -> None:
         with ExitStack() as reading:
-            spool, _commits = _spool(reading, path)
-            ((journal, lost),) = spool.recover()
-            assert journal.ledger.items == items
-            assert not lost
+            (queue,) = _core(reading, path).queues.directory
+            assert queue.items == items
 
     return run
 
 
-def _spool(stack: ExitStack, path: Path) -> tuple[Spool, GroupCommit]:
-    inline = Inline()
-    commits = GroupCommit(None, inline, Clock())
-    durability = Durability(syncs=False, segment_size=SEGMENT)
-    spool = Spool.open(Files(), str(path / "spool"), durability, commits, inline)
-    stack.callback(spool.close)
-    return spool, commits
+def _core(stack: ExitStack, path: Path) -> Core:
+    storage = Storage(str(path / "spool"), None, SEGMENT)
+    core = Core.open(storage, Clock(), Files(), InlineThreads())
+    stack.callback(core.spool.close)
+    return core
 
 
 def _journal(stack: ExitStack, path: Path) -> tuple[Journal, GroupCommit]:
-    spool, commits = _spool(stack, path)
-    spool.recover()
-    return spool.journal(QUEUE), commits
+    core = _core(stack, path)
+    return core.spool.journal(QUEUE), core.commits
 
 
 def parts(stack: ExitStack, directory: Path, items: int) -> Iterator[tuple[Part, int]]:

@@ -12,13 +12,17 @@ from collections.abc import Callable, Sequence
 import trio
 
 from starling_py import described
+from starling_py.clock import Clock
 from starling_py.journal.disk.files import Files
-from starling_py.journal.spool import SpoolProblem
+from starling_py.journal.errors import SpoolError
 from starling_py.server import process
-from starling_py.server.process import ProcessProblem, Stopped
-from starling_py.server.server import Core, Server, StartProblem, listen
+from starling_py.server.core import Core, Storage
+from starling_py.server.errors import ProcessError, StartError, StartStoppedError
+from starling_py.server.listening import listen
+from starling_py.server.server import Server
+from starling_py.server.threads import Threads
 from starling_py.settings import command_line
-from starling_py.settings.config_file import ConfigError
+from starling_py.settings.errors import ConfigError
 from starling_py.settings.server_settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,10 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         serve(given.settings, given.read_again)
-    except (StartProblem, SpoolProblem, ProcessProblem) as problem:
+    except (StartError, SpoolError, ProcessError) as problem:
         print(f"starling-py: {problem}", file=sys.stderr)
         return 1
-    except Stopped as stopped:
+    except StartStoppedError as stopped:
         log.info("%s", stopped)
     except KeyboardInterrupt:  # while the queues are read back; nothing is lost by it
         return 130
@@ -60,7 +64,7 @@ def serve(settings: Settings, read_again: Callable[[], Settings]) -> None:
     """Run a server until it is stopped.
 
     All that can keep it from starting happens before it detaches from the terminal, so whoever
-    starts it is told. Raises ``StartProblem``, ``SpoolProblem`` and ``ProcessProblem``.
+    starts it is told. Raises ``StartError``, ``SpoolError`` and ``ProcessError``.
     """
     process.raise_file_limit()
     listeners = listen(settings.host, settings.port)
@@ -68,7 +72,9 @@ def serve(settings: Settings, read_again: Callable[[], Settings]) -> None:
     process.start_log(settings)
     log.info("starling-py %s, spool %s, sync %s", described(), settings.queue_path, settings.sync)
     with process.stopped_by_sigterm():
-        core = Core.open(settings, Files())
+        storage = Storage.of(settings, process.most_open_segments())
+        threads = Threads(waits=storage.waits)
+        core = Core.open(storage, Clock(), Files(), threads)
     pid_file = settings.pid_file
     # Who reads the pid file may send a signal at once; it waits until the server can take it.
     process.hold_signals()
@@ -82,7 +88,7 @@ def serve(settings: Settings, read_again: Callable[[], Settings]) -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     try:
-        trio.run(Server(settings, core, listeners, read_again).run)
+        trio.run(Server(settings, core, threads, listeners, read_again).run)
     except Exception:
         log.critical("the server failed", exc_info=True)
         raise

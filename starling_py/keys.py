@@ -43,7 +43,7 @@ _NEEDS = ((b"n", b"peek"), (b"lease", b"open"), (b"delay", b"abort"))
 _SECONDS = re.compile(rb"[0-9]{1,10}(?:\.[0-9]{1,9})?")
 
 
-class KeyProblem(Exception):
+class RequestError(Exception):
     """A key that does not follow the grammar; its text is fit for the client."""
 
 
@@ -123,7 +123,7 @@ class StoreRequest:
 def parse(key: bytes) -> Request:
     """Read a key of a get.
 
-    Raises ``KeyProblem`` for an empty name, for an option that is unknown, repeated or malformed,
+    Raises ``RequestError`` for an empty name, for an option that is unknown, repeated or malformed,
     and for options that do not go together. ``t=`` goes with everything (Kestrel): a close or an
     abort alone has nothing to wait for, and does not wait.
     """
@@ -137,10 +137,10 @@ def _parse(key: bytes) -> Request:
     options = _options(words, _GET_OPTIONS)
     for option, other in _CONFLICTS:
         if option in options and other in options:
-            raise KeyProblem(f"/{option.decode()} and /{other.decode()} do not go together")
+            raise RequestError(f"/{option.decode()} and /{other.decode()} do not go together")
     for option, other in _NEEDS:
         if option in options and other not in options:
-            raise KeyProblem(f"/{option.decode()}= needs /{other.decode()}")
+            raise RequestError(f"/{option.decode()}= needs /{other.decode()}")
     which = b"abort" if b"abort" in options else b"close"
     request = Request(
         key,
@@ -156,7 +156,7 @@ def _parse(key: bytes) -> Request:
         delay=_seconds(options, b"delay") or 0.0,
     )
     if request.lease == 0:
-        raise KeyProblem("/lease= takes more than 0 seconds")
+        raise RequestError("/lease= takes more than 0 seconds")
     if not request.takes:
         request.wait_ms = 0
     return request
@@ -169,7 +169,7 @@ def parse_store(key: bytes) -> StoreRequest:
     """Read the key of a storage command.
 
     Its options go together in every way: the wait for room ends when the item is put, and the
-    delay begins then. Raises ``KeyProblem`` for an empty name and for an option that is unknown,
+    delay begins then. Raises ``RequestError`` for an empty name and for an option that is unknown,
     repeated or malformed.
     """
     return _STORE_REQUESTS.get(key)
@@ -194,11 +194,11 @@ _STORE_REQUESTS: Final = Memo(_parse_store, _MOST_KEYS)
 def parse_plain(key: bytes) -> bytes:
     """Read a key that must be a queue's name alone, for commands that take no option.
 
-    Raises ``KeyProblem``.
+    Raises ``RequestError``.
     """
     name, words = _split(key)
     if words:
-        raise KeyProblem("this command takes no option in its key")
+        raise RequestError("this command takes no option in its key")
     return name
 
 
@@ -218,7 +218,7 @@ def _split(key: bytes) -> tuple[bytes, list[bytes]]:
         return key, []
     name, *words = key.split(b"/")
     if not name:
-        raise KeyProblem("the key names no queue")
+        raise RequestError("the key names no queue")
     return name, words
 
 
@@ -228,13 +228,13 @@ def _options(words: list[bytes], known: frozenset[bytes]) -> dict[bytes, bytes |
     for word in words:
         option, equals, value = word.partition(b"=")
         if option not in known:
-            raise KeyProblem(f"unknown option /{printable(word)}")
+            raise RequestError(f"unknown option /{printable(word)}")
         if option in options:
-            raise KeyProblem(f"option /{option.decode()} is repeated")
+            raise RequestError(f"option /{option.decode()} is repeated")
         if equals and option in _WITHOUT_VALUE:
-            raise KeyProblem(f"/{option.decode()} takes no value")
+            raise RequestError(f"/{option.decode()} takes no value")
         if not equals and option in _WITH_VALUE:
-            raise KeyProblem(f"/{option.decode()}= needs a value")
+            raise RequestError(f"/{option.decode()}= needs a value")
         options[option] = value if equals else None
     return options
 
@@ -247,7 +247,7 @@ def _whole(
     if value is None:
         return None
     if not value.isdigit() or len(value) > 20 or not least <= int(value) <= most:
-        raise KeyProblem(f"/{option.decode()}= takes {what} from {least} to {most}")
+        raise RequestError(f"/{option.decode()}= takes {what} from {least} to {most}")
     return int(value)
 
 
@@ -257,7 +257,7 @@ def _seconds(options: dict[bytes, bytes | None], option: bytes) -> float | None:
     if value is None:
         return None
     if not _SECONDS.fullmatch(value) or float(value) > MAX_SECONDS:
-        raise KeyProblem(f"/{option.decode()}= takes seconds up to {MAX_SECONDS}, such as 0.5")
+        raise RequestError(f"/{option.decode()}= takes seconds up to {MAX_SECONDS}, such as 0.5")
     return float(value)
 
 

@@ -6,22 +6,69 @@ Names are Starling's where it had one, then memcached's, then Kestrel's per queu
 a single token, because clients look no further.
 """
 
-import dataclasses
-import os
 import re
-import resource
 from collections.abc import Iterable
-
-import attrs
-
-from starling_py.counters import Counters
+from dataclasses import dataclass, fields
 
 Pairs = list[tuple[bytes, bytes]]
 
 _BLANK = re.compile(rb"\s")
 
 
-@attrs.frozen
+@dataclass
+class Counters:
+    """What only ever counts up, since the server started or since ``stats reset``.
+
+    Every command and every byte is counted here, so counting is an addition and nothing more.
+    """
+
+    total_items: int = 0
+    """Items stored."""
+    cmd_get: int = 0
+    """Keys asked for; hits and misses together."""
+    cmd_set: int = 0
+    """Storage commands."""
+    cmd_flush: int = 0
+    cmd_touch: int = 0
+    cmd_peek: int = 0
+    """Keys looked at without taking."""
+    get_hits: int = 0
+    get_misses: int = 0
+    delete_hits: int = 0
+    delete_misses: int = 0
+    touch_hits: int = 0
+    touch_misses: int = 0
+    incr_misses: int = 0
+    decr_misses: int = 0
+    cas_misses: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    total_connections: int = 0
+    rejected_connections: int = 0
+    """Connections closed at once because there were as many as the server takes."""
+    idle_kicks: int = 0
+    """Connections closed because they were idle for longer than ``timeout``."""
+    store_too_large: int = 0
+    """Items refused because they were larger than ``item_size_max``."""
+    protocol_errors: int = 0
+    """Commands answered with an error because they were wrong."""
+    noreply_errors: int = 0
+    """Commands that failed without anybody being told, because the client wanted no reply."""
+    session_errors: int = 0
+    """Sessions ended by an error in the server; each is in the log with its traceback."""
+
+    def count_miss(self, word: str) -> None:
+        """Count a command that found nothing to change: incr or decr."""
+        name = f"{word}_misses"
+        setattr(self, name, getattr(self, name) + 1)
+
+    def reset(self) -> None:
+        """Begin to count anew."""
+        for each in fields(Counters):
+            setattr(self, each.name, 0)
+
+
+@dataclass(frozen=True)
 class QueueSnapshot:
     """One queue at one moment."""
 
@@ -64,10 +111,15 @@ class QueueSnapshot:
     """Items given up since the server started because they cannot be read."""
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class Snapshot:
     """The whole server at one moment."""
 
+    pid: int
+    rusage_user: float
+    """Seconds of CPU time that the process took outside of the kernel."""
+    rusage_system: float
+    """Seconds that the kernel took for it."""
     uptime: int
     time: int
     version: str
@@ -90,16 +142,15 @@ class Snapshot:
 
 def server_pairs(snapshot: Snapshot) -> Pairs:
     """Return the names and values of the whole server, then of each queue."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
     counters = snapshot.counters
     values: list[tuple[str, object]] = [
-        ("pid", os.getpid()),
+        ("pid", snapshot.pid),
         ("uptime", snapshot.uptime),
         ("time", snapshot.time),
         ("version", snapshot.version),
         ("pointer_size", 64),
-        ("rusage_user", f"{usage.ru_utime:.6f}"),
-        ("rusage_system", f"{usage.ru_stime:.6f}"),
+        ("rusage_user", f"{snapshot.rusage_user:.6f}"),
+        ("rusage_system", f"{snapshot.rusage_system:.6f}"),
         ("curr_items", sum(queue.items for queue in snapshot.queues)),
         ("total_items", counters.total_items),
         ("bytes", sum(queue.bytes for queue in snapshot.queues)),
@@ -115,16 +166,14 @@ def server_pairs(snapshot: Snapshot) -> Pairs:
         ("disk_full", snapshot.disk_full),
         ("disk_low", snapshot.disk_low),
         ("memory_high", snapshot.memory_high),
-        *(
-            (name, value)
-            for name, value in dataclasses.asdict(counters).items()
-            if name != "total_items"
-        ),
+        *((name, getattr(counters, name)) for name in _COUNTED if name != "total_items"),
         *((name, 0) for name in _NEVER_COUNTED),
     ]
     return encoded(values) + queues_pairs(snapshot.queues)
 
 
+_COUNTED = tuple(each.name for each in fields(Counters))
+_TOLD_OF_A_QUEUE = tuple(each.name for each in fields(QueueSnapshot) if each.name != "name")
 _NEVER_COUNTED = (
     # What memcached counts and a queue has no case of; exporters want the names.
     "cas_hits",
@@ -142,8 +191,8 @@ _NEVER_COUNTED = (
 
 def queue_pairs(queue: QueueSnapshot, prefix: bytes) -> Pairs:
     """Return the names and values of one queue."""
-    values = attrs.asdict(queue, filter=lambda field, _: field.name != "name")
-    return [(prefix + name, value) for name, value in encoded(values.items())]
+    values = encoded((name, getattr(queue, name)) for name in _TOLD_OF_A_QUEUE)
+    return [(prefix + name, value) for name, value in values]
 
 
 def one_token(name: bytes) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.core import Client, Core
+from tests.core import Client, CoreHarness
 from tests.process.server_process import ServerProcess, free_port
 
 MOST_WORKERS = 4
@@ -33,13 +33,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 @pytest.fixture
-def core(tmp_path: Path) -> Core:
+def core(tmp_path: Path) -> CoreHarness:
     """Return the synchronous core of a server, on a spool of its own."""
-    return Core(tmp_path / "spool")
+    return CoreHarness(tmp_path / "spool")
 
 
 @pytest.fixture
-def client(core: Core) -> Client:
+def client(core: CoreHarness) -> Client:
     """Return a client of that."""
     return core.client()
 

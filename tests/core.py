@@ -5,20 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import attrs
+
 from starling_py import stats
 from starling_py.clock import Clock
-from starling_py.counters import Counters
-from starling_py.journal.commit import Batch, GroupCommit
 from starling_py.journal.disk.background import Work
 from starling_py.journal.disk.files import Files
-from starling_py.journal.shared import Durability
-from starling_py.journal.spool import Spool
-from starling_py.queues.queue_collection import QueueCollection
-from starling_py.queues.rules import Rules
-from starling_py.queues.window import NotLoaded, WindowSizes
+from starling_py.queues.errors import NotLoaded
+from starling_py.queues.queue_directory import Rules
+from starling_py.server.core import Core, InlineSyncer, Storage
 from starling_py.session.client import Policy
 from starling_py.session.session import Session
-from starling_py.stats import Pairs
+from starling_py.stats import Counters, Pairs
 
 Answer = TypeVar("Answer")
 
@@ -40,18 +38,6 @@ class ManualClock(Clock):
         self.monotonic += seconds
 
 
-class InlineSyncer:
-    """Syncs at once, in the caller's thread."""
-
-    def __init__(self) -> None:
-        self.commits: GroupCommit
-
-    def submit(self, batch: Batch) -> None:
-        """Sync the batch and report it."""
-        batch.run()
-        self.commits.finish(batch)
-
-
 class PatientBackground:
     """Does its work when a test says so."""
 
@@ -61,6 +47,9 @@ class PatientBackground:
     def submit(self, work: Work, done: Callable[[], None] | None = None) -> None:
         """Keep a piece of work."""
         self.waiting.append((work, done))
+
+    def close(self) -> None:
+        """Leave what waits."""
 
     def do_one(self) -> None:
         """Do the oldest piece of work, and tell of it."""
@@ -75,8 +64,16 @@ class PatientBackground:
             self.do_one()
 
 
-class Core:
-    """A spool with its queues, as a server has it, on files and a clock of the test's choice."""
+@attrs.frozen
+class PatientThreads:
+    """Syncs at once, and works in the background when a test says so."""
+
+    syncer: InlineSyncer = attrs.field(factory=InlineSyncer)
+    background: PatientBackground = attrs.field(factory=PatientBackground)
+
+
+class CoreHarness:
+    """The core of a server and what a session may ask of it, on files and a clock of the test's."""
 
     version = "1.0.0"
 
@@ -93,14 +90,11 @@ class Core:
     ) -> None:
         self.files = Files() if files is None else files
         self.clock = ManualClock() if clock is None else clock
-        syncer = InlineSyncer()
-        self.background = PatientBackground()
-        self.commits = syncer.commits = GroupCommit(interval, syncer, self.clock)
-        durability = Durability(interval is not None, segment_size, interval == 0)
-        spool = Spool.open(self.files, str(path), durability, self.commits, self.background)
-        self.queues = QueueCollection(
-            spool, self.clock, WindowSizes(window_size, 1 << 30), rules or Rules()
-        )
+        threads = PatientThreads()
+        self.background = threads.background
+        storage = Storage(str(path), interval, segment_size, window_size, rules=rules or Rules())
+        core = Core.open(storage, self.clock, self.files, threads)
+        self.commits, self.queues = core.commits, core.queues
         self.counters = Counters()
         self.policy = policy or Policy(1 << 20, False, False)
         self.stopped = False
@@ -122,7 +116,7 @@ class Core:
 
     def close(self) -> None:
         """Let go of the spool, as a process does that ends."""
-        self.queues.close()
+        self.queues.directory.close()
 
     def client(self) -> "Client":
         """Connect another client."""
@@ -131,6 +125,9 @@ class Core:
     def snapshot(self) -> stats.Snapshot:
         """Return the state of the whole."""
         return stats.Snapshot(
+            pid=1,
+            rusage_user=0.0,
+            rusage_system=0.0,
             uptime=0,
             time=self.clock.wall_ms // 1000,
             version=self.version,
@@ -153,19 +150,19 @@ class Core:
 
     def queue_settings(self, name: bytes) -> Pairs:
         """Return what concerns a queue."""
-        own = self.queues.rules.table.resolve(name)
+        own = self.queues.directory.settings_of(name)
         return [*self.settings(), (b"max_items", str(own.max_items).encode())]
 
     def readers(self, name: bytes) -> Pairs:
         """Return the open reads of a queue."""
-        queue = self.queues.find(name)
+        queue = self.queues.directory.find(name)
         assert queue is not None
         return [(b"open_%d_holder" % read.item.id, b"somebody") for read in queue.open_reads]
 
     @property
     def draining(self) -> bool:
         """Whether no items are taken."""
-        return self.queues.limits.draining
+        return self.queues.directory.limits.draining
 
     def drain(self, *, on: bool) -> None:
         """Take no items, or take them again."""
@@ -194,7 +191,7 @@ class Core:
 class Client:
     """A session, and what it has been told so far."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: CoreHarness) -> None:
         self.core = core
         self.session = Session(
             core.queues, core.counters, core.policy, core, "127.0.0.1:1", self._wake

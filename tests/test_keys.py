@@ -13,8 +13,8 @@ from starling_py.keys import (
     MAX_PEEK,
     MAX_SECONDS,
     MAX_WAIT_MS,
-    KeyProblem,
     Request,
+    RequestError,
     StoreRequest,
     child_of,
     parse,
@@ -48,7 +48,7 @@ def problem_of(read: Callable[[bytes], object], key: bytes) -> str | None:
     """Return what is wrong with a key, or ``None`` when nothing is."""
     try:
         read(key)
-    except KeyProblem as problem:
+    except RequestError as problem:
         return str(problem)
     return None
 
@@ -76,14 +76,14 @@ def test_a_name_alone_asks_for_nothing_special(name: bytes) -> None:
 def test_a_key_that_names_no_queue_is_a_problem(
     key: bytes, read: Callable[[bytes], object]
 ) -> None:
-    with pytest.raises(KeyProblem, match="names no queue"):
+    with pytest.raises(RequestError, match="names no queue"):
         read(key)
 
 
 @pytest.mark.parametrize("key", [b"q/peek", b"q/t=0", b"q/x", b"q/", b"q/n=0"])
 def test_a_plain_key_has_no_options(key: bytes) -> None:
     for _ in range(2):
-        with pytest.raises(KeyProblem, match="takes no option"):
+        with pytest.raises(RequestError, match="takes no option"):
             parse_plain(key)
 
 
@@ -197,7 +197,7 @@ def test_any_options_either_go_together_or_are_a_problem(options: list[bytes]) -
     ],
 )
 def test_a_problem_tells_what_is_wrong(key: bytes, text: str) -> None:
-    with pytest.raises(KeyProblem, match=f"^{text}$"):
+    with pytest.raises(RequestError, match=f"^{text}$"):
         parse(key)
 
 
@@ -207,7 +207,7 @@ _NO_NUMBERS = (b"", b"x", b"-1", b"+1", b"1_0", b" 1", b"1=1", b"0x1", b"1e3", b
 @pytest.mark.parametrize("option", [b"/t=", b"/peek/n=", b"/close=", b"/abort="])
 @pytest.mark.parametrize("number", [*_NO_NUMBERS, b"1.5", b"18446744073709551616", b"9" * 100])
 def test_a_whole_number_out_of_range_is_a_problem(option: bytes, number: bytes) -> None:
-    with pytest.raises(KeyProblem):
+    with pytest.raises(RequestError):
         parse(b"q" + option + number)
 
 
@@ -217,10 +217,10 @@ def test_a_whole_number_out_of_range_is_a_problem(option: bytes, number: bytes) 
     [*_NO_NUMBERS, b".5", b"1.", b"1.5.5", b"inf", b"nan", b"2592000.001", b"2592001", b"9" * 100],
 )
 def test_seconds_out_of_range_are_a_problem(option: bytes, number: bytes) -> None:
-    with pytest.raises(KeyProblem):
+    with pytest.raises(RequestError):
         parse(b"q" + option + number)
     if b"delay" in option:
-        with pytest.raises(KeyProblem):
+        with pytest.raises(RequestError):
             parse_store(b"q/delay=" + number)
 
 
@@ -254,13 +254,13 @@ def test_an_unknown_option_is_a_problem(name: bytes, option: bytes) -> None:
     assume(word not in GET_OPTIONS + STORE_OPTIONS)
     for key in (name + b"/" + option, name + b"/peek/" + option, name + b"/" + option + b"/peek"):
         for read in (parse, parse_store):
-            with pytest.raises(KeyProblem, match="unknown option"):
+            with pytest.raises(RequestError, match="unknown option"):
                 read(key)
 
 
 @pytest.mark.parametrize("key", [b"q/", b"q//peek", b"q/peek/", b"../x", b"../../etc/passwd"])
 def test_an_empty_or_a_path_like_option_is_a_problem(key: bytes) -> None:
-    with pytest.raises(KeyProblem, match="unknown option"):
+    with pytest.raises(RequestError, match="unknown option"):
         parse(key)
 
 
@@ -294,7 +294,7 @@ def test_the_options_of_a_storage_command_go_together_in_any_order(
     ],
 )
 def test_a_problem_of_a_storage_command_tells_what_is_wrong(key: bytes, text: str) -> None:
-    with pytest.raises(KeyProblem, match=f"^{text}$"):
+    with pytest.raises(RequestError, match=f"^{text}$"):
         parse_store(key)
 
 

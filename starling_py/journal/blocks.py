@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from starling_py.journal.disk.files import Files
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.errors import JournalDamagedError, SegmentError
 from starling_py.journal.format import record, segment
 from starling_py.journal.format.record import Item
-from starling_py.journal.format.segment import UNFINISHED_SUFFIX, Segment, SegmentProblem
+from starling_py.journal.format.segment import UNFINISHED_SUFFIX, Segment
 from starling_py.journal.id_ranges import IdRanges
 
 BLOCK: Final = 1 << 17
@@ -54,7 +54,7 @@ class Reading:
     """Whether there are marked items among them."""
     at_end: bool = False
     """Whether everything was read."""
-    error: OSError | JournalDamaged | None = None
+    error: OSError | JournalDamagedError | None = None
     """What stopped the reading, if anything did."""
 
     def run(self) -> None:
@@ -76,7 +76,7 @@ class Reading:
                 if more:
                     return
             self.at_end = self.complete
-        except (OSError, JournalDamaged) as error:
+        except (OSError, JournalDamagedError) as error:
             self.error = error
 
     def _read(self, each: Segment) -> bool:
@@ -94,12 +94,12 @@ class Reading:
         if last == 0:
             needed = record.needed(memoryview(data), 0)
             if needed <= len(data) or offset + needed > end:
-                raise JournalDamaged(each.path, offset, "this record is not sound")
+                raise JournalDamagedError(each.path, offset, "this record is not sound")
             size = min(max(needed, LARGE_BLOCK), end - offset)
             data = read_at(self.files, each.path, offset, size)
             last = self._take(data)
             if last == 0:
-                raise JournalDamaged(each.path, offset, "this record is not sound")
+                raise JournalDamagedError(each.path, offset, "this record is not sound")
         self.position = (number, offset + last)
         return False
 
@@ -142,26 +142,26 @@ class Reading:
 
 
 def read_at(files: Files, path: str, offset: int, size: int) -> bytes:
-    """Read so many bytes, which must be there. Raises ``OSError`` and ``JournalDamaged``."""
+    """Read so many bytes, which must be there. Raises ``OSError`` and ``JournalDamagedError``."""
     data = files.read_at(path, offset, size)
     if len(data) < size:
         end = offset + len(data)
-        raise JournalDamaged(path, end, f"the file ends here, not at byte {offset + size}")
+        raise JournalDamagedError(path, end, f"the file ends here, not at byte {offset + size}")
     return data
 
 
 def first_record(files: Files, path: str) -> int:
-    """Return where the first record of a segment starts. Raises ``JournalDamaged``."""
+    """Return where the first record of a segment starts. Raises ``JournalDamagedError``."""
     try:
         return segment.decode(memoryview(files.read_at(path, 0, segment.MAX_HEADER)))[1]
-    except SegmentProblem as problem:
-        raise JournalDamaged(path, 0, str(problem)) from problem
+    except SegmentError as problem:
+        raise JournalDamagedError(path, 0, str(problem)) from problem
 
 
 def pushes(files: Files, salt: int, each: Segment) -> Iterator[list[tuple[int, bytes]]]:
     """Yield, block by block, the ids and the whole records of the items put in a segment.
 
-    Raises ``OSError`` and ``JournalDamaged``.
+    Raises ``OSError`` and ``JournalDamagedError``.
     """
     offset = first_record(files, each.path)
     end = files.size(each.path) if each.compacted else each.size
@@ -172,7 +172,7 @@ def pushes(files: Files, salt: int, each: Segment) -> Iterator[list[tuple[int, b
         if not found:
             needed = record.needed(data, 0)
             if needed <= len(data) or offset + needed > end:
-                raise JournalDamaged(each.path, offset, "this record is not sound")
+                raise JournalDamagedError(each.path, offset, "this record is not sound")
             size = needed
             continue
         size = BLOCK

@@ -10,7 +10,7 @@ import attrs
 
 from starling_py.journal.format.segment import VERSION, Segment
 from starling_py.journal.id_ranges import IdRanges
-from starling_py.journal.ledger import Ledger, Mark
+from starling_py.journal.ledger import Facts, Ledger
 
 UNLINKED = 2**64 - 1
 """Stands for the end of the segment before when the checkpoint does not depend on it."""
@@ -47,19 +47,19 @@ def encode(ledger: Ledger, previous_end: int) -> bytes:
         ledger.bytes,
         ledger.deleted,
         len(segments),
-        len(ledger.gone),
+        len(ledger.removed_ids),
     )
     table = (
         _SEGMENT.pack(each.number, each.first_id, each.size, each.items, each.bytes, each.compacted)
         for each in segments
     )
-    ranges = (_RANGE.pack(*each) for each in ledger.gone)
-    marks = (
+    ranges = (_RANGE.pack(*each) for each in ledger.removed_ids)
+    facts = (
         _MARK.pack(item_id, mark.due_ms, mark.deliveries, mark.front)
-        for item_id, mark in ledger.marks.items()
+        for item_id, mark in ledger.facts.items()
     )
-    count = _COUNT.pack(len(ledger.marks))
-    return b"".join((fixed, *table, *ranges, count, *marks, _FIRST_ID.pack(ledger.first_id)))
+    count = _COUNT.pack(len(ledger.facts))
+    return b"".join((fixed, *table, *ranges, count, *facts, _FIRST_ID.pack(ledger.first_id)))
 
 
 def decode(data: memoryview, version: int = VERSION) -> Checkpoint | None:
@@ -73,8 +73,8 @@ def decode(data: memoryview, version: int = VERSION) -> Checkpoint | None:
     if version >= 4:
         (first_id,) = _FIRST_ID.unpack(data[-_FIRST_ID.size :])
         data = data[: -_FIRST_ID.size]
-    marks = _decode_marks(data[ranges_end:], version) if len(data) >= ranges_end else None
-    if marks is None:
+    facts = _decode_facts(data[ranges_end:], version) if len(data) >= ranges_end else None
+    if facts is None:
         return None
     table = [
         Segment(number, "", first_id, length, live, live_bytes, bool(compacted))
@@ -83,11 +83,11 @@ def decode(data: memoryview, version: int = VERSION) -> Checkpoint | None:
         )
     ]
     gone = IdRanges(_RANGE.iter_unpack(data[table_end:ranges_end]))
-    ledger = Ledger(table, head, gone, next_id, items, size, bool(deleted), marks, first_id)
+    ledger = Ledger(table, head, gone, next_id, items, size, bool(deleted), facts, first_id)
     return Checkpoint(previous_end, ledger)
 
 
-def _decode_marks(data: memoryview, version: int) -> dict[int, Mark] | None:
+def _decode_facts(data: memoryview, version: int) -> dict[int, Facts] | None:
     if version < 3:
         return None if data else {}
     if len(data) < _COUNT.size:
@@ -96,6 +96,6 @@ def _decode_marks(data: memoryview, version: int) -> dict[int, Mark] | None:
     if len(data) != _COUNT.size + count * _MARK.size:
         return None
     return {
-        item_id: Mark(deliveries, due_ms, bool(front))
+        item_id: Facts(deliveries, due_ms, bool(front))
         for item_id, due_ms, deliveries, front in _MARK.iter_unpack(data[_COUNT.size :])
     }

@@ -17,7 +17,7 @@ from starling_py.clock import Clock
 from starling_py.journal.errors import JournalError
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
-from starling_py.journal.segment_writer import Syncing
+from starling_py.journal.syncing import Syncing
 
 HEAL_AGAIN = 1.0
 """Seconds from one attempt to heal a journal to the next."""
@@ -28,6 +28,9 @@ class Syncer(Protocol):
 
     def submit(self, batch: "Batch") -> None:
         """Begin to sync a batch; ``GroupCommit.finish`` is called when it is done."""
+
+    def close(self) -> "list[Batch]":
+        """Wait for what was submitted; return what is done and not told of yet."""
 
 
 @dataclass
@@ -146,12 +149,12 @@ class GroupCommit:
                 if journal.needs_sync:
                     self._unsynced[journal] = None  # a segment was begun before
                 if owner is not None:
-                    owner.rolled_back()
+                    owner.on_rolled_back()
                 continue
             if owner is not None:
-                owner.committed()
+                owner.on_committed()
             if not journal.syncs:
-                journal.settle()
+                journal.after_safe()
             else:
                 self._unsynced[journal] = None
         ticket = 0

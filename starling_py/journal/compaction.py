@@ -14,14 +14,13 @@ from dataclasses import replace
 import attrs
 
 from starling_py.journal import blocks
-from starling_py.journal.chores import Chores
-from starling_py.journal.disk.background import Removal, Work
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.disk.background import Chores, Removal, Work
+from starling_py.journal.errors import JournalDamagedError
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import COMPACTED_SUFFIX, Header, Segment
 from starling_py.journal.id_ranges import IdRanges
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.segment_writer import Place
+from starling_py.journal.syncing import Place
 
 
 def choose(ledger: Ledger, segment_size: int) -> list[Segment]:
@@ -70,7 +69,7 @@ class Compaction:
     syncs: bool
     replacement: Segment | None = None
     """The new segment, once it is in force."""
-    error: OSError | JournalDamaged | None = None
+    error: OSError | JournalDamagedError | None = None
     """What stopped the copying, if anything did; with a replacement, it may not be safe."""
     _pieces: Iterator[None] | None = None
     _descriptor: int | None = None
@@ -86,7 +85,7 @@ class Compaction:
             self._pieces = self._work()
         try:
             next(self._pieces, None)
-        except (OSError, JournalDamaged) as error:
+        except (OSError, JournalDamagedError) as error:
             self.error = error
             if self.replacement is None:
                 self.abandon()
@@ -181,7 +180,7 @@ class Compactor:
         size = sum(each.size - each.waste for each in chosen)
         if chosen and (limit is None or size < limit):
             copies = [replace(each) for each in chosen]
-            gone = ledger.gone.copy()
+            gone = ledger.removed_ids.copy()
             self._work = Compaction(self._place, copies, ledger.head, gone, self._place.syncs)
 
     def begin(self) -> None:

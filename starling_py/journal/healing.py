@@ -10,12 +10,12 @@ import contextlib
 
 from starling_py.journal import checkpoint
 from starling_py.journal.disk import failed_syncs
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.errors import JournalDamagedError
 from starling_py.journal.format.segment import UNFINISHED_SUFFIX
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.recovery.examination import state_at
 from starling_py.journal.recovery.replay import Replay, open_segment
-from starling_py.journal.segment_writer import Place
+from starling_py.journal.syncing import Place
 
 
 class Healing:
@@ -47,7 +47,7 @@ class Healing:
         """The new segment, open, if it was made."""
         self.ledger = Ledger()
         """What is live afterwards."""
-        self.error: OSError | JournalDamaged | None = None
+        self.error: OSError | JournalDamagedError | None = None
         """Why it failed, if it did."""
 
     def run(self) -> None:
@@ -55,7 +55,7 @@ class Healing:
         try:
             self._write(self._base_ledger())
             failed_syncs.forget(self._place.files, self._place.directory)
-        except (OSError, JournalDamaged) as error:
+        except (OSError, JournalDamagedError) as error:
             self.error = error
             self._abandon()
 

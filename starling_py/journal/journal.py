@@ -11,21 +11,20 @@ import logging
 from collections.abc import Callable
 
 from starling_py.journal.blocks import Position, Reading
-from starling_py.journal.chores import Chores
 from starling_py.journal.compaction import Compaction
+from starling_py.journal.disk.background import Chores
 from starling_py.journal.disk.no_files import NoFiles
-from starling_py.journal.errors import JournalError, Spoiled
+from starling_py.journal.errors import FileSpoiledError, JournalError
 from starling_py.journal.healing import Healing
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.pending import Unwritten
+from starling_py.journal.pending import Pending
 from starling_py.journal.reader import Reader, Where
 from starling_py.journal.reclaiming import Reclaiming
 from starling_py.journal.recorder import Recorder
-from starling_py.journal.rotation import Rotation
-from starling_py.journal.safety import Safety
-from starling_py.journal.segment_writer import Place, SegmentWriter, Syncing
-from starling_py.journal.shared import Owner, Surroundings
-from starling_py.journal.sync_on_demand import WholeSyncs
+from starling_py.journal.segment_writer import Rotation, SegmentWriter
+from starling_py.journal.shared import JournalOwner, Shared
+from starling_py.journal.sync_on_demand import SyncsOnDemand
+from starling_py.journal.syncing import Place, Syncing
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class Journal(Recorder):
 
     def __init__(
         self,
-        around: "Surroundings[Journal]",
+        around: "Shared[Journal]",
         place: Place,
         ledger: Ledger,
         *,
@@ -44,7 +43,7 @@ class Journal(Recorder):
         """``must_begin``: the last segment is of an older version, and not to be written to."""
         durability = around.durability
         chores = Chores(
-            around.background, place.files, lambda: around.broke(self), self.tell_settled
+            around.background, place.files, lambda: around.broke(self), self.tell_if_all_safe
         )
         super().__init__(around, place.salt, ledger, Reader(place, chores))
         self._place = place
@@ -61,7 +60,7 @@ class Journal(Recorder):
         )
         self._first_id = ledger.next_id
         self._writing = False
-        self._whole_syncs = WholeSyncs(place, chores, self._rotation.leave)
+        self._whole_syncs = SyncsOnDemand(place, chores, self._rotation.leave)
         self._reclaiming = Reclaiming(
             place,
             chores,
@@ -72,7 +71,7 @@ class Journal(Recorder):
             broke=lambda error: self._break("cannot be synced", error),
             all_safe=lambda: self._all_safe,
         )
-        self.owner: Owner | None = None
+        self.owner: JournalOwner | None = None
         """Who hears of the outcome of each ``write``."""
         self.failure = ""
         """Why the last write or sync that failed did so."""
@@ -103,7 +102,7 @@ class Journal(Recorder):
         return self._reclaiming.compactions
 
     @property
-    def has_unwritten(self) -> bool:
+    def has_pending(self) -> bool:
         """Whether there are records that are not written yet."""
         return bool(self._unwritten.records)
 
@@ -156,7 +155,7 @@ class Journal(Recorder):
         collected.
         """
         unwritten = self._unwritten
-        self._unwritten = Unwritten(self._place.salt, unwritten.pushed_id)
+        self._unwritten = Pending(self._place.salt, unwritten.pushed_id)
         data = b"".join(unwritten.records)
         try:
             if self.broken is not None:
@@ -167,7 +166,7 @@ class Journal(Recorder):
             self._unwritten.pushed_id = self.ledger.next_id - 1
             self._reader.take_back()
             log.error("%s: journal cannot be written: %s", self.end_path, error)
-            if isinstance(error, Spoiled):
+            if isinstance(error, FileSpoiledError):
                 self._break("cannot be written", error)
             self.failure = self.broken or f"journal cannot be written: {_reason(error)}"
             raise JournalError(self.failure) from error
@@ -208,9 +207,9 @@ class Journal(Recorder):
         safety.end_sync(work.end)
         unchanged = safety.written == safety.covered
         self._writer.end_sync(self.ledger.segments[-1], work, unchanged=unchanged)
-        self.settle()
+        self.after_safe()
 
-    def settle(self) -> None:
+    def after_safe(self) -> None:
         """Do what had to wait until the records that were written were safe.
 
         Under a policy that syncs, ``end_sync`` calls it.
@@ -222,8 +221,8 @@ class Journal(Recorder):
         if self._reserve.short and ledger.segments and self._rotation.is_due(ledger):
             self._around.touch(self)  # so that the next segment is begun, and this one can go
         if self.owner is not None:
-            self.owner.made_safe()
-        self.tell_settled()
+            self.owner.on_safe()
+        self.tell_if_all_safe()
 
     def read(self, where: Where, done: Callable[[int, Reading], None]) -> None:
         """Begin to read items back; ``done`` is called when that is over."""
@@ -265,11 +264,11 @@ class Journal(Recorder):
         self.ledger = Ledger()
         self._reclaiming.start_over()
 
-    def tell_settled(self) -> None:
+    def tell_if_all_safe(self) -> None:
         """Tell the owner if all that was written is safe, and nothing is under way."""
         # A deleted queue's journal must not go in the middle of a write, or while it is worked on.
         if self.owner is not None and self._all_safe and not self._writing and not self.busy:
-            self.owner.settled()
+            self.owner.on_all_safe()
 
     @property
     def _all_safe(self) -> bool:
@@ -279,7 +278,7 @@ class Journal(Recorder):
 
     def _moved(self, work: Compaction) -> None:
         if self.owner is not None and work.replacement is not None:
-            self.owner.moved(work.segments, work.replacement)
+            self.owner.on_compacted(work.segments, work.replacement)
 
     def _healing(self) -> Healing:
         """Return the work that saves what is acknowledged into a fresh segment."""
@@ -307,7 +306,7 @@ class Journal(Recorder):
         log.warning("%s: goes on with a fresh segment, %s", self.path, last.path)
         self._chores.remove(needless)
         if self.owner is not None:
-            self.owner.rolled_back()
+            self.owner.on_rolled_back()
 
     def _break(self, what: str, error: OSError) -> None:
         self.broken = self.failure = f"journal {what}: {_reason(error)}"
@@ -320,3 +319,43 @@ class Journal(Recorder):
 
 def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+class Safety:
+    """What of a journal is written, and how much of that is safe.
+
+    More may be written while a sync is under way, and that sync does not cover it. What was
+    acknowledged before it was safe is kept in memory until it is: should the file go bad, that is
+    all there is of it.
+    """
+
+    def __init__(self, end: tuple[int, int] | None, *, keeps: bool) -> None:
+        self.end = end
+        """Up to where everything is safe, a segment and its size; ``None`` if nothing is."""
+        self.keeps = keeps
+        """Whether what is written is kept until it is safe."""
+        self.kept: list[bytes] = []
+        """The records since ``end``, if they are kept, one piece for each write."""
+        self.written = 0
+        """Writes up to now."""
+        self.covered = 0
+        """How many of them the last sync that succeeded covers."""
+        self._written_before = self._kept_before = 0
+
+    def begin_sync(self) -> None:
+        """Take notice that a sync of all that is written begins."""
+        self._written_before = self.written
+        self._kept_before = len(self.kept)
+
+    def end_sync(self, end: tuple[int, int]) -> None:
+        """Take notice that it succeeded, and that everything up to ``end`` is safe."""
+        self.end = end
+        self.covered = self._written_before
+        del self.kept[: self._kept_before]
+
+    def healed(self, end: tuple[int, int]) -> None:
+        """Take notice that all that counts is safe elsewhere, and ends there."""
+        self.end = end
+        self.covered = self.written
+        self.kept.clear()
+        self._kept_before = 0

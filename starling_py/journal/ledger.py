@@ -17,7 +17,7 @@ from starling_py.journal.id_ranges import IdRanges
 
 
 @dataclass(init=False, unsafe_hash=True)
-class Mark:
+class Facts:
     """What is to be known of a live item beside its record. As an item, it is never changed."""
 
     deliveries: int
@@ -33,7 +33,7 @@ class Mark:
         self.front = front
 
 
-_UNMARKED: Final = Mark()
+_UNMARKED: Final = Facts()
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Ledger:
     """Those with live items, and the one that is written to, in the order of writing."""
     head: int = 1
     """No live item has a lower id."""
-    gone: IdRanges = field(default_factory=IdRanges)
+    removed_ids: IdRanges = field(default_factory=IdRanges)
     """Ids from ``head`` on that are not live any more."""
     next_id: int = 1
     """The id that the next item gets."""
@@ -54,7 +54,7 @@ class Ledger:
     """Bytes of the live items' data."""
     deleted: bool = False
     """Whether the queue was deleted, and nothing was put since."""
-    marks: dict[int, Mark] = field(default_factory=dict)
+    facts: dict[int, Facts] = field(default_factory=dict)
     """What is to be known of a few live items, by their ids."""
     first_id: int = 1
     """The id of the first item since the queue was made."""
@@ -72,8 +72,8 @@ class Ledger:
         return replace(
             self,
             segments=[replace(each) for each in self.segments],
-            gone=self.gone.copy(),
-            marks=self.marks.copy(),
+            removed_ids=self.removed_ids.copy(),
+            facts=self.facts.copy(),
         )
 
     @property
@@ -88,7 +88,9 @@ class Ledger:
 
     def is_live(self, item_id: int) -> bool:
         """Tell whether an item is in the queue."""
-        return self.head <= item_id < self.next_id and not (self.gone and item_id in self.gone)
+        return self.head <= item_id < self.next_id and not (
+            self.removed_ids and item_id in self.removed_ids
+        )
 
     def pushed(self, items: int, size: int, next_id: int) -> None:
         """Take items of ``size`` bytes of data altogether into the last segment."""
@@ -103,14 +105,14 @@ class Ledger:
     def opened(self, item_id: int) -> None:
         """Count one more delivery of an item, if it is live."""
         if self.is_live(item_id):
-            mark = self.marks.get(item_id, _UNMARKED)
-            self.marks[item_id] = Mark(mark.deliveries + 1, mark.due_ms, mark.front)
+            mark = self.facts.get(item_id, _UNMARKED)
+            self.facts[item_id] = Facts(mark.deliveries + 1, mark.due_ms, mark.front)
 
     def delayed(self, item_id: int, due_ms: int) -> None:
         """Keep an item back until a time, if it is live."""
         if self.is_live(item_id):
-            mark = self.marks.get(item_id, _UNMARKED)
-            self.marks[item_id] = Mark(mark.deliveries, due_ms, mark.front)
+            mark = self.facts.get(item_id, _UNMARKED)
+            self.facts[item_id] = Facts(mark.deliveries, due_ms, mark.front)
 
     def removed_all(self, items: Iterable[Item]) -> None:
         """Let items go."""
@@ -121,15 +123,15 @@ class Ledger:
         """Let an item go, if it is live."""
         if item_id == self.head and item_id < self.next_id:
             self.head = item_id + 1
-            if self.gone:
-                self.head = self.gone.skip(item_id + 1)
-                self.gone.drop_below(self.head)
+            if self.removed_ids:
+                self.head = self.removed_ids.skip(item_id + 1)
+                self.removed_ids.drop_below(self.head)
         elif self.is_live(item_id):
-            self.gone.add(item_id, item_id + 1)
+            self.removed_ids.add(item_id, item_id + 1)
         else:
             return
-        if self.marks:
-            self.marks.pop(item_id, None)
+        if self.facts:
+            self.facts.pop(item_id, None)
         segments = self.segments
         segment = segments[0]
         if len(segments) > 1 and item_id >= segments[1].first_id:
@@ -148,11 +150,11 @@ class Ledger:
         segment.bytes -= size
         self.items -= items
         self.bytes -= size
-        self.gone.add(max(first_id, self.head), last_id + 1)
-        self.head = self.gone.skip(self.head)
-        self.gone.drop_below(self.head)
-        for item_id in [each for each in self.marks if first_id <= each <= last_id]:
-            del self.marks[item_id]
+        self.removed_ids.add(max(first_id, self.head), last_id + 1)
+        self.head = self.removed_ids.skip(self.head)
+        self.removed_ids.drop_below(self.head)
+        for item_id in [each for each in self.facts if first_id <= each <= last_id]:
+            del self.facts[item_id]
         self.has_dead = True
 
     def flushed(self, last_id: int, kept: Sequence[tuple[int, int]] = ()) -> None:
@@ -165,22 +167,22 @@ class Ledger:
         for each in self.segments:
             each.items = each.bytes = 0
         self.items = self.bytes = 0
-        self.gone = IdRanges()
+        self.removed_ids = IdRanges()
         self.head = behind = kept[0][0] if kept else self.next_id
-        marks, self.marks = self.marks, {}
+        facts, self.facts = self.facts, {}
         for item_id, size in kept:
             if item_id > behind:
-                self.gone.add(behind, item_id)
+                self.removed_ids.add(behind, item_id)
             behind = item_id + 1
             segment = self.segment_of(item_id)
             segment.items += 1
             segment.bytes += size
             self.items += 1
             self.bytes += size
-            if item_id in marks:
-                self.marks[item_id] = marks[item_id]
+            if item_id in facts:
+                self.facts[item_id] = facts[item_id]
         if behind < self.next_id and kept:
-            self.gone.add(behind, self.next_id)
+            self.removed_ids.add(behind, self.next_id)
         self.has_dead = True
 
     def segment_of(self, item_id: int) -> Segment:

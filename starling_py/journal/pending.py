@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 from starling_py.journal.format import record
 from starling_py.journal.format.record import Item, MarkedItem
-from starling_py.journal.ledger import Ledger, Mark
+from starling_py.journal.ledger import Facts, Ledger
 
 
 @dataclass
 class _Rare:
     """What most commits have nothing of."""
 
-    before: "Unwritten | None" = None
+    before: "Pending | None" = None
     """What came before a flush that leaves items, as it has an effect on those."""
     flushed: int | None = None
     """The highest id that a flush or a deletion takes."""
@@ -25,14 +25,14 @@ class _Rare:
     first_id: int | None = None
     """The next id when the queue was deleted, if it was."""
     flush_costs: bool = False
-    marks: dict[int, Mark] = field(default_factory=dict)
+    facts: dict[int, Facts] = field(default_factory=dict)
     """Of items put."""
     opened: list[int] = field(default_factory=list)
     delayed: list[tuple[int, int]] = field(default_factory=list)
     discarded: list[tuple[int, int, int, int]] = field(default_factory=list)
 
 
-class Unwritten:
+class Pending:
     """The records of one commit, and their effect."""
 
     def __init__(self, salt: int, pushed_id: int) -> None:
@@ -72,7 +72,7 @@ class Unwritten:
         self.pushes += 1
         self._bytes += len(item.data)
         if item.deliveries or item.front:
-            self._rarely().marks[item.id] = Mark(item.deliveries, 0, item.front)
+            self._rarely().facts[item.id] = Facts(item.deliveries, 0, item.front)
 
     def open(self, item_id: int) -> None:
         """Add that an item was handed out for a reliable read."""
@@ -124,7 +124,7 @@ class Unwritten:
         if self.pushes:
             ledger.pushed(self.pushes, self._bytes, self.pushed_id + 1)
         if rare is not None:
-            ledger.marks.update(rare.marks)
+            ledger.facts.update(rare.facts)
             for item_id in rare.opened:
                 ledger.opened(item_id)
             for item_id, due_ms in rare.delayed:
@@ -135,8 +135,8 @@ class Unwritten:
             for each in rare.discarded:
                 ledger.discarded(*each)
 
-    def _up_to_now(self) -> "Unwritten":
-        other = Unwritten(self._salt, self.pushed_id)
+    def _up_to_now(self) -> "Pending":
+        other = Pending(self._salt, self.pushed_id)
         other.records = self.records
         other.pushes = self.pushes
         other.removed = self.removed

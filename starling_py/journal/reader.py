@@ -9,11 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from starling_py.journal.blocks import Position, Reading
-from starling_py.journal.chores import Chores
-from starling_py.journal.disk.background import Work
+from starling_py.journal.disk.background import Chores, Work
 from starling_py.journal.format.segment import DAMAGED_SUFFIX, Segment
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.segment_writer import Place
+from starling_py.journal.syncing import Place
 
 log = logging.getLogger(__name__)
 
@@ -75,5 +74,5 @@ class Reader:
             if each.number not in self._unreadable
         ]
         complete = index + _AT_ONCE >= len(ledger.segments)
-        place, gone = self._place, ledger.gone.copy()
+        place, gone = self._place, ledger.removed_ids.copy()
         return Reading(place.files, place.salt, segments, position, behind, gone, room, complete)

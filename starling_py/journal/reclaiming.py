@@ -7,13 +7,13 @@ bring items back to a journal that has lost them.
 import logging
 from collections.abc import Callable
 
-from starling_py.journal.chores import Chores
 from starling_py.journal.compaction import Compaction, Compactor
+from starling_py.journal.disk.background import Chores
 from starling_py.journal.disk.reserve import Reserve
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.rotation import SMALL
-from starling_py.journal.segment_writer import Place
+from starling_py.journal.segment_writer import SMALL
+from starling_py.journal.syncing import Place
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from starling_py.journal.format import record
 from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.pending import Unwritten
+from starling_py.journal.pending import Pending
 from starling_py.journal.reader import Reader
-from starling_py.journal.shared import Surroundings
+from starling_py.journal.shared import Shared
 
 DISK_FULL: Final = "the disk is full"
 
@@ -23,14 +23,12 @@ DISK_FULL: Final = "the disk is full"
 class Recorder:
     """The side of a journal that its queue writes on."""
 
-    def __init__(
-        self, around: Surroundings[Any], salt: int, ledger: Ledger, reader: Reader
-    ) -> None:
+    def __init__(self, around: Shared[Any], salt: int, ledger: Ledger, reader: Reader) -> None:
         """``reader`` is told what cannot be read and is given up."""
         self._around = around
         self._reserve = around.reserve
         self._reader = reader
-        self._unwritten = Unwritten(salt, ledger.next_id - 1)
+        self._unwritten = Pending(salt, ledger.next_id - 1)
         self.ledger = ledger
         """What is live, as of the last successful ``write``."""
         self.broken: str | None = None

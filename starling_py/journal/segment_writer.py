@@ -11,92 +11,22 @@ would hear of success, as the system tells of a failure only once.
 import contextlib
 import errno
 import logging
-import threading
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Final
 
-from starling_py.journal import checkpoint
 from starling_py.journal.disk import failed_syncs
-from starling_py.journal.disk.files import Files
 from starling_py.journal.disk.open_files import OpenFiles
-from starling_py.journal.errors import JournalError, Spoiled
-from starling_py.journal.format import record, segment
-from starling_py.journal.format.segment import UNFINISHED_SUFFIX, Header, Segment
+from starling_py.journal.disk.reserve import Reserve
+from starling_py.journal.errors import FileSpoiledError, JournalError
+from starling_py.journal.format import segment
+from starling_py.journal.format.segment import UNFINISHED_SUFFIX, Segment
 from starling_py.journal.ledger import Ledger
+from starling_py.journal.syncing import Place, Syncing
 
 log = logging.getLogger(__name__)
 
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The errors of a full disk, after which a file is as good as before."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a journal is, and what its segments have in common."""
-
-    files: Files
-    directory: str
-    queue: bytes
-    salt: int
-    syncs: bool
-    """Whether anything is ever synced."""
-
-    def path(self, number: int) -> str:
-        """Return the path of a segment."""
-        return f"{self.directory}/{segment.file_name(number)}"
-
-    def beginning(self, number: int, ledger: Ledger, previous_end: int) -> bytes:
-        """Return the header and the checkpoint of a segment."""
-        header = segment.encode(Header(self.queue, number, ledger.next_id, number, self.salt))
-        payload = checkpoint.encode(ledger, previous_end)
-        return header + record.bare(record.CHECKPOINT, ledger.next_id, self.salt, payload)
-
-
-@dataclass(eq=False)
-class Syncing:
-    """What has to be done to make all that was written safe; ``run`` is fit for any thread."""
-
-    place: Place
-    descriptors: tuple[int, ...]
-    paths: tuple[str, ...]
-    """Those of the open files."""
-    unfinished: str | None
-    """The path of a segment that gets its name when it is safe."""
-    new_directory: bool
-    """Whether the journal's directory is not known to be safe itself."""
-    end: tuple[int, int]
-    """The segment's number and its size up to which everything is safe then."""
-    trouble: OSError | None
-    """Why what is synced is not safe all the same."""
-    cutting: threading.Lock = field(default_factory=threading.Lock)
-    """Held while one of the files is cut back, as that may be a trouble."""
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether there is one file to be synced, and nothing else."""
-        return self.unfinished is None and not self.new_directory and len(self.descriptors) == 1
-
-    def run(self) -> None:
-        """Do it. Raises ``OSError``."""
-        files = self.place.files
-        self._check()
-        for descriptor, path in zip(self.descriptors, self.paths, strict=True):
-            failed_syncs.sync(files, descriptor, path)
-        with self.cutting:
-            self._check()
-        if self.unfinished is not None:
-            files.rename(self.unfinished, self.unfinished.removesuffix(UNFINISHED_SUFFIX))
-            files.sync_directory(self.place.directory)
-        if self.new_directory:
-            files.sync_directory(self.place.directory.rpartition("/")[0])
-
-    def _check(self) -> None:
-        """Raise what another thread may have noted meanwhile.
-
-        Of its own, as mypyc takes what was looked at once in a function for what it is for good.
-        """
-        if self.trouble is not None:
-            raise self.trouble
 
 
 class SegmentWriter:
@@ -194,8 +124,8 @@ class SegmentWriter:
     def append(self, last: Segment, data: bytes) -> None:
         """Write to the end of the last segment.
 
-        Raises ``OSError`` when nothing was written, and the file is as good as before; ``Spoiled``
-        when the file must not be used any more.
+        Raises ``OSError`` when nothing was written, and the file is as good as before;
+        ``FileSpoiledError`` when the file must not be used any more.
         """
         if self._descriptor is None:
             self._descriptor = self._open(last.path)
@@ -207,7 +137,7 @@ class SegmentWriter:
         except OSError as error:
             self._cut_back(self._descriptor, last.size)
             if error.errno not in NO_ROOM:
-                raise Spoiled(error.errno, error.strerror) from error
+                raise FileSpoiledError(error.errno, error.strerror) from error
             raise
         last.size += len(data)
         self._open_files.trim()
@@ -315,7 +245,85 @@ class SegmentWriter:
                     # What was refused must not be there after a power cut either.
                     failed_syncs.sync(self._place.files, descriptor, self._paths[descriptor])
             except OSError as error:
-                spoiled = Spoiled(error.errno, f"half a record cannot be cut off: {error}")
+                spoiled = FileSpoiledError(error.errno, f"half a record cannot be cut off: {error}")
                 if syncing is not None:
                     syncing.trouble = spoiled
                 raise spoiled from error
+
+
+SMALL: Final = 1 << 16
+"""Bytes of a segment that is not worth giving up early."""
+
+
+class Rotation:
+    """Decides which segment is written to, and begins the next one when it is due.
+
+    A segment that cannot be begun when it is due is tried again later, and the last one goes on.
+    On a full disk, what was reserved for removals is lent to them, and a segment is only begun if
+    that helps to give the present one up.
+    """
+
+    def __init__(
+        self, writer: SegmentWriter, reserve: Reserve, path: str, *, must_begin: bool
+    ) -> None:
+        """``path`` is the journal's directory.
+
+        ``must_begin``: nothing more is to be written to the last segment.
+        """
+        self._writer = writer
+        self._reserve = reserve
+        self._path = path
+        self._must_begin = must_begin
+        self.count = 0
+        """Segments begun since the server started, beside the first."""
+
+    def write(self, ledger: Ledger, data: bytes, *, removals_only: bool) -> None:
+        """Write records to the end of the journal, and begin a segment before if one is due.
+
+        Raises ``OSError`` and ``JournalError``, as ``SegmentWriter`` does, and then none of them
+        was written.
+        """
+        self._make_ready(ledger)
+        last = ledger.segments[-1]
+        self._lent(lambda: self._writer.append(last, data), len(data), removals_only=removals_only)
+
+    def leave(self) -> None:
+        """Write nothing more to the last segment."""
+        self._must_begin = True
+
+    def is_due(self, ledger: Ledger) -> bool:
+        """Tell whether the next segment is to be begun before more is written."""
+        last = ledger.segments[-1]
+        if self._reserve.short:
+            writer = self._writer
+            worth = last.size > max(SMALL, 2 * writer.beginning, writer.put_off_until)
+            return worth and 2 * last.waste > last.size and self._writer.ready
+        return self._writer.is_due(ledger)
+
+    def _make_ready(self, ledger: Ledger) -> None:
+        writer = self._writer
+        if not ledger.segments:
+            writer.begin_first(ledger)
+        elif self._must_begin or self.is_due(ledger):
+            last = ledger.segments[-1]
+            try:
+                self._lent(lambda: writer.begin(ledger, last.size), SMALL, removals_only=False)
+            except OSError as error:
+                if self._must_begin:
+                    raise
+                log.warning("%s: no new segment can be begun: %s", self._path, error)
+                writer.put_off(last.size)
+            else:
+                self._must_begin = False
+                self.count += 1
+
+    def _lent(self, write: Callable[[], None], size: int, *, removals_only: bool) -> None:
+        """Write, and on a full disk once more, in the room that was reserved."""
+        try:
+            write()
+        except OSError as error:
+            if error.errno not in NO_ROOM or not self._reserve.lend(
+                size, removals_only=removals_only
+            ):
+                raise
+            write()

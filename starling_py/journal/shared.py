@@ -32,7 +32,7 @@ class Durability:
 
 
 @attrs.frozen
-class Surroundings(Generic[Own]):
+class Shared(Generic[Own]):
     """What all journals of a spool share."""
 
     files: Files
@@ -48,20 +48,20 @@ class Surroundings(Generic[Own]):
     open_files: OpenFiles
 
 
-class Owner(Protocol):
+class JournalOwner(Protocol):
     """Whose operations a journal records."""
 
-    def committed(self) -> None:
+    def on_committed(self) -> None:
         """Take notice that all operations up to now are written."""
 
-    def rolled_back(self) -> None:
+    def on_rolled_back(self) -> None:
         """Take the ledger's word for what is live: operations are undone, or files changed."""
 
-    def made_safe(self) -> None:
+    def on_safe(self) -> None:
         """Take notice that more of what is written is as safe as the policy makes it."""
 
-    def settled(self) -> None:
+    def on_all_safe(self) -> None:
         """Take notice that all that is written is as safe as the policy makes it."""
 
-    def moved(self, segments: Sequence[Segment], replacement: Segment) -> None:
+    def on_compacted(self, segments: Sequence[Segment], replacement: Segment) -> None:
         """Take notice that one segment has taken the place of others."""

@@ -20,15 +20,16 @@ from starling_py.journal.disk.id_floor import IdFloor
 from starling_py.journal.disk.no_files import SEGMENT_SIZE, NoFiles, NoReserve
 from starling_py.journal.disk.open_files import OpenFiles
 from starling_py.journal.disk.reserve import Reserve
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.errors import JournalDamagedError, SpoolError
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.recovery.examination import Recovered
 from starling_py.journal.recovery.recovery import recover
-from starling_py.journal.segment_writer import NO_ROOM, Place
-from starling_py.journal.shared import Durability, Surroundings
+from starling_py.journal.segment_writer import NO_ROOM
+from starling_py.journal.shared import Durability, Shared
+from starling_py.journal.syncing import Place
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +41,6 @@ REMOVED = "~removed-"
 SEALED_SIZE = 1 << 18
 """Bytes of a last segment that a start may have to read after the server was stopped in order."""
 _REMOVED_NAME = re.compile(rf"[^~]+{REMOVED}([0-9]+)\Z")
-
-
-class SpoolProblem(Exception):
-    """The spool cannot be used; the text is one line that says what and where."""
 
 
 @attrs.define
@@ -81,25 +78,25 @@ class Spool:
         quarantine: bool = False,
         open_files: int = 256,
     ) -> "Spool":
-        """Create the directory if it is missing and lock it. Raises ``SpoolProblem``."""
+        """Create the directory if it is missing and lock it. Raises ``SpoolError``."""
         try:
             _make_path(files, path, durability)
             lock = files.lock(f"{path}/{LOCK}")
             try:
                 ids = IdFloor(files, path, syncs=durability.syncs)
                 room = Reserve(files, path)
-            except (OSError, JournalDamaged):
+            except (OSError, JournalDamagedError):
                 files.close(lock)
                 raise
         except BlockingIOError as error:
-            raise SpoolProblem(f"{path}: another server is using this spool") from error
-        except JournalDamaged as damage:
-            raise SpoolProblem(
+            raise SpoolError(f"{path}: another server is using this spool") from error
+        except JournalDamagedError as damage:
+            raise SpoolError(
                 f"{damage}. Nothing was changed; put back a copy of it, or remove it when no client"
                 " remembers an item of a deleted queue by its id"
             ) from damage
         except OSError as error:
-            raise SpoolProblem(f"{path}: {error.strerror or error}") from error
+            raise SpoolError(f"{path}: {error.strerror or error}") from error
         limit = OpenFiles(open_files)
         return cls(files, path, durability, commits, background, lock, room, ids, limit, quarantine)
 
@@ -112,7 +109,7 @@ class Spool:
         """Read every journal of the spool back, in the order of their directories' names.
 
         Returns each with its segments that cannot be read and are to be given up. Raises
-        ``SpoolProblem`` when one is damaged: better no server than one that lost items.
+        ``SpoolError`` when one is damaged: better no server than one that lost items.
         """
         found = []
         path = self.path
@@ -129,13 +126,13 @@ class Spool:
             path = self.path
             if found and self.durability.syncs:
                 self.files.sync_directory(path)
-        except JournalDamaged as damage:
-            raise SpoolProblem(
+        except JournalDamagedError as damage:
+            raise SpoolError(
                 f"{damage}. Nothing was changed; move {path} out of the spool to start without"
                 " this queue, or put back a copy of it"
             ) from damage
         except OSError as error:
-            raise SpoolProblem(f"{error.filename or path}: {error.strerror or error}") from error
+            raise SpoolError(f"{error.filename or path}: {error.strerror or error}") from error
         self.reserve.changed(sum(journal.ledger.items for journal, _ in found))
         self.reserve.restore()
         return found
@@ -190,7 +187,7 @@ class Spool:
             self._remove_directory(aside)
         return True
 
-    def _new_journal(self, queue: bytes, around: Surroundings[Journal], first_id: int) -> Journal:
+    def _new_journal(self, queue: bytes, around: Shared[Journal], first_id: int) -> Journal:
         directory = f"{self.path}/{directory_names.directory_name(queue)}"
         salt = self.files.random_bits()
         place = Place(around.files, directory, queue, salt, around.durability.syncs)
@@ -205,8 +202,8 @@ class Spool:
                 raise
             self.ids.raise_to(next_id)
 
-    def _surroundings(self) -> Surroundings[Journal]:
-        return Surroundings(
+    def _surroundings(self) -> Shared[Journal]:
+        return Shared(
             self.files,
             self.durability,
             self.commits.touch,

@@ -10,15 +10,14 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from starling_py.journal.chores import Chores
 from starling_py.journal.disk import failed_syncs
-from starling_py.journal.disk.background import Work
+from starling_py.journal.disk.background import Chores, Work
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.segment_writer import Place
+from starling_py.journal.syncing import Place
 
 
 @attrs.define
-class WholeSync:
+class SyncOnDemand:
     """One sync of all files of a journal, and of their names."""
 
     place: Place
@@ -43,7 +42,7 @@ class WholeSync:
             self.error = error
 
 
-class WholeSyncs:
+class SyncsOnDemand:
     """Those of one journal, and what they found."""
 
     def __init__(self, place: Place, chores: Chores, spoiled: Callable[[], None]) -> None:
@@ -59,7 +58,7 @@ class WholeSyncs:
         def make() -> tuple[Work, Callable[[], None]]:
             paths = [each.path for each in ledger().segments]
             self._distrusted.intersection_update(paths)
-            work = WholeSync(self._place, paths)
+            work = SyncOnDemand(self._place, paths)
             if self._distrusted:
                 path = min(self._distrusted)
                 work.paths = ()
@@ -68,7 +67,7 @@ class WholeSyncs:
 
         self._chores.submit(make)
 
-    def _end(self, work: WholeSync, done: Callable[[OSError | None], None]) -> None:
+    def _end(self, work: SyncOnDemand, done: Callable[[OSError | None], None]) -> None:
         if work.failed:
             self._distrusted.add(work.failed)
             self._spoiled()

@@ -42,10 +42,10 @@ def contradictions(
         for name, there, here in pairs
         if there != here
     ]
-    if not is_version_1 and list(told.gone) != list(ends.gone):
+    if not is_version_1 and list(told.removed_ids) != list(ends.removed_ids):
         wrong.append("the checkpoint and the segment before do not agree on which items are gone")
-    if not is_version_1 and told.marks != ends.marks:
-        wrong.append("the checkpoint and the segment before do not agree on the marks of items")
+    if not is_version_1 and told.facts != ends.facts:
+        wrong.append("the checkpoint and the segment before do not agree on the facts of items")
     if not _agree_on_segments(told.segments, ends.segments):
         wrong.append("the checkpoint and the segment before do not agree on what segments hold")
     return wrong

@@ -13,9 +13,13 @@ from typing import NoReturn, TypeAlias
 
 import starling_py
 from starling_py.offline import commands, output
-from starling_py.offline.importing import ImportFailed, Refused
-from starling_py.offline.output import OutputClosed, OutputFailed
-from starling_py.offline.spool_directory import WrongPath
+from starling_py.offline.errors import (
+    ImportFailedError,
+    ImportRefused,
+    OutputClosedError,
+    OutputFailedError,
+    WrongPathError,
+)
 
 _DESCRIPTION = """\
 Works on the journals of starling-py on disk, without a server: checks them, shows what is in
@@ -77,17 +81,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = options.run(options)
         output.flush()
-    except (WrongPath, Refused) as problem:
+    except (WrongPathError, ImportRefused) as problem:
         return _fail(str(problem), 2)
-    except ImportFailed as problem:
+    except ImportFailedError as problem:
         return _fail(str(problem), 1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}", 1)
-    except (OutputClosed, OutputFailed) as problem:
+    except (OutputClosedError, OutputFailedError) as problem:
         # What is still in the buffer would fail again, loudly, when the interpreter exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0 if isinstance(problem, OutputClosed) else _fail(str(problem), 1)
+        return 0 if isinstance(problem, OutputClosedError) else _fail(str(problem), 1)
     except KeyboardInterrupt:
         return 130
     return status

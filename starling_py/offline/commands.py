@@ -8,7 +8,7 @@ from pathlib import Path
 
 from starling_py import keys
 from starling_py.journal.disk.files import Files
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.errors import JournalDamagedError
 from starling_py.offline import (
     importing,
     kestrel,
@@ -19,9 +19,10 @@ from starling_py.offline import (
     verify,
 )
 from starling_py.offline.dump import Dump, Entry
-from starling_py.offline.importing import Import, Outcome, Refused
+from starling_py.offline.errors import ImportRefused, WrongPathError
+from starling_py.offline.importing import Import, Outcome
 from starling_py.offline.output import Progress
-from starling_py.offline.spool_directory import Place, QueueFiles, WrongPath
+from starling_py.offline.spool_directory import Place, QueueFiles
 from starling_py.offline.spool_stats import Figures
 from starling_py.offline.verify import Report
 from starling_py.settings.server_settings import Settings
@@ -93,7 +94,7 @@ def run_dump(options: argparse.Namespace) -> int:
     files = Files()
     place = _look(files, options.path)
     if place.is_spool:
-        raise WrongPath(f"{place.path}: this is a spool; give one queue's directory in it")
+        raise WrongPathError(f"{place.path}: this is a spool; give one queue's directory in it")
     dump = Dump(files, place.path)
     if options.data is not None:
         data = dump.data(options.data)
@@ -126,7 +127,7 @@ def run_stats(options: argparse.Namespace) -> int:
     for directory in place.queues:
         try:
             figures = _measure(files, place, directory, now_ms)
-        except JournalDamaged as damage:
+        except JournalDamagedError as damage:
             output.warn(str(damage))
             failed += 1
         except OSError as error:
@@ -150,7 +151,7 @@ def _measure(files: Files, place: Place, directory: str, now_ms: int) -> Figures
     for _ in range(1, _ATTEMPTS):
         try:
             return spool_stats.measure(files, directory, now_ms)
-        except (JournalDamaged, OSError):
+        except (JournalDamagedError, OSError):
             if not spool_directory.is_in_use(place.lock):
                 raise
             time.sleep(_PAUSE)
@@ -165,7 +166,7 @@ def run_import(options: argparse.Namespace) -> int:
     try:
         spool = _READERS[options.server](old, now_ms)
     except OSError as error:
-        raise Refused(f"{old}: {error.strerror or error}") from error
+        raise ImportRefused(f"{old}: {error.strerror or error}") from error
     progress = Progress(None, "items read", wanted=options.progress)
     work = Import(
         Files(),

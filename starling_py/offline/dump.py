@@ -14,10 +14,10 @@ import attrs
 from starling_py import keys
 from starling_py.journal import checkpoint
 from starling_py.journal.disk.files import Files
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.errors import JournalDamagedError
 from starling_py.journal.format import record
 from starling_py.journal.format.record import HEADER_SIZE, Found, Item
-from starling_py.journal.ledger import Ledger, Mark
+from starling_py.journal.ledger import Facts, Ledger
 from starling_py.journal.recovery.examination import Examination
 from starling_py.offline import segment_reader
 from starling_py.offline.segment_reader import Gap, Stretch
@@ -59,7 +59,7 @@ class Entry:
     kept: list[int] = attrs.field(factory=list)
     """The ids that a flush left in the queue."""
 
-    def take(self, mark: Mark) -> None:
+    def take(self, mark: Facts) -> None:
         """Tell of an item what became of it since it was put."""
         if mark.deliveries:
             self.fields["deliveries"] = mark.deliveries
@@ -151,7 +151,7 @@ class Dump:
         Those that are due later come in their places.
         """
         ledger, ends = self._ledger()
-        front = {item_id for item_id, mark in ledger.marks.items() if mark.front}
+        front = {item_id for item_id, mark in ledger.facts.items() if mark.front}
         if front:
             in_front = [each for each in self._live(ledger, ends) if each.id in front]
             self.skipped = 0
@@ -172,7 +172,7 @@ class Dump:
                     if kind in record.PUTS and record_id > last_id and ledger.is_live(record_id):
                         last_id = record_id
                         entry = _entry(file, part, found)
-                        if (mark := ledger.marks.get(record_id)) is not None:
+                        if (mark := ledger.facts.get(record_id)) is not None:
                             entry.take(mark)
                         yield entry
 
@@ -230,7 +230,7 @@ class Dump:
         """Return what is live, and how far each segment that is needed is to be read."""
         try:
             state = Examination(self._files, self._directory, quarantine=True).run()
-        except JournalDamaged as damage:
+        except JournalDamagedError as damage:
             self.warnings.append(f"{damage}. Items may be told as live that were taken already")
             return self._guess(), {file.path: file.size for file in self._own}
         if state is None or state.ledger.deleted:
@@ -286,8 +286,8 @@ def _entry(file: SegmentFile, part: Stretch, found: Found) -> Entry:
         if read is not None:
             fields |= {"items": read.ledger.items, "bytes": read.ledger.bytes}
             fields["segments"] = len(read.ledger.segments)
-            if read.ledger.marks:
-                fields["marks"] = len(read.ledger.marks)
+            if read.ledger.facts:
+                fields["marks"] = len(read.ledger.facts)
     return entry
 
 

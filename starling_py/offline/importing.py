@@ -16,30 +16,22 @@ import attrs
 from starling_py import keys
 from starling_py.clock import Clock
 from starling_py.journal import directory_names
-from starling_py.journal.commit import Batch, GroupCommit
-from starling_py.journal.disk.background import Work
+from starling_py.journal.commit import GroupCommit
 from starling_py.journal.disk.files import Files
 from starling_py.journal.disk.id_floor import IdFloor
-from starling_py.journal.errors import JournalDamaged, JournalError
+from starling_py.journal.errors import JournalDamagedError, JournalError, SpoolError
 from starling_py.journal.format.record import Item
 from starling_py.journal.journal import Journal
-from starling_py.journal.shared import Durability
-from starling_py.journal.spool import LOCK, Spool, SpoolProblem
+from starling_py.journal.spool import LOCK
+from starling_py.offline.errors import ImportFailedError, ImportRefused
 from starling_py.offline.old_spool import OldQueue, OldSpool, Problem
+from starling_py.server.core import Core, InlineThreads, Storage
 
 STAGING = ".importing"
 """The directory in the new spool where queues are until they are whole; no queue can have it."""
 BATCH_ITEMS = 1000
 BATCH_BYTES = 1 << 20
 """So much is written at once, at the most, but for the last item."""
-
-
-class Refused(Exception):
-    """The import cannot begin; nothing was changed."""
-
-
-class ImportFailed(Exception):
-    """The import was given up, and what it had made is removed."""
 
 
 @attrs.define
@@ -54,33 +46,11 @@ class Outcome:
     problems: list[Problem] = attrs.field(factory=list)
 
 
-class _Inline:
-    """Does in place what a server does in other threads."""
-
-    def submit(self, work: Work, done: Callable[[], None] | None = None) -> None:
-        work.run()
-        if done is not None:
-            done()
-
-
-class _NoGroup(GroupCommit):
-    """Group commit that has nothing to do: the import writes and syncs its journals itself."""
-
-    def __init__(self) -> None:
-        super().__init__(None, self, Clock())
-
-    def touch(self, journal: Journal) -> None:
-        """Take no notice."""
-
-    def submit(self, batch: Batch) -> None:
-        """Have nothing to sync."""
-
-
 def refuse_nested(old: Path, new: Path) -> None:
-    """Refuse to write into the old spool, or around it. Raises ``Refused``."""
+    """Refuse to write into the old spool, or around it. Raises ``ImportRefused``."""
     old, new = old.resolve(), new.resolve()
     if old.is_relative_to(new) or new.is_relative_to(old):
-        raise Refused(f"{new}: the new spool must not be the old one, in it, or around it")
+        raise ImportRefused(f"{new}: the new spool must not be the old one, in it, or around it")
 
 
 class Import:
@@ -108,27 +78,27 @@ class Import:
         self._moved: list[str] = []
 
     def run(self, old: OldSpool) -> list[Outcome]:
-        """Take everything over. Raises ``Refused`` and ``ImportFailed``."""
+        """Take everything over. Raises ``ImportRefused`` and ``ImportFailedError``."""
         try:
             queues = list(old.queues)
         except OSError as error:
-            raise Refused(_reason(error)) from error
+            raise ImportRefused(_reason(error)) from error
         self._refuse_present(queues)
         try:
             lock = self._lock()
         except BlockingIOError as error:
-            raise Refused(f"{self._path}: a server is using this spool") from error
+            raise ImportRefused(f"{self._path}: a server is using this spool") from error
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._remove_made()
-            raise Refused(_reason(error)) from error
+            raise ImportRefused(_reason(error)) from error
         try:
             self._refuse_present(queues)
             ids = self._ids()
             self._remove_staging()
             outcomes = self._import(queues, ids)
-        except (OSError, JournalError, SpoolProblem) as error:
-            raise ImportFailed(f"{self._path}: {_reason(error)}; {self._undo()}") from error
+        except (OSError, JournalError, SpoolError) as error:
+            raise ImportFailedError(f"{self._path}: {_reason(error)}; {self._undo()}") from error
         except BaseException:
             self._undo()
             raise
@@ -143,11 +113,13 @@ class Import:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise Refused(f"{self._path}: {error.strerror}") from error
+            raise ImportRefused(f"{self._path}: {error.strerror}") from error
         for queue in queues:
             if directory_names.directory_name(queue.name) in present:
                 name = keys.printable(queue.name)
-                raise Refused(f"{self._path}: has a queue {name} already; nothing was changed")
+                raise ImportRefused(
+                    f"{self._path}: has a queue {name} already; nothing was changed"
+                )
 
     def _lock(self) -> int:
         """Make the new spool's directory if it is missing, and lock it. Raises ``OSError``."""
@@ -166,17 +138,17 @@ class Import:
         """Return where the ids of queues begin that come into the new spool. Raises ``OSError``."""
         try:
             return IdFloor(self._files, self._path, syncs=True)
-        except JournalDamaged as damage:
-            raise Refused(str(damage)) from damage
+        except JournalDamagedError as damage:
+            raise ImportRefused(str(damage)) from damage
 
     def _import(self, queues: list[OldQueue], ids: IdFloor) -> list[Outcome]:
-        durability = Durability(syncs=True, segment_size=self._segment_size, waits=True)
-        spool = Spool.open(self._files, self._staging, durability, _NoGroup(), _Inline())
-        spool.ids = ids
+        storage = Storage(self._staging, segment_size=self._segment_size)
+        core = Core.open(storage, Clock(), self._files, InlineThreads())
+        core.spool.ids = ids
         try:
-            outcomes = [self._take_over(spool, queue) for queue in queues]
+            outcomes = [self._take_over(core, queue) for queue in queues]
         finally:
-            spool.close()
+            core.spool.close()
         for outcome in (outcome for outcome in outcomes if outcome.imported):
             name = directory_names.directory_name(outcome.queue)
             self._files.rename(f"{self._staging}/{name}", f"{self._path}/{name}")
@@ -185,10 +157,10 @@ class Import:
         self._remove_staging()
         return outcomes
 
-    def _take_over(self, spool: Spool, queue: OldQueue) -> Outcome:
+    def _take_over(self, core: Core, queue: OldQueue) -> Outcome:
         """Write the items of one queue, and have them safe."""
         outcome = Outcome(queue.name, problems=queue.problems)
-        journal = spool.journal(queue.name)
+        journal = core.spool.journal(queue.name)
         count = size = 0
         try:
             for item in self._items(queue, outcome, journal.next_id):
@@ -196,14 +168,10 @@ class Import:
                 count += 1
                 size += len(item.data)
                 if count >= BATCH_ITEMS or size >= BATCH_BYTES:
-                    journal.write()
                     count = size = 0
-                    # No segment is begun before the one before is safe.
-                    if journal.end[1] >= self._segment_size:
-                        _sync(journal)
+                    _commit(core.commits, journal)
             if outcome.imported:
-                journal.write()
-                _sync(journal)
+                _commit(core.commits, journal)
         finally:
             journal.close()
         return outcome
@@ -257,12 +225,10 @@ class Import:
             self._files.remove_directory(path)
 
 
-def _sync(journal: Journal) -> None:
-    """Make all that was written safe. Raises ``OSError``."""
-    work = journal.begin_sync()
-    if work is not None:
-        work.run()
-        journal.end_sync(work, None)
+def _commit(commits: GroupCommit, journal: Journal) -> None:
+    """Write what was pushed, and make it safe. Raises ``JournalError``."""
+    if commits.commit().failed or journal.broken is not None:
+        raise JournalError(journal.failure)
 
 
 def _exists(files: Files, path: str) -> bool:

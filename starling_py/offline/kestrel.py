@@ -14,16 +14,10 @@ from pathlib import Path
 import attrs
 
 from starling_py.offline import kestrel_files, kestrel_records, old_spool
+from starling_py.offline.errors import UnreadableError
 from starling_py.offline.kestrel_files import QueueFiles
 from starling_py.offline.kestrel_records import Record, Replay
-from starling_py.offline.old_spool import (
-    OldFile,
-    OldItem,
-    OldQueue,
-    OldSpool,
-    Problem,
-    Unreadable,
-)
+from starling_py.offline.old_spool import OldFile, OldItem, OldQueue, OldSpool, Problem, problem_of
 
 
 def read(directory: Path, now_ms: int) -> OldSpool:
@@ -107,8 +101,8 @@ def _read_queue(files: QueueFiles, now_ms: int) -> OldQueue:
                 for record in kestrel_records.read_all(file):
                     replay.apply(record, file)
                     end = record.end
-        except Unreadable as trouble:
-            problems.append(trouble.problem(_consequence(path is paths[-1])))
+        except UnreadableError as trouble:
+            problems.append(problem_of(trouble, _consequence(path is paths[-1])))
         if end:
             parts.append(_Part(path, end))
     problems += replay.unmatched.problems("Kestrel")

@@ -20,6 +20,7 @@ from typing import Self
 import attrs
 
 from starling_py import keys
+from starling_py.offline.errors import UnreadableError
 
 MAX_DATA = 1 << 30
 """Bytes of the largest item that is believed; a larger size is taken for damage."""
@@ -81,25 +82,17 @@ class OldSpool:
     """Files and directories that are read as no part of a queue, with the reason."""
 
 
-class Unreadable(Exception):
-    """A place in an old file behind which nothing can be read."""
-
-    def __init__(self, path: Path, offset: int, what: str, unread: int) -> None:
-        super().__init__(f"{path}: at byte {offset}: {what}")
-        self.path = path
-        self.offset = offset
-        self.what = what
-        self.unread = unread
-
-    def problem(self, consequence: str = "what is in front of them was") -> Problem:
-        """Return what to report of it."""
-        extent = f"{self.unread} bytes, up to the end of the file, were not read"
-        done = f"{extent}; {consequence}" if self.unread else "nothing of it was read"
-        return Problem(self.path, self.offset, self.what, done)
+def problem_of(
+    error: UnreadableError, consequence: str = "what is in front of them was"
+) -> Problem:
+    """Return what to report of a place that cannot be read."""
+    extent = f"{error.unread} bytes, up to the end of the file, were not read"
+    done = f"{extent}; {consequence}" if error.unread else "nothing of it was read"
+    return Problem(error.path, error.offset, error.what, done)
 
 
 class OldFile:
-    """An old file, open for reading. Raises ``Unreadable`` where others raise ``OSError``.
+    """An old file, open for reading. Raises ``UnreadableError`` where others raise ``OSError``.
 
     ``end`` is where reading ends, if not at the end of the file.
     """
@@ -134,17 +127,17 @@ class OldFile:
             raise self.unreadable(offset, f"the disk says: {error.strerror}") from error
 
     def read_whole(self, offset: int, count: int) -> bytes:
-        """Return ``count`` bytes from ``offset`` on; raise ``Unreadable`` if there are fewer."""
+        """Return ``count`` bytes from ``offset`` on; ``UnreadableError`` if there are fewer."""
         data = self.read(offset, count)
         if len(data) < count:
             raise self.cut_short(offset)
         return data
 
-    def unreadable(self, offset: int, what: str) -> Unreadable:
+    def unreadable(self, offset: int, what: str) -> UnreadableError:
         """Return the exception that says that nothing behind ``offset`` can be read."""
-        return Unreadable(self.path, offset, what, self.end - offset)
+        return UnreadableError(self.path, offset, what, self.end - offset)
 
-    def cut_short(self, offset: int) -> Unreadable:
+    def cut_short(self, offset: int) -> UnreadableError:
         """Return the exception for a record that begins at ``offset`` and ends behind the end."""
         return self.unreadable(offset, "this record is cut short, as a crash leaves it")
 
@@ -207,15 +200,15 @@ def checked_count(
 ) -> Iterator[OldItem]:
     """Yield the items of a second reading and report if they are not as many as the first found.
 
-    ``path`` is the file to name then. ``Unreadable`` ends the items too, with a report.
+    ``path`` is the file to name then. ``UnreadableError`` ends the items too, with a report.
     """
     came = 0
     try:
         for item in items:
             came += 1
             yield item
-    except Unreadable as trouble:
-        report(trouble.problem("they were sound when they were first read"))
+    except UnreadableError as trouble:
+        report(problem_of(trouble, "they were sound when they were first read"))
         return
     if came != count:
         what = f"{came} items came where {count} were found before: the files have changed"

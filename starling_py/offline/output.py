@@ -3,20 +3,14 @@
 import sys
 import time
 
+from starling_py.offline.errors import OutputClosedError, OutputFailedError
+
 _EVERY = 0.5
 """Seconds from one sign of progress to the next."""
 
 
-class OutputClosed(Exception):
-    """Nobody reads the output any more."""
-
-
-class OutputFailed(Exception):
-    """The output cannot be written; the text is one line that says so."""
-
-
 def line(text: str) -> None:
-    """Print a line. Raises ``OutputClosed`` and ``OutputFailed``."""
+    """Print a line. Raises ``OutputClosedError`` and ``OutputFailedError``."""
     try:
         sys.stdout.write(f"{text}\n")
     except OSError as error:
@@ -24,7 +18,7 @@ def line(text: str) -> None:
 
 
 def raw(data: bytes) -> None:
-    """Print bytes as they are. Raises ``OutputClosed`` and ``OutputFailed``."""
+    """Print bytes as they are. Raises ``OutputClosedError`` and ``OutputFailedError``."""
     try:
         sys.stdout.buffer.write(data)
     except OSError as error:
@@ -32,7 +26,7 @@ def raw(data: bytes) -> None:
 
 
 def flush() -> None:
-    """See to it that all is printed. Raises ``OutputClosed`` and ``OutputFailed``."""
+    """See to it that all is printed. Raises ``OutputClosedError`` and ``OutputFailedError``."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -46,8 +40,8 @@ def warn(text: str) -> None:
 
 def _trouble(error: OSError) -> Exception:
     if isinstance(error, BrokenPipeError):
-        return OutputClosed()
-    return OutputFailed(f"cannot write: {error.strerror or error}")
+        return OutputClosedError()
+    return OutputFailedError(f"cannot write: {error.strerror or error}")
 
 
 class Progress:

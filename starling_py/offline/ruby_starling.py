@@ -30,6 +30,7 @@ from pathlib import Path
 import attrs
 
 from starling_py.offline import old_spool
+from starling_py.offline.errors import UnreadableError
 from starling_py.offline.old_spool import (
     OldFile,
     OldItem,
@@ -37,7 +38,7 @@ from starling_py.offline.old_spool import (
     OldSpool,
     Problem,
     Unmatched,
-    Unreadable,
+    problem_of,
 )
 
 ROTATION_SIZE = 16 << 20
@@ -182,14 +183,14 @@ def _replay(path: Path) -> _Log:
                 else:
                     unmatched.note(path, record.offset)
                 end = record.end
-    except Unreadable as trouble:
-        problems.append(trouble.problem())
+    except UnreadableError as trouble:
+        problems.append(problem_of(trouble))
     problems += unmatched.problems("Starling")
     return _Log(path, end, pushed, popped, problems)
 
 
 def _records(file: OldFile) -> Iterator[_Record]:
-    """Yield the records of a file. Raises ``Unreadable`` in front of what is none."""
+    """Yield the records of a file. Raises ``UnreadableError`` in front of what is none."""
     offset = 0
     while offset < file.end:
         head = file.read(offset, _HEAD.size)

@@ -9,7 +9,7 @@ import attrs
 
 from starling_py.journal import directory_names
 from starling_py.journal.disk.files import Files
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.errors import JournalDamagedError, SegmentError
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import (
     COMPACTED_SUFFIX,
@@ -18,9 +18,9 @@ from starling_py.journal.format.segment import (
     MAX_HEADER,
     TORN_SUFFIX,
     Header,
-    SegmentProblem,
 )
 from starling_py.journal.spool import LOCK, OWN_FILES, REMOVED
+from starling_py.offline.errors import WrongPathError
 
 _NOTES = {
     COMPACTED_SUFFIX: "a compaction that was not finished; the next start removes it",
@@ -28,10 +28,6 @@ _NOTES = {
     DISTRUSTED_SUFFIX: "a sync of this segment failed; the next start writes it to a fresh file",
     TORN_SUFFIX: "a torn tail that was kept aside; it is not read",
 }
-
-
-class WrongPath(Exception):
-    """A path that holds no journal; the text is one line that says so."""
 
 
 @attrs.frozen
@@ -49,7 +45,7 @@ class Place:
 
 
 def look(files: Files, path: str) -> Place:
-    """Find out what a path is. Raises ``WrongPath``."""
+    """Find out what a path is. Raises ``WrongPathError``."""
     path = path.rstrip("/") or "/"
     try:
         entries = files.list_directory(path)
@@ -66,9 +62,9 @@ def look(files: Files, path: str) -> Place:
             else:
                 notes.append(f"{each}: not of this server; it is left alone")
         if LOCK not in entries and not any(_is_queue(files, each) for each in queues):
-            raise WrongPath(f"{path}: neither a spool nor a queue's directory")
+            raise WrongPathError(f"{path}: neither a spool nor a queue's directory")
     except OSError as error:
-        raise WrongPath(f"{error.filename or path}: {error.strerror or error}") from error
+        raise WrongPathError(f"{error.filename or path}: {error.strerror or error}") from error
     return Place(path, True, queues, notes, f"{path}/{LOCK}")
 
 
@@ -172,7 +168,7 @@ def _open(files: Files, path: str, number: int) -> SegmentFile:
     size = files.size(path)
     try:
         header, start = segment.decode(memoryview(files.read_at(path, 0, MAX_HEADER)))
-    except SegmentProblem as problem:
+    except SegmentError as problem:
         return SegmentFile(number, path, size, None, 0, str(problem))
     return SegmentFile(number, path, size, header, start)
 
@@ -199,6 +195,8 @@ def _is_queue(files: Files, directory: str) -> bool:
     return any(_kind(name) for name in files.list_directory(directory))
 
 
-def damage(path: str, error: OSError) -> JournalDamaged:
+def damage(path: str, error: OSError) -> JournalDamagedError:
     """Return what to report of a file that the disk does not hand out."""
-    return JournalDamaged(error.filename or path, 0, f"the disk says: {error.strerror or error}")
+    return JournalDamagedError(
+        error.filename or path, 0, f"the disk says: {error.strerror or error}"
+    )

@@ -79,7 +79,7 @@ def measure(files: Files, directory: str, now_ms: int) -> Figures | None:
         state.queue,
         ledger.items,
         ledger.bytes,
-        sum(mark.deliveries > 0 for mark in ledger.marks.values()),
+        sum(mark.deliveries > 0 for mark in ledger.facts.values()),
         ledger.next_id,
         len(own.segments) + len(own.unfinished),
         disk_bytes,
@@ -93,7 +93,7 @@ def _age(files: Files, state: Recovered, ledger: Ledger, now_ms: int) -> int | N
     if not ledger.items:
         return None
     reading = Reading(
-        files, state.salt, ledger.segments, (0, 0), ledger.head - 1, ledger.gone, room=1
+        files, state.salt, ledger.segments, (0, 0), ledger.head - 1, ledger.removed_ids, room=1
     )
     reading.run()
     if reading.error is not None:

@@ -12,7 +12,7 @@ import attrs
 
 from starling_py.journal import directory_names
 from starling_py.journal.disk.files import Files
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.errors import JournalDamagedError
 from starling_py.journal.format import record
 from starling_py.journal.format.segment import Header, Segment
 from starling_py.journal.recovery.examination import Examination, Recovered
@@ -40,7 +40,7 @@ class Report:
     """How many of the live items are not there, or cannot be read."""
     segments: int = 0
     deleted: bool = False
-    damage: list[JournalDamaged] = attrs.field(factory=list)
+    damage: list[JournalDamagedError] = attrs.field(factory=list)
     notes: list[str] = attrs.field(factory=list)
 
 
@@ -89,13 +89,13 @@ class _Check:
         if self._state is not None:
             self._check_totals(self._state, {file.path for file in own})
 
-    def _examine(self, own: QueueFiles) -> JournalDamaged | None:
+    def _examine(self, own: QueueFiles) -> JournalDamagedError | None:
         """Look at it as a start does; return why that would refuse it altogether."""
         report = self.report
         examination = Examination(self.files, self._directory, quarantine=True)
         try:
             state = examination.run()
-        except JournalDamaged as damage:
+        except JournalDamagedError as damage:
             self._torn = {(torn.path, torn.offset) for torn in examination.torn}
             return damage
         for torn in examination.torn:
@@ -118,7 +118,7 @@ class _Check:
         if self._directory.rpartition("/")[2] != expected:
             what = f"this is the journal of {own.queue!r}, whose directory is to be {expected}"
             if self._in_spool:
-                report.damage.append(JournalDamaged(self._directory, 0, what))
+                report.damage.append(JournalDamagedError(self._directory, 0, what))
             else:
                 report.notes.append(f"{self._directory}: {what}")
         return None
@@ -181,11 +181,11 @@ class _Check:
                 f"the segments hold {told[0]} items of {told[1]} bytes altogether, by the journal"
             )
             what += f" itself, and the queue {ledger.items} of {ledger.bytes}"
-            report.damage.append(JournalDamaged(ledger.segments[-1].path, 0, what))
-        gone = [item_id for item_id in ledger.marks if not ledger.is_live(item_id)]
+            report.damage.append(JournalDamagedError(ledger.segments[-1].path, 0, what))
+        gone = [item_id for item_id in ledger.facts if not ledger.is_live(item_id)]
         if gone:
             what = f"the journal has a mark of item {gone[0]}, which is not in the queue"
-            report.damage.append(JournalDamaged(ledger.segments[-1].path, 0, what))
+            report.damage.append(JournalDamagedError(ledger.segments[-1].path, 0, what))
 
     def is_torn(self, path: str, offset: int) -> bool:
         """Tell whether a start takes what is at the end of a file for a torn tail."""
@@ -231,7 +231,7 @@ class _Scan:
     def tell(self, offset: int, what: str) -> None:
         """Report something that is not as it should be."""
         self.is_sound = False
-        damage = JournalDamaged(self._file.path, offset, what)
+        damage = JournalDamagedError(self._file.path, offset, what)
         if self.is_needed:
             self._check.report.damage.append(damage)
         else:

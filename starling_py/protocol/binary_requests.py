@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from starling_py import keys
-from starling_py.keys import MAX_KEY, KeyProblem
+from starling_py.keys import MAX_KEY, RequestError
 from starling_py.protocol import commands
 from starling_py.protocol.binary_replies import BinaryReplies, Opcode, Status
 from starling_py.protocol.commands import Command, Phrased, Refusal, Verb
@@ -100,7 +100,7 @@ def _get_of(request: Request, touch_exptime: int | None) -> Command:
 def _asks_for_several(key: bytes) -> bool:
     try:
         return keys.parse(key).count > 1
-    except KeyProblem:
+    except RequestError:
         return False
 
 

@@ -10,6 +10,7 @@ import binascii
 from dataclasses import dataclass
 
 from starling_py.keys import MAX_KEY
+from starling_py.protocol.errors import MetaFlagError
 from starling_py.protocol.lines import BAD_FORMAT, is_flags, is_number
 
 MAX_OPAQUE = 32
@@ -26,14 +27,6 @@ _BAD_KEY = b"CLIENT_ERROR error decoding key\r\n"
 _WITH_TOKEN = frozenset(b"CDEFJMNORT")
 _NUMBERS = frozenset(b"DEJNRT")
 """Those whose token is a number, perhaps a negative one."""
-
-
-class Wrong(Exception):
-    """Something is wrong with a line."""
-
-    def __init__(self, reply: bytes) -> None:
-        super().__init__(reply)
-        self.reply = reply
 
 
 @dataclass(frozen=True)
@@ -68,46 +61,46 @@ class Asked:
 def read(words: list[bytes], first: int, flags: bytes) -> Asked:
     """Read the key and the flags, which begin at the word ``first``.
 
-    ``flags`` are the letters that the command knows. Raises ``Wrong``.
+    ``flags`` are the letters that the command knows. Raises ``MetaFlagError``.
     """
     tokens: dict[int, bytes] = {}
     for word in words[first:]:
         flag, token = word[0], word[1:]
         if flag not in flags or (token and flag not in _WITH_TOKEN):
-            raise Wrong(INVALID_FLAG)
+            raise MetaFlagError(INVALID_FLAG)
         if flag in tokens:
-            raise Wrong(_DUPLICATE_FLAG)
+            raise MetaFlagError(_DUPLICATE_FLAG)
         _check(flag, token)
         tokens[flag] = token
     sent = words[1]
     key = _decoded(sent) if ord("b") in tokens else sent
     if len(key) > MAX_KEY:
-        raise Wrong(BAD_FORMAT)
+        raise MetaFlagError(BAD_FORMAT)
     return Asked(key, sent, tokens)
 
 
 def _check(flag: int, token: bytes) -> None:
-    """Raise ``Wrong`` when a flag has a token that is not right."""
+    """Raise ``MetaFlagError`` when a flag has a token that is not right."""
     if flag == ord("O"):
         if len(token) > MAX_OPAQUE:
-            raise Wrong(_LONG_OPAQUE)
+            raise MetaFlagError(_LONG_OPAQUE)
     elif flag == ord("F"):
         if not is_flags(token):
-            raise Wrong(_BAD_TOKEN)
+            raise MetaFlagError(_BAD_TOKEN)
     elif flag == ord("C"):
         if not token.isdigit() or len(token) > 20:
-            raise Wrong(_BAD_TOKEN)
+            raise MetaFlagError(_BAD_TOKEN)
     elif flag in _NUMBERS and not is_number(token):
-        raise Wrong(_BAD_TOKEN)
+        raise MetaFlagError(_BAD_TOKEN)
 
 
 def _decoded(sent: bytes) -> bytes:
     if len(sent) > MAX_SENT_KEY:
-        raise Wrong(BAD_FORMAT)
+        raise MetaFlagError(BAD_FORMAT)
     try:
         key = base64.b64decode(sent, validate=True)
     except binascii.Error:
         key = b""
     if not key:
-        raise Wrong(_BAD_KEY)
+        raise MetaFlagError(_BAD_KEY)
     return key

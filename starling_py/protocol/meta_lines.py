@@ -9,7 +9,7 @@ always takes its body with it. An ``mg`` that does not want the value takes noth
 from collections.abc import Callable, Mapping
 
 from starling_py import keys
-from starling_py.keys import KeyProblem, Request
+from starling_py.keys import Request, RequestError
 from starling_py.protocol import commands
 from starling_py.protocol.commands import (
     Command,
@@ -20,6 +20,7 @@ from starling_py.protocol.commands import (
     Store,
     Verb,
 )
+from starling_py.protocol.errors import MetaFlagError
 from starling_py.protocol.lines import (
     BAD_EXPTIME,
     BAD_FORMAT,
@@ -27,7 +28,7 @@ from starling_py.protocol.lines import (
     StoreLine,
     readable_length,
 )
-from starling_py.protocol.meta_flags import INVALID_FLAG, Asked, Wrong, read
+from starling_py.protocol.meta_flags import INVALID_FLAG, Asked, read
 from starling_py.protocol.meta_replies import DETAILS, HIT, MISS, Detail, MetaForm
 
 _GET_FLAGS = b"vqbkOfstchlT"
@@ -74,7 +75,7 @@ def _answering(parse: Callable[[list[bytes]], Command]) -> Parser:
             return Refusal(BAD_FORMAT)
         try:
             return parse(words)
-        except Wrong as wrong:
+        except MetaFlagError as wrong:
             return Refusal(wrong.reply)
 
     return answer
@@ -86,18 +87,18 @@ def _get(words: list[bytes]) -> Command:
     value, exptime = asked.has(b"v"), asked.number(b"T")
     if not value and exptime is not None:
         if any(flag not in _TOUCH_FLAGS for flag in asked.tokens):
-            raise Wrong(INVALID_FLAG)
+            raise MetaFlagError(INVALID_FLAG)
         touch = commands.Touch(asked.key, exptime, quiet=False)
         return PhrasedAnew(touch, _form(asked, _TOUCHED, silent=MISS))
     if exptime is not None and exptime < 0:
         # A lease that is over already would give the item to somebody else at once.
-        raise Wrong(BAD_EXPTIME)
+        raise MetaFlagError(BAD_EXPTIME)
     nothing = MISS
     key = asked.key
     request = _request(key)
     if request is not None:
         if request.count > 1:
-            raise Wrong(_ONE_ITEM)
+            raise MetaFlagError(_ONE_ITEM)
         if not value:
             key = _harmless(request)
             nothing = MISS if request.takes else HIT
@@ -109,16 +110,16 @@ def _request(key: bytes) -> Request | None:
     """Return what a key asks for; ``None`` when it is wrong, of which the client is told later."""
     try:
         return keys.parse(key)
-    except KeyProblem:
+    except RequestError:
         return None
 
 
 def _harmless(request: Request) -> bytes:
-    """Return the key of a request that only looks at the item, or raise ``Wrong``."""
+    """Return the key of a request that only looks at the item, or raise ``MetaFlagError``."""
     if not request.takes or request.peek:
         return request.key
     if request.open or request.close:
-        raise Wrong(_NO_VALUE)
+        raise MetaFlagError(_NO_VALUE)
     return request.key + b"/peek"
 
 
@@ -132,8 +133,8 @@ def _store(words: list[bytes]) -> Refusal | StoreLine:
         asked = read(words, 3, _STORE_FLAGS)
         verb = _MODES.get(asked.tokens.get(ord("M"), b"").upper())
         if verb is None:
-            raise Wrong(_BAD_STORE_MODE)
-    except Wrong as wrong:
+            raise MetaFlagError(_BAD_STORE_MODE)
+    except MetaFlagError as wrong:
         return StoreLine(Verb.SET, words[1], 0, 0, length, False, Refusal(wrong.reply))
     if asked.has(b"C"):
         verb = Verb.CAS
@@ -159,7 +160,7 @@ def _change(words: list[bytes]) -> Command:
     asked = read(words, 2, _CHANGE_FLAGS)
     word = _CHANGES.get(asked.tokens.get(ord("M"), b"").upper())
     if word is None:
-        raise Wrong(_BAD_CHANGE_MODE)
+        raise MetaFlagError(_BAD_CHANGE_MODE)
     return PhrasedAnew(commands.Absent(word, asked.key, quiet=False), _form(asked, _CHANGED))
 
 

@@ -8,17 +8,15 @@ is moved to another queue does.
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from starling_py.journal.errors import JournalError
 from starling_py.journal.format.record import MarkedItem
 from starling_py.queues import limits
-from starling_py.queues.errors import Full, Refused
+from starling_py.queues.errors import QueueFullRefused, QueueRefused
 from starling_py.queues.expiry import expiry_ms
 from starling_py.queues.persistent_queue import PersistentQueue
-
-if TYPE_CHECKING:
-    from starling_py.queues.queue_collection import QueueCollection
+from starling_py.queues.queue_directory import QueueDirectory
+from starling_py.queues.traffic import MoveSource
 
 
 @dataclass
@@ -38,21 +36,21 @@ class Put:
     """How often it was handed out in another queue."""
 
 
-def put(queues: "QueueCollection", what: Put) -> list[PersistentQueue]:
+def put(directory: QueueDirectory, what: Put) -> list[PersistentQueue]:
     """Put an item into every queue that it concerns, and return those; there may be none.
 
-    Raises ``JournalError``, ``Refused`` and ``NotLoaded``, and then it is in none of them.
+    Raises ``JournalError``, ``QueueRefused`` and ``NotLoaded``, and then it is in none of them.
     """
-    queues.limits.check()
-    concerned = _others(queues, what.name)
-    if not queues.rules.table.resolve(what.name).fanout_only:
-        concerned.insert(0, queues.find_or_make(what.name))
-    _put_into_all(queues, what, concerned, limits.check)
+    directory.limits.check()
+    concerned = _others(directory, what.name)
+    if not directory.settings_of(what.name).fanout_only:
+        concerned.insert(0, directory.find_or_make(what.name))
+    _put_into_all(directory, what, concerned, limits.check)
     return concerned
 
 
 def put_moved(
-    queues: "QueueCollection", what: Put, source: PersistentQueue, missing: Container[bytes]
+    directory: QueueDirectory, what: Put, source: MoveSource, missing: Container[bytes]
 ) -> list[PersistentQueue]:
     """Put an item of another queue into every queue that it is moved to, and return those.
 
@@ -61,26 +59,26 @@ def put_moved(
     it is moved to keeps it in any case, or it would be lost. With ``missing``, only the queues of
     these names get it. Raises as ``put``, and then it is in none of them.
     """
-    concerned = _others(queues, what.name)
+    concerned = _others(directory, what.name)
     if source in concerned:
         concerned.clear()
-    if not concerned or not queues.rules.table.resolve(what.name).fanout_only:
-        concerned.insert(0, queues.find_or_make(what.name))
+    if not concerned or not directory.settings_of(what.name).fanout_only:
+        concerned.insert(0, directory.find_or_make(what.name))
     if missing:
         concerned = [queue for queue in concerned if queue.name in missing]
-    _put_into_all(queues, what, concerned, limits.check_moved)
+    _put_into_all(directory, what, concerned, limits.check_moved)
     return concerned
 
 
 def _put_into_all(
-    queues: "QueueCollection",
+    directory: QueueDirectory,
     what: Put,
     concerned: list[PersistentQueue],
     admit: Callable[[PersistentQueue, int], bool],
 ) -> None:
     """Put an item into all of these queues, or into none; ``admit`` as in ``limits``."""
     size = len(what.data)
-    now_ms = queues.clock.wall_ms
+    now_ms = directory.clock.wall_ms
     try:
         crowded = []
         for queue in concerned:
@@ -89,23 +87,23 @@ def _put_into_all(
             queue.journal.check()
         for queue in crowded:
             make_room(queue, size, now_ms)
-    except (JournalError, Refused):
+    except (JournalError, QueueRefused):
         for queue in concerned:
-            queues.unmake(queue)
+            directory.unmake(queue)
         raise
     for queue in concerned:
         put_into(queue, what, now_ms)
 
 
-def _others(queues: "QueueCollection", name: bytes) -> list[PersistentQueue]:
+def _others(directory: QueueDirectory, name: bytes) -> list[PersistentQueue]:
     """Return every other queue that a put to this one goes to, each once. Raises ``NotNow``."""
-    fan_out = queues.fan_out
-    found = [queues.find(child) for child in fan_out.children(name)]
+    fan_out = directory.fan_out
+    found = [directory.find(child) for child in fan_out.children(name)]
     for target in fan_out.routes.targets(name):
         # What is routed to a parent goes to its children too.
-        if not queues.rules.table.resolve(target).fanout_only:
-            found.append(queues.find_or_make(target))
-        found += [queues.find(child) for child in fan_out.children(target)]
+        if not directory.settings_of(target).fanout_only:
+            found.append(directory.find_or_make(target))
+        found += [directory.find(child) for child in fan_out.children(target)]
     return list(dict.fromkeys(each for each in found if each is not None))
 
 
@@ -138,8 +136,9 @@ def put_into(queue: PersistentQueue, what: Put, now_ms: int) -> None:
 def make_room(queue: PersistentQueue, size: int, now_ms: int) -> None:
     """Drop the oldest items of a queue as long as it is full.
 
-    Raises ``Full`` when all that is left is open or due later, ``JournalError`` and ``NotLoaded``.
+    Raises ``QueueFullRefused`` when all that is left is open or due later, ``JournalError`` and
+    ``NotLoaded``.
     """
     while queue.settings.discard_old_when_full and limits.is_full(queue, size):
-        if not queue.discard_first(now_ms) and limits.is_full(queue, size):
-            raise Full(queue.name)
+        if not queue.drop_oldest(now_ms) and limits.is_full(queue, size):
+            raise QueueFullRefused(queue.name)

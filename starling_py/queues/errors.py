@@ -1,11 +1,15 @@
-"""Why a queue does not do what it was asked for, though nothing is broken."""
+"""Why a queue does not do what it was asked for: a rule forbids it, or it has to read first."""
+
+from collections.abc import Callable
+
+from starling_py.journal.errors import JournalError
 
 
-class Refused(Exception):
+class QueueRefused(Exception):
     """The queues' rules forbid it; the text says why, and is fit for a client."""
 
 
-class Full(Refused):
+class QueueFullRefused(QueueRefused):
     """A queue is at its limit."""
 
     def __init__(self, name: bytes) -> None:
@@ -14,9 +18,23 @@ class Full(Refused):
         """The queue that is full."""
 
 
-class TooLarge(Refused):
+class TooLargeRefused(QueueRefused):
     """An item is larger than its queue takes."""
 
 
-class NotNow(Refused):
+class NotNowRefused(QueueRefused):
     """The server takes nothing for now, or no more of it."""
+
+
+class NotLoaded(Exception):
+    """A signal, and no error: what was asked for has to be read from disk first.
+
+    Nothing was changed. Ask again when the function that was given to ``when_loaded`` is called;
+    it gets the reason if nothing could be read, and ``None`` otherwise.
+    """
+
+    def __init__(
+        self, when_loaded: Callable[[Callable[[JournalError | None], None]], None]
+    ) -> None:
+        super().__init__("not loaded")
+        self.when_loaded = when_loaded

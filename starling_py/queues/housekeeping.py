@@ -6,17 +6,15 @@ rate, queues that nobody uses are deleted, and it is looked at how much memory a
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING
 
 from starling_py.journal.errors import JournalError
 from starling_py.journal.spool import Spool
 from starling_py.keys import printable
 from starling_py.queues import limits
+from starling_py.queues.errors import NotLoaded
 from starling_py.queues.persistent_queue import PersistentQueue
-from starling_py.queues.window import NotLoaded
-
-if TYPE_CHECKING:
-    from starling_py.queues.queue_collection import QueueCollection
+from starling_py.queues.queue_directory import QueueDirectory
+from starling_py.queues.waiters import Waiters
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +25,11 @@ SWEPT = 10_000
 
 
 class Housekeeping:
-    """The work on all queues of one collection that nobody asks for."""
+    """The work on all queues of a spool that nobody asks for."""
 
-    def __init__(self, queues: "QueueCollection", spool: Spool) -> None:
-        self._queues = queues
+    def __init__(self, directory: QueueDirectory, waiters: Waiters, spool: Spool) -> None:
+        self._directory = directory
+        self._waiters = waiters
         self._spool = spool
         self._idle_since: dict[PersistentQueue, tuple[float, int]] = {}
         """Since when nobody has used a queue, and what was put and taken by then."""
@@ -38,14 +37,14 @@ class Housekeeping:
     def run(self) -> None:
         """Do a little of everything."""
         swept = 0
-        self._queues.remove_deleted()
-        queues = list(self._queues)
+        self._directory.remove_deleted()
+        queues = list(self._directory)
         for gone in self._idle_since.keys() - set(queues):
             del self._idle_since[gone]
         for queue in queues:
-            queue.safety_waits.fail_if_broken()
-            queue.line.cut_window()
-            queue.line.top_up()  # if reading failed, it may go better now
+            queue.sync_waits.fail_if_broken()
+            queue.waiting.cut_window()
+            queue.waiting.top_up()  # if reading failed, it may go better now
             if swept < SWEPT:
                 swept += self._sweep(queue)
             if queue.settings.idle_expire is not None:
@@ -53,20 +52,21 @@ class Housekeeping:
         self._spool.open_files.close_idle(IDLE_FILES)
         self._spool.reserve.tidy()
         self._look_at_room()
+        self._directory.take_care()
 
     def _sweep(self, queue: PersistentQueue) -> int:
         """Remove the dead items at the head of a queue, as far as it is in memory."""
-        before = queue.expired_items
+        before = queue.counted.expired
         # What is not in memory will be the next time; what cannot be read, never.
         with contextlib.suppress(NotLoaded, JournalError):
-            queue.peek(self._queues.clock.wall_ms)
-        return queue.expired_items - before
+            queue.peek(self._directory.clock.wall_ms)
+        return queue.counted.expired - before
 
     def _delete_if_idle(self, queue: PersistentQueue, longest: float) -> None:
-        now = self._queues.clock.monotonic
-        used = queue.used or queue.items or self._queues.waiters.count(queue.name)
+        now = self._directory.clock.monotonic
+        used = queue.used or queue.items or self._waiters.count(queue.name)
         queue.used = False
-        done = queue.total_items + queue.get_hits
+        done = queue.total_items + queue.counted.get_hits
         since, done_by_then = self._idle_since.setdefault(queue, (now, done))
         if used or done != done_by_then:
             self._idle_since[queue] = (now, done)
@@ -79,7 +79,7 @@ class Housekeeping:
                 log.warning("queue %s: cannot be deleted: %s", printable(queue.name), problem)
 
     def _look_at_room(self) -> None:
-        server, rules = self._queues.limits, self._queues.rules
+        server, rules = self._directory.limits, self._directory.rules
         server.disk_low = False
         if rules.disk_free_min:
             try:
@@ -87,5 +87,5 @@ class Housekeeping:
             except OSError as error:
                 log.warning("%s: cannot be asked for its free space: %s", self._spool.path, error)
         server.memory_high = rules.memory_max is not None and (
-            sum(limits.in_memory(queue) for queue in self._queues) > rules.memory_max
+            sum(limits.in_memory(queue) for queue in self._directory) > rules.memory_max
         )

@@ -6,12 +6,12 @@ Nothing is changed here. A queue that would drop its oldest items to make room i
 from dataclasses import dataclass
 
 from starling_py.journal.blocks import OVERHEAD
-from starling_py.queues.errors import Full, NotNow, TooLarge
+from starling_py.queues.errors import NotNowRefused, QueueFullRefused, TooLargeRefused
 from starling_py.queues.persistent_queue import PersistentQueue
 
 
 @dataclass
-class Limits:
+class ServerLimits:
     """Whether the server takes anything, beside the limits of each queue."""
 
     draining: bool = False
@@ -27,53 +27,42 @@ class Limits:
         return self.draining or self.disk_low or self.memory_high
 
     def check(self) -> None:
-        """Raise ``NotNow`` if nothing is taken."""
+        """Raise ``NotNowRefused`` if nothing is taken."""
         if self.draining:
-            raise NotNow("draining: no items are taken")
+            raise NotNowRefused("draining: no items are taken")
         if self.disk_low:
-            raise NotNow("too little of the disk is free")
+            raise NotNowRefused("too little of the disk is free")
         if self.memory_high:
-            raise NotNow("the items in memory take more than memory_max")
+            raise NotNowRefused("the items in memory take more than memory_max")
 
 
 def in_memory(queue: PersistentQueue) -> int:
     """Return how many bytes the items of a queue take in memory, about."""
-    count = queue.line.loaded + queue.elsewhere
+    count = queue.waiting.loaded + queue.elsewhere
     average = queue.bytes // queue.items if queue.items else 0
     return count * (average + OVERHEAD)
 
 
-def restricted(queue: PersistentQueue) -> bool:
-    """Tell whether anything about a queue's settings matters to a put."""
-    settings = queue.settings
-    return (
-        settings.max_items is not None
-        or settings.max_bytes is not None
-        or settings.max_item_size is not None
-        or settings.max_age is not None
-        or settings.ignore_client_expiry
-        or settings.fanout_only
-    )
-
-
 def check(queue: PersistentQueue, size: int) -> bool:
-    """Raise ``TooLarge`` or ``Full`` if an item of so many bytes may not come into a queue.
+    """Tell whether room has to be made for an item of ``size`` bytes.
 
-    Return whether to make room for it.
+    Raises ``TooLargeRefused`` or ``QueueFullRefused`` if it may not come into the queue.
     """
     settings = queue.settings
     if settings.max_item_size is not None and size > settings.max_item_size:
-        raise TooLarge("object too large for cache")
+        raise TooLargeRefused("object too large for cache")
     if settings.max_bytes is not None and size > settings.max_bytes:
-        raise TooLarge("object too large for cache")  # to wait for room would be in vain
+        raise TooLargeRefused("object too large for cache")  # to wait for room would be in vain
     full = is_full(queue, size)
     if full and not _can_make_room(queue, size):
-        raise Full(queue.name)
+        raise QueueFullRefused(queue.name)
     return full
 
 
 def check_moved(queue: PersistentQueue, size: int) -> bool:
-    """Raise ``Full`` if an item may not be moved into a queue; tell whether to make room for it.
+    """Tell whether room has to be made for an item of ``size`` bytes that is moved into a queue.
+
+    Raises ``QueueFullRefused`` if it may not be moved there now.
 
     One that is larger than the queue ever takes may come when the queue is empty, rather than
     never get there.
@@ -83,7 +72,7 @@ def check_moved(queue: PersistentQueue, size: int) -> bool:
     settings = queue.settings
     if settings.discard_old_when_full and _can_make_room(queue, size):
         return True
-    raise Full(queue.name)
+    raise QueueFullRefused(queue.name)
 
 
 def is_full(queue: PersistentQueue, size: int) -> bool:
@@ -102,6 +91,6 @@ def _can_make_room(queue: PersistentQueue, size: int) -> bool:
     settings = queue.settings
     if not settings.discard_old_when_full:
         return False
-    if settings.max_items is not None and queue.line.strays.delayed >= settings.max_items:
+    if settings.max_items is not None and queue.waiting.set_aside.delayed >= settings.max_items:
         return False
     return settings.max_bytes is None or queue.kept_bytes + size <= settings.max_bytes

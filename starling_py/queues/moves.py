@@ -9,20 +9,15 @@ old place nor for a client. What cannot be moved now is tried again, as long as 
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mypy_extensions import mypyc_attr
 
 from starling_py.journal.errors import JournalError
-from starling_py.journal.format.record import Item
 from starling_py.keys import printable
 from starling_py.queues.deadlines import Deadlines
-from starling_py.queues.errors import Refused
-from starling_py.queues.window import NotLoaded
-
-if TYPE_CHECKING:
-    from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.errors import NotLoaded, QueueRefused
+from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.traffic import Copy, Move
 
 log = logging.getLogger(__name__)
 
@@ -34,55 +29,13 @@ PAUSE = 0.001
 """Seconds after which more of them are put, at the least."""
 
 
-class Move:
-    """One item on its way."""
-
-    def __init__(
-        self, source: "PersistentQueue", item: Item, target: bytes, deliveries: int
-    ) -> None:
-        """``target`` is the name of the queue that it goes to.
-
-        ``deliveries`` is how often it was handed out.
-        """
-        self.source = source
-        self.item = item
-        self.target = target
-        self.deliveries = deliveries
-        self.reached: frozenset[bytes] = frozenset()
-        """The queues that it was put into."""
-        self.unsafe = 0
-        """In how many of them it is not safe yet."""
-        self.missing: frozenset[bytes] = frozenset()
-        """Queues that it has to be put into again, as that was undone."""
-        self.write = 0
-        """The write of its own queue's journal that must become safe."""
-
-    @property
-    def arrived(self) -> bool:
-        """Whether it is safe wherever it goes."""
-        return bool(self.reached) and not self.unsafe and not self.missing
-
-
-@dataclass(eq=False)
-class Copy:
-    """An item that is moved, in one of the queues that it goes to."""
-
-    move: Move
-    queue: bytes
-    """That queue's name."""
-    id: int
-    """The item's id there."""
-    write: int
-    """The write of that queue's journal that must become safe."""
-
-
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Moves:
     """How items are moved: put there, and later removed here."""
 
     def __init__(
         self,
-        put: Callable[[Move], "list[PersistentQueue]"],
+        put: Callable[[Move], list[PersistentQueue]],
         deadlines: Deadlines,
         monotonic: Callable[[], float],
     ) -> None:
@@ -96,18 +49,18 @@ class Moves:
         self._put_at = 0.0
         self._put_then = 0
 
-    def begin(self, move: Move) -> None:
+    def begin_move(self, move: Move) -> None:
         """Move an item that has been taken out of its line."""
         move.source.traffic.leaving[move.item.id] = move
         self._go_on(move)
 
-    def made_safe(self, copy: Copy) -> None:
+    def copy_is_safe(self, copy: Copy) -> None:
         """Take notice that an item is safe in one of its new queues."""
         copy.move.unsafe -= 1
         if copy.move.arrived:
             self.finish(copy.move)
 
-    def undone(self, copy: Copy) -> None:
+    def copy_is_undone(self, copy: Copy) -> None:
         """Put an item again into one of its new queues."""
         move = copy.move
         move.unsafe -= 1
@@ -165,7 +118,7 @@ class Moves:
             return
         try:
             queues = self._put(move)
-        except (JournalError, Refused, NotLoaded) as problem:
+        except (JournalError, QueueRefused, NotLoaded) as problem:
             self._tell_stuck(move, problem)
             self._later(lambda: self._go_on(move))
             return
@@ -194,39 +147,3 @@ class Moves:
 
     def _later(self, action: Callable[[], None]) -> None:
         self._deadlines.add(self._monotonic() + TRY_AGAIN, action)
-
-
-class Traffic:
-    """What is on its way from and to one queue."""
-
-    def __init__(self, moves: Moves) -> None:
-        self._moves = moves
-        self.leaving: dict[int, Move] = {}
-        """What is still counted here, by id."""
-        self.left: deque[Move] = deque()
-        """What was removed here, while that is not safe."""
-        self.arriving: deque[Copy] = deque()
-        """What was put here, while that is not safe."""
-
-    def made_safe(self, writes: int) -> None:
-        """Take notice that so many writes of the queue's journal are safe."""
-        while self.left and self.left[0].write <= writes:
-            self.left.popleft()
-        while self.arriving and self.arriving[0].write <= writes:
-            self._moves.made_safe(self.arriving.popleft())
-
-    def rolled_back(self, is_live: Callable[[int], bool], next_id: int) -> None:
-        """Begin anew with what was undone."""
-        left, self.left = self.left, deque()
-        for move in left:
-            if is_live(move.item.id):
-                self.leaving[move.item.id] = move
-                self._moves.finish_later(move)
-            elif move.item.id < next_id:
-                self.left.append(move)  # its removal is written, and may be undone yet
-        for item_id in [each for each in self.leaving if not is_live(each)]:
-            del self.leaving[item_id]
-        undone = [copy for copy in self.arriving if copy.id >= next_id]
-        self.arriving = deque(copy for copy in self.arriving if copy.id < next_id)
-        for copy in undone:
-            self._moves.undone(copy)

@@ -10,24 +10,43 @@ until that is gone, or, with a lease, to whoever knows the item's id until the l
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from starling_py.journal.format.record import Item
+from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
 from starling_py.queues.deadlines import Deadline, Deadlines
-from starling_py.queues.holder import Holder
-
-if TYPE_CHECKING:
-    from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.settings.queue_settings import QueueSettings
 
 _serials = itertools.count(1)
+
+
+class ReadQueue(Protocol):
+    """The queue that an open read is of."""
+
+    name: bytes
+    journal: Journal
+    settings: QueueSettings
+    open_reads: "OpenReads"
+
+    def confirm(self, read: "OpenRead") -> None:
+        """Remove the item of a read. Raises ``JournalError``, and then the read is still open."""
+
+    def give_back(self, read: "OpenRead", *, alone: bool = True) -> None:
+        """End a read: its item goes back to its place."""
+
+    def give_back_later(self, read: "OpenRead", due_ms: int) -> None:
+        """End a read: its item rests until a time. Raises ``JournalError``."""
+
+    def available(self) -> None:
+        """Serve those who wait for an item of the queue."""
 
 
 class OpenRead:
     """One item that somebody works on."""
 
     def __init__(
-        self, queue: "PersistentQueue", item: Item, deliveries: int, holder: Holder | None
+        self, queue: ReadQueue, item: Item, deliveries: int, holder: "ReadHolder | None"
     ) -> None:
         self.queue = queue
         self.item = item
@@ -40,6 +59,60 @@ class OpenRead:
         self.is_open = True
         self.serial = next(_serials)
         """Grows with every open read of the server."""
+
+
+class ReadHolder:
+    """The open reads of one connection, by queue, oldest first.
+
+    A read is in here as long as it is open and was opened by this connection. It may end without
+    the connection's doing: its lease runs out, its queue is deleted, another connection confirms
+    it; then the holder is told to ``forget``. When a confirmation could not be written, the read
+    is open again and comes back with ``keep``.
+    """
+
+    def __init__(self) -> None:
+        self.by_name: dict[bytes, deque[OpenRead]] = {}
+        """The open reads by their queues, none of them without any."""
+        self.closed = False
+        """Whether the connection is closed, so that nothing may be kept here."""
+
+    def __len__(self) -> int:
+        """Return how many reads are open."""
+        return sum(len(reads) for reads in self.by_name.values())
+
+    def count(self, name: bytes) -> int:
+        """Return how many reads of a queue are open."""
+        return len(self.by_name.get(name, ()))
+
+    def oldest(self, name: bytes) -> "OpenRead | None":
+        """Return the read of a queue that was opened first, of those that are open."""
+        reads = self.by_name.get(name)
+        return reads[0] if reads else None
+
+    def reads(self, name: bytes | None = None) -> "list[OpenRead]":
+        """Return all open reads, or those of a queue, oldest first."""
+        if name is not None:
+            return list(self.by_name.get(name, ()))
+        return [read for reads in self.by_name.values() for read in reads]
+
+    def keep(self, read: "OpenRead") -> None:
+        """Take a read; one that comes back is put where it was."""
+        reads = self.by_name.setdefault(read.queue.name, deque())
+        reads.append(read)
+        if len(reads) > 1 and reads[-2].serial > read.serial:
+            self.by_name[read.queue.name] = deque(sorted(reads, key=lambda each: each.serial))
+
+    def forget(self, read: "OpenRead") -> None:
+        """Let go of a read; it is no error when it is not here."""
+        reads = self.by_name.get(read.queue.name)
+        if reads is None:
+            return
+        if reads[0] is read:
+            reads.popleft()
+        elif read in reads:
+            reads.remove(read)
+        if not reads:
+            del self.by_name[read.queue.name]
 
 
 class OpenReads:
@@ -99,12 +172,12 @@ class OpenReads:
         self._end(read)
         self.canceled += 1
 
-    def committed(self) -> None:
+    def on_committed(self) -> None:
         """Take notice that the ledger knows of every opening."""
         if self.deliveries:
             self.deliveries.clear()
 
-    def made_safe(self, writes: int) -> None:
+    def on_safe(self, writes: int) -> None:
         """Take notice that so many writes are safe, and with them the ends of some reads."""
         ended = self._ended
         while ended and ended[0][0] <= writes:
@@ -125,7 +198,7 @@ class OpenReads:
                 if read.item.id < ledger.next_id:  # or another item will have that id
                     self._ended.append((write, read))  # its end is written, and may be undone yet
             elif _is_written(read, ledger):
-                if read.holder is not None and read.holder.gone:
+                if read.holder is not None and read.holder.closed:
                     read.holder = None
                 if read.holder is None and read.lease is None:
                     orphans.append(read)
@@ -152,5 +225,5 @@ class OpenReads:
 
 def _is_written(read: OpenRead, ledger: Ledger) -> bool:
     """Tell whether the journal knows of the opening of a read, and of no end."""
-    mark = ledger.marks.get(read.item.id)
+    mark = ledger.facts.get(read.item.id)
     return mark is not None and mark.deliveries >= read.deliveries

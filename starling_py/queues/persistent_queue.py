@@ -17,28 +17,48 @@ from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.keys import printable
-from starling_py.queues import waiting_items
-from starling_py.queues.holder import Holder
-from starling_py.queues.moves import Move, Moves, Traffic
-from starling_py.queues.open_reads import OpenRead, OpenReads
-from starling_py.queues.sync_waits import SafetyWaits
-from starling_py.queues.waiting_items import Line
-from starling_py.settings.queue_settings import QueueSettings
+from starling_py.queues.open_reads import OpenRead, OpenReads, ReadHolder
+from starling_py.queues.sync_waits import SyncWaits
+from starling_py.queues.traffic import Move, Mover, Traffic
+from starling_py.queues.waiting_items import ItemsKeeper, WaitingItems
+from starling_py.settings.queue_settings import QueueSettings, limits_puts
 from starling_py.stats import QueueSnapshot
 
 log = logging.getLogger(__name__)
 
 
-class Keeper(waiting_items.Keeper, Protocol):
-    """Who keeps the queue among others."""
+class QueueKeeper(ItemsKeeper, Protocol):
+    """What a queue needs of the directory that it is in."""
 
-    moves: Moves
+    moves: Mover
 
-    def gone(self, queue: "PersistentQueue") -> None:
-        """Take notice that the deletion of a queue is written, or its creation never was."""
+    def queue_removed(self, queue: "PersistentQueue") -> None:
+        """Forget a queue whose deletion is written, or whose creation never was."""
 
-    def restored(self, queue: "PersistentQueue") -> None:
-        """Take notice that items can be taken that could not be taken before."""
+    def items_available(self, queue: "PersistentQueue") -> None:
+        """Serve those who wait: items can be taken that could not be taken before."""
+
+
+class Counts:
+    """What happens to a queue's items by records of its journal, since the server started.
+
+    A commit that fails takes the records back, and with them what was counted since the last one.
+    """
+
+    def __init__(
+        self, get_hits: int = 0, expired: int = 0, discarded: int = 0, flushes: int = 0
+    ) -> None:
+        self.get_hits = get_hits
+        """Items handed out."""
+        self.expired = expired
+        """Items found dead."""
+        self.discarded = discarded
+        """Items dropped to make room for newer ones."""
+        self.flushes = flushes
+
+    def copy(self) -> "Counts":
+        """Return counts of their own with the same numbers."""
+        return Counts(self.get_hits, self.expired, self.discarded, self.flushes)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -46,14 +66,14 @@ class PersistentQueue:
     """The items of one queue and what happened to it since the server started."""
 
     def __init__(
-        self, name: bytes, journal: Journal, keeper: Keeper, settings: QueueSettings
+        self, name: bytes, journal: Journal, keeper: QueueKeeper, settings: QueueSettings
     ) -> None:
         """Without anything in its journal, the queue does not exist before a put is written."""
         self.name = name
         self.journal = journal
         journal.owner = self
         self.settings = settings
-        self.restricted = False
+        self.restricted = limits_puts(settings)
         """Whether a put has to be looked at before it is done."""
         self._keeper = keeper
         ledger = journal.ledger
@@ -68,33 +88,34 @@ class PersistentQueue:
         """How many items there are, open ones and those that are due later included."""
         self.bytes = ledger.bytes
         """Bytes of all items' data."""
-        self.get_hits = 0
-        """Items handed out since the server started."""
-        self.expired_items = 0
-        """Items found dead since the server started."""
+        self.counted = Counts()
+        """What happened to items since the server started."""
+        self._counted_before = Counts()
+        """The same as of the last commit."""
         self.quarantined_items = 0
         """Items given up since the server started because they cannot be read."""
-        self.discarded = 0
-        """Items dropped since the server started to make room for newer ones."""
         self.dead_lettered = 0
         """Items moved away since the server started because they came back too often."""
-        self.total_flushes = 0
-        self._counts_before = (0, 0, 0, 0)
         self.used = True
         """Set whenever somebody asks for an item and there is none."""
         self.traffic = Traffic(keeper.moves)
         """Items on their way from and to other queues."""
         self.open_reads = OpenReads(keeper.deadlines, self.give_back)
         """Items that were handed out and are not confirmed."""
-        self.line = Line(self, journal, keeper)
+        self.waiting = WaitingItems(self, journal, keeper)
         """Items that wait."""
-        self.safety_waits = SafetyWaits(journal)
+        self.sync_waits = SyncWaits(journal)
         """Who waits until what was put is synced."""
         # What every put and get looks at.
-        self._window = self.line.window
-        self._ready = self.line.strays.ready
-        self._missing = self.line.missing
+        self._window = self.waiting.window
+        self._ready = self.waiting.set_aside.ready
+        self._missing = self.waiting.missing
         self._sizes = keeper.sizes
+
+    def go_by(self, settings: QueueSettings) -> None:
+        """Go by other settings from now on."""
+        self.settings = settings
+        self.restricted = limits_puts(settings)
 
     def __len__(self) -> int:
         """Return how many items there are that are not open: they wait, or are due later."""
@@ -111,7 +132,7 @@ class PersistentQueue:
         return (
             sum(len(read.item.data) for read in self.open_reads)
             + sum(len(move.item.data) for move in self.traffic.leaving.values())
-            + self.line.strays.delayed_bytes
+            + self.waiting.set_aside.delayed_bytes
         )
 
     @property
@@ -123,7 +144,7 @@ class PersistentQueue:
     def ever_existed(self) -> bool:
         """Whether anything was written of the queue, is to be written, or is done for it."""
         journal = self.journal
-        return self._existed or not self.deleted or journal.has_unwritten or journal.busy
+        return self._existed or not self.deleted or journal.has_pending or journal.busy
 
     def is_elsewhere(self, item_id: int) -> bool:
         """Tell whether an item does not wait."""
@@ -136,29 +157,29 @@ class PersistentQueue:
 
     def snapshot(self, now_ms: int, waiters: int, children: str) -> QueueSnapshot:
         """Return the queue's numbers; the age of the head is that of ``now_ms``."""
-        head = self.line.oldest()
+        head = self.waiting.oldest()
         return QueueSnapshot(
             name=self.name,
             items=len(self),
             bytes=self.bytes,
             total_items=self.total_items,
             logsize=self.journal.size,
-            expired_items=self.expired_items,
-            discarded=self.discarded,
+            expired_items=self.counted.expired,
+            discarded=self.counted.discarded,
             dead_lettered=self.dead_lettered,
-            loaded=self.line.loaded,
-            delayed=self.line.strays.delayed,
+            loaded=self.waiting.loaded,
+            delayed=self.waiting.set_aside.delayed,
             open_transactions=len(self.open_reads),
             transactions=self.open_reads.opened,
             canceled_transactions=self.open_reads.canceled,
             age=max(0, now_ms - head.added_ms) if head is not None else 0,
             waiters=waiters,
             children=children,
-            get_hits=self.get_hits,
-            total_flushes=self.total_flushes,
+            get_hits=self.counted.get_hits,
+            total_flushes=self.counted.flushes,
             journal_rotations=self.journal.rotations,
             journal_compactions=self.journal.compactions,
-            journal_broken=int(self.journal.broken is not None or bool(self.line.unreadable)),
+            journal_broken=int(self.journal.broken is not None or bool(self.waiting.unreadable)),
             quarantined=self.quarantined_items,
         )
 
@@ -175,7 +196,7 @@ class PersistentQueue:
         if not window.behind and self.bytes + OVERHEAD * self.items <= self._sizes.limit:
             window.items.append(item)
         else:
-            self.line.append(item)
+            self.waiting.append(item)
 
     def put_marked(self, item: MarkedItem) -> None:
         """Add an item of which there is more to say; its id must be the next one.
@@ -185,13 +206,13 @@ class PersistentQueue:
         self.journal.push_marked(item)
         self._count(item)
         if item.due_ms and item.front:
-            self.line.delay(item, item.due_ms)
+            self.waiting.delay(item, item.due_ms)
         elif item.front:
-            self.line.insert(item)
+            self.waiting.insert(item)
         elif item.due_ms:
-            self.line.append_delayed(item)
+            self.waiting.append_delayed(item)
         else:
-            self.line.append(item)
+            self.waiting.append(item)
 
     def make(self) -> None:
         """Let the queue exist, without an item. Raises ``JournalError``."""
@@ -210,10 +231,10 @@ class PersistentQueue:
             self.bytes -= len(item.data)
             window = self._window
             if self._ready or window.behind:
-                self.line.take(item)
+                self.waiting.take(item)
             else:
                 window.items.popleft()
-            self.get_hits += 1
+            self.counted.get_hits += 1
         return item
 
     def peek(self, now_ms: int) -> Item | None:
@@ -221,7 +242,7 @@ class PersistentQueue:
 
         Raises ``JournalError`` and ``NotLoaded``.
         """
-        line = self.line
+        line = self.waiting
         items = self._window.items
         while True:
             if self._ready or self._missing or not items:
@@ -238,14 +259,16 @@ class PersistentQueue:
                 line.take(item)
             else:
                 line.take(item)
-                self._keeper.moves.begin(Move(self, item, target, 0))
-            self.expired_items += 1
+                self._keeper.moves.begin_move(Move(self, item, target, 0))
+                # The move goes on whatever becomes of this commit: it stays counted.
+                self._counted_before.expired += 1
+            self.counted.expired += 1
 
     def look(self, count: int, now_ms: int) -> list[Item]:
         """Return the first live items, as far as they are in memory, and leave them."""
-        return self.line.look(count, now_ms)
+        return self.waiting.look(count, now_ms)
 
-    def open(self, now_ms: int, holder: Holder | None, lease_end: float | None) -> Item | None:
+    def open(self, now_ms: int, holder: ReadHolder | None, lease_end: float | None) -> Item | None:
         """Hand out the first live item and keep it until it is confirmed.
 
         ``lease_end`` is a monotonic time. Raises ``JournalError`` and ``NotLoaded``, and then
@@ -255,9 +278,9 @@ class PersistentQueue:
         if item is not None:
             self.journal.open(item)
             deliveries = self.deliveries(item) + 1
-            self.line.take(item)
+            self.waiting.take(item)
             self.open_reads.add(OpenRead(self, item, deliveries, holder), lease_end)
-            self.get_hits += 1
+            self.counted.get_hits += 1
         return item
 
     def deliveries(self, item: Item) -> int:
@@ -265,7 +288,7 @@ class PersistentQueue:
         known = self.open_reads.deliveries.get(item.id)
         if known is not None:
             return known
-        mark = self.journal.ledger.marks.get(item.id)
+        mark = self.journal.ledger.facts.get(item.id)
         if mark is not None:
             return mark.deliveries
         return item.deliveries if type(item) is MarkedItem else 0
@@ -282,7 +305,7 @@ class PersistentQueue:
         """
         self.open_reads.cancel(read)
         if not self.exhausts(read.item):
-            self.line.insert(read.item)
+            self.waiting.insert(read.item)
             if alone:
                 self.available()
 
@@ -294,7 +317,7 @@ class PersistentQueue:
         self.journal.delay(read.item, due_ms)
         self.open_reads.cancel(read)
         if not self.exhausts(read.item):
-            self.line.delay(read.item, due_ms)
+            self.waiting.delay(read.item, due_ms)
 
     def exhausts(self, item: Item) -> bool:
         """Take an item out if it was handed out too often, and return whether it was.
@@ -307,7 +330,7 @@ class PersistentQueue:
         if type(item) is MarkedItem and deliveries == item.deliveries:
             return False
         self.dead_lettered += 1
-        self._keeper.moves.begin(Move(self, item, target, deliveries))
+        self._keeper.moves.begin_move(Move(self, item, target, deliveries))
         return True
 
     def remove(self, item: Item) -> None:
@@ -316,7 +339,7 @@ class PersistentQueue:
         self.items -= 1
         self.bytes -= len(item.data)
 
-    def discard_first(self, now_ms: int) -> bool:
+    def drop_oldest(self, now_ms: int) -> bool:
         """Drop the first item to make room; return whether there was one that waits.
 
         Raises ``JournalError`` and ``NotLoaded``.
@@ -325,8 +348,8 @@ class PersistentQueue:
         if item is None:
             return False
         self.remove(item)
-        self.line.take(item)
-        self.discarded += 1
+        self.waiting.take(item)
+        self.counted.discarded += 1
         return True
 
     def flush(self) -> None:
@@ -337,14 +360,14 @@ class PersistentQueue:
         self.journal.flush([(item.id, len(item.data)) for item in kept])
         self.items = len(kept)
         self.bytes = sum(len(item.data) for item in kept)
-        self.line.clear()
-        self.total_flushes += 1
+        self.waiting.clear()
+        self.counted.flushes += 1
 
     def delete(self) -> None:
         """Remove every item and the queue itself. Raises ``JournalError``."""
         self.journal.delete()
         self.items = self.bytes = 0
-        self.line.clear()
+        self.waiting.clear()
         for read in list(self.open_reads):
             self.open_reads.confirm(read, self.journal.written + 1)
         self.traffic.leaving.clear()
@@ -356,7 +379,7 @@ class PersistentQueue:
         first = max(damaged.first_id, self._window.last_id + 1)
         in_memory = (
             *self._window.items,
-            *self.line.strays.items(),
+            *self.waiting.set_aside.items(),
             *(read.item for read in self.open_reads),
             *(move.item for move in self.traffic.leaving.values()),
             *self.journal.unwritten_removals,
@@ -372,32 +395,32 @@ class PersistentQueue:
 
     def available(self) -> None:
         """Let those go on who wait for an item."""
-        self._keeper.restored(self)
+        self._keeper.items_available(self)
 
-    def committed(self) -> None:
+    def on_committed(self) -> None:
         """Make what happened since the last commit final."""
         if self._deleted_before != self.deleted:
             self._deleted_before = self.deleted
             if not self.deleted:
                 self._existed = True
                 log.info("queue %s: created", printable(self.name))
-        self._counts_before = self._counts()
-        self.open_reads.committed()
-        self.line.top_up()
+        self._counted_before = self.counted.copy()
+        self.open_reads.on_committed()
+        self.waiting.top_up()
 
-    def made_safe(self) -> None:
+    def on_safe(self) -> None:
         """Take notice that more of what is written is safe."""
         writes = self.journal.safe
-        self.safety_waits.made_safe(writes)
-        self.open_reads.made_safe(writes)
-        self.traffic.made_safe(writes)
+        self.sync_waits.on_safe(writes)
+        self.open_reads.on_safe(writes)
+        self.traffic.on_safe(writes)
 
-    def settled(self) -> None:
+    def on_all_safe(self) -> None:
         """Go, if the deletion of the queue is safe and no put has come since."""
         if self.deleted and self._deleted_before:
-            self._keeper.gone(self)
+            self._keeper.queue_removed(self)
 
-    def rolled_back(self) -> None:
+    def on_rolled_back(self) -> None:
         """Take back what happened since the journal's ledger was right: read the queue anew."""
         ledger = self.journal.ledger
         self.next_id = ledger.next_id
@@ -405,32 +428,29 @@ class PersistentQueue:
         self.items = ledger.items
         self.bytes = ledger.bytes
         self.deleted = self._deleted_before = ledger.deleted
-        self.get_hits, self.expired_items, self.discarded, self.total_flushes = self._counts_before
-        self.safety_waits.failed(self.journal.failure)
+        self.counted = self._counted_before.copy()
+        self.sync_waits.failed(self.journal.failure)
         orphans = self.open_reads.reconcile(ledger)
-        self.traffic.rolled_back(ledger.is_live, ledger.next_id)
+        self.traffic.on_rolled_back(ledger.is_live, ledger.next_id)
         for read in orphans:
             if not self.exhausts(read.item):
-                self.line.insert(read.item)
-        self.line.reread()
-        self.line.load()
-        self.made_safe()  # all that is left, if the journal was healed: no sync follows
+                self.waiting.insert(read.item)
+        self.waiting.reread()
+        self.waiting.load()
+        self.on_safe()  # all that is left, if the journal was healed: no sync follows
         if self.deleted:
             # If it never existed, there is nothing to be made safe.
             if not self.ever_existed:
-                self._keeper.gone(self)
+                self._keeper.queue_removed(self)
         else:
             self.available()
 
-    def moved(self, segments: Sequence[Segment], replacement: Segment) -> None:
+    def on_compacted(self, segments: Sequence[Segment], replacement: Segment) -> None:
         """Look anew for where to read on, if that is in a segment that was replaced."""
-        self.line.moved(segments)
+        self.waiting.on_compacted(segments)
 
     def _count(self, item: Item) -> None:
         self.next_id += 1
         self.items += 1
         self.bytes += len(item.data)
         self.deleted = False
-
-    def _counts(self) -> tuple[int, int, int, int]:
-        return self.get_hits, self.expired_items, self.discarded, self.total_flushes

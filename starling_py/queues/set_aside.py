@@ -24,7 +24,7 @@ class _Delayed:
     deadline: Deadline
 
 
-class Strays:
+class SetAside:
     """The strays of one queue."""
 
     def __init__(self, deadlines: Deadlines, due: Callable[[], None]) -> None:

@@ -13,7 +13,7 @@ Tell = Callable[[JournalError | None], None]
 """Takes ``None`` when it is safe, and the reason if that failed."""
 
 
-class SafetyWaits:
+class SyncWaits:
     """Who waits for the safety of one journal's writes, in order."""
 
     def __init__(self, journal: Journal) -> None:
@@ -25,7 +25,7 @@ class SafetyWaits:
         self._waiting.append((self._journal.written + 1, tell))
         self._journal.hurry()
 
-    def made_safe(self, writes: int) -> None:
+    def on_safe(self, writes: int) -> None:
         """Take notice that so many writes are as safe as the policy makes them."""
         while self._waiting and self._waiting[0][0] <= writes:
             tell = self._waiting.popleft()[1]

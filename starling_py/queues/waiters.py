@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from starling_py.journal.format.record import Item
 from starling_py.keys import Request
 from starling_py.queues.deadlines import Deadline, Deadlines
-from starling_py.queues.holder import Holder
+from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.persistent_queue import PersistentQueue
 
 Hit = tuple[Request, Item, PersistentQueue]
@@ -26,7 +26,7 @@ class Waiter:
 
     requests: tuple[Request, ...]
     """What it waits for, at most one request a queue."""
-    holder: Holder | None
+    holder: ReadHolder | None
     """Who gets the open read, if one is asked for."""
     serve: Callable[[Hit], None]
     """Called with what was found, unless the wait ended before."""

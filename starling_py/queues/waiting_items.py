@@ -14,13 +14,14 @@ from typing import Final, Protocol
 
 from starling_py.clock import Clock
 from starling_py.journal.blocks import OVERHEAD, Position, Reading
-from starling_py.journal.errors import JournalDamaged, JournalError
+from starling_py.journal.errors import JournalDamagedError, JournalError
 from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.queues.deadlines import Deadlines
-from starling_py.queues.set_aside import Strays, place
-from starling_py.queues.window import NotLoaded, Window, WindowSizes
+from starling_py.queues.errors import NotLoaded
+from starling_py.queues.set_aside import SetAside, place
+from starling_py.queues.window import Window, WindowSizes
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,8 @@ _LONGEST_DELAY_MS: Final = 2_592_000_000
 """No item is kept back for longer, wherever the wall clock went since it was told to be."""
 
 
-class Keeper(Protocol):
-    """Who keeps the queue among others."""
+class ItemsKeeper(Protocol):
+    """What the items of a queue need of the directory that it is in."""
 
     sizes: WindowSizes
     quarantine: bool
@@ -39,8 +40,8 @@ class Keeper(Protocol):
     clock: Clock
 
 
-class Owner(Protocol):
-    """The queue."""
+class ItemsOwner(Protocol):
+    """The queue whose items wait."""
 
     items: int
     bytes: int
@@ -63,10 +64,10 @@ class Owner(Protocol):
         """Take notice that items can be taken that could not be taken before."""
 
 
-class Line:
+class WaitingItems:
     """What waits in one queue."""
 
-    def __init__(self, owner: Owner, journal: Journal, keeper: Keeper) -> None:
+    def __init__(self, owner: ItemsOwner, journal: Journal, keeper: ItemsKeeper) -> None:
         """Begin with what the journal's ledger tells; nothing of it is in memory yet."""
         self._owner = owner
         self._journal = journal
@@ -77,7 +78,7 @@ class Line:
         self._when_loaded: list[Callable[[JournalError | None], None]] = []
         self.window = Window()
         """Its head, or all of it."""
-        self.strays = Strays(keeper.deadlines, owner.available)
+        self.set_aside = SetAside(keeper.deadlines, owner.available)
         """What is in memory beside the window."""
         self.missing: set[int] = set()
         """Items in front of all others that have to be read from disk; always the same set."""
@@ -88,21 +89,21 @@ class Line:
     @property
     def waiting(self) -> int:
         """How many items wait, in memory and on disk; not those that are due later."""
-        return self._owner.items - self._owner.elsewhere - self.strays.delayed
+        return self._owner.items - self._owner.elsewhere - self.set_aside.delayed
 
     @property
     def on_disk(self) -> int:
         """How many of those that wait are on disk alone."""
-        return self.waiting - len(self.window.items) - len(self.strays.ready)
+        return self.waiting - len(self.window.items) - len(self.set_aside.ready)
 
     @property
     def loaded(self) -> int:
         """How many waiting items are in memory."""
-        return len(self.window.items) + len(self.strays)
+        return len(self.window.items) + len(self.set_aside)
 
     def oldest(self) -> Item | None:
         """Return the first item that can be taken and is in memory."""
-        ready, items = self.strays.ready, self.window.items
+        ready, items = self.set_aside.ready, self.window.items
         if ready and not (items and items[0].id < ready[0][0]):
             return ready[0][1]
         return items[0] if items else None
@@ -113,7 +114,7 @@ class Line:
         # Behind the window are others, on disk, before the next one that has come back.
         ready = [
             item
-            for at, item in sorted(self.strays.ready)
+            for at, item in sorted(self.set_aside.ready)
             if at <= window.last_id or not window.behind
         ]
         both = heapq.merge(ready, window.items, key=place)
@@ -124,8 +125,8 @@ class Line:
         """Return the first item that waits. Raises ``JournalError`` and ``NotLoaded``."""
         if self.missing:
             self.load()
-            raise NotLoaded(self)
-        ready, window = self.strays.ready, self.window
+            raise NotLoaded(self.when_loaded)
+        ready, window = self.set_aside.ready, self.window
         if ready:
             at = ready[0][0]
             if window.items:
@@ -137,7 +138,7 @@ class Line:
         if self.on_disk > 0:
             if window.behind and not self.unreadable:
                 self.load()
-                raise NotLoaded(self)
+                raise NotLoaded(self.when_loaded)
             if not self.unreadable:
                 self._cannot_find_all()
             raise JournalError(self.unreadable)
@@ -146,9 +147,9 @@ class Line:
     def take(self, item: Item) -> None:
         """Take out the item that is the first one."""
         window = self.window
-        ready = self.strays.ready
+        ready = self.set_aside.ready
         if ready and ready[0][1] is item:
-            self.strays.pop()
+            self.set_aside.pop()
             return
         window.items.popleft()
         if window.behind:
@@ -170,13 +171,13 @@ class Line:
 
     def insert(self, item: Item) -> None:
         """Take an item that came back, or was put in front."""
-        self.strays.add(item)
+        self.set_aside.add(item)
 
     def delay(self, item: Item, due_ms: int) -> None:
         """Take an item that waits until a time on the wall clock, given in ms, before it can go."""
         clock = self._keeper.clock
         left_ms = min(due_ms - clock.wall_ms, _LONGEST_DELAY_MS)
-        self.strays.delay(item, clock.monotonic + left_ms / 1000)
+        self.set_aside.delay(item, clock.monotonic + left_ms / 1000)
 
     def append_delayed(self, item: MarkedItem) -> None:
         """Take an item that was put and is due later; a queue that is behind reads it back."""
@@ -187,7 +188,7 @@ class Line:
         """Forget everything that waits."""
         self._epoch += 1
         self.window.clear()
-        self.strays.retain(lambda _: False)
+        self.set_aside.retain(lambda _: False)
         self.missing.clear()
 
     def reread(self) -> None:
@@ -196,12 +197,12 @@ class Line:
         self._epoch += 1
         self.unreadable = ""
         self.window.clear()
-        self.strays.retain(ledger.is_live)
-        known = self.strays.ids()
+        self.set_aside.retain(ledger.is_live)
+        known = self.set_aside.ids()
         self.missing.clear()
         self.missing |= {
             item_id
-            for item_id, mark in ledger.marks.items()
+            for item_id, mark in ledger.facts.items()
             if mark.front and item_id not in known and not self._owner.is_elsewhere(item_id)
         }
         if ledger.items:
@@ -240,7 +241,7 @@ class Line:
             self._epoch += 1
             window.cut(self._sizes.limit)
 
-    def moved(self, segments: Sequence[Segment]) -> None:
+    def on_compacted(self, segments: Sequence[Segment]) -> None:
         """Look anew for where to read on, if that is in a segment that was replaced."""
         position = self.window.position
         if position is not None and position[0] in {each.number for each in segments}:
@@ -332,11 +333,11 @@ class Line:
         ledger = self._journal.ledger
         items = reading.items
         leaving = self._owner.elsewhere or self._journal.unwritten_removals
-        if not (reading.marked or ledger.marks or self.strays or leaving):
-            if ledger.gone or (items and not ledger.is_live(items[0].id)):
+        if not (reading.marked or ledger.facts or self.set_aside or leaving):
+            if ledger.removed_ids or (items and not ledger.is_live(items[0].id)):
                 return [item for item in items if ledger.is_live(item.id)]
             return items
-        known = self.strays.ids()
+        known = self.set_aside.ids()
         known.update(item.id for item in self._journal.unwritten_removals)
         return [
             item
@@ -349,7 +350,7 @@ class Line:
 
     def _put_aside(self, item: Item) -> bool:
         """Put an item that was read where it belongs, unless that is the window."""
-        mark = self._journal.ledger.marks.get(item.id)
+        mark = self._journal.ledger.facts.get(item.id)
         due_ms = 0
         if isinstance(item, MarkedItem):
             due_ms = item.due_ms
@@ -368,7 +369,9 @@ class Line:
         self.missing.discard(item.id)
         return True
 
-    def _not_read(self, reading: Reading, error: OSError | JournalDamaged) -> JournalError | None:
+    def _not_read(
+        self, reading: Reading, error: OSError | JournalDamagedError
+    ) -> JournalError | None:
         """Give up what cannot be read, or return why those who wait get nothing."""
         number = reading.position[0]
         ledger = self._journal.ledger
@@ -377,7 +380,7 @@ class Line:
         if damaged is None or asked is None or damaged.path != asked.path:
             self.window.position = None  # it is not there any more, or has another name
             return None
-        lasts = isinstance(error, JournalDamaged | FileNotFoundError)
+        lasts = isinstance(error, JournalDamagedError | FileNotFoundError)
         if lasts and self._keeper.quarantine and damaged is not ledger.segments[-1]:
             log.critical("%s", error)
             try:

@@ -8,13 +8,10 @@ of them out.
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from starling_py.journal.blocks import OVERHEAD, Position
 from starling_py.journal.format.record import Item
-
-if TYPE_CHECKING:
-    from starling_py.queues.waiting_items import Line
 
 READING: Final = 1 << 18
 """Bytes for which there is room when items are read back, as far as the window has it."""
@@ -23,17 +20,6 @@ LARGE_READING: Final = 1 << 23
 SEVERAL: Final = 32
 """Items for which there is room then, of the queue's average: reading anew for each would take
 longer than the reading."""
-
-
-class NotLoaded(Exception):
-    """What was asked for has to be read from disk first; nothing was changed.
-
-    Ask again when ``when_loaded`` of the queue's line has called.
-    """
-
-    def __init__(self, line: "Line") -> None:
-        super().__init__("not loaded")
-        self.line = line
 
 
 @dataclass

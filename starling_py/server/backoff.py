@@ -11,7 +11,7 @@ SELDOM: Final = 1023
 """The most occasions that are left out between two tries; one less than a power of two."""
 
 
-class Trial:
+class Backoff:
     """Something that may pay."""
 
     def __init__(self, apart: int = 0) -> None:

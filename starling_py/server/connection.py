@@ -9,9 +9,9 @@ closing at once could make the system throw away replies that are still on their
 import socket
 from typing import Final
 
-from starling_py.counters import Counters
 from starling_py.server.readiness import HANG_UP, READ, WRITE
 from starling_py.session.session import Session
+from starling_py.stats import Counters
 
 READ_SIZE: Final = 65536
 """Bytes read from one client in one tick."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from starling_py.server.backoff import Trial
+from starling_py.server.backoff import Backoff
 from starling_py.server.readiness import Readiness, Ready
 
 LOOK: Final = 0.0001
@@ -23,7 +23,7 @@ STAY: Final = 0.001
 as several requests."""
 
 
-class Patience:
+class IdleWait:
     """Waits for what is ready."""
 
     def __init__(
@@ -36,7 +36,7 @@ class Patience:
         self._ready = readiness.ready
         self._now = now
         self._offer = offer
-        self._looking = Trial()
+        self._looking = Backoff()
 
     def wait(self) -> Ready:
         """Return what is ready, having waited a moment for the first of it; perhaps nothing."""

@@ -20,18 +20,16 @@ from pathlib import Path
 import daemon
 import daemon.daemon
 
+from starling_py.server.errors import ProcessError, StartStoppedError
 from starling_py.settings.server_settings import Settings
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_FEWEST_SEGMENTS = 16
 _SYSLOG_SOCKETS = ("/dev/log", "/var/run/syslog")
 
 
-class ProcessProblem(Exception):
-    """The process cannot be set up; the text is one line that says what and where."""
-
-
 def start_log(settings: Settings) -> None:
-    """Send the log where the settings say. Raises ``ProcessProblem``.
+    """Send the log where the settings say. Raises ``ProcessError``.
 
     A log file is opened anew when it was moved away, so it may be rotated at any time.
     """
@@ -39,7 +37,7 @@ def start_log(settings: Settings) -> None:
         handler = _handler(settings)
     except OSError as error:
         place = "syslog" if settings.syslog_channel is not None else settings.logger
-        raise ProcessProblem(f"{place}: cannot log there: {error.strerror or error}") from error
+        raise ProcessError(f"{place}: cannot log there: {error.strerror or error}") from error
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(settings.log_level)
@@ -50,7 +48,7 @@ def _handler(settings: Settings) -> logging.Handler:
     if settings.syslog_channel is not None:
         address = next((path for path in _SYSLOG_SOCKETS if Path(path).exists()), None)
         if address is None:
-            raise ProcessProblem("syslog: there is no syslog socket on this machine")
+            raise ProcessError("syslog: there is no syslog socket on this machine")
         handler = logging.handlers.SysLogHandler(address)
         handler.ident = f"{settings.syslog_channel}: "
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
@@ -65,7 +63,7 @@ def _handler(settings: Settings) -> logging.Handler:
 
 
 def change_user(settings: Settings) -> None:
-    """Become the user and group of the settings. Raises ``ProcessProblem``."""
+    """Become the user and group of the settings. Raises ``ProcessError``."""
     if settings.user is None and settings.group is None:
         return
     try:
@@ -75,7 +73,7 @@ def change_user(settings: Settings) -> None:
     except (KeyError, daemon.daemon.DaemonOSEnvironmentError) as error:
         wanted = ":".join(filter(None, (settings.user, settings.group)))
         reason = error.args[0] if error.args else error
-        raise ProcessProblem(f"cannot run as {wanted}: {reason}") from error
+        raise ProcessError(f"cannot run as {wanted}: {reason}") from error
 
 
 def _user(name: str | None) -> pwd.struct_passwd:
@@ -118,19 +116,17 @@ HANDLED = (*STOPPING, signal.SIGHUP, signal.SIGUSR1)
 """The signals that a server takes."""
 
 
-class Stopped(Exception):
-    """SIGTERM came before there was a server that it could stop; the text says so."""
-
-
 @contextlib.contextmanager
 def stopped_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end what is done meanwhile, wherever that is, by raising ``Stopped``.
+    """Let SIGTERM end what is done meanwhile, wherever that is, by raising ``StartStoppedError``.
 
     This is for the reading back of the queues, which may be ended anywhere.
     """
 
     def stop(*_: object) -> None:
-        raise Stopped("SIGTERM: stopped before the queues were read back; nothing was lost")
+        raise StartStoppedError(
+            "SIGTERM: stopped before the queues were read back; nothing was lost"
+        )
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
@@ -152,13 +148,13 @@ def take_signals() -> None:
 def write_pid_file(path: Path) -> None:
     """Write the process id to a file, whose directory is made if need be.
 
-    Raises ``ProcessProblem``.
+    Raises ``ProcessError``.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{os.getpid()}\n")
     except OSError as error:
-        raise ProcessProblem(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise ProcessError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def remove_pid_file(path: Path) -> None:
@@ -168,6 +164,12 @@ def remove_pid_file(path: Path) -> None:
             path.unlink()
 
 
+def usage() -> tuple[int, float, float]:
+    """Return the process id and its seconds of CPU time, outside of the kernel and inside."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return os.getpid(), used.ru_utime, used.ru_stime
+
+
 def raise_file_limit() -> None:
     """Allow this process as many open files as the system lets it have."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -175,7 +177,7 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def file_limit() -> int:
-    """Return how many open files this process may have."""
+def most_open_segments() -> int:
+    """Return how many of the files that this process may have open are for journals."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return limit if limit != resource.RLIM_INFINITY else 1 << 20
+    return max(_FEWEST_SEGMENTS, (limit if limit != resource.RLIM_INFINITY else 1 << 20) // 4)

@@ -17,7 +17,7 @@ from typing import Final
 
 from starling_py.journal.commit import Batch
 from starling_py.journal.disk.background import Work
-from starling_py.server.backoff import Trial
+from starling_py.server.backoff import Backoff
 
 
 class WorkThread:
@@ -97,7 +97,7 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self._in_tick = Trial(_BEFORE)
+        self._in_tick = Backoff(_BEFORE)
         self._average = QUICK
 
     def is_tick_due(self, journals: int) -> bool:
@@ -199,3 +199,17 @@ class BackgroundThread:
     def close(self) -> None:
         """Finish what was submitted, and end the thread; nobody is told any more."""
         self._thread.end()
+
+
+class Threads:
+    """Both threads of a server."""
+
+    def __init__(self, *, waits: bool) -> None:
+        """Make them; ``waits``: whether every reply waits for a sync."""
+        self.syncer = SyncThread(waits=waits)
+        self.background = BackgroundThread()
+
+    def start(self) -> None:
+        """Start the threads; the process must not fork afterwards."""
+        self.syncer.start()
+        self.background.start()

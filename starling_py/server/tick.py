@@ -15,14 +15,14 @@ import trio
 from mypy_extensions import mypyc_attr
 
 from starling_py.clock import Clock
-from starling_py.counters import Counters
 from starling_py.journal.commit import GroupCommit
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.server.connection import Connection
-from starling_py.server.idle_wait import Patience
+from starling_py.server.idle_wait import IdleWait
 from starling_py.server.readiness import HANG_UP, READ, WRITE, Readiness, Ready
 from starling_py.server.threads import BackgroundThread, SyncThread
 from starling_py.session.session import Session
+from starling_py.stats import Counters
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Tick:
         self._syncer = syncer
         self._background = background
         self._readiness = readiness
-        self._patience = Patience(readiness)
+        self._patience = IdleWait(readiness)
         self._clock = clock
         self._counters = counters
         self._make_session = make_session
@@ -127,7 +127,11 @@ class Tick:
         """Wait until a socket is ready or something is due."""
         due = [
             moment
-            for moment in (self._queues.deadlines.next, self._commits.sync_due, self._stop_at)
+            for moment in (
+                self._queues.directory.deadlines.next,
+                self._commits.sync_due,
+                self._stop_at,
+            )
             if moment is not None
         ]
         self._clock.refresh()
@@ -346,7 +350,7 @@ class Tick:
         if not connection.dropped:
             connection.dropped = True
             del self._connections[connection.descriptor]
-            connection.session.gone()
+            connection.session.disconnected()
             self._readiness.unregister(connection.descriptor)
             connection.socket.close()
 

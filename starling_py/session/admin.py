@@ -9,12 +9,12 @@ from typing import Any
 
 from starling_py import keys
 from starling_py.journal.errors import JournalError
-from starling_py.keys import KeyProblem, printable
+from starling_py.keys import RequestError, printable
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Outcome
-from starling_py.queues.window import NotLoaded
+from starling_py.queues.errors import NotLoaded
 from starling_py.session import reports
-from starling_py.session.client import ClientState
+from starling_py.session.client import Client
 
 log = logging.getLogger(__name__)
 
@@ -22,16 +22,16 @@ _DRAINING = b"readonly"
 _SERVING = b"up"
 
 
-def delete(client: ClientState, command: commands.Delete) -> None:
+def delete(client: Client, command: commands.Delete) -> None:
     """Delete a queue, unless its settings say that clients must not."""
     try:
-        queue = client.queues.find(keys.parse_plain(command.key))
+        queue = client.queues.directory.find(keys.parse_plain(command.key))
         if queue is not None and queue.settings.refuse_delete:
             log.info("%s: queue %s is not to be deleted", client.peer, printable(queue.name))
             queue = None
         elif queue is not None:
             client.queues.delete(queue.name)
-    except (KeyProblem, JournalError) as problem:
+    except (RequestError, JournalError) as problem:
         client.fail(problem, quiet=command.quiet)
         return
     if queue is None:
@@ -40,31 +40,31 @@ def delete(client: ClientState, command: commands.Delete) -> None:
     else:
         client.counters.delete_hits += 1
         log.info("%s: queue %s deleted", client.peer, printable(queue.name))
-        client.replies.add_for([queue], Outcome.DELETED, quiet=command.quiet)
+        client.replies.add_for([queue.journal], Outcome.DELETED, quiet=command.quiet)
 
 
-def absent(client: ClientState, command: commands.Absent) -> None:
+def absent(client: Client, command: commands.Absent) -> None:
     """Answer that there is no number to be changed."""
     client.counters.count_miss(command.word)
     client.replies.add_outcome(Outcome.NOT_FOUND, quiet=command.quiet)
 
 
-def flush(client: ClientState, command: commands.Flush) -> None:
+def flush(client: Client, command: commands.Flush) -> None:
     """Remove every item of a queue but the open ones."""
     client.counters.cmd_flush += 1
     try:
         queue = client.queues.flush(keys.parse_plain(command.key))
-    except (KeyProblem, JournalError) as problem:
+    except (RequestError, JournalError) as problem:
         client.fail(problem, quiet=command.quiet)
         return
     if queue is None:
         client.replies.add_outcome(Outcome.END, quiet=command.quiet)
     else:
         log.info("%s: queue %s flushed", client.peer, printable(queue.name))
-        client.replies.add_for([queue], Outcome.END, quiet=command.quiet)
+        client.replies.add_for([queue.journal], Outcome.END, quiet=command.quiet)
 
 
-def flush_all(client: ClientState, command: commands.FlushAll) -> None:
+def flush_all(client: Client, command: commands.FlushAll) -> None:
     """Remove every item of every queue but the open ones, where that is allowed."""
     client.counters.cmd_flush += 1
     if not client.policy.allow_flush_all:
@@ -72,31 +72,31 @@ def flush_all(client: ClientState, command: commands.FlushAll) -> None:
         return
     log.info("%s: all queues flushed", client.peer)
     try:
-        touched = [client.queues.flush(queue.name) for queue in list(client.queues)]
+        touched = [client.queues.flush(queue.name) for queue in list(client.queues.directory)]
     except JournalError as problem:
         client.fail(problem, quiet=command.quiet)
         return
-    flushed = [queue for queue in touched if queue is not None]
+    flushed = [queue.journal for queue in touched if queue is not None]
     client.replies.add_for(flushed, Outcome.OK, quiet=command.quiet)
 
 
-def flush_expired(client: ClientState, command: commands.FlushExpired) -> None:
+def flush_expired(client: Client, command: commands.FlushExpired) -> None:
     """Remove the dead items at the head of a queue, or of all."""
     try:
         if command.key is None:
-            wanted = [queue.name for queue in client.queues]
+            wanted = [queue.name for queue in client.queues.directory]
         else:
             wanted = [keys.parse_plain(command.key)]
         removed = _remove_expired(client, wanted)
-    except (KeyProblem, JournalError) as problem:
+    except (RequestError, JournalError) as problem:
         client.fail(problem, quiet=command.quiet)
         return
-    found = [client.queues.find(name) for name in wanted]
-    touched = [queue for queue in found if queue is not None]
+    found = [client.queues.directory.find(name) for name in wanted]
+    touched = [queue.journal for queue in found if queue is not None]
     client.replies.add_number(touched, removed, quiet=command.quiet)
 
 
-def _remove_expired(client: ClientState, wanted: list[bytes]) -> int:
+def _remove_expired(client: Client, wanted: list[bytes]) -> int:
     """Remove dead items as far as they are in memory; if there are none, read on first."""
     removed = 0
     for name in wanted:
@@ -108,18 +108,18 @@ def _remove_expired(client: ClientState, wanted: list[bytes]) -> int:
     return removed
 
 
-def report(client: ClientState, command: reports.Question) -> None:
+def report(client: Client, command: reports.Question) -> None:
     """Answer a question about the server."""
     client.replies.add(reports.reply(command, client.host, client.replies.writer))
 
 
-def status(client: ClientState, command: commands.Status) -> None:
+def status(client: Client, command: commands.Status) -> None:
     """Tell whether puts are taken, or change that (Kestrel's words)."""
     word = command.word
     if word is None:
         report(client, command)
     elif word.lower() not in (_DRAINING, _SERVING):
-        client.fail(KeyProblem("the status can be UP, or READONLY to take no items"))
+        client.fail(RequestError("the status can be UP, or READONLY to take no items"))
     elif not client.policy.allow_drain:
         client.replies.add(client.replies.writer.disabled("status"))
     else:
@@ -128,7 +128,7 @@ def status(client: ClientState, command: commands.Status) -> None:
         client.replies.add_outcome(Outcome.END)
 
 
-def reload(client: ClientState, _: commands.Reload) -> None:
+def reload(client: Client, _: commands.Reload) -> None:
     """Read the settings of the queues again, where that is allowed."""
     if not client.policy.allow_reload:
         client.replies.add(client.replies.writer.disabled("reload"))
@@ -141,12 +141,12 @@ def reload(client: ClientState, _: commands.Reload) -> None:
     )
 
 
-def acknowledge(client: ClientState, command: commands.Acknowledge) -> None:
+def acknowledge(client: Client, command: commands.Acknowledge) -> None:
     """Answer what has no effect."""
     client.replies.add_outcome(Outcome.OK, quiet=command.quiet)
 
 
-def shutdown(client: ClientState, _: commands.Shutdown) -> None:
+def shutdown(client: Client, _: commands.Shutdown) -> None:
     """Stop the server, where that is allowed."""
     if client.policy.allow_shutdown:
         log.info("%s: asked the server to stop", client.peer)
@@ -156,12 +156,12 @@ def shutdown(client: ClientState, _: commands.Shutdown) -> None:
         client.replies.add(client.replies.writer.disabled("shutdown"))
 
 
-def quit_(client: ClientState, _: commands.Quit) -> None:
+def quit_(client: Client, _: commands.Quit) -> None:
     """Close the connection."""
     client.closing = True
 
 
-def refuse(client: ClientState, refusal: commands.Refusal) -> None:
+def refuse(client: Client, refusal: commands.Refusal) -> None:
     """Give the answer that the dialect had itself."""
     client.counters.protocol_errors += 1
     if refusal.too_large:
@@ -172,7 +172,7 @@ def refuse(client: ClientState, refusal: commands.Refusal) -> None:
         client.replies.add_error(refusal.reply, "the command was wrong", quiet=quiet)
 
 
-HANDLERS: dict[type[commands.Command], Callable[[ClientState, Any], None]] = {
+HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {
     commands.Delete: delete,
     commands.Absent: absent,
     commands.Flush: flush,

@@ -10,15 +10,14 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from starling_py.counters import Counters
 from starling_py.journal.errors import JournalError
-from starling_py.keys import KeyProblem, printable
-from starling_py.queues.errors import Refused
-from starling_py.queues.holder import Holder
+from starling_py.keys import RequestError, printable
+from starling_py.queues.errors import NotLoaded, QueueRefused
+from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
-from starling_py.queues.window import NotLoaded
 from starling_py.session.replies import Replies
-from starling_py.session.reports import Host
+from starling_py.session.reports import ServerHost
+from starling_py.stats import Counters
 
 MAX_OUTPUT: Final = 1 << 20
 """Bytes of replies after which a client must read before more of its commands are executed."""
@@ -48,7 +47,7 @@ class Parked:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class ClientState:
+class Client:
     """The state of one client; ``wake`` is called when a wait is over and it can go on."""
 
     def __init__(
@@ -56,7 +55,7 @@ class ClientState:
         queues: QueueCollection,
         counters: Counters,
         policy: Policy,
-        host: Host,
+        host: ServerHost,
         peer: str,
         wake: Callable[[], None],
     ) -> None:
@@ -65,7 +64,7 @@ class ClientState:
         self.policy = policy
         self.host = host
         self.peer = peer
-        self.holder = Holder()
+        self.holder = ReadHolder()
         """What the client holds: its open reads."""
         self.may_wait = True
         """Whether it makes sense to wait for anything: the client has not hung up."""
@@ -123,13 +122,15 @@ class ClientState:
             else:
                 self.go_on(lambda: self.fail(failure, quiet=quiet))
 
-        problem.line.when_loaded(ask_again)
+        problem.when_loaded(ask_again)
 
-    def fail(self, problem: KeyProblem | JournalError | Refused, *, quiet: bool = False) -> None:
+    def fail(
+        self, problem: RequestError | JournalError | QueueRefused, *, quiet: bool = False
+    ) -> None:
         """Answer a command that could not be executed."""
         reason = str(problem)
         writer = self.replies.writer
-        if isinstance(problem, KeyProblem):
+        if isinstance(problem, RequestError):
             self.counters.protocol_errors += 1
             self.replies.add_error(writer.client_error(reason), reason, quiet=quiet)
         else:

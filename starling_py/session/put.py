@@ -10,15 +10,14 @@ from typing import Any, Final
 
 from starling_py import keys
 from starling_py.journal.errors import JournalError
-from starling_py.keys import KeyProblem, StoreRequest
+from starling_py.keys import RequestError, StoreRequest
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Outcome, Verb
 from starling_py.queues.delivery import Put
-from starling_py.queues.errors import Full, Refused
+from starling_py.queues.errors import NotLoaded, QueueFullRefused, QueueRefused
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.waiters import RoomWaiter
-from starling_py.queues.window import NotLoaded
-from starling_py.session.client import ClientState, Parked
+from starling_py.session.client import Client, Parked
 from starling_py.session.replies import PUT
 
 # Looking a member up in an enumeration costs as much as a function call.
@@ -26,7 +25,7 @@ SET: Final = Verb.SET
 STORED: Final = Outcome.STORED
 
 
-def store(client: ClientState, command: commands.Store) -> None:
+def store(client: Client, command: commands.Store) -> None:
     """Put an item."""
     try:
         request = keys.parse_store(command.key)
@@ -34,20 +33,21 @@ def store(client: ClientState, command: commands.Store) -> None:
             _store_with_care(client, command, request, None)
             return
         queues = client.queues.put(request.name, command.data, command.flags, command.exptime)
-    except (KeyProblem, JournalError, Refused) as problem:
+    except (RequestError, JournalError, QueueRefused) as problem:
         _refuse(client, problem, quiet=command.quiet)
         return
     _count_stored(client, queues)
-    client.replies.add_for(queues, STORED, PUT, quiet=command.quiet)
+    journals = [queue.journal for queue in queues]
+    client.replies.add_for(journals, STORED, PUT, quiet=command.quiet)
 
 
 def _store_with_care(
-    client: ClientState, command: commands.Store, request: StoreRequest, deadline: float | None
+    client: Client, command: commands.Store, request: StoreRequest, deadline: float | None
 ) -> None:
     """Put an item, whatever the command says of it.
 
-    ``deadline`` is when waiting for room is over, if it has begun. Raises ``KeyProblem``,
-    ``JournalError``, ``Refused`` and ``NotLoaded``.
+    ``deadline`` is when waiting for room is over, if it has begun. Raises ``RequestError``,
+    ``JournalError``, ``QueueRefused`` and ``NotLoaded``.
     """
     outcome = _condition(client, command.verb, request.name)
     if outcome is not None:
@@ -61,7 +61,7 @@ def _store_with_care(
     what = Put(request.name, command.data, command.flags, command.exptime, due_ms, front)
     try:
         queues = client.queues.put_with_care(what)
-    except Full as full:
+    except QueueFullRefused as full:
         again = deadline is not None
         until = clock.monotonic + request.wait_ms / 1000 if deadline is None else deadline
         if not client.may_wait or until <= clock.monotonic:
@@ -72,10 +72,11 @@ def _store_with_care(
     if request.sync and queues:
         _reply_when_safe(client, command, queues)
     else:
-        client.replies.add_for(queues, STORED, PUT, quiet=command.quiet)
+        journals = [queue.journal for queue in queues]
+        client.replies.add_for(journals, STORED, PUT, quiet=command.quiet)
 
 
-def _count_stored(client: ClientState, queues: list[PersistentQueue]) -> None:
+def _count_stored(client: Client, queues: list[PersistentQueue]) -> None:
     """Count an item that was put, and tell who writes the reply its id if that is asked for."""
     counters = client.counters
     counters.cmd_set += 1
@@ -85,22 +86,22 @@ def _count_stored(client: ClientState, queues: list[PersistentQueue]) -> None:
         writer.stored_as(queues[0].next_id - 1)
 
 
-def _condition(client: ClientState, verb: Verb, name: bytes) -> Outcome | None:
+def _condition(client: Client, verb: Verb, name: bytes) -> Outcome | None:
     """Return the answer of a verb whose condition does not hold. Raises ``NotLoaded``."""
     if verb is Verb.CAS:
         return Outcome.NOT_FOUND
     if verb is Verb.ADD:
         return None if client.queues.is_empty(name) else Outcome.NOT_STORED
     if verb in (Verb.REPLACE, Verb.APPEND):
-        return None if client.queues.find(name) is not None else Outcome.NOT_STORED
+        return None if client.queues.directory.find(name) is not None else Outcome.NOT_STORED
     return None
 
 
 def _refuse(
-    client: ClientState, problem: KeyProblem | JournalError | Refused, *, quiet: bool
+    client: Client, problem: RequestError | JournalError | QueueRefused, *, quiet: bool
 ) -> None:
     client.counters.cmd_set += 1
-    if isinstance(problem, Full):
+    if isinstance(problem, QueueFullRefused):
         reply = client.replies.writer.outcome(Outcome.NOT_STORED)
         client.replies.add_error(reply, str(problem), quiet=quiet)
     else:
@@ -108,7 +109,7 @@ def _refuse(
 
 
 def _wait_for_room(
-    client: ClientState,
+    client: Client,
     command: commands.Store,
     request: StoreRequest,
     name: bytes,
@@ -126,11 +127,11 @@ def _wait_for_room(
             _store_with_care(client, command, request, deadline)
         except NotLoaded as missing:
             client.wait_until_loaded(missing, try_again, quiet=command.quiet)
-        except (KeyProblem, JournalError, Refused) as problem:
+        except (RequestError, JournalError, QueueRefused) as problem:
             _refuse(client, problem, quiet=command.quiet)
 
     def over() -> None:
-        client.go_on(lambda: _refuse(client, Full(name), quiet=command.quiet))
+        client.go_on(lambda: _refuse(client, QueueFullRefused(name), quiet=command.quiet))
 
     room = client.queues.room
     waiter = RoomWaiter(name, len(command.data), lambda: client.go_on(try_again), over)
@@ -139,7 +140,7 @@ def _wait_for_room(
 
 
 def _reply_when_safe(
-    client: ClientState, command: commands.Store, queues: list[PersistentQueue]
+    client: Client, command: commands.Store, queues: list[PersistentQueue]
 ) -> None:
     """Park until an item is safe in every queue that it was put into."""
     left = len(queues)
@@ -157,7 +158,7 @@ def _reply_when_safe(
             client.go_on(lambda: client.replies.add_outcome(STORED, quiet=command.quiet))
 
     for queue in queues:
-        queue.safety_waits.add(safe)
+        queue.sync_waits.add(safe)
 
 
-HANDLERS: dict[type[commands.Command], Callable[[ClientState, Any], None]] = {commands.Store: store}
+HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {commands.Store: store}

@@ -9,11 +9,10 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
-from starling_py.counters import Counters
 from starling_py.journal.journal import Journal
 from starling_py.protocol.commands import Outcome, Writer
-from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.waiters import Hit
+from starling_py.stats import Counters
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +23,8 @@ PUT, TAKEN, TAKEN_AMONG_OTHERS, CHANGED = range(4)
 _GONE: Final = bytearray()
 """What stands for a reply that was taken back, and is not a reply that has no bytes."""
 
-_Dependence = tuple[PersistentQueue, int, int, int, Writer]
-"""The queue, where its reply begins and ends among the chunks, what it tells of, who wrote it."""
+_Dependence = tuple[Journal, int, int, int, Writer]
+"""The journal, where its reply begins and ends among the chunks, what it tells of, who wrote it."""
 
 
 class Replies:
@@ -40,7 +39,7 @@ class Replies:
         """The bytes of all replies, in pieces."""
         self.size = 0
         """Bytes of those replies that may be large."""
-        self._also: list[PersistentQueue] = []
+        self._also: list[Journal] = []
         self.spoiled: str | None = None
         """Why the reply that is yet to be given must be an error, if it must."""
         self.depends: list[_Dependence] = []
@@ -70,34 +69,34 @@ class Replies:
 
     def add_for(
         self,
-        queues: Sequence[PersistentQueue],
+        journals: Sequence[Journal],
         outcome: Outcome,
         told: int = CHANGED,
         *,
         quiet: bool = False,
     ) -> None:
-        """Give a plain reply that depends on the commits of some queues, if any."""
+        """Give a plain reply that depends on the commits of some journals, if any."""
         chunks = self.chunks
         start = len(chunks)
         if not quiet:
             chunks.append(self.writer.outcome(outcome))
         end = len(chunks)
         writer = self.writer
-        for queue in queues:
-            self.depends.append((queue, start, end, told, writer))
+        for journal in journals:
+            self.depends.append((journal, start, end, told, writer))
             told = CHANGED  # what is told of several queues is counted once
 
-    def add_number(self, queues: Iterable[PersistentQueue], number: int, *, quiet: bool) -> None:
-        """Give a number that depends on the commits of some queues."""
+    def add_number(self, journals: Iterable[Journal], number: int, *, quiet: bool) -> None:
+        """Give a number that depends on the commits of some journals."""
         start = len(self.chunks)
         if not quiet:
             self.chunks.append(self.writer.number(number))
         end = len(self.chunks)
-        self.depends += [(queue, start, end, CHANGED, self.writer) for queue in queues]
+        self.depends += [(each, start, end, CHANGED, self.writer) for each in journals]
 
-    def depend(self, queue: PersistentQueue) -> None:
-        """Have the reply that comes next depend on the commit of a queue, whatever it is."""
-        self._also.append(queue)
+    def depend(self, journal: Journal) -> None:
+        """Have the reply that comes next depend on the commit of a journal, whatever it is."""
+        self._also.append(journal)
 
     def add_hit(self, hit: Hit, *, alone: bool, with_cas: bool) -> None:
         """Give an item; ``alone`` tells that the reply, which ``end_hits`` closes, has no other."""
@@ -115,7 +114,7 @@ class Replies:
         if not request.peek:
             end = len(chunks)
             told = (end + 1, TAKEN) if alone else (end, TAKEN_AMONG_OTHERS)
-            self.depends.append((queue, start, *told, writer))
+            self.depends.append((queue.journal, start, *told, writer))
 
     def end_hits(self) -> None:
         """Close the reply to a get."""
@@ -126,7 +125,7 @@ class Replies:
             self.chunks.append(self.writer.end_of_hits())
         if self._also:
             end = len(self.chunks)
-            self.depends += [(queue, end - 1, end, CHANGED, self.writer) for queue in self._also]
+            self.depends += [(each, end - 1, end, CHANGED, self.writer) for each in self._also]
             self._also.clear()
 
     def end_stream(self) -> None:
@@ -135,8 +134,8 @@ class Replies:
         failed = self.spoiled is not None
         self.chunks.append(self.writer.server_error(self.spoiled or "") if failed else b"")
         self.spoiled = None
-        for queue in self._also:
-            self.depends.append((queue, start, start + 1, CHANGED, self.writer))
+        for journal in self._also:
+            self.depends.append((journal, start, start + 1, CHANGED, self.writer))
         self._also.clear()
         self.chunks.append(self.writer.end_of_hits())
 
@@ -153,34 +152,32 @@ class Replies:
         """Replace the replies that depend on failed journals; the others go on depending."""
         dependences, self.depends = self.depends, []
         for dependence in dependences:
-            if dependence[0].journal in failed:
+            if dependence[0] in failed:
                 self._replace(*dependence)
             else:
                 self.depends.append(dependence)
         if self._also:
-            for queue in self._also:
-                if queue.journal in failed:
-                    self.spoiled = queue.journal.failure
-            self._also = [each for each in self._also if each.journal not in failed]
+            for journal in self._also:
+                if journal in failed:
+                    self.spoiled = journal.failure
+            self._also = [each for each in self._also if each not in failed]
 
     def settle(self) -> None:
         """Let the replies that depend on a commit stand; it has succeeded."""
         self.depends.clear()
         self._also.clear()
 
-    def _replace(
-        self, queue: PersistentQueue, start: int, end: int, told: int, writer: Writer
-    ) -> None:
+    def _replace(self, journal: Journal, start: int, end: int, told: int, writer: Writer) -> None:
         self._counters.total_items -= told == PUT
         self._counters.get_hits -= told in (TAKEN, TAKEN_AMONG_OTHERS)
         if start == end:
-            self._count_silent(queue.journal.failure)
+            self._count_silent(journal.failure)
             return
         if all(chunk is _GONE for chunk in self.chunks[start:end]):
             return  # it went with the rest of its reply, which is an error by now
         self.chunks[start:end] = [_GONE] * (end - start)
         if told != TAKEN_AMONG_OTHERS:
-            self.chunks[start] = writer.server_error(queue.journal.failure)
+            self.chunks[start] = writer.server_error(journal.failure)
 
     def _count_silent(self, reason: str) -> None:
         self._counters.noreply_errors += 1

@@ -26,7 +26,7 @@ _EMPTY_REPORTS = (b"items", b"slabs", b"cachedump", b"malloc", b"maps", b"extsto
 Question = Stats | DumpStats | DumpConfig | Status | Version
 
 
-class Host(Protocol):
+class ServerHost(Protocol):
     """What a session asks of the server around it."""
 
     @property
@@ -65,7 +65,7 @@ class Host(Protocol):
         """Begin to stop the server."""
 
 
-def reply(question: Question, host: Host, writer: Writer) -> bytes:
+def reply(question: Question, host: ServerHost, writer: Writer) -> bytes:
     """Return the reply to a question."""
     if isinstance(question, Version):
         return writer.version(host.version)
@@ -84,12 +84,12 @@ def reply(question: Question, host: Host, writer: Writer) -> bytes:
     return writer.outcome(report) if isinstance(report, Outcome) else writer.stats(report)
 
 
-def _wanted(host: Host, keys: Sequence[bytes]) -> list[stats.QueueSnapshot]:
+def _wanted(host: ServerHost, keys: Sequence[bytes]) -> list[stats.QueueSnapshot]:
     """Return the queues that are named, or all."""
     return [each for each in host.snapshot().queues if not keys or each.name in keys]
 
 
-def find(words: Sequence[bytes], host: Host) -> Pairs | Outcome | None:
+def find(words: Sequence[bytes], host: ServerHost) -> Pairs | Outcome | None:
     """Return the report that the words ask for, or ``None`` when there is no such report."""
     if not words:
         return stats.server_pairs(host.snapshot())

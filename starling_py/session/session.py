@@ -12,16 +12,16 @@ from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
-from starling_py.counters import Counters
 from starling_py.journal.journal import Journal
 from starling_py.protocol import dialect_for
 from starling_py.protocol.commands import Command, Dialect, Phrased, PhrasedAnew
-from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.errors import NotLoaded
+from starling_py.queues.open_reads import ReadQueue
 from starling_py.queues.queue_collection import QueueCollection
-from starling_py.queues.window import NotLoaded
-from starling_py.session import admin, get, put
-from starling_py.session.client import MAX_OUTPUT, ClientState, Policy
-from starling_py.session.reports import Host
+from starling_py.session import admin, get, monitor, put, reliable
+from starling_py.session.client import MAX_OUTPUT, Client, Policy
+from starling_py.session.reports import ServerHost
+from starling_py.stats import Counters
 
 MAX_COMMANDS: Final = 512
 """Commands executed for one client before the others have their turn."""
@@ -30,7 +30,7 @@ MAX_INPUT: Final = 1 << 20
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Session(ClientState):
+class Session(Client):
     """One client's commands and replies.
 
     ``wake`` is called when a wait is over: ``run`` must be called then.
@@ -41,7 +41,7 @@ class Session(ClientState):
         queues: QueueCollection,
         counters: Counters,
         policy: Policy,
-        host: Host,
+        host: ServerHost,
         peer: str,
         wake: Callable[[], None],
     ) -> None:
@@ -134,7 +134,7 @@ class Session(ClientState):
         if self.replies.spoiled is not None:
             self._end_wait()
 
-    def gone(self) -> None:
+    def disconnected(self) -> None:
         """Take notice that the client is gone: it waits for nothing, and what it held returns.
 
         A read with a lease stays open, as whoever knows the item's id may still confirm it.
@@ -143,8 +143,8 @@ class Session(ClientState):
             self.parked.leave()
             self.parked = None
         self.closing = True
-        self.holder.gone = True
-        touched: dict[PersistentQueue, None] = {}
+        self.holder.closed = True
+        touched: dict[ReadQueue, None] = {}
         for read in self.holder.reads():
             if read.lease is None:
                 read.queue.give_back(read, alone=False)
@@ -155,21 +155,23 @@ class Session(ClientState):
             queue.available()
 
 
-def _phrase(client: ClientState, phrased: Phrased) -> None:
+def _phrase(client: Client, phrased: Phrased) -> None:
     """Execute a command that is answered in a form of its own."""
     client.replies.writer = phrased.writer
     _HANDLERS[type(phrased.command)](client, phrased.command)
 
 
-def _phrase_anew(client: ClientState, phrased: PhrasedAnew) -> None:
+def _phrase_anew(client: Client, phrased: PhrasedAnew) -> None:
     """Execute one that is read but once, however often it comes."""
     client.replies.writer = phrased.form.writer()
     _HANDLERS[type(phrased.command)](client, phrased.command)
 
 
-_HANDLERS: Final[dict[type[Command], Callable[[ClientState, Any], None]]] = {
+_HANDLERS: Final[dict[type[Command], Callable[[Client, Any], None]]] = {
     **put.HANDLERS,
     **get.HANDLERS,
+    **reliable.HANDLERS,
+    **monitor.HANDLERS,
     **admin.HANDLERS,
     Phrased: _phrase,
     PhrasedAnew: _phrase_anew,

@@ -5,7 +5,7 @@ module knows the sections and where a fault stands; what a value may be is known
 that hold it. `load` reads one file and no more.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -14,6 +14,7 @@ import attrs
 import yaml
 
 from starling_py.settings import move_circles, queue_table, routes
+from starling_py.settings.errors import ConfigError
 from starling_py.settings.kinds import aliases, table
 from starling_py.settings.problems import Fault, converted, shown, unknown
 from starling_py.settings.queue_layers import Layers
@@ -39,14 +40,6 @@ _SECTIONS: Final = {
 }
 _BY_NAME: Final = {setting.name: setting for setting in TABLE}
 _ALIASES: Final = aliases(Settings)
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used. `problems` has one line for each thing that is wrong."""
-
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems: list[str] = list(problems)
-        super().__init__("\n".join(self.problems))
 
 
 def load(

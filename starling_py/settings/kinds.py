@@ -149,6 +149,8 @@ class Setting:
     metavar: str | None
     alias: str | None = None
     const: object = None
+    limits_puts: bool = False
+    """Whether it can have a put refused or changed, so that each put has to be looked at."""
 
     @property
     def default_text(self) -> str:

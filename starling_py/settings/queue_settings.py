@@ -26,17 +26,18 @@ class QueueSettings:
 
     # fmt: off
     max_items: int | None = setting("Limits", None, _ITEMS,
-        "Items that the queue may hold; a put beyond is refused")
+        "Items that the queue may hold; a put beyond is refused", limits_puts=True)
     max_bytes: int | None = setting("Limits", None, _BYTES,
-        "Data of all its items together; a put beyond is refused", alias="max_size")
+        "Data of all its items together; a put beyond is refused",
+        alias="max_size", limits_puts=True)
     max_item_size: int | None = setting("Limits", None, ITEM_SIZE,
-        "Largest data of one item, where it is to be less than item_size_max")
+        "Largest data of one item, where it is to be less than item_size_max", limits_puts=True)
     discard_old_when_full: bool = setting("Limits", False, FLAG,
         "At a limit, drop the oldest items instead of refusing the put")
     max_age: float | None = setting("Expiry", None, SPAN,
-        "Longest life of an item, also of one put with a later expiry or none")
+        "Longest life of an item, also of one put with a later expiry or none", limits_puts=True)
     ignore_client_expiry: bool = setting("Expiry", False, FLAG,
-        "Items live as if put without expiry, for clients that send one unasked")
+        "Items live as if put without expiry, for clients that send one unasked", limits_puts=True)
     expire_to: bytes | None = setting("Expiry", None, QUEUE,
         "Queue that expired items are moved to; without it they are dropped",
         alias="move_expired_to")
@@ -49,7 +50,7 @@ class QueueSettings:
     max_open_reads: int = setting("Deliveries", 100, COUNT,
         "Items of the queue that one connection may have open")
     fanout_only: bool = setting("Life", False, FLAG,
-        "Keep nothing here: a put goes only to the children, queue+child")
+        "Keep nothing here: a put goes only to the children, queue+child", limits_puts=True)
     journal: bool = setting("Life", True, FLAG,
         "Keep the items on disk; if false, in memory only, and lost with the process")
     idle_expire: float | None = setting("Life", None, SPAN,
@@ -67,3 +68,10 @@ class QueueSettings:
 
 QUEUE_TABLE: Final = table(QueueSettings)
 """Every setting of a queue, in the order of documentation."""
+
+_LIMITS: Final = tuple(each for each in QUEUE_TABLE if each.limits_puts)
+
+
+def limits_puts(settings: QueueSettings) -> bool:
+    """Tell whether anything in a queue's settings can have a put refused or changed."""
+    return any(getattr(settings, each.name) != each.default for each in _LIMITS)

@@ -4,17 +4,15 @@ import dataclasses
 import re
 from pathlib import Path
 
-import attrs
 import pytest
 import yaml
 
-from starling_py.counters import Counters
 from starling_py.keys import _GET_OPTIONS, _STORE_OPTIONS
 from starling_py.protocol.commands import Verb
 from starling_py.protocol.text_lines import _KEY_LISTS, _PARSERS
 from starling_py.settings.kinds import Setting
 from starling_py.settings.queue_settings import QUEUE_TABLE
-from starling_py.stats import QueueSnapshot
+from starling_py.stats import Counters, QueueSnapshot
 from tests.examples.guide import GUIDE, Actor, Scenario, scenarios, sent_lines
 
 REFERENCE = GUIDE.with_name("protocol.md")
@@ -75,6 +73,6 @@ def test_the_reference_has_every_command() -> None:
 
 def test_the_reference_has_every_statistic() -> None:
     listed = set(re.findall(r"`(\w+)`", REFERENCE.read_text()))
-    of_queues = {field.name for field in attrs.fields(QueueSnapshot)} - {"name"}
+    of_queues = {field.name for field in dataclasses.fields(QueueSnapshot)} - {"name"}
     wanted = {f"queue_Q_{name}" for name in of_queues}
     assert wanted | {each.name for each in dataclasses.fields(Counters)} <= listed

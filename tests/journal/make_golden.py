@@ -12,7 +12,7 @@ from pathlib import Path
 from starling_py.journal.disk.files import Files
 from starling_py.journal.format import segment
 from starling_py.journal.format.record import Item, MarkedItem
-from starling_py.journal.ledger import Ledger, Mark
+from starling_py.journal.ledger import Facts, Ledger
 from starling_py.journal.spool import LOCK
 from starling_py.queues.open_reads import OpenRead
 from tests.journal.spool_harness import NOW_MS, Harness, live_items
@@ -34,7 +34,7 @@ class SaltedFiles(Files):
 
 def remove(harness: Harness, name: bytes, ids: Sequence[int]) -> None:
     """Remove items of a queue out of their turn, which no client can."""
-    queue = harness.queues.find(name)
+    queue = harness.queues.directory.find(name)
     assert queue is not None
     for item in [item for item in queue._window.items if item.id in ids]:
         queue.journal.remove(item)
@@ -103,7 +103,7 @@ def write_journals(path: Path) -> Harness:
 
 def write_marked(harness: Harness) -> None:
     """Write items of which there is more to say, from their put on or since, and a checkpoint."""
-    queue = harness.queues.find_or_make(b"marked")
+    queue = harness.queues.directory.find_or_make(b"marked")
 
     def put(data: bytes, due_ms: int = 0, deliveries: int = 0, *, front: bool = False) -> None:
         queue.put_marked(MarkedItem(queue.next_id, NOW_MS, 0, 7, data, due_ms, deliveries, front))
@@ -137,7 +137,7 @@ def write_marked(harness: Harness) -> None:
 def write_kept(harness: Harness) -> None:
     """Write a flush that leaves the open items."""
     harness.put_all([b"open", b"confirmed", b"taken", b"flushed"], b"kept")
-    queue = harness.queues.find(b"kept")
+    queue = harness.queues.directory.find(b"kept")
     assert queue is not None
     for _ in range(2):
         assert queue.open(NOW_MS, None, None) is not None
@@ -154,7 +154,7 @@ def describe(harness: Harness) -> dict[str, dict[str, object]]:
     """Return what the queues hold, by the hexadecimal form of their names."""
     harness.background.do_all()
     described: dict[str, dict[str, object]] = {}
-    for queue in sorted(harness.queues, key=lambda queue: queue.name):
+    for queue in sorted(harness.queues.directory, key=lambda queue: queue.name):
         journal = queue.journal
         items = live_items(harness.files, journal._place.salt, journal.ledger)
         described[queue.name.hex()] = {
@@ -172,7 +172,7 @@ def describe(harness: Harness) -> dict[str, dict[str, object]]:
 
 def marks_of(item: Item, ledger: Ledger) -> list[int | bool]:
     """Return how often an item was handed out, when it is due, and whether it is in front."""
-    mark = ledger.marks.get(item.id, Mark())
+    mark = ledger.facts.get(item.id, Facts())
     due_ms = mark.due_ms or (item.due_ms if isinstance(item, MarkedItem) else 0)
     return [mark.deliveries, due_ms, mark.front]
 

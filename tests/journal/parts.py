@@ -10,8 +10,8 @@ from starling_py.journal.format.record import Item
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.segment_writer import Place, Syncing
-from starling_py.journal.shared import Durability, Surroundings
+from starling_py.journal.shared import Durability, Shared
+from starling_py.journal.syncing import Place, Syncing
 from tests.core import PatientBackground
 from tests.journal.simulated_disk import SALT, SimulatedDisk
 from tests.journal.spool_harness import DIRECTORY, NAME, NOW_MS, SPOOL, Harness
@@ -35,13 +35,13 @@ def surroundings(
     segment_size: int = 200,
     touch: Callable[[Journal], None] = lambda _: None,
     open_files: int = 10,
-) -> Surroundings[Journal]:
+) -> Shared[Journal]:
     """Return what a spool's journals share."""
     reserve = Reserve(files, SPOOL)
     assert reserve.restore()
     durability = Durability(syncs, segment_size, waits)
     background = PatientBackground()
-    return Surroundings(
+    return Shared(
         files,
         durability,
         touch,
@@ -86,14 +86,14 @@ def background_of(journal: Journal) -> PatientBackground:
 
 def journal_of(harness: Harness, name: bytes = NAME) -> Journal:
     """Return the journal of a queue that exists."""
-    queue = harness.queues.find(name)
+    queue = harness.queues.directory.find(name)
     assert queue is not None
     return queue.journal
 
 
 def is_broken(harness: Harness) -> bool:
     """Tell whether any journal is broken now."""
-    return any(queue.journal.broken is not None for queue in harness.queues._queues.values())
+    return any(queue.journal.broken is not None for queue in harness.queues._by_name.values())
 
 
 def sync_all(harness: Harness) -> set[Journal]:
@@ -119,7 +119,7 @@ def ledger_facts(ledger: Ledger) -> dict[str, object]:
     """Return what two ledgers of one state have in common, whatever became of their files."""
     facts = {each.name: getattr(ledger, each.name) for each in fields(ledger)}
     del facts["has_dead"], facts["_older_size"]
-    facts["gone"] = list(ledger.gone)
+    facts["gone"] = list(ledger.removed_ids)
     facts["segments"] = [facts_of(each) for each in ledger.segments if each.items]
     return facts
 

@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 
+import attrs
+
 from starling_py.clock import Clock
 from starling_py.journal.blocks import Reading
 from starling_py.journal.commit import Batch, Committed, GroupCommit
@@ -13,11 +15,9 @@ from starling_py.journal.format.record import Item
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.recovery.examination import Recovered
 from starling_py.journal.recovery.recovery import recover
-from starling_py.journal.shared import Durability
-from starling_py.journal.spool import Spool
-from starling_py.queues.queue_collection import QueueCollection
-from starling_py.queues.window import NotLoaded, WindowSizes
-from tests.core import InlineSyncer, PatientBackground
+from starling_py.queues.errors import NotLoaded
+from starling_py.server.core import Core, InlineSyncer, Storage
+from tests.core import PatientBackground
 from tests.journal.simulated_disk import ProcessKilled, SimulatedDisk
 
 SPOOL = "/spool"
@@ -49,12 +49,24 @@ class DeferredSyncer:
     def submit(self, batch: Batch) -> None:
         self.waiting.append(batch)
 
+    def close(self) -> list[Batch]:
+        """Return nothing: what waits is the test's."""
+        return []
+
     def sync_one(self) -> Batch:
         """Sync the oldest batch and say that it is done."""
         batch = self.waiting.popleft()
         batch.run()
         self.commits.finish(batch)
         return batch
+
+
+@attrs.frozen
+class HarnessThreads:
+    """Threads of a test's choice."""
+
+    syncer: InlineSyncer | DeferredSyncer
+    background: PatientBackground
 
 
 class Harness:
@@ -74,16 +86,12 @@ class Harness:
         self.files = files
         self.clock = StandingClock()
         self.deferred = DeferredSyncer()
-        self.inline = InlineSyncer()
         self.background = PatientBackground()
-        syncer = self.deferred if deferred else self.inline
-        self.commits = GroupCommit(interval, syncer, self.clock)
-        self.deferred.commits = self.inline.commits = self.commits
-        durability = Durability(interval is not None, segment_size, interval == 0)
-        self.spool = Spool.open(
-            files, path, durability, self.commits, self.background, quarantine=quarantine
-        )
-        self.queues = QueueCollection(self.spool, self.clock, WindowSizes(window_size, 1 << 30))
+        syncer = self.deferred if deferred else InlineSyncer()
+        storage = Storage(path, interval, segment_size, window_size, quarantine=quarantine)
+        core = Core.open(storage, self.clock, files, HarnessThreads(syncer, self.background))
+        self.commits = self.deferred.commits = core.commits
+        self.spool, self.queues = core.spool, core.queues
         self.background.do_all()
 
     def put(self, data: bytes, name: bytes = NAME, flags: int = 0) -> None:
@@ -92,7 +100,7 @@ class Harness:
 
     def pop(self, name: bytes = NAME) -> bytes | None:
         """Pop an item, without committing that."""
-        queue = self.queues.find(name)
+        queue = self.queues.directory.find(name)
         if queue is None:
             return None
         while True:
@@ -129,7 +137,7 @@ class Harness:
     def items(self, name: bytes = NAME) -> Items | None:
         """Return what is in a queue now; ``None`` when there is no such queue."""
         self.background.do_all()
-        queue = self.queues.find(name)
+        queue = self.queues.directory.find(name)
         if queue is None:
             return None
         assert not queue._window.behind, "the window does not hold everything"
@@ -142,7 +150,7 @@ class Harness:
     def close(self) -> None:
         """End in order."""
         self.commits.sync_everything()
-        self.queues.close()
+        self.queues.directory.close()
 
 
 def brief(items: Iterable[Item]) -> Items:
@@ -160,7 +168,9 @@ def live_items(files: Files, salt: int, ledger: Ledger) -> list[Item]:
     found: list[Item] = []
     position, after_id = (0, 0), ledger.head - 1
     while True:
-        reading = Reading(files, salt, ledger.segments, position, after_id, ledger.gone, 1 << 30)
+        reading = Reading(
+            files, salt, ledger.segments, position, after_id, ledger.removed_ids, 1 << 30
+        )
         reading.run()
         if reading.error is not None:
             raise reading.error

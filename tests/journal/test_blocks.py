@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from starling_py.journal import blocks
 from starling_py.journal.blocks import OVERHEAD, Position, Reading
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.errors import JournalDamagedError
 from starling_py.journal.format import record
 from starling_py.journal.format.record import Item
 from starling_py.journal.format.segment import Segment
@@ -164,11 +164,11 @@ def test_every_wrong_bit_and_every_cut_is_told_by_its_place_and_never_read_as_an
         for content in harmed:
             again = SimulatedDisk.holding(contents | {each.path: content})
             found: list[Item] = []
-            with pytest.raises(JournalDamaged) as damage:
+            with pytest.raises(JournalDamagedError) as damage:
                 found.extend(read_all(again, segments))
             assert damage.value.path == each.path
             assert 0 <= damage.value.offset <= len(content)
-            with pytest.raises(JournalDamaged):
+            with pytest.raises(JournalDamagedError):
                 list(blocks.pushes(again, SALT, each))
     assert len(right) == 4
 
@@ -185,7 +185,7 @@ def test_what_stands_in_front_of_the_damage_is_read() -> None:
     found = [each.id for each in reading.items]
     reading = Reading(again, SALT, segments, reading.position, 3, IdRanges(), LARGE)
     reading.run()
-    assert isinstance(reading.error, JournalDamaged)
+    assert isinstance(reading.error, JournalDamagedError)
     assert reading.items == []
     assert found == [1, 2, 3]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from starling_py.journal import checkpoint
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.id_ranges import IdRanges
-from starling_py.journal.ledger import Ledger, Mark
+from starling_py.journal.ledger import Facts, Ledger
 from tests.journal.parts import ledger_facts
 
 UNSIGNED = st.integers(0, 2**64 - 1)
@@ -36,7 +36,7 @@ def id_ranges(draw: st.DrawFn) -> IdRanges:
     return ids
 
 
-marks = st.builds(Mark, st.integers(0, 2**32 - 1), st.integers(-(2**63), 2**63 - 1), st.booleans())
+marks = st.builds(Facts, st.integers(0, 2**32 - 1), st.integers(-(2**63), 2**63 - 1), st.booleans())
 ledgers = st.builds(
     Ledger,
     segments=st.lists(segments, max_size=6),
@@ -87,7 +87,7 @@ def test_what_version_3_wrote_is_read_back_as_of_a_queue_that_began_with_1(
 
 @given(ledger=ledgers, end=UNSIGNED)
 def test_what_version_2_wrote_is_read_back_without_marks(ledger: Ledger, end: int) -> None:
-    ledger.marks, ledger.first_id = {}, 1
+    ledger.facts, ledger.first_id = {}, 1
     data = checkpoint.encode(ledger, end)[:-8]
     assert data.endswith(bytes(4)), "no marks"
     read = checkpoint.decode(memoryview(data[:-4]), 2)
@@ -106,12 +106,12 @@ def test_the_layout_is_the_one_that_is_documented() -> None:
     ledger = Ledger(
         [Segment(3, "/x", 5, 700, 2, 60, compacted=True), Segment(4, "/y", 9, 100)],
         head=5,
-        gone=IdRanges([(6, 8)]),
+        removed_ids=IdRanges([(6, 8)]),
         next_id=9,
         items=2,
         bytes=60,
         deleted=False,
-        marks={8: Mark(3, -1, front=True)},
+        facts={8: Facts(3, -1, front=True)},
         first_id=2,
     )
     data = checkpoint.encode(ledger, 123)
@@ -135,7 +135,7 @@ def test_what_a_checkpoint_takes_grows_with_the_gaps_and_not_with_the_items() ->
     few = Ledger([Segment(1, "", 1, 100, 1, 1)], next_id=10, items=1)
     many = Ledger(
         [Segment(1, "", 1, 10**9, 10**6, 10**8)],
-        gone=IdRanges([(5, 10**6)]),
+        removed_ids=IdRanges([(5, 10**6)]),
         next_id=2 * 10**6,
         items=10**6,
         bytes=10**8,

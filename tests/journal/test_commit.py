@@ -34,19 +34,19 @@ class Owner:
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    def committed(self) -> None:
+    def on_committed(self) -> None:
         self.heard.append("committed")
 
-    def rolled_back(self) -> None:
+    def on_rolled_back(self) -> None:
         self.heard.append("rolled back")
 
-    def made_safe(self) -> None:
+    def on_safe(self) -> None:
         pass
 
-    def settled(self) -> None:
+    def on_all_safe(self) -> None:
         self.heard.append("settled")
 
-    def moved(self, segments: Sequence[Segment], replacement: Segment) -> None:
+    def on_compacted(self, segments: Sequence[Segment], replacement: Segment) -> None:
         self.heard.append("moved")
 
 
@@ -566,10 +566,10 @@ def test_whoever_asks_is_told_when_all_is_safe_whatever_the_policy(
 ) -> None:
     harness = Harness(disk, interval=interval, deferred=True)
     harness.put(b"a")
-    queue = harness.queues.find(NAME)
+    queue = harness.queues.directory.find(NAME)
     assert queue is not None
     told: list[object] = []
-    queue.safety_waits.add(told.append)
+    queue.sync_waits.add(told.append)
     harness.commits.commit()
     assert told == []
     harness.commits.sync_if_due()

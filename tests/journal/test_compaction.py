@@ -121,14 +121,14 @@ def test_whatever_is_removed_in_whatever_order_the_rest_is_read_back(syncs: bool
                 traffic.sync()
                 assert found_on(traffic.disk.after_power_cut()) == traffic.live
             elif not syncs:
-                traffic.journal.settle()
+                traffic.journal.after_safe()
                 background_of(traffic.journal).do_all()
             if number % 7 == 0:
                 copy = SimulatedDisk.holding(traffic.disk.contents())
                 assert found_on(copy) == traffic.live
                 state = read_back(copy)
-                marks = traffic.journal.ledger.marks
-                assert (Ledger() if state is None else state.ledger).marks == marks
+                marks = traffic.journal.ledger.facts
+                assert (Ledger() if state is None else state.ledger).facts == marks
                 assert set(marks) <= set(traffic.live)
         compactions += traffic.journal.compactions
     assert compactions > 100
@@ -224,7 +224,7 @@ def test_a_queue_that_is_only_taken_from_its_head_is_not_copied(size: int, batch
         traffic.journal.remove(item(item_id, b"x" * size))
         if item_id % batch == 0:
             traffic.write()
-            traffic.journal.settle()
+            traffic.journal.after_safe()
             background_of(traffic.journal).do_all()
     assert traffic.journal.rotations > 2
     assert traffic.journal.compactions == 0
@@ -391,7 +391,7 @@ def test_a_compaction_whose_last_directory_sync_fails_is_in_force_all_the_same(
         harness.deferred.sync_one()
     for _ in range(5):
         harness.pop()
-    queue = harness.queues.find(b"jobs")
+    queue = harness.queues.directory.find(b"jobs")
     assert queue is not None
     harness.commit()
     while harness.deferred.waiting:

@@ -12,7 +12,7 @@ from starling_py.journal import checkpoint
 from starling_py.journal.disk.files import Files
 from starling_py.journal.format import record, segment
 from starling_py.journal.format.record import MarkedItem
-from starling_py.journal.ledger import Ledger, Mark
+from starling_py.journal.ledger import Facts, Ledger
 from tests.journal.make_golden import (
     EXPECTED,
     GOLDEN,
@@ -156,8 +156,8 @@ def test_the_golden_files_of_version_3_hold_what_is_new_in_it() -> None:
     ):
         assert marks in {(each.due_ms, each.deliveries, each.front) for each in marked}
     assert any(record.kept_items(memoryview(each), 0, len(each)) for each in found[record.FLUSH])
-    told = {mark for ledger in ledgers_in(found, 3) for mark in ledger.marks.values()}
-    assert {Mark(2), Mark(1, IN_2033), Mark(4), Mark(0, 0, True), Mark(2, 0, True)} <= told
+    told = {mark for ledger in ledgers_in(found, 3) for mark in ledger.facts.values()}
+    assert {Facts(2), Facts(1, IN_2033), Facts(4), Facts(0, 0, True), Facts(2, 0, True)} <= told
 
 
 def test_the_golden_files_of_version_4_hold_what_is_new_in_it() -> None:
@@ -174,7 +174,7 @@ def test_what_an_older_version_wrote_goes_on_in_a_new_segment_with_every_kind_of
     shutil.copytree(GOLDEN / version / JOURNALS, spool)
     before = files_under(spool)
     harness = Harness(Files(), path=str(spool), segment_size=1 << 20)
-    queue = harness.queues.find(b"Rotated")
+    queue = harness.queues.directory.find(b"Rotated")
     assert queue is not None
     last = queue.journal.ledger.segments[-1]
     first = queue.open(NOW_MS, None, None)

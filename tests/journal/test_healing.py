@@ -8,7 +8,7 @@ import pytest
 from starling_py.journal.checkpoint import UNLINKED
 from starling_py.journal.format import segment
 from starling_py.journal.format.record import MarkedItem
-from starling_py.journal.ledger import Mark
+from starling_py.journal.ledger import Facts
 from starling_py.journal.recovery.replay import open_segment, read_checkpoint
 from tests.journal.parts import heal, is_broken, journal_of, sync_all
 from tests.journal.simulated_disk import Fault, ProcessKilled, SimulatedDisk
@@ -204,7 +204,7 @@ def test_what_is_known_of_the_items_is_healed_too(
 ) -> None:
     harness = Harness(disk, interval=interval, deferred=True)
     harness.put_all([b"a", b"b", b"c"])
-    queue = harness.queues.find(NAME)
+    queue = harness.queues.directory.find(NAME)
     assert queue is not None
     now_ms = harness.clock.wall_ms
     queue.put_marked(MarkedItem(4, now_ms, 0, 0, b"in front", 0, 2, front=True))
@@ -230,15 +230,15 @@ def test_what_is_known_of_the_items_is_healed_too(
     assert is_broken(harness)
     heal(harness)
     assert not is_broken(harness)
-    marks = {4: Mark(3, 0, front=True)}
+    marks = {4: Facts(3, 0, front=True)}
     if interval != 0:  # where it was told
-        marks[1] = Mark(1)
-    assert journal_of(harness).ledger.marks == marks
+        marks[1] = Facts(1)
+    assert journal_of(harness).ledger.facts == marks
     for left in disk.after_process_death(), disk.after_power_cut():
         if interval is not None or left is disk:
             state = read_back(left)
             assert state is not None
-            assert state.ledger.marks == marks
+            assert state.ledger.facts == marks
 
 
 def test_a_journal_that_broke_before_anything_of_it_was_safe_is_healed(

@@ -279,7 +279,7 @@ def test_ids_grow_for_ever_over_drains_rotations_and_restarts(
         disk.after_process_death()
     assert last_id == 24
     assert FIRST not in segments_of(disk)
-    queue = Harness(disk).queues.find(NAME)
+    queue = Harness(disk).queues.directory.find(NAME)
     assert queue is not None
     assert queue.total_items == 24
 
@@ -460,7 +460,7 @@ def test_a_record_cut_short_by_a_full_disk_is_never_followed_by_good_ones(
     disk.fault = Fault(1, errno.ENOSPC, WRITING, lasting=True, short=True)
     harness.put(b"b" * 100)
     (done,) = harness.commit()
-    queue = harness.queues.find(NAME)
+    queue = harness.queues.directory.find(NAME)
     assert queue is not None
     assert done.failed == {queue.journal}
     assert queue.journal.broken is None
@@ -563,7 +563,7 @@ def test_everything_is_taken_back_in_its_old_order_when_a_commit_fails(
     harness = Harness(disk, segment_size=10**6)
     harness.put_all([b"a", b"b", b"c"])
     before = harness.items()
-    queue = harness.queues.find(NAME)
+    queue = harness.queues.directory.find(NAME)
     assert queue is not None
     snapshot = queue.snapshot(NOW_MS, 0, "")
     disk.fault = Fault(1, errno.ENOSPC, WRITING, lasting=True)
@@ -598,7 +598,7 @@ def test_a_queue_whose_creation_fails_does_not_exist_and_leaves_nothing(
         if failed:
             heal(harness)
             assert harness.items() is None, f"call {nth}"
-            assert harness.queues.find(NAME) is None
+            assert harness.queues.directory.find(NAME) is None
             assert [each for each in disk.contents(SPOOL) if ".segment" in each] == []
             harness.put_all([b"again"])
             assert not sync_all(harness)

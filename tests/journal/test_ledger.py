@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from starling_py.journal.format import record
 from starling_py.journal.format.segment import Segment
-from starling_py.journal.ledger import Ledger, Mark
+from starling_py.journal.ledger import Facts, Ledger
 from tests.journal.parts import item
 
 
@@ -18,7 +18,7 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         self.ledger = Ledger(deleted=True)
         self.live: dict[int, tuple[int, int]] = {}
         """The size and the segment of every live item."""
-        self.marks: dict[int, Mark] = {}
+        self.marks: dict[int, Facts] = {}
         self.next_id = 1
         self.deleted = True
         self.number = 0
@@ -48,8 +48,8 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         item_id = self.any_id(data)
         self.ledger.opened(item_id)
         if item_id in self.live:
-            old = self.marks.get(item_id, Mark())
-            self.marks[item_id] = Mark(old.deliveries + 1, old.due_ms, old.front)
+            old = self.marks.get(item_id, Facts())
+            self.marks[item_id] = Facts(old.deliveries + 1, old.due_ms, old.front)
 
     @rule(data=st.data(), due_ms=st.integers(1, 9))
     def delay(self, data: st.DataObject, due_ms: int) -> None:
@@ -57,8 +57,8 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         item_id = self.any_id(data)
         self.ledger.delayed(item_id, due_ms)
         if item_id in self.live:
-            old = self.marks.get(item_id, Mark())
-            self.marks[item_id] = Mark(old.deliveries, due_ms, old.front)
+            old = self.marks.get(item_id, Facts())
+            self.marks[item_id] = Facts(old.deliveries, due_ms, old.front)
 
     def any_id(self, data: st.DataObject) -> int:
         """Draw an id of an item that is live, was, or will be."""
@@ -122,9 +122,9 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         """Go on with a copy, and spoil the original."""
         original, self.ledger = self.ledger, self.ledger.copy()
         original.flushed(10**6)
-        original.gone.add(1, 10**6)
+        original.removed_ids.add(1, 10**6)
         original.segments.clear()
-        original.marks.clear()
+        original.facts.clear()
 
     @invariant()
     def it_tells_what_is_live(self) -> None:
@@ -138,9 +138,9 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         asked = range(self.next_id + 3)
         assert {each for each in asked if ledger.is_live(each)} == set(self.live)
         self.marks = {each: mark for each, mark in self.marks.items() if each in self.live}
-        assert ledger.marks == self.marks
+        assert ledger.facts == self.marks
         assert ledger.head == min(self.live, default=self.next_id)
-        assert all(start > ledger.head for start, _ in ledger.gone)
+        assert all(start > ledger.head for start, _ in ledger.removed_ids)
         assert ledger.live_size == ledger.bytes + len(self.live) * record.PUSH_HEADER_SIZE
 
     @invariant()
@@ -164,10 +164,10 @@ def test_what_it_costs_grows_with_the_gaps_and_not_with_the_items() -> None:
     ledger.pushed(100_000, 0, 100_001)
     for number in range(2, 100_000):
         ledger.removed(number, 0)
-    assert list(ledger.gone) == [(2, 100_000)]
+    assert list(ledger.removed_ids) == [(2, 100_000)]
     ledger.removed(1, 0)
     assert ledger.head == 100_000
-    assert not ledger.gone
+    assert not ledger.removed_ids
 
 
 def test_a_segment_is_found_by_its_number() -> None:

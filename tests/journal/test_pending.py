@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from starling_py.journal.format import record
 from starling_py.journal.format.record import MarkedItem
 from starling_py.journal.format.segment import Segment
-from starling_py.journal.ledger import Ledger, Mark
-from starling_py.journal.pending import Unwritten
+from starling_py.journal.ledger import Facts, Ledger
+from starling_py.journal.pending import Pending
 from starling_py.journal.recovery.replay import Replay, open_segment
 from tests.journal.parts import item, ledger_facts, place_on
 from tests.journal.simulated_disk import SALT, SimulatedDisk
@@ -34,7 +34,7 @@ class Asking:
     live: dict[int, int] = attrs.field(factory=dict)
     """The sizes of the live items."""
 
-    def ask(self, unwritten: Unwritten, do: str, number: int) -> None:
+    def ask(self, unwritten: Pending, do: str, number: int) -> None:
         """Ask for one operation."""
         next_id = unwritten.pushed_id + 1
         if do == "push":
@@ -80,7 +80,7 @@ def test_the_ledger_is_told_what_a_start_would_read(commits: list[list[tuple[str
     asking = Asking()
     data = BEGINNING
     for commit in commits:
-        unwritten = Unwritten(SALT, ledger.next_id - 1)
+        unwritten = Pending(SALT, ledger.next_id - 1)
         for do, number in commit:
             asking.ask(unwritten, do, number)
         data += b"".join(unwritten.records)
@@ -95,7 +95,7 @@ def test_the_ledger_is_told_what_a_start_would_read(commits: list[list[tuple[str
 
 def test_what_is_kept_keeps_what_was_told_of_it_in_the_same_commit() -> None:
     ledger = Ledger(deleted=True, segments=[Segment(1, PATH, 1, 100)])
-    unwritten = Unwritten(SALT, 0)
+    unwritten = Pending(SALT, 0)
     for number in (1, 2, 3):
         unwritten.push(item(number))
     unwritten.open(2)
@@ -105,8 +105,8 @@ def test_what_is_kept_keeps_what_was_told_of_it_in_the_same_commit() -> None:
     unwritten.push(item(4))
     unwritten.apply(ledger)
     assert (ledger.items, ledger.bytes, ledger.next_id, ledger.head) == (2, 8, 5, 2)
-    assert list(ledger.gone) == [(3, 4)]
-    assert ledger.marks == {2: Mark(2)}
+    assert list(ledger.removed_ids) == [(3, 4)]
+    assert ledger.facts == {2: Facts(2)}
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_what_is_kept_keeps_what_was_told_of_it_in_the_same_commit() -> None:
 def test_it_is_known_whether_it_takes_more_than_the_room_of_removals(
     todo: list[str], costs: bool
 ) -> None:
-    unwritten = Unwritten(SALT, 5)
+    unwritten = Pending(SALT, 5)
     for do in todo:
         if do == "push":
             unwritten.push(item(6))

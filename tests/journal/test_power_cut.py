@@ -6,8 +6,7 @@ from random import Random
 import attrs
 import pytest
 
-from starling_py.journal.errors import JournalDamaged
-from starling_py.journal.spool import SpoolProblem
+from starling_py.journal.errors import JournalDamagedError, SpoolError
 from tests.journal.simulated_disk import ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import NAME, Harness, Items, empty_disk
 
@@ -89,7 +88,7 @@ class Schedule:
         left = self.disk.after_power_cut(None if all_gone else self.cuts)
         try:
             harness = self.restarted(left)
-        except (SpoolProblem, JournalDamaged) as refusal:
+        except (SpoolError, JournalDamagedError) as refusal:
             raise AssertionError(f"{where}: refused: {refusal}") from refusal
         for name, told in self.told.items():
             found = harness.items(name)
@@ -209,7 +208,7 @@ def _restart_after_death(run: Schedule, *, with_cuts: bool = False) -> None:
     run.disk.after_call = run.cut if with_cuts else None
     try:
         run.harness = run.restarted(run.disk)
-    except SpoolProblem as refusal:
+    except SpoolError as refusal:
         raise AssertionError(f"seed {run.seed}: refused: {refusal}") from refusal
     run.disk.after_call = None
     for name, told in run.told.items():

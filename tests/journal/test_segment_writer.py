@@ -9,11 +9,12 @@ import pytest
 from starling_py.journal import checkpoint
 from starling_py.journal.disk.files import Files
 from starling_py.journal.disk.open_files import OpenFiles
-from starling_py.journal.errors import JournalError, Spoiled
+from starling_py.journal.errors import FileSpoiledError, JournalError
 from starling_py.journal.format import record, segment
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.recovery.replay import open_segment, read_checkpoint
-from starling_py.journal.segment_writer import SegmentWriter, Syncing
+from starling_py.journal.segment_writer import SegmentWriter
+from starling_py.journal.syncing import Syncing
 from tests.journal.parts import ledger_facts, place_on
 from tests.journal.simulated_disk import SALT, Fault, SimulatedDisk
 from tests.journal.spool_harness import DIRECTORY, NAME
@@ -116,7 +117,7 @@ def test_a_file_is_as_before_after_a_write_that_failed_on_a_full_disk(
     disk.fault = Fault(1, error, WRITE, lasting=True, short=short)
     with pytest.raises(OSError, match=r"space|quota") as refusal:
         writer.append(last, b"half of this" * 9)
-    assert not isinstance(refusal.value, Spoiled)
+    assert not isinstance(refusal.value, FileSpoiledError)
     disk.fault = None
     assert disk.contents() == before
     assert last.size == size
@@ -133,7 +134,7 @@ def test_a_file_is_spoiled_by_any_other_failure_or_where_it_cannot_be_cut_back(
     last = ledger.segments[-1]
     error = errno.EIO if calls == WRITE else errno.ENOSPC
     disk.fault = Fault(1, error, calls, lasting=True, short=True)
-    with pytest.raises(Spoiled):
+    with pytest.raises(FileSpoiledError):
         writer.append(last, b"half of this" * 9)
 
 

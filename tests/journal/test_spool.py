@@ -11,9 +11,10 @@ import pytest
 
 from starling_py.journal.directory_names import directory_name
 from starling_py.journal.disk.files import Files
+from starling_py.journal.errors import SpoolError
 from starling_py.journal.format import record, segment
 from starling_py.journal.format.record import Item
-from starling_py.journal.spool import OWN_FILES, REMOVED, SpoolProblem
+from starling_py.journal.spool import OWN_FILES, REMOVED
 from tests.journal.simulated_disk import CHANGES, SALT, Fault, ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import (
     DIRECTORY,
@@ -57,7 +58,7 @@ def journals_in(disk: SimulatedDisk) -> dict[str, bytes]:
 
 def test_an_empty_spool_has_no_queues_and_gets_only_a_lock(disk: SimulatedDisk) -> None:
     harness = Harness(disk)
-    assert list(harness.queues) == []
+    assert list(harness.queues.directory) == []
     harness.close()
     assert disk.list_directory(SPOOL) == [".lock"]
 
@@ -89,7 +90,7 @@ def test_any_name_is_a_queue_of_its_own_inside_the_spool(disk: SimulatedDisk, na
     assert names_in(disk, f"{SPOOL}/{directory}") == ["0000000000000001.segment"]
     again = Harness(disk.after_process_death())
     assert again.datas(name) == [b"x"]
-    assert {queue.name for queue in again.queues} == {name, name.swapcase() + b"_"}
+    assert {queue.name for queue in again.queues.directory} == {name, name.swapcase() + b"_"}
 
 
 def test_a_spool_made_by_this_server_survives_a_power_cut_with_what_was_put_into_it() -> None:
@@ -102,10 +103,10 @@ def test_a_spool_made_by_this_server_survives_a_power_cut_with_what_was_put_into
 
 def test_a_spool_that_cannot_be_made_is_one_line_that_names_it(disk: SimulatedDisk) -> None:
     disk.put("/file", b"")
-    with pytest.raises(SpoolProblem, match=r"^/file/spool: Not a directory$"):
+    with pytest.raises(SpoolError, match=r"^/file/spool: Not a directory$"):
         Harness(disk, path="/file/spool")
     disk.fault = Fault(1, errno.EACCES, frozenset({"lock"}))
-    with pytest.raises(SpoolProblem, match=r"^/spool: Permission denied$"):
+    with pytest.raises(SpoolError, match=r"^/spool: Permission denied$"):
         Harness(disk)
 
 
@@ -116,7 +117,7 @@ def test_a_second_server_on_the_same_directory_is_refused(tmp_path: Path) -> Non
     path = str(tmp_path / "spool")
     harness = Harness(Files(), path=path)
     harness.put_all([b"a"])
-    with pytest.raises(SpoolProblem, match=f"^{path}: another server is using this spool$"):
+    with pytest.raises(SpoolError, match=f"^{path}: another server is using this spool$"):
         Harness(Files(), path=path)
     harness.put_all([b"b"])
     harness.close()
@@ -282,7 +283,7 @@ def test_foreign_files_and_directories_are_left_alone(caplog: pytest.LogCaptureF
         disk.put(path, content)
     harness = Harness(disk)
     assert harness.datas() == [b"a", b"b"]
-    assert [queue.name for queue in harness.queues] == [NAME]
+    assert [queue.name for queue in harness.queues.directory] == [NAME]
     contents = disk.contents()
     assert {path: contents.get(path) for path in foreign} == foreign
     assert "README: not a journal of this server" in caplog.text
@@ -325,7 +326,7 @@ def test_a_link_to_a_queues_directory_is_followed_or_refused_but_never_written_o
     before = (tmp_path / "elsewhere" / "0000000000000001.segment").read_bytes()
     try:
         harness = Harness(Files(), path=str(path))
-    except SpoolProblem:
+    except SpoolError:
         return
     harness.put(b"b")
     harness.commit()
@@ -351,7 +352,7 @@ def test_the_directory_of_another_queue_is_refused_and_nothing_changed() -> None
     for torn in (b"", b"torn"):
         moved = {path.replace("/jobs/", "/other/"): data + torn for path, data in contents.items()}
         disk = SimulatedDisk.holding(moved)
-        with pytest.raises(SpoolProblem, match=r"/spool/other: .*the journal of b'jobs'"):
+        with pytest.raises(SpoolError, match=r"/spool/other: .*the journal of b'jobs'"):
             Harness(disk)
         after = disk.contents()
         assert {path: after.get(path) for path in moved} == moved
@@ -364,7 +365,7 @@ def test_damage_refuses_to_start_with_the_file_the_byte_and_what_to_do() -> None
     broken[60] ^= 1
     disk.put(FIRST, bytes(broken))
     before = journals_in(disk)
-    with pytest.raises(SpoolProblem) as problem:
+    with pytest.raises(SpoolError) as problem:
         Harness(disk)
     text = str(problem.value)
     assert text.startswith(f"{FIRST}: damaged at byte 52: ")
@@ -389,7 +390,7 @@ def test_a_newer_format_refuses_to_start_and_says_so() -> None:
     newer[-4:] = zlib.crc32(newer[:-4]).to_bytes(4, "little")
     disk.put(FIRST, bytes(newer) + b"".join(record.push(Item(1, 0, 0, 0, b"x"))))
     before = journals_in(disk)
-    with pytest.raises(SpoolProblem, match=r"format version 7 is newer than this server's 4"):
+    with pytest.raises(SpoolError, match=r"format version 7 is newer than this server's 4"):
         Harness(disk)
     assert journals_in(disk) == before
 
@@ -404,7 +405,7 @@ def test_an_error_while_reading_back_is_one_line_and_changes_nothing(call: str) 
         fault = disk.fault = Fault(nth, errno.EIO, frozenset({call}))
         try:
             Harness(disk)
-        except SpoolProblem as problem:
+        except SpoolError as problem:
             text = str(problem)
         else:
             assert not fault.struck
@@ -424,7 +425,7 @@ def test_a_start_that_fails_at_any_call_loses_nothing() -> None:
         disk.put(f"{SPOOL}/gone{REMOVED}1/0000000000000001.segment", b"x")
         disk.put(f"{SPOOL}/empty/")
         fault = disk.fault = Fault(nth, errno.EIO, CHANGES | {"lock", "open"})
-        with contextlib.suppress(SpoolProblem):
+        with contextlib.suppress(SpoolError):
             Harness(disk)
         struck = fault.struck
         for survivor in (disk.after_power_cut(), disk.after_process_death()):

@@ -102,10 +102,10 @@ def test_a_directory_that_cannot_be_synced_is_told_and_tried_again(disk: Simulat
 def test_who_waits_for_safety_under_never_is_told_when_all_is_synced(disk: SimulatedDisk) -> None:
     harness = Harness(disk, interval=None)
     harness.put(b"a")
-    queue = harness.queues.find(b"jobs")
+    queue = harness.queues.directory.find(b"jobs")
     assert queue is not None
     told: list[object] = []
-    queue.safety_waits.add(told.append)
+    queue.sync_waits.add(told.append)
     harness.commits.commit()
     assert told == []
     harness.background.do_all()
@@ -113,14 +113,14 @@ def test_who_waits_for_safety_under_never_is_told_when_all_is_synced(disk: Simul
     assert Harness(disk.after_power_cut(), interval=None).datas() == [b"a"]
     disk.fault = Fault(1, errno.EIO, SYNC)
     harness.put(b"b")
-    queue.safety_waits.add(told.append)
+    queue.sync_waits.add(told.append)
     harness.commit()
     assert "cannot be synced" in str(told[1])
 
 
 def test_a_sync_waits_for_what_is_done_on_the_files(disk: SimulatedDisk) -> None:
     harness, journal = several_segments(disk)
-    queue = harness.queues.find(b"jobs")
+    queue = harness.queues.directory.find(b"jobs")
     assert queue is not None
     queue.flush()
     harness.commits.commit()

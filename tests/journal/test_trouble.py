@@ -5,9 +5,8 @@ from random import Random
 
 import attrs
 
-from starling_py.journal.errors import JournalError
+from starling_py.journal.errors import JournalError, SpoolError
 from starling_py.journal.journal import Journal
-from starling_py.journal.spool import SpoolProblem
 from tests.journal.parts import heal, is_broken
 from tests.journal.simulated_disk import CHANGES, Fault
 from tests.journal.spool_harness import NAME, Harness, Items, empty_disk
@@ -100,7 +99,7 @@ class Schedule:
                 self.harness.queues.delete(name)
         except JournalError:
             return
-        queue = self.harness.queues._queues.get(name)
+        queue = self.harness.queues._by_name.get(name)
         if queue is not None and queue.journal.broken is not None:
             return  # a miss, where it is open what there is
         found = self.harness.items(name)
@@ -109,7 +108,7 @@ class Schedule:
 
     def commit(self, before: dict[bytes, int]) -> None:
         """Commit, and take back what is refused."""
-        journals = {name: queue.journal for name, queue in self.harness.queues._queues.items()}
+        journals = {name: queue.journal for name, queue in self.harness.queues._by_name.items()}
         ticket = 0
         while self.harness.commits.pending:
             done = self.harness.commits.commit()
@@ -132,7 +131,7 @@ class Schedule:
         left = self.disk.after_power_cut(self.cuts)
         try:
             harness = Harness(left, segment_size=SEGMENT_SIZE)
-        except SpoolProblem as refusal:
+        except SpoolError as refusal:
             raise AssertionError(f"seed {self.seed}: refused: {refusal}") from refusal
         self.compare(harness, "after a power cut")
 

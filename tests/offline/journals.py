@@ -11,7 +11,7 @@ from starling_py.journal.directory_names import directory_name
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import Header
 from starling_py.offline import cli
-from tests.core import Core
+from tests.core import CoreHarness
 
 SEGMENT_SIZE = 400
 
@@ -42,14 +42,16 @@ class Command:
         return Told(status, captured.out.splitlines(), captured.err.splitlines())
 
 
-def open_core(path: Path, interval: float | None = 0, segment_size: int = SEGMENT_SIZE) -> Core:
+def open_core(
+    path: Path, interval: float | None = 0, segment_size: int = SEGMENT_SIZE
+) -> CoreHarness:
     """Open a spool as a server does."""
-    core = Core(path, interval=interval, segment_size=segment_size)
+    core = CoreHarness(path, interval=interval, segment_size=segment_size)
     core.commit()
     return core
 
 
-def put(core: Core, count: int, queue: bytes = b"jobs", first: int = 1) -> None:
+def put(core: CoreHarness, count: int, queue: bytes = b"jobs", first: int = 1) -> None:
     """Put items that tell their numbers, each in a commit of its own."""
     client = core.client()
     for number in range(first, first + count):
@@ -58,7 +60,7 @@ def put(core: Core, count: int, queue: bytes = b"jobs", first: int = 1) -> None:
         assert reply == b"STORED\r\n"
 
 
-def take(core: Core, count: int, queue: bytes = b"jobs") -> list[bytes]:
+def take(core: CoreHarness, count: int, queue: bytes = b"jobs") -> list[bytes]:
     """Take items, each in a commit of its own; return their data."""
     client = core.client()
     return [client.ask(b"get %s\r\n" % queue).split(b"\r\n")[1] for _ in range(count)]
@@ -94,7 +96,7 @@ def make_compacted(path: Path) -> tuple[Path, int]:
     return path / "jobs", taken + 1
 
 
-def left_by_kill(core: Core, path: Path, to: Path) -> Path:
+def left_by_kill(core: CoreHarness, path: Path, to: Path) -> Path:
     """Return a copy of a spool as a server leaves it that is killed at this moment."""
     assert core is not None
     shutil.copytree(path, to)

@@ -15,7 +15,8 @@ from starling_py.journal.disk.id_floor import IdFloor
 from starling_py.journal.spool import LOCK
 from starling_py.offline import importing, kestrel
 from starling_py.offline.dump import Dump
-from starling_py.offline.importing import STAGING, Import, ImportFailed, Refused
+from starling_py.offline.errors import ImportFailedError, ImportRefused
+from starling_py.offline.importing import STAGING, Import
 from starling_py.offline.old_spool import OldItem, OldQueue, OldSpool, Problem
 from starling_py.offline.verify import verify
 from tests.offline.journals import (
@@ -60,7 +61,7 @@ def take_over(
 def items_of(path: Path, queue: bytes = b"jobs") -> list[tuple[bytes, int, int, int]]:
     """Return the data, flags and times of a queue's items as a server has them that starts."""
     with closing(open_core(path)) as core:
-        found = core.queues.find(queue)
+        found = core.queues.directory.find(queue)
         assert found is not None
         items = found._window.items
         return [(item.data, item.flags, item.added_ms, item.expiry_ms) for item in items]
@@ -119,7 +120,7 @@ def test_into_a_spool_that_had_queues_before_come_ids_that_none_of_them_had(tmp_
     assert noted > 40
     take_over(old_spool(jobs=[OldItem(b"x", NOW_MS, 0)] * 3), tmp_path / "new")
     with closing(open_core(tmp_path / "new")) as core:
-        found = core.queues.find(b"jobs")
+        found = core.queues.directory.find(b"jobs")
         assert found is not None
         assert [item.id for item in found._window.items] == [noted, noted + 1, noted + 2]
         assert (found.total_items, found.next_id) == (3, noted + 3)
@@ -130,7 +131,7 @@ def test_into_a_spool_that_had_queues_before_come_ids_that_none_of_them_had(tmp_
 def test_into_a_spool_whose_ids_cannot_be_told_nothing_is_imported(tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / id_floor.NAME).write_bytes(b"damaged")
-    with pytest.raises(Refused, match=r"/new/\.ids: damaged at byte 0: "):
+    with pytest.raises(ImportRefused, match=r"/new/\.ids: damaged at byte 0: "):
         take_over(old_spool(jobs=[OldItem(b"x", NOW_MS, 0)]), tmp_path / "new")
     assert names_in(tmp_path / "new") == [id_floor.NAME, LOCK]
 
@@ -254,7 +255,7 @@ def test_a_spool_that_a_server_uses_is_refused(tmp_path: Path) -> None:
     core = open_core(tmp_path / "new")
     put(core, 1, b"present")
     before = contents(tmp_path / "new")
-    with pytest.raises(Refused, match=f"^{tmp_path}/new: a server is using this spool$"):
+    with pytest.raises(ImportRefused, match=f"^{tmp_path}/new: a server is using this spool$"):
         take_over(old_spool(jobs=[OldItem(b"a", 1, 0)]), tmp_path / "new")
     assert contents(tmp_path / "new") == before
     core.close()
@@ -311,7 +312,9 @@ def test_an_import_that_fails_removes_what_it_made(
     before = contents(tmp_path)
     files = FailingFiles(call, nth)
     items = [OldItem(b"x" * 100, 1, 0) for _ in range(100)]
-    with pytest.raises(ImportFailed, match=r"Input/output error; what was made is removed again$"):
+    with pytest.raises(
+        ImportFailedError, match=r"Input/output error; what was made is removed again$"
+    ):
         take_over(old_spool(a=items, b=items), new, files=files)
     assert files.left <= 0
     assert contents(tmp_path) == before

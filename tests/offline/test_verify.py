@@ -11,10 +11,10 @@ import pytest
 
 from starling_py.journal import checkpoint
 from starling_py.journal.disk.files import Files
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.errors import JournalDamagedError
 from starling_py.journal.format import record, segment
 from starling_py.journal.format.record import CHECKPOINT, MarkedItem
-from starling_py.journal.ledger import Ledger, Mark
+from starling_py.journal.ledger import Facts, Ledger
 from starling_py.journal.recovery.recovery import recover
 from starling_py.offline import segment_reader
 from starling_py.offline.dump import Dump
@@ -55,11 +55,11 @@ def records(path: Path) -> list[tuple[int, int, int]]:
     return found
 
 
-def why_refused(directory: Path) -> JournalDamaged | None:
+def why_refused(directory: Path) -> JournalDamagedError | None:
     """Start on a journal, and return why that is refused."""
     try:
         recover(Files(), str(directory), syncs=False)
-    except JournalDamaged as refusal:
+    except JournalDamagedError as refusal:
         return refusal
     return None
 
@@ -111,7 +111,7 @@ def test_whatever_a_server_does_is_sound_at_every_moment(
             core.commits.sync_if_due()
             core.commit()
         killed = left_by_kill(core, spool, tmp_path / f"{number}")
-        queue = core.queues.find(b"jobs")
+        queue = core.queues.directory.find(b"jobs")
         if queue is not None and (killed / "jobs").exists():
             report = check(killed / "jobs")
             assert (report.damage, report.items, report.unreadable) == ([], queue.items, 0)
@@ -155,7 +155,7 @@ def test_a_journal_of_an_older_version_that_went_on_with_marks_is_sound(
     spool = tmp_path / "spool"
     shutil.copytree(GOLDEN / version / JOURNALS, spool)
     core = open_core(spool, segment_size=600)
-    queue = core.queues.find(b"Rotated")
+    queue = core.queues.directory.find(b"Rotated")
     assert queue is not None
     now_ms = core.clock.wall_ms
     for number in range(12):
@@ -200,12 +200,12 @@ def test_a_checkpoint_that_marks_other_items_than_the_segment_before_is_damage(
     _, record_id, begin, end = next(record.walk(memoryview(data), start, header.salt))
     read = checkpoint.decode(memoryview(data)[begin + record.HEADER_SIZE : end])
     assert read is not None
-    read.ledger.marks[2] = Mark(1)
+    read.ledger.facts[2] = Facts(1)
     payload = checkpoint.encode(read.ledger, read.previous_end)
     wrong = record.bare(CHECKPOINT, record_id, header.salt, payload)
     second.write_bytes(data[:begin] + wrong + data[end:])
     report = check(directory)
-    what = "the checkpoint and the segment before do not agree on the marks of items"
+    what = "the checkpoint and the segment before do not agree on the facts of items"
     assert f"{second}: damaged at byte {start}: {what}" in [str(each) for each in report.damage]
 
 
@@ -214,7 +214,7 @@ def test_a_mark_of_an_item_that_is_not_in_the_queue_is_damage(tmp_path: Path) ->
     (only,) = segments(directory)
     data = only.read_bytes()
     header, start = segment.decode(memoryview(data))
-    ledger = Ledger(deleted=True, marks={7: Mark(0, 0, front=True)})
+    ledger = Ledger(deleted=True, facts={7: Facts(0, 0, front=True)})
     wrong = record.bare(CHECKPOINT, 1, header.salt, checkpoint.encode(ledger, 0))
     _, _, _, end = next(record.walk(memoryview(data), start, header.salt))
     only.write_bytes(data[:start] + wrong + data[end:])
@@ -424,7 +424,7 @@ def test_only_what_is_seen_every_time_is_damage_while_a_server_runs(
 
     def look(files: Files, directory: str, _: Progress, *, in_spool: bool) -> Report:
         report = verify(files, directory, lambda _: None, in_spool=in_spool)
-        report.damage.append(JournalDamaged(directory, len(looks), "passing"))
+        report.damage.append(JournalDamagedError(directory, len(looks), "passing"))
         looks.append(report)
         return report
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starling_py.journal.disk.files import Files
-from starling_py.queues.rules import Rules
+from starling_py.queues.queue_directory import Rules
 from starling_py.session.client import Policy
 from starling_py.session.session import MAX_COMMANDS
 from starling_py.settings.queue_table import QueueTable
-from tests.core import Client, Core
+from tests.core import Client, CoreHarness
 from tests.protocol import packets as p
 from tests.protocol.packets import Packet, ask, hit, miss, put, seconds, unpack
 
@@ -21,8 +21,8 @@ LIMIT = 1000
 
 
 @pytest.fixture
-def core(tmp_path: Path) -> Core:
-    return Core(tmp_path / "spool", policy=Policy(LIMIT, False, False))
+def core(tmp_path: Path) -> CoreHarness:
+    return CoreHarness(tmp_path / "spool", policy=Policy(LIMIT, False, False))
 
 
 def told(client: Client, *requests: bytes) -> list[Packet]:
@@ -30,7 +30,7 @@ def told(client: Client, *requests: bytes) -> list[Packet]:
     return unpack(client.ask(b"".join(requests)))
 
 
-def text(core: Core, line: bytes) -> bytes:
+def text(core: CoreHarness, line: bytes) -> bytes:
     """Ask in text, on a connection of its own."""
     return core.client().ask(line + b"\r\n")
 
@@ -113,7 +113,9 @@ class TestOpcodes:
             Packet(p.GETK, p.NOT_FOUND, key=b"none/t=0")
         ]
 
-    def test_quiet_stores_tell_only_what_went_wrong(self, core: Core, client: Client) -> None:
+    def test_quiet_stores_tell_only_what_went_wrong(
+        self, core: CoreHarness, client: Client
+    ) -> None:
         requests = (
             put(b"q", b"1", opcode=p.SETQ),
             put(b"q", b"2", opcode=p.ADDQ, opaque=1),
@@ -197,13 +199,13 @@ class TestOpcodes:
         assert told(client, ask(p.GET, b"q")) == [hit(b"1", 1)]
 
     def test_flush_is_real_where_it_is_allowed(self, tmp_path: Path) -> None:
-        client = Core(tmp_path / "other", policy=Policy(LIMIT, True, False)).client()
+        client = CoreHarness(tmp_path / "other", policy=Policy(LIMIT, True, False)).client()
         requests = (put(b"q", b"1"), ask(p.FLUSH), ask(p.GET, b"q"), ask(p.FLUSHQ))
         assert told(client, *requests) == [stored(1), Packet(p.FLUSH), miss()]
 
     @pytest.mark.parametrize(("opcode", "replies"), [(p.QUIT, [Packet(p.QUIT)]), (p.QUITQ, [])])
     def test_to_quit_closes_and_nothing_behind_it_is_done(
-        self, core: Core, client: Client, opcode: int, replies: list[Packet]
+        self, core: CoreHarness, client: Client, opcode: int, replies: list[Packet]
     ) -> None:
         assert told(client, ask(opcode), put(b"q", b"1")) == replies
         assert client.session.closing
@@ -213,12 +215,12 @@ class TestOpcodes:
     def test_version_is_three_numbers(self, client: Client) -> None:
         assert told(client, ask(p.VERSION)) == [Packet(p.VERSION, value=b"1.0.0")]
 
-    def test_garbage_behind_requests_closes(self, core: Core, client: Client) -> None:
+    def test_garbage_behind_requests_closes(self, core: CoreHarness, client: Client) -> None:
         assert told(client, put(b"q", b"1"), b"get q\r\n") == [stored(1)]
         assert client.session.closing
         assert text(core, b"get q") == b"VALUE q 0 1\r\n1\r\nEND\r\n"
 
-    def test_what_is_wrong_is_counted(self, core: Core, client: Client) -> None:
+    def test_what_is_wrong_is_counted(self, core: CoreHarness, client: Client) -> None:
         client.ask(ask(0x77) + ask(p.GET) + put(b"a b", b"x") + ask(p.GET, b"q/typo"))
         assert core.counters.protocol_errors == 4
 
@@ -232,7 +234,7 @@ class TestStatistics:
         assert {each.key: each.value for each in pairs}[b"queue_jobs_items"] == b"1"
 
     @pytest.mark.parametrize("words", [b"", b"queues", b"queue jobs", b"settings", b"sizes"])
-    def test_they_are_those_of_text(self, core: Core, client: Client, words: bytes) -> None:
+    def test_they_are_those_of_text(self, core: CoreHarness, client: Client, words: bytes) -> None:
         client.ask(put(b"jobs", b"1"))
         pairs = told(client, ask(p.STAT, words))[:-1]
         names = [line.split()[1] for line in text(core, b"stats " + words).splitlines()[:-1]]
@@ -248,7 +250,7 @@ class TestStatistics:
 
 
 class TestReliableReads:
-    def test_an_item_is_open_until_it_is_closed(self, core: Core, client: Client) -> None:
+    def test_an_item_is_open_until_it_is_closed(self, core: CoreHarness, client: Client) -> None:
         client.ask(put(b"q", b"1") + put(b"q", b"2"))
         assert told(client, ask(p.GET, b"q/open")) == [hit(b"1", 1)]
         assert told(client, ask(p.GET, b"q/close/open")) == [hit(b"2", 2)]
@@ -271,7 +273,7 @@ class TestReliableReads:
         ("opcode", "key"), [(p.GAT, b""), (p.GATQ, b""), (p.GATK, b"q"), (p.GATKQ, b"q")]
     )
     def test_gat_opens_with_a_lease_that_touch_renews(
-        self, core: Core, client: Client, opcode: int, key: bytes
+        self, core: CoreHarness, client: Client, opcode: int, key: bytes
     ) -> None:
         client.ask(put(b"q", b"1", 5))
         lease = seconds(10)
@@ -287,7 +289,7 @@ class TestReliableReads:
 
 
 class TestWaiting:
-    def test_a_get_waits_and_so_does_what_follows(self, core: Core, client: Client) -> None:
+    def test_a_get_waits_and_so_does_what_follows(self, core: CoreHarness, client: Client) -> None:
         requests = (ask(p.GETK, b"q/t=500", opaque=1), ask(p.NOOP, opaque=2), put(b"r", b"x"))
         assert told(client, *requests) == []
         other = core.client()
@@ -302,7 +304,7 @@ class TestWaiting:
         ("opcode", "replies"), [(p.GET, [miss(), Packet(p.NOOP)]), (p.GETQ, [Packet(p.NOOP)])]
     )
     def test_a_wait_that_is_over_is_a_miss(
-        self, core: Core, client: Client, opcode: int, replies: list[Packet]
+        self, core: CoreHarness, client: Client, opcode: int, replies: list[Packet]
     ) -> None:
         assert told(client, ask(opcode, b"q/t=500"), ask(p.NOOP)) == []
         core.clock.advance(0.6)
@@ -311,7 +313,7 @@ class TestWaiting:
 
     def test_a_put_waits_for_room(self, tmp_path: Path) -> None:
         table = QueueTable({"q": {"max_items": 1}})
-        core = Core(tmp_path / "other", rules=Rules(table))
+        core = CoreHarness(tmp_path / "other", rules=Rules(table))
         client = core.client()
         full = Packet(p.SET, p.NOT_STORED, value=b"Not stored.")
         assert told(client, put(b"q", b"1"), put(b"q", b"2")) == [stored(1), full]
@@ -353,7 +355,7 @@ class TestFailedCommits:
         self, tmp_path: Path, request_: bytes, opcode: int
     ) -> None:
         disk = BrokenDisk()
-        client = Core(tmp_path / "spool", disk).client()
+        client = CoreHarness(tmp_path / "spool", disk).client()
         client.ask(put(b"q", b"1") + put(b"r", b"1") + put(b"r", b"2") + ask(p.GET, b"r/open"))
         disk.full = True
         failure, end = told(client, request_, ask(p.NOOP))
@@ -379,7 +381,7 @@ class TestStreams:
         assert unpack(client.told()) == [stored(1), hit(data, 1)]
 
     def test_a_client_that_stops_in_the_middle_leaves_nothing(
-        self, core: Core, client: Client
+        self, core: CoreHarness, client: Client
     ) -> None:
         client.send(put(b"q", b"data")[:-1])
         assert client.session.midway
@@ -437,7 +439,7 @@ def test_each_request_gets_exactly_its_reply(
     path = tmp_path_factory.mktemp("spool")
     replies: list[list[Packet]] = []
     for way in (pieces(b"".join(stream), places), [b"".join(stream)]):
-        core = Core(path / str(len(replies)), policy=Policy(LIMIT, True, False))
+        core = CoreHarness(path / str(len(replies)), policy=Policy(LIMIT, True, False))
         client = core.client()
         data = b""
         for piece in filter(None, way):
@@ -467,7 +469,7 @@ def _match(stream: list[bytes], replies: list[Packet]) -> None:
 def test_garbage_is_answered_or_closed_and_never_raises(
     tmp_path_factory: pytest.TempPathFactory, garbage: bytes
 ) -> None:
-    core = Core(tmp_path_factory.mktemp("spool"), policy=Policy(LIMIT, False, False))
+    core = CoreHarness(tmp_path_factory.mktemp("spool"), policy=Policy(LIMIT, False, False))
     client = core.client()
     unpack(client.ask(ask(p.NOOP) + garbage))
     core.close()

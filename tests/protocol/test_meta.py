@@ -4,10 +4,10 @@ import errno
 from pathlib import Path
 
 from starling_py.journal.disk.files import Files
-from starling_py.queues.rules import Rules
+from starling_py.queues.queue_directory import Rules
 from starling_py.session.client import Policy
 from starling_py.settings.queue_table import QueueTable
-from tests.core import Client, Core
+from tests.core import Client, CoreHarness
 
 INVALID_FLAG = b"CLIENT_ERROR invalid flag\r\n"
 
@@ -33,7 +33,9 @@ class TestGet:
         assert client.ask(b"mg q v s\r\n") == b"VA 0 s0\r\n\r\n"
         assert client.ask(b"mg q v\r\n") == b"EN\r\n"
 
-    def test_what_is_told_comes_in_the_order_asked_for(self, core: Core, client: Client) -> None:
+    def test_what_is_told_comes_in_the_order_asked_for(
+        self, core: CoreHarness, client: Client
+    ) -> None:
         client.ask(b"ms q 2 F7 T60\r\nhi\r\n")
         core.clock.advance(10)
         assert client.ask(b"mg q f k s t c O1 h l\r\n") == b"HD f7 kq s2 t50 c1 O1 h0 l10\r\n"
@@ -41,7 +43,7 @@ class TestGet:
         assert client.ask(b"mg q l h v Oab c t s k f\r\n") == reply
 
     def test_the_time_left_is_rounded_up_and_minus_one_for_ever(
-        self, core: Core, client: Client
+        self, core: CoreHarness, client: Client
     ) -> None:
         client.ask(b"ms q 1 T2\r\na\r\nms q 1\r\nb\r\n")
         core.clock.advance(0.5)
@@ -75,7 +77,7 @@ class TestGet:
         assert client.ask(b"mg q/peek/n=1 v\r\n") == b"VA 1\r\na\r\n"
 
     def test_a_wait_is_over_when_an_item_comes_or_the_time_is_up(
-        self, core: Core, client: Client
+        self, core: CoreHarness, client: Client
     ) -> None:
         assert client.ask(b"mg q/t=500 v c k\r\nmn\r\n") == b""
         put(core.client(), b"a")
@@ -87,7 +89,7 @@ class TestGet:
             assert client.told() == reply + b"MN\r\n"
 
     def test_without_v_one_may_wait_until_there_is_something(
-        self, core: Core, client: Client
+        self, core: CoreHarness, client: Client
     ) -> None:
         assert client.ask(b"mg q/t=500 s\r\n") == b""
         put(core.client(), b"abc")
@@ -118,14 +120,16 @@ class TestReliableReads:
         assert client.ask(b"mg q/open v\r\nmg q/close/open v\r\n") == b"VA 1\r\na\r\nVA 1\r\nb\r\n"
         assert client.ask(b"mg q/close/open v\r\n") == b"EN\r\n"
 
-    def test_an_item_of_somebody_else_is_closed_by_its_id(self, core: Core, client: Client) -> None:
+    def test_an_item_of_somebody_else_is_closed_by_its_id(
+        self, core: CoreHarness, client: Client
+    ) -> None:
         put(client, b"a")
         assert client.ask(b"mg q/open/lease=9 v c\r\n") == b"VA 1 c1\r\na\r\n"
         assert core.client().ask(b"mg q/close=1\r\nmg q/close=1\r\n") == (
             b"HD\r\nCLIENT_ERROR item 1 is not open\r\n"
         )
 
-    def test_a_lease_is_taken_touched_and_over(self, core: Core, client: Client) -> None:
+    def test_a_lease_is_taken_touched_and_over(self, core: CoreHarness, client: Client) -> None:
         put(client, b"a")
         assert client.ask(b"mg q v T5\r\n") == b"VA 1\r\na\r\n"
         core.clock.advance(4)
@@ -157,7 +161,9 @@ class TestStore:
         assert client.ask(b"ms q/sync 1 k c\r\nb\r\n") == b"HD kq/sync c5\r\n"
         assert client.ask(b"mg q v c\r\n" * 2) == b"VA 1 c4\r\nb\r\nVA 1 c1\r\na\r\n"
 
-    def test_the_id_of_an_item_that_somebody_waited_for(self, core: Core, client: Client) -> None:
+    def test_the_id_of_an_item_that_somebody_waited_for(
+        self, core: CoreHarness, client: Client
+    ) -> None:
         waiting = core.client()
         waiting.ask(b"mg q/t=500 v c\r\n")
         assert client.ask(b"ms q 1 c\r\na\r\n") == b"HD c1\r\n"
@@ -182,7 +188,7 @@ class TestStore:
 
     def test_a_quiet_store_is_told_only_of_what_went_wrong(self, tmp_path: Path) -> None:
         table = QueueTable({"q": {"max_items": 1}})
-        core = Core(tmp_path / "full", rules=Rules(table))
+        core = CoreHarness(tmp_path / "full", rules=Rules(table))
         client = core.client()
         assert client.ask(b"ms q 1 q k O1\r\na\r\n") == b""
         assert client.ask(b"ms q 1 q k O1\r\nb\r\n") == b"NS kq O1\r\n"
@@ -210,7 +216,7 @@ class BrokenDisk(Files):
 
 def test_what_is_not_in_the_journal_is_an_error_for_a_quiet_request_too(tmp_path: Path) -> None:
     disk = BrokenDisk()
-    client = Core(tmp_path / "spool", disk).client()
+    client = CoreHarness(tmp_path / "spool", disk).client()
     put(client, b"a")
     disk.failing = True
     for line in (b"ms q 1 q\r\nb\r\n", b"ms q 1 c\r\nb\r\n", b"mg q v q\r\n", b"md q q\r\n"):
@@ -228,12 +234,12 @@ class TestOthers:
         assert client.ask(b"md q q\r\nmd q q\r\nmn\r\n") == b"NF\r\nMN\r\n"
         assert client.ask(b"md q/peek q\r\n").startswith(b"CLIENT_ERROR this command takes no opt")
 
-    def test_arithmetic_finds_nothing(self, core: Core, client: Client) -> None:
+    def test_arithmetic_finds_nothing(self, core: CoreHarness, client: Client) -> None:
         put(client, b"1")
         assert client.ask(b"ma q v D1 MI\r\nma q MD q k t c O1\r\n") == b"NF\r\nNF kq O1\r\n"
         assert (core.counters.incr_misses, core.counters.decr_misses) == (1, 1)
 
-    def test_debug(self, core: Core, client: Client) -> None:
+    def test_debug(self, core: CoreHarness, client: Client) -> None:
         assert client.ask(b"me q\r\n") == b"EN\r\n"
         put(client, b"abc", b"de")
         core.clock.advance(1.5)
@@ -275,7 +281,7 @@ class TestOthers:
         )
 
     def test_draining_and_policies_answer_as_in_text(self, tmp_path: Path) -> None:
-        core = Core(tmp_path / "other", policy=Policy(10, False, False))
+        core = CoreHarness(tmp_path / "other", policy=Policy(10, False, False))
         client = core.client()
         core.drain(on=True)
         assert client.ask(b"ms q 1 q\r\na\r\n").startswith(b"SERVER_ERROR ")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from starling_py.protocol.commands import Command, Phrased, PhrasedAnew, Refusal
 from starling_py.protocol.text import TextDialect
-from tests.core import Client, Core
+from tests.core import Client, CoreHarness
 
 LIMIT = 40
 
@@ -120,7 +120,7 @@ def test_any_bytes_are_a_key_in_base64(key: bytes) -> None:
 @pytest.fixture
 def connect(tmp_path: Path) -> Callable[[], Client]:
     """Return what gives a client of queues that are as at the first time."""
-    core = Core(tmp_path / "spool")
+    core = CoreHarness(tmp_path / "spool")
 
     def connect() -> Client:
         for name in (b"q", b"r", b"cQ=="):

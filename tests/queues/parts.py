@@ -3,18 +3,17 @@
 from pathlib import Path
 
 from starling_py.keys import Request
-from starling_py.queues.holder import Holder
-from starling_py.queues.open_reads import OpenRead
+from starling_py.queues.open_reads import OpenRead, ReadHolder
 from starling_py.queues.persistent_queue import PersistentQueue
-from starling_py.queues.rules import Rules
+from starling_py.queues.queue_directory import Rules
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
 from starling_py.stats import QueueSnapshot
-from tests.core import Core, ManualClock
+from tests.core import CoreHarness, ManualClock
 from tests.server.in_process import FailingFiles
 
 
-class Queues(Core):
+class Queues(CoreHarness):
     """A core whose queues are asked directly, without clients."""
 
     def __init__(
@@ -62,7 +61,7 @@ class Queues(Core):
         return taken
 
     def open(
-        self, name: bytes, holder: Holder, lease: float | None = None, *, commit: bool = True
+        self, name: bytes, holder: ReadHolder, lease: float | None = None, *, commit: bool = True
     ) -> OpenRead:
         """Open an item, which must be there."""
         read = self.try_to_open(name, holder, lease)
@@ -72,7 +71,7 @@ class Queues(Core):
         return read
 
     def try_to_open(
-        self, name: bytes, holder: Holder, lease: float | None = None
+        self, name: bytes, holder: ReadHolder, lease: float | None = None
     ) -> OpenRead | None:
         """Open an item if there is one."""
         request = Request(name, name, open=True, lease=lease)
@@ -81,7 +80,7 @@ class Queues(Core):
 
     def queue(self, name: bytes) -> PersistentQueue:
         """Return a queue, which must exist."""
-        queue = self.queues.find(name)
+        queue = self.queues.directory.find(name)
         assert queue is not None
         return queue
 

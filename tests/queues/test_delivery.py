@@ -7,8 +7,8 @@ import pytest
 from starling_py.journal.errors import JournalError
 from starling_py.keys import Request
 from starling_py.queues.delivery import Put
-from starling_py.queues.errors import Full, TooLarge
-from starling_py.queues.holder import Holder
+from starling_py.queues.errors import QueueFullRefused, TooLargeRefused
+from starling_py.queues.open_reads import ReadHolder
 from tests.queues.parts import Queues
 
 
@@ -34,7 +34,7 @@ def test_a_put_to_a_child_is_for_that_child_alone(tmp_path: Path) -> None:
     queues.put(b"news+a", b"1")
     assert queues.take_all(b"news+a") == [b"1"]
     assert queues.take_all(b"news+b") == []
-    assert queues.queues.find(b"news") is None
+    assert queues.queues.directory.find(b"news") is None
 
 
 def test_a_parent_that_keeps_nothing_gives_all_to_its_children_and_needs_none(
@@ -42,7 +42,7 @@ def test_a_parent_that_keeps_nothing_gives_all_to_its_children_and_needs_none(
 ) -> None:
     queues = Queues(tmp_path / "spool", {"news": {"fanout_only": True}})
     queues.put(b"news", b"lost")
-    assert list(queues.queues) == []
+    assert list(queues.queues.directory) == []
     subscribe(queues, b"news+a")
     queues.put(b"news", b"1")
     assert queues.take_all(b"news+a") == [b"1"]
@@ -67,7 +67,7 @@ def test_if_one_of_them_refuses_none_of_them_gets_it(tmp_path: Path, refusing: b
     queues = Queues(tmp_path / "spool", {name: {"max_items": 1}}, routes={"news": ["audit"]})
     subscribe(queues, b"news+a")
     queues.put(b"news", b"1")
-    with pytest.raises(Full) as caught:
+    with pytest.raises(QueueFullRefused) as caught:
         queues.put(b"news", b"2")
     assert caught.value.name == refusing
     for each in (b"news", b"news+a", b"audit"):
@@ -80,16 +80,16 @@ def test_if_one_of_them_is_broken_none_of_them_gets_it(tmp_path: Path) -> None:
     queues.queue(b"news+a").journal.broken = "it is broken"
     with pytest.raises(JournalError, match="it is broken"):
         queues.queues.put(b"news", b"1", 0, 0)
-    assert queues.queues.find(b"news") is None
+    assert queues.queues.directory.find(b"news") is None
     queues.queue(b"news+a").journal.broken = None
 
 
 def test_a_refused_put_leaves_no_queue_behind(tmp_path: Path) -> None:
     rules: dict[str, dict[str, object]] = {"audit": {"max_item_size": 1}}
     queues = Queues(tmp_path / "spool", rules, routes={"#": ["audit"]})
-    with pytest.raises(TooLarge):
+    with pytest.raises(TooLargeRefused):
         queues.put(b"news", b"22")
-    assert not queues.queues._queues
+    assert not queues.queues._by_name
 
 
 def test_each_queue_has_its_own_rules_of_expiry(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_what_is_put_in_front_comes_first_but_not_before_its_time(
 def test_a_copy_that_comes_serves_who_waits_for_it(tmp_path: Path) -> None:
     queues = Queues(tmp_path / "spool")
     subscribe(queues, b"news+a")
-    holder = Holder()
+    holder = ReadHolder()
     client = queues.client()
     assert client.ask(b"get news+a/open/t=1000\r\n") == b""
     queues.queues.put(b"news", b"1", 0, 0)

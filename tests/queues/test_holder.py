@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starling_py.journal.format.record import Item
-from starling_py.queues.holder import Holder
-from starling_py.queues.open_reads import OpenRead
+from starling_py.queues.open_reads import OpenRead, ReadHolder
 from starling_py.queues.persistent_queue import PersistentQueue
 
 
@@ -18,7 +17,7 @@ def read(name: bytes = b"q") -> OpenRead:
 
 
 def test_the_oldest_read_of_a_queue_is_the_one_that_was_opened_first() -> None:
-    holder = Holder()
+    holder = ReadHolder()
     first, other, second = read(), read(b"other"), read()
     for each in (first, other, second):
         holder.keep(each)
@@ -33,7 +32,7 @@ def test_the_oldest_read_of_a_queue_is_the_one_that_was_opened_first() -> None:
 
 
 def test_a_read_that_comes_back_is_where_it_was() -> None:
-    holder = Holder()
+    holder = ReadHolder()
     reads = [read() for _ in range(5)]
     for each in reads:
         holder.keep(each)
@@ -45,7 +44,7 @@ def test_a_read_that_comes_back_is_where_it_was() -> None:
 
 
 def test_nothing_is_kept_of_a_queue_without_reads() -> None:
-    holder = Holder()
+    holder = ReadHolder()
     assert not holder
     only = read()
     holder.keep(only)
@@ -59,7 +58,7 @@ def test_nothing_is_kept_of_a_queue_without_reads() -> None:
 def test_whatever_comes_and_goes_the_reads_are_in_the_order_of_their_opening(
     steps: Sequence[tuple[bool, int]],
 ) -> None:
-    holder = Holder()
+    holder = ReadHolder()
     reads = [read(b"q" if number % 3 else b"p") for number in range(10)]
     held: set[OpenRead] = set()
     for keep, number in steps:

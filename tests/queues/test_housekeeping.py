@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from starling_py.journal.disk.files import Files
-from starling_py.queues.errors import NotNow
-from starling_py.queues.holder import Holder
+from starling_py.queues.errors import NotNowRefused
+from starling_py.queues.open_reads import ReadHolder
 from tests.queues.parts import Queues
 
 IDLE: dict[str, dict[str, object]] = {"*": {"idle_expire": 60}}
@@ -18,7 +18,7 @@ def keep_house(queues: Queues) -> None:
 
 
 def exists(queues: Queues, name: bytes = b"q") -> bool:
-    return queues.queues.find(name) is not None
+    return queues.queues.directory.find(name) is not None
 
 
 def test_dead_items_at_the_head_go_without_being_asked_for(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_queue_that_is_used_stays(tmp_path: Path, use: str) -> None:
     queues.put(b"q", b"1")
     client = queues.client()
     if use == "open":
-        queues.open(b"q", Holder())
+        queues.open(b"q", ReadHolder())
     elif use != "item":
         queues.take(b"q")
     if use == "wait":
@@ -83,7 +83,7 @@ def test_puts_are_refused_while_the_items_in_memory_take_too_much(tmp_path: Path
     queues = Queues(tmp_path / "spool", memory_max=10_000)
     queues.put(b"q", *[bytes(1000)] * 12)
     keep_house(queues)
-    with pytest.raises(NotNow):
+    with pytest.raises(NotNowRefused):
         queues.put(b"q", b"1")
     queues.take_all(b"q")
     keep_house(queues)
@@ -98,7 +98,7 @@ def test_puts_are_refused_while_too_little_of_the_disk_is_free(
     monkeypatch.setattr(Files, "free_space", lambda self, path: free[0])
     queues.put(b"q", b"0")
     keep_house(queues)
-    with pytest.raises(NotNow):
+    with pytest.raises(NotNowRefused):
         queues.put(b"q", b"1")
     assert queues.take_all(b"q") == [b"0"]
     free[0] = 1000
@@ -110,7 +110,7 @@ def test_who_waits_for_a_sync_that_cannot_be_is_told(tmp_path: Path) -> None:
     queues = Queues(tmp_path / "spool", interval=0)
     queues.put(b"q", b"0")
     told: list[object] = []
-    queues.queue(b"q").safety_waits.add(told.append)
+    queues.queue(b"q").sync_waits.add(told.append)
     queues.queue(b"q").journal.broken = "cannot be synced"
     keep_house(queues)
     assert [str(each) for each in told] == ["cannot be synced"]

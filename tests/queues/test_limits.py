@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from starling_py.queues import limits
 from starling_py.queues.delivery import Put
-from starling_py.queues.errors import Full, NotNow, Refused, TooLarge
-from starling_py.queues.holder import Holder
-from starling_py.queues.limits import Limits
-from starling_py.queues.rules import Rules
+from starling_py.queues.errors import NotNowRefused, QueueFullRefused, QueueRefused, TooLargeRefused
+from starling_py.queues.limits import ServerLimits
+from starling_py.queues.open_reads import ReadHolder
+from starling_py.queues.queue_directory import Rules
 from starling_py.settings.queue_table import QueueTable
 from tests.queues.parts import Queues
 
@@ -19,13 +19,13 @@ from tests.queues.parts import Queues
 def test_open_items_do_not_count_as_items_but_their_bytes_do(tmp_path: Path) -> None:
     queues = Queues(tmp_path / "spool", {"q": {"max_items": 2, "max_bytes": 30}})
     queues.put(b"q", bytes(10), bytes(10))
-    with pytest.raises(Full):
+    with pytest.raises(QueueFullRefused):
         queues.put(b"q", b"x")
-    holder = Holder()
+    holder = ReadHolder()
     queues.open(b"q", holder)
     queues.put(b"q", bytes(10))
     queues.open(b"q", holder)
-    with pytest.raises(Full):
+    with pytest.raises(QueueFullRefused):
         queues.put(b"q", b"x")
 
 
@@ -40,7 +40,7 @@ def test_an_item_that_can_never_fit_is_too_large_and_waiting_for_room_would_be_i
         queues = Queues(tmp_path / f"spool{discard}", rules)
         for name in (b"b", b"i"):
             queues.put(name, bytes(10))
-            with pytest.raises(TooLarge):
+            with pytest.raises(TooLargeRefused):
                 queues.put(name, bytes(11))
             assert queues.take_all(name) == [bytes(10)]
 
@@ -52,8 +52,8 @@ def test_nothing_is_dropped_where_that_would_not_make_enough_room(tmp_path: Path
     }
     queues = Queues(tmp_path / "spool", rules)
     queues.put(b"b", bytes(90), *[b"x"] * 5)
-    queues.open(b"b", Holder())
-    with pytest.raises(Full):
+    queues.open(b"b", ReadHolder())
+    with pytest.raises(QueueFullRefused):
         queues.put(b"b", bytes(20))
     assert queues.numbers(b"b").items == 5
     due_ms = queues.clock.wall_ms + 60_000
@@ -62,20 +62,20 @@ def test_nothing_is_dropped_where_that_would_not_make_enough_room(tmp_path: Path
     queues.queues.reload(Rules())
     queues.put(b"i", b"3")
     queues.queues.reload(Rules(QueueTable(rules)))
-    with pytest.raises(Full):
+    with pytest.raises(QueueFullRefused):
         queues.put(b"i", b"4")
     assert queues.numbers(b"i").items == 3
 
 
 def test_the_whole_server_may_take_nothing_and_says_why() -> None:
-    Limits().check()
+    ServerLimits().check()
     for closed, word in (
-        (Limits(draining=True), "draining"),
-        (Limits(disk_low=True), "disk"),
-        (Limits(memory_high=True), "memory_max"),
+        (ServerLimits(draining=True), "draining"),
+        (ServerLimits(disk_low=True), "disk"),
+        (ServerLimits(memory_high=True), "memory_max"),
     ):
         assert closed.closed
-        with pytest.raises(NotNow, match=word):
+        with pytest.raises(NotNowRefused, match=word):
             closed.check()
 
 
@@ -84,19 +84,19 @@ def test_there_are_no_more_queues_than_there_may_be_and_refused_puts_make_none(
 ) -> None:
     queues = Queues(tmp_path / "spool", {"*": {"max_item_size": 5}}, max_queues=2)
     for number in range(10):
-        with pytest.raises(TooLarge):
+        with pytest.raises(TooLargeRefused):
             queues.put(b"refused%d" % number, bytes(6))
     queues.put(b"a", b"1")
     queues.put(b"b", b"1")
-    with pytest.raises(NotNow):
+    with pytest.raises(NotNowRefused):
         queues.put(b"c", b"1")
-    with pytest.raises(NotNow):
+    with pytest.raises(NotNowRefused):
         queues.queues.subscribe(b"a+c")
     queues.put(b"a", b"2")
     queues.queues.delete(b"b")
     queues.commit()
     queues.put(b"c", b"1")
-    assert len(queues.queues._queues) == 2
+    assert len(queues.queues._by_name) == 2
 
 
 def test_what_items_take_in_memory_is_counted(tmp_path: Path) -> None:
@@ -132,13 +132,13 @@ def test_no_limit_is_ever_passed_and_whoever_drops_keeps_the_newest(
     queues = Queues(tmp_path_factory.mktemp("spool"), {"q": settings})
     kept: list[bytes] = []
     held = 0
-    holder = Holder()
+    holder = ReadHolder()
     for number, size in enumerate(sizes):
         data = bytes([number]) * size
         try:
             queues.put(b"q", data)
-        except Refused:
-            if queues.queues.find(b"q"):
+        except QueueRefused:
+            if queues.queues.directory.find(b"q"):
                 assert queues.numbers(b"q").items == len(kept)
         else:
             queue = queues.queue(b"q")
@@ -151,6 +151,6 @@ def test_no_limit_is_ever_passed_and_whoever_drops_keeps_the_newest(
             if opening[number]:
                 assert queues.open(b"q", holder).item.data == kept[0]
                 held += len(kept.pop(0))
-    if queues.queues.find(b"q"):
+    if queues.queues.directory.find(b"q"):
         assert queues.take_all(b"q") == kept
     queues.close()

@@ -7,9 +7,9 @@ import pytest
 
 from starling_py.keys import Request
 from starling_py.queues import moves
-from starling_py.queues.holder import Holder
 from starling_py.queues.moves import TRY_AGAIN
-from starling_py.queues.rules import Rules
+from starling_py.queues.open_reads import ReadHolder
+from starling_py.queues.queue_directory import Rules
 from starling_py.queues.waiters import Hit, Waiter
 from starling_py.settings.queue_table import QueueTable
 from tests.core import ManualClock
@@ -45,11 +45,11 @@ def test_an_item_goes_to_the_dead_letters_with_its_flags_and_its_deliveries(
     queues = Queues(tmp_path / "spool", DEAD_LETTERS)
     queues.queues.put(b"q", b"bad", 42, 0)
     for _ in range(2):
-        queues.queue(b"q").give_back(queues.open(b"q", Holder()))
+        queues.queue(b"q").give_back(queues.open(b"q", ReadHolder()))
         queues.commit()
     assert queues.take_all(b"q") == []
     assert queues.numbers(b"q").dead_lettered == 1
-    read = queues.open(b"dead", Holder())
+    read = queues.open(b"dead", ReadHolder())
     assert (read.item.flags, read.deliveries) == (42, 3)
 
 
@@ -59,9 +59,9 @@ def test_what_was_open_too_often_when_the_server_died_goes_to_the_dead_letters(
     clock = ManualClock()
     for _ in range(2):
         queues = Queues(tmp_path / "spool", DEAD_LETTERS, clock=clock)
-        if not queues.queues.find(b"q"):
+        if not queues.queues.directory.find(b"q"):
             queues.put(b"q", b"bad", b"good")
-        queues.open(b"q", Holder())
+        queues.open(b"q", ReadHolder())
         queues.close()
     queues = Queues(tmp_path / "spool", DEAD_LETTERS, clock=clock)
     assert queues.take_all(b"q") == [b"good"]
@@ -173,7 +173,7 @@ def fanning(
     for child in (b"late+a", b"late+b", b"copies+c"):
         queues.queues.subscribe(child)
     for name in (b"late", b"copies"):
-        queues.queues.find_or_make(name).make()
+        queues.queues.directory.find_or_make(name).make()
     queues.commit()
     return queues
 
@@ -194,16 +194,16 @@ def test_what_is_moved_reaches_whatever_a_put_into_that_queue_reaches(
     assert queues.queue(b"q").items == 0
     for name in REACHED:
         assert queues.take_all(name) == [b"1", b"2"], name
-    assert queues.queues.find(b"elsewhere") is None, "a route is not followed by another"
+    assert queues.queues.directory.find(b"elsewhere") is None, "a route is not followed by another"
 
 
 def test_every_copy_has_the_flags_and_the_deliveries_of_the_item(tmp_path: Path) -> None:
     queues = fanning(tmp_path / "spool", {"late+b": {"max_age": 5}})
     queues.queues.put(b"q", b"bad", 42, 0)
-    queues.queue(b"q").give_back(queues.open(b"q", Holder()))
+    queues.queue(b"q").give_back(queues.open(b"q", ReadHolder()))
     queues.commit()
     for name in REACHED:
-        read = queues.open(name, Holder())
+        read = queues.open(name, ReadHolder())
         assert (read.item.flags, read.deliveries) == (42, 2), name
         assert bool(read.item.expiry_ms) == (name == b"late+b")
     assert queues.queue(b"q").items == 0
@@ -222,13 +222,13 @@ def test_every_queue_hands_a_copy_out_once_at_least_however_often_others_did(
     queues = Queues(tmp_path / "spool", rules, routes=routes, clock=clock)
     queues.put(b"q", b"bad")
     for _ in range(2):
-        queues.queue(b"q").give_back(queues.open(b"q", Holder()))
+        queues.queue(b"q").give_back(queues.open(b"q", ReadHolder()))
         queues.commit()
     if restart:
         queues.close()
         queues = Queues(tmp_path / "spool", rules, routes=routes, clock=clock)
     assert queues.take_all(b"failed") == [b"bad"]
-    read = queues.open(b"report", Holder())
+    read = queues.open(b"report", ReadHolder())
     assert read.deliveries == 3
     read.queue.give_back(read)
     queues.commit()
@@ -343,7 +343,7 @@ def test_a_child_that_is_deleted_while_its_copy_is_undone_holds_nothing_up(
     queues.commit()
     queues.pass_time(TRY_AGAIN)
     assert queues.queue(b"q").items == 0
-    assert queues.queues.find(b"late+b") is None
+    assert queues.queues.directory.find(b"late+b") is None
     assert queues.take_all(b"late+a") == [b"1"]
 
 

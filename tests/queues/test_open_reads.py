@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from starling_py.queues.delivery import Put
-from starling_py.queues.holder import Holder
+from starling_py.queues.open_reads import ReadHolder
 from tests.queues.parts import Queues
 
 
@@ -16,7 +16,7 @@ def queues(tmp_path: Path) -> Queues:
 
 def test_an_open_item_is_counted_and_waits_no_more(queues: Queues) -> None:
     queues.put(b"q", b"1", b"22")
-    queues.open(b"q", Holder())
+    queues.open(b"q", ReadHolder())
     numbers = queues.numbers(b"q")
     assert (numbers.items, numbers.open_transactions, numbers.bytes) == (1, 1, 3)
     assert queues.take_all(b"q") == [b"22"]
@@ -26,7 +26,7 @@ def test_items_come_back_to_their_old_places_in_whatever_order_that_happens(
     queues: Queues,
 ) -> None:
     queues.put(b"q", *(b"%d" % number for number in range(6)))
-    holder = Holder()
+    holder = ReadHolder()
     reads = [queues.open(b"q", holder) for _ in range(5)]
     for number in (3, 0, 4, 1):
         queues.queue(b"q").give_back(reads[number])
@@ -37,7 +37,7 @@ def test_items_come_back_to_their_old_places_in_whatever_order_that_happens(
 def test_a_confirmed_item_is_gone_for_good(tmp_path: Path) -> None:
     queues = Queues(tmp_path / "spool")
     queues.put(b"q", b"1", b"2")
-    holder = Holder()
+    holder = ReadHolder()
     read, _ = queues.open(b"q", holder), queues.open(b"q", holder)
     queues.queue(b"q").confirm(read)
     queues.commit()
@@ -53,8 +53,8 @@ def test_what_was_open_when_the_server_died_comes_back_with_its_deliveries_count
         queues = Queues(tmp_path / "spool")
         if deliveries == 1:
             queues.put(b"q", b"1", b"2")
-        assert queues.open(b"q", Holder()).deliveries == deliveries
-        assert queues.open(b"q", Holder()).item.data == b"2"
+        assert queues.open(b"q", ReadHolder()).deliveries == deliveries
+        assert queues.open(b"q", ReadHolder()).item.data == b"2"
         queues.close()
 
 
@@ -62,7 +62,7 @@ def test_the_end_of_a_lease_gives_the_item_back_and_a_new_lease_puts_that_off(
     queues: Queues,
 ) -> None:
     queues.put(b"q", b"1")
-    holder = Holder()
+    holder = ReadHolder()
     read = queues.open(b"q", holder, lease=10)
     queues.pass_time(9.9)
     queues.queue(b"q").open_reads.set_lease(read, queues.clock.monotonic + 10)
@@ -77,7 +77,7 @@ def test_the_end_of_a_lease_gives_the_item_back_and_a_new_lease_puts_that_off(
 
 def test_a_lease_never_ends_what_has_ended_before(queues: Queues) -> None:
     queues.put(b"q", b"1")
-    read = queues.open(b"q", Holder(), lease=10)
+    read = queues.open(b"q", ReadHolder(), lease=10)
     queues.queue(b"q").confirm(read)
     queues.commit()
     queues.pass_time(20)
@@ -87,7 +87,7 @@ def test_a_lease_never_ends_what_has_ended_before(queues: Queues) -> None:
 def test_the_queues_own_lease_is_that_of_reads_that_ask_for_none(tmp_path: Path) -> None:
     queues = Queues(tmp_path / "spool", {"q": {"open_timeout": 5}})
     queues.put(b"q", b"1", b"2")
-    short, long = queues.open(b"q", Holder()), queues.open(b"q", Holder(), lease=60)
+    short, long = queues.open(b"q", ReadHolder()), queues.open(b"q", ReadHolder(), lease=60)
     queues.pass_time(5)
     assert (short.is_open, long.is_open) == (False, True)
 
@@ -96,7 +96,7 @@ def test_a_confirmation_that_cannot_be_written_leaves_the_read_open_in_its_place
     queues: Queues,
 ) -> None:
     queues.put(b"q", b"1", b"2", b"3")
-    holder = Holder()
+    holder = ReadHolder()
     first, second = queues.open(b"q", holder, lease=10), queues.open(b"q", holder)
     queues.queue(b"q").confirm(first)
     assert holder.reads() == [second]
@@ -110,7 +110,7 @@ def test_a_confirmation_that_cannot_be_written_leaves_the_read_open_in_its_place
 
 def test_an_opening_that_cannot_be_written_leaves_the_item_in_the_queue(queues: Queues) -> None:
     queues.put(b"q", b"1", b"2")
-    holder = Holder()
+    holder = ReadHolder()
     read = queues.open(b"q", holder, commit=False)
     queues.fail_commit()
     assert not read.is_open
@@ -126,10 +126,10 @@ def test_what_was_confirmed_by_one_who_is_gone_comes_back_once_if_that_is_not_wr
     queues.put(b"q", b"2")
     queues.queues.put_with_care(Put(b"q", b"1", 0, 0, front=front))
     queues.commit()
-    holder = Holder()
+    holder = ReadHolder()
     read = queues.open(b"q", holder)
     queues.queue(b"q").confirm(read)
-    holder.gone = True
+    holder.closed = True
     queues.fail_commit()
     assert sorted(queues.take_all(b"q")) == [b"1", b"2"]
     assert queues.numbers(b"q").items == 0
@@ -137,7 +137,7 @@ def test_what_was_confirmed_by_one_who_is_gone_comes_back_once_if_that_is_not_wr
 
 def test_a_deletion_ends_all_reads_and_its_failure_brings_them_back(queues: Queues) -> None:
     queues.put(b"q", b"1", b"2")
-    holder = Holder()
+    holder = ReadHolder()
     read = queues.open(b"q", holder)
     queues.queues.delete(b"q")
     assert not holder
@@ -153,7 +153,7 @@ def test_a_deletion_ends_all_reads_and_its_failure_brings_them_back(queues: Queu
 def test_a_flush_leaves_open_items_and_they_can_come_back(queues: Queues) -> None:
     queues.put(b"q", b"1", b"2", b"3")
     queues.take(b"q")
-    holder = Holder()
+    holder = ReadHolder()
     read = queues.open(b"q", holder)
     queues.queues.flush(b"q")
     queues.commit()
@@ -165,7 +165,7 @@ def test_a_flush_leaves_open_items_and_they_can_come_back(queues: Queues) -> Non
 def test_what_comes_back_with_a_delay_waits_for_it_over_a_restart(tmp_path: Path) -> None:
     queues = Queues(tmp_path / "spool")
     queues.put(b"q", b"1", b"2")
-    read = queues.open(b"q", Holder())
+    read = queues.open(b"q", ReadHolder())
     queues.queue(b"q").give_back_later(read, queues.clock.wall_ms + 60_000)
     queues.commit()
     queues.close()

@@ -21,11 +21,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from starling_py.journal.disk.files import Files
 from starling_py.keys import Request
 from starling_py.queues.delivery import Put
-from starling_py.queues.holder import Holder
-from starling_py.queues.open_reads import OpenRead
+from starling_py.queues.errors import NotLoaded
+from starling_py.queues.open_reads import OpenRead, ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
-from starling_py.queues.window import NotLoaded
-from tests.core import Answer, Core, ManualClock
+from tests.core import Answer, CoreHarness, ManualClock
 
 NAMES = st.sampled_from([b"jobs", b"Jobs", b"a+b", b"..", b"\xff\x01"])
 DATA = st.binary(max_size=40) | st.binary(min_size=900, max_size=1100)
@@ -116,8 +115,10 @@ class QueuesAgainstModels(RuleBasedStateMachine):
 
     def start(self) -> None:
         """Start on what is on the disk; nobody is connected yet."""
-        self.core = Core(self.path, self.files, self.clock, segment_size=400, window_size=1000)
-        self.holders = {1: Holder(), 2: Holder()}
+        self.core = CoreHarness(
+            self.path, self.files, self.clock, segment_size=400, window_size=1000
+        )
+        self.holders = {1: ReadHolder(), 2: ReadHolder()}
         for model in (self.model, self.committed):
             for queue in model.values():
                 for thing in queue.things.values():
@@ -147,7 +148,7 @@ class QueuesAgainstModels(RuleBasedStateMachine):
     def drop_what_was_found_dead(self) -> None:
         """Drop the dead that a read has removed already, though it has to wait for more."""
         for name, queue in self.model.items():
-            found = self.queues.find(name)
+            found = self.queues.directory.find(name)
             while found is not None and len(queue.things) > found.items:
                 before = len(queue.things)
                 queue.drop_one(self.clock.wall_ms)
@@ -181,7 +182,7 @@ class QueuesAgainstModels(RuleBasedStateMachine):
         """Count what was put; a new queue begins with an id that none of its name had."""
         queue = self.model.get(name)
         if queue is None:
-            found = self.queues.find(name)
+            found = self.queues.directory.find(name)
             assert found is not None
             queue = self.model[name] = Model(last_id=found.next_id - 2)
             assert queue.last_id >= self.used.get(name, 0)
@@ -199,7 +200,7 @@ class QueuesAgainstModels(RuleBasedStateMachine):
             self.queues.put(name, data, 0, 0)
             self.was_put(name, Thing(0, data))
 
-    def read(self, request: Request, holder: Holder | None = None) -> Thing | None:
+    def read(self, request: Request, holder: ReadHolder | None = None) -> Thing | None:
         """Read, and insist that it is what the model says."""
         hit = self.patiently(lambda: self.queues.read(request, holder))
         expected = self.head(request.name)
@@ -269,8 +270,8 @@ class QueuesAgainstModels(RuleBasedStateMachine):
 
     @rule(who=HOLDERS)
     def hang_up(self, who: int) -> None:
-        holder, self.holders[who] = self.holders[who], Holder()
-        holder.gone = True
+        holder, self.holders[who] = self.holders[who], ReadHolder()
+        holder.closed = True
         for read in holder.reads():
             read.queue.give_back(read)
         for queue in self.model.values():

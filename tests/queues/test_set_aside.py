@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.queues.deadlines import Deadlines
-from starling_py.queues.set_aside import Strays, place
+from starling_py.queues.set_aside import SetAside, place
 
 
 def plain(item_id: int, size: int = 1) -> Item:
@@ -17,7 +17,7 @@ def front(item_id: int) -> MarkedItem:
 
 
 def test_the_last_one_that_was_put_in_front_comes_first_and_the_others_by_their_ids() -> None:
-    strays = Strays(Deadlines(), lambda: None)
+    strays = SetAside(Deadlines(), lambda: None)
     for item in (plain(3), front(7), plain(1), front(9), MarkedItem(2, 0, 0, 0, b"x")):
         strays.add(item)
     assert [strays.pop().id for _ in range(5)] == [9, 7, 1, 2, 3]
@@ -26,7 +26,7 @@ def test_the_last_one_that_was_put_in_front_comes_first_and_the_others_by_their_
 def test_a_delayed_item_becomes_ready_at_its_time_and_that_is_told() -> None:
     deadlines = Deadlines()
     told: list[int] = []
-    strays = Strays(deadlines, lambda: told.append(len(strays.ready)))
+    strays = SetAside(deadlines, lambda: told.append(len(strays.ready)))
     strays.delay(plain(1), 10.0)
     strays.delay(plain(2, size=5), 5.0)
     assert (strays.delayed, strays.delayed_bytes, strays.ready) == (2, 6, [])
@@ -40,7 +40,7 @@ def test_a_delayed_item_becomes_ready_at_its_time_and_that_is_told() -> None:
 
 def test_what_is_not_live_any_more_is_forgotten_and_never_becomes_due() -> None:
     deadlines = Deadlines()
-    strays = Strays(deadlines, lambda: None)
+    strays = SetAside(deadlines, lambda: None)
     for number in range(1, 5):
         strays.add(plain(number))
         strays.delay(plain(10 + number), float(number))
@@ -56,7 +56,7 @@ def test_they_come_out_sorted_by_their_places_whatever_order_they_came_in(
     ids: list[int], data: st.DataObject
 ) -> None:
     items = [front(each) if data.draw(st.booleans()) else plain(each) for each in ids]
-    strays = Strays(Deadlines(), lambda: None)
+    strays = SetAside(Deadlines(), lambda: None)
     for item in items:
         strays.add(item)
     assert len(strays) == len(strays.items()) == len(items)

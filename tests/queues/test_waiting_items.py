@@ -9,18 +9,17 @@ from hypothesis import strategies as st
 from starling_py.journal.errors import JournalError
 from starling_py.keys import Request
 from starling_py.queues.delivery import Put
-from starling_py.queues.holder import Holder
-from starling_py.queues.open_reads import OpenRead
-from starling_py.queues.window import NotLoaded
+from starling_py.queues.errors import NotLoaded
+from starling_py.queues.open_reads import OpenRead, ReadHolder
 from tests.queues.parts import Queues
 
 
 def test_what_comes_back_to_a_queue_that_is_behind_comes_first(tmp_path: Path) -> None:
     queues = Queues(tmp_path / "spool", window_size=1000)
     queues.put(b"q", *(b"%02d" % number + bytes(100) for number in range(20)))
-    holder = Holder()
+    holder = ReadHolder()
     reads = [queues.open(b"q", holder) for _ in range(10)]
-    assert queues.queue(b"q").line.window.behind
+    assert queues.queue(b"q").waiting.window.behind
     for read in (reads[7], reads[2], reads[9]):
         queues.queue(b"q").give_back(read)
     taken = [int(data[:2]) for data in queues.take_all(b"q")]
@@ -30,7 +29,7 @@ def test_what_comes_back_to_a_queue_that_is_behind_comes_first(tmp_path: Path) -
 def test_an_item_that_was_taken_is_not_read_back_before_that_is_written(tmp_path: Path) -> None:
     queues = Queues(tmp_path / "spool")
     queues.put(b"q", b"1")
-    read = queues.open(b"q", Holder())
+    read = queues.open(b"q", ReadHolder())
     queues.queues.put(b"q", b"never written", 0, 0)
     queues.failing.error = OSError(28, "No space left on device")
     queues.commits.commit()
@@ -42,7 +41,7 @@ def test_an_item_that_was_taken_is_not_read_back_before_that_is_written(tmp_path
     assert hit is not None
     assert hit[1].data == b"1"
     queues.background.do_all()
-    assert queues.queue(b"q").line.oldest() is None
+    assert queues.queue(b"q").waiting.oldest() is None
     assert queues.queue(b"q").items == 0
 
 
@@ -84,9 +83,9 @@ def test_looking_gives_the_live_ones_in_order_as_far_as_they_are_in_memory(
     queues.queues.put_with_care(Put(b"q", b"0", 0, 0, front=True))
     queues.commit()
     queues.clock.advance(2)
-    found = queues.queue(b"q").line.look(3, queues.clock.wall_ms)
+    found = queues.queue(b"q").waiting.look(3, queues.clock.wall_ms)
     assert [item.data for item in found] == [b"0", b"1", b"2"]
-    assert len(queues.queue(b"q").line.look(2, queues.clock.wall_ms)) == 2
+    assert len(queues.queue(b"q").waiting.look(2, queues.clock.wall_ms)) == 2
 
 
 def test_where_the_ledger_and_the_disk_contradict_each_other_nothing_more_is_served(
@@ -109,11 +108,11 @@ def test_who_waits_for_what_is_not_in_memory_is_called_once_it_is(tmp_path: Path
     queues.close()
     again = Queues(tmp_path / "spool", window_size=1)
     queue = again.queue(b"q")
-    queue.line.reread()
+    queue.waiting.reread()
     called: list[object] = []
     with pytest.raises(NotLoaded) as caught:
         queue.peek(again.clock.wall_ms)
-    caught.value.line.when_loaded(called.append)
+    caught.value.when_loaded(called.append)
     assert not called
     again.background.do_all()
     assert called == [None]
@@ -130,14 +129,14 @@ def test_an_item_in_front_is_fetched_though_the_window_has_filled_up_meanwhile(
     queue = queues.queue(b"q")
     # What is asked for now is read when this is over, by the state of then.
     queue.journal.read(lambda: (0, None, 0, 1), lambda *_: None)
-    queue.line.load()
+    queue.waiting.load()
     assert queues.queues.read(Request(b"q", b"q")) is not None
     queues.failing.error = OSError(28, "No space left on device")
     queues.commits.commit()
     queues.failing.error = None
-    assert queue.line.missing, "taken back, it is only on disk"
+    assert queue.waiting.missing, "taken back, it is only on disk"
     called: list[object] = []
-    queue.line.when_loaded(called.append)
+    queue.waiting.when_loaded(called.append)
     queues.background.do_all()
     assert called == [None]
     assert queues.take_all(b"q") == [b"0", b"1", b"2", b"3"]
@@ -167,7 +166,7 @@ def taken_in(path: Path, steps: list[tuple[str, int]], window_size: int) -> list
     """Return what is taken, in these steps and then at the end."""
     queues = Queues(path, window_size=window_size)
     queues.put(b"q", b"first")
-    holder = Holder()
+    holder = ReadHolder()
     taken: list[object] = []
     for number, (what, value) in enumerate(steps):
         data = b"%d" % number
@@ -193,7 +192,7 @@ def taken_in(path: Path, steps: list[tuple[str, int]], window_size: int) -> list
         elif what == "restart":
             queues.close()
             queues = Queues(path, window_size=window_size, clock=queues.clock)
-            holder = Holder()
+            holder = ReadHolder()
         elif read is not None and what == "back":
             read.queue.give_back(read)
         elif read is not None and what == "later":
@@ -215,7 +214,7 @@ def test_large_items_are_read_back_several_at_once_and_not_too_many(
 ) -> None:
     queues = Queues(tmp_path / "spool", window_size=1 << 26, segment_size=1 << 26)
     queues.put(b"q", *(b"%04d" % number + bytes(size) for number in range(400)))
-    line = queues.queue(b"q").line
+    line = queues.queue(b"q").waiting
     line.reread()
     line.load()
     assert line.loaded == 0

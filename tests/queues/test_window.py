@@ -10,9 +10,10 @@ from starling_py.journal.blocks import OVERHEAD
 from starling_py.journal.errors import JournalError
 from starling_py.journal.format.record import Item
 from starling_py.keys import Request
+from starling_py.queues.errors import NotLoaded
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.waiters import Hit, Waiter
-from starling_py.queues.window import NotLoaded, Window, WindowSizes
+from starling_py.queues.window import Window, WindowSizes
 from tests.journal.simulated_disk import Fault, SimulatedDisk
 from tests.journal.spool_harness import DIRECTORY, NAME, NOW_MS, Harness, empty_disk
 
@@ -33,7 +34,7 @@ def server(disk: SimulatedDisk, **options: object) -> Harness:
 
 def queue_of(harness: Harness) -> PersistentQueue:
     """Return the queue under test."""
-    queue = harness.queues.find(NAME)
+    queue = harness.queues.directory.find(NAME)
     assert queue is not None
     return queue
 
@@ -89,20 +90,20 @@ def test_what_is_not_loaded_is_said_to_be_and_changes_nothing(disk: SimulatedDis
     server(disk).put_all([data(number) for number in range(100)])
     harness = Harness(disk.after_process_death(), window_size=WINDOW)
     queue = queue_of(harness)
-    queue.line.clear()
-    queue.line.window.reread(0)
+    queue.waiting.clear()
+    queue.waiting.window.reread(0)
     for ask in (queue.pop, queue.peek):
         with pytest.raises(NotLoaded) as answer:
             ask(NOW_MS)
-        assert answer.value.line is queue.line
-        assert (queue.items, queue.get_hits) == (100, 0)
+        assert answer.value.when_loaded == queue.waiting.when_loaded
+        assert (queue.items, queue.counted.get_hits) == (100, 0)
     asked: list[int] = []
 
     def ask_again(problem: JournalError | None) -> None:
         assert problem is None
         asked.append(len(queue._window.items))
 
-    queue.line.when_loaded(ask_again)
+    queue.waiting.when_loaded(ask_again)
     assert not asked
     assert len(harness.background.waiting) == 1, "it is read once"
     harness.background.do_all()
@@ -139,7 +140,7 @@ def test_a_flush_and_a_deletion_take_what_is_not_in_memory_too(disk: SimulatedDi
         harness = server(disk)
         harness.put_all([data(number) for number in range(100)])
         harness.pop_all(5)
-        queue_of(harness).line.load()
+        queue_of(harness).waiting.load()
         if delete:
             harness.queues.delete(NAME)
         else:
@@ -199,7 +200,7 @@ def _run_traffic(random: Random, interval: float | None, steps: int) -> None:
                 model.append(data(number, random.choice((8, 100, 700))))
                 harness.put(model[-1])
         elif do == "pop":
-            queue = harness.queues.find(NAME)
+            queue = harness.queues.directory.find(NAME)
             for _ in range(random.randint(1, 8)):
                 try:
                     item = None if queue is None else queue.pop(NOW_MS)
@@ -223,7 +224,7 @@ def _run_traffic(random: Random, interval: float | None, steps: int) -> None:
         elif do == "restart":
             harness = server(disk.after_process_death(), interval=interval, segment_size=1200)
             model = deque(committed)
-        queue = harness.queues.find(NAME)
+        queue = harness.queues.directory.find(NAME)
         assert (0 if queue is None else len(queue)) == len(model)
         if queue is not None:
             assert queue.bytes == sum(map(len, model))
@@ -236,8 +237,8 @@ def test_whoever_waits_is_served_as_soon_as_the_queue_is_read(disk: SimulatedDis
     server(disk).put_all([data(number) for number in range(100)])
     harness = Harness(disk.after_process_death(), window_size=WINDOW)
     queue = queue_of(harness)
-    queue.line.clear()
-    queue.line.window.reread(0)
+    queue.waiting.clear()
+    queue.waiting.window.reread(0)
     served: list[Item] = []
 
     def serve(hit: Hit) -> None:
@@ -258,7 +259,7 @@ def test_a_window_that_is_too_large_is_cut_and_nothing_is_lost(disk: SimulatedDi
     harness.put_all([data(number) for number in range(12)])
     queue = queue_of(harness)
     assert len(queue._window.items) == 12 - queue._window.behind * (12 - len(queue._window.items))
-    harness.queues.sizes.limit = 700
+    harness.queues.directory.sizes.limit = 700
     harness.queues.keep_house()
     assert len(queue._window.items) < 4
     assert harness.pop_all(13) == [*(data(number) for number in range(12)), None]
@@ -313,9 +314,9 @@ def test_a_segment_that_gets_its_name_while_it_is_read_is_read_all_the_same(
     batch = harness.deferred.waiting.popleft()
     batch.run()  # it has its name, but nobody knows yet
     queue = queue_of(harness)
-    queue.line.clear()
-    queue.line.window.reread(0)
-    queue.line.load()
+    queue.waiting.clear()
+    queue.waiting.window.reread(0)
+    queue.waiting.load()
     harness.background.do_all()
     harness.commits.finish(batch)
     for number in range(60):
@@ -361,7 +362,7 @@ def test_a_disk_that_cannot_be_read_for_a_while_stops_a_queue_for_that_while(
     except NotLoaded:
         assert 0 < taken < 100
     problems: list[JournalError | None] = []
-    queue.line.when_loaded(problems.append)
+    queue.waiting.when_loaded(problems.append)
     harness.background.do_all()
     (problem,) = problems
     assert problem is not None

@@ -10,8 +10,12 @@ from typing import Self
 import attrs
 import trio
 
+from starling_py.clock import Clock
 from starling_py.journal.disk.files import Files
-from starling_py.server.server import Core, Server, listen
+from starling_py.server.core import Core, Storage
+from starling_py.server.listening import listen
+from starling_py.server.server import Server
+from starling_py.server.threads import Threads
 from starling_py.settings.server_settings import Settings
 
 PATIENCE = 5.0
@@ -210,9 +214,11 @@ class Servers:
         settings = {"queue_path": self.spool, "port": 0, "grace_time": 2, **settings}
         made = Settings(**settings)  # type: ignore[arg-type]
         files = files or Files()
-        core = Core.open(made, files)
+        storage = Storage.of(made, open_files=256)
+        threads = Threads(waits=storage.waits)
+        core = Core.open(storage, Clock(), files, threads)
         listeners = listen("127.0.0.1", 0)
-        server = Server(made, core, listeners)
+        server = Server(made, core, threads, listeners)
         running = RunningServer(server, core, files, listeners[0].getsockname()[1])
         self.started.append(running)
         await self.nursery.start(lambda task_status: running.run(task_status=task_status))

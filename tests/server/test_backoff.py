@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
-from starling_py.server.backoff import SELDOM, Trial
+from starling_py.server.backoff import SELDOM, Backoff
 
 
-def tries(trial: Trial, occasions: int, paid: Callable[[], bool]) -> list[bool]:
+def tries(trial: Backoff, occasions: int, paid: Callable[[], bool]) -> list[bool]:
     """Return for each occasion whether it was tried."""
     outcomes = []
     for _ in range(occasions):
@@ -20,33 +20,33 @@ def tries(trial: Trial, occasions: int, paid: Callable[[], bool]) -> list[bool]:
 
 
 def test_what_always_pays_is_always_done() -> None:
-    assert all(tries(Trial(), 100, lambda: True))
+    assert all(tries(Backoff(), 100, lambda: True))
 
 
 def test_what_never_pays_is_tried_less_and_less() -> None:
-    outcomes = tries(Trial(), 100, lambda: False)
+    outcomes = tries(Backoff(), 100, lambda: False)
     assert [number for number, tried in enumerate(outcomes) if tried] == [0, 2, 6, 14, 30, 62]
 
 
 def test_what_never_pays_is_still_tried_now_and_then() -> None:
-    trial = Trial()
+    trial = Backoff()
     tries(trial, 3 * SELDOM, lambda: False)
     assert sum(tries(trial, 10 * (SELDOM + 1), lambda: False)) == 10
 
 
 def test_what_begins_to_pay_is_soon_done() -> None:
-    trial = Trial()
+    trial = Backoff()
     tries(trial, 3 * SELDOM, lambda: False)
     tries(trial, 2 * SELDOM, lambda: True)
     assert all(tries(trial, 100, lambda: True))
 
 
 def test_nothing_is_tried_before_its_time() -> None:
-    assert tries(Trial(3), 8, lambda: True) == [False] * 3 + [True, False, True, True, True]
+    assert tries(Backoff(3), 8, lambda: True) == [False] * 3 + [True, False, True, True, True]
 
 
 def test_a_try_without_an_outcome_is_due_again() -> None:
-    trial = Trial()
+    trial = Backoff()
     assert trial.is_due()
     assert trial.is_due()
 
@@ -56,5 +56,5 @@ def test_how_often_it_pays_decides_and_no_single_outcome(
     pays: float, least: float, most: float
 ) -> None:
     chance = Random(1)
-    outcomes = tries(Trial(), 100_000, lambda: chance.random() < pays)
+    outcomes = tries(Backoff(), 100_000, lambda: chance.random() < pays)
     assert least <= sum(outcomes) / 100_000 <= most

@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from starling_py.journal.spool import SpoolProblem
+from starling_py.journal.errors import SpoolError
 from tests.server.in_process import FailingFiles, Servers, SlowSyncFiles, item, put
 
 VERSION = b"VERSION 1.0.0\r\n"
@@ -409,5 +409,5 @@ async def test_a_spool_that_cannot_be_listed_is_reported_in_one_line(start: Serv
         def list_directory(self, path: str) -> list[str]:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
-    with pytest.raises(SpoolProblem, match="Permission denied"):
+    with pytest.raises(SpoolError, match="Permission denied"):
         await start(Unlisted())

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from starling_py.server.backoff import SELDOM
-from starling_py.server.idle_wait import LOOK, STAY, Patience
+from starling_py.server.idle_wait import LOOK, STAY, IdleWait
 from starling_py.server.readiness import READ, Ready
 from tests.simulation.threads import SimulatedReadiness
 
@@ -38,14 +38,14 @@ class World(SimulatedReadiness):
         self.looks += 1
         self.now += STEP + self.taken_by_others
 
-    def ask(self, patience: Patience, times: int = 1) -> None:
+    def ask(self, patience: IdleWait, times: int = 1) -> None:
         """Have the client's next requests answered."""
         for _ in range(times):
             self._request_at = self.now + self.pause
             while not patience.wait():
                 continue
 
-    def count(self, patience: Patience, times: int) -> tuple[int, int]:
+    def count(self, patience: IdleWait, times: int) -> tuple[int, int]:
         """Return how often the server looked and slept for so many requests."""
         self.looks = self.sleeps = 0
         self.ask(patience, times)
@@ -58,23 +58,23 @@ def world() -> World:
 
 
 @pytest.fixture
-def patience(world: World) -> Patience:
-    return Patience(world, lambda: world.now, world.offer)
+def patience(world: World) -> IdleWait:
+    return IdleWait(world, lambda: world.now, world.offer)
 
 
 def test_while_requests_follow_each_other_closely_the_server_never_sleeps(
-    world: World, patience: Patience
+    world: World, patience: IdleWait
 ) -> None:
     assert world.count(patience, 100) == (400, 0)
 
 
-def test_what_is_ready_at_once_is_taken_without_a_look(world: World, patience: Patience) -> None:
+def test_what_is_ready_at_once_is_taken_without_a_look(world: World, patience: IdleWait) -> None:
     world.pause = 0.0
     assert world.count(patience, 100) == (0, 0)
 
 
 def test_requests_that_come_later_are_slept_for_and_hardly_looked_for(
-    world: World, patience: Patience
+    world: World, patience: IdleWait
 ) -> None:
     world.pause = 3 * LOOK
     world.ask(patience, 3 * SELDOM)
@@ -85,13 +85,13 @@ def test_requests_that_come_later_are_slept_for_and_hardly_looked_for(
 
 
 def test_one_look_takes_no_longer_than_falling_asleep_and_being_woken(
-    world: World, patience: Patience
+    world: World, patience: IdleWait
 ) -> None:
     world.pause = STAY / 2
     assert world.count(patience, 1) == (8, 1)
 
 
-def test_nothing_ready_for_a_moment_is_left_to_trio(world: World, patience: Patience) -> None:
+def test_nothing_ready_for_a_moment_is_left_to_trio(world: World, patience: IdleWait) -> None:
     world.pause = 10 * STAY
     world.ask(patience)
     begun = world.now
@@ -101,7 +101,7 @@ def test_nothing_ready_for_a_moment_is_left_to_trio(world: World, patience: Pati
 
 
 def test_a_processor_that_others_want_is_slept_on_though_the_requests_come_soon(
-    world: World, patience: Patience
+    world: World, patience: IdleWait
 ) -> None:
     world.taken_by_others = 40 * LOOK
     world.ask(patience, 3 * SELDOM)
@@ -113,7 +113,7 @@ def test_a_processor_that_others_want_is_slept_on_though_the_requests_come_soon(
     assert slept == pytest.approx(10 * SELDOM * world.pause, rel=0.01)
 
 
-def test_looking_is_found_to_pay_again_soon(world: World, patience: Patience) -> None:
+def test_looking_is_found_to_pay_again_soon(world: World, patience: IdleWait) -> None:
     world.pause = 3 * LOOK
     world.ask(patience, 3 * SELDOM)
     world.pause = STEP
@@ -123,7 +123,7 @@ def test_looking_is_found_to_pay_again_soon(world: World, patience: Patience) ->
 
 @pytest.mark.parametrize(("soon", "least", "most"), [(0.95, 0.05, 0.25), (0.5, 0.9, 1.0)])
 def test_whether_to_look_is_decided_by_what_happens_more_often(
-    world: World, patience: Patience, soon: float, least: float, most: float
+    world: World, patience: IdleWait, soon: float, least: float, most: float
 ) -> None:
     """``soon`` is the share of requests that come soon; the others are slept for in any case."""
     chance = Random(1)

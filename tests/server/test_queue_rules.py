@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from starling_py.server import server
-from starling_py.settings.config_file import ConfigError
+from starling_py.settings.errors import ConfigError
 from starling_py.settings.server_settings import Settings
 from tests.server.in_process import FailingFiles, RunningServer, Servers, SlowSyncFiles, item, put
 from tests.server.test_commits import disk_full
@@ -16,7 +16,7 @@ VERSION = b"VERSION 1.0.0\r\n"
 
 def read_by(running: RunningServer, read: Callable[[], Settings]) -> None:
     """Have the server read its settings in this way when it is told to."""
-    running.server._read_settings = read
+    running.server._host._read_settings = read
 
 
 # Limits
@@ -217,7 +217,7 @@ async def test_a_paused_queue_gives_nothing_until_the_rules_are_reloaded(
         await running.until_waiting(1)
         read_by(running, Settings)
         await trio.testing.wait_all_tasks_blocked(0.02)
-        assert running.server.reload() is None
+        assert running.server._host.reload() is None
         await waiter.expect(item(b"q/t=9000", b"1"))
 
 
@@ -252,7 +252,7 @@ async def test_who_waits_for_room_gets_it_when_a_limit_is_lifted(
         await client.send(put(b"q/t=9000", b"2"))
         await running.until_waiting(1)
         await trio.testing.wait_all_tasks_blocked(0.02)
-        assert running.server.reload() is None
+        assert running.server._host.reload() is None
         await client.expect(b"STORED\r\n")
 
 

@@ -112,7 +112,7 @@ async def test_what_was_sent_before_the_stop_is_answered_in_full(start: Servers)
     async with running.client() as client:
         await client.ask(b"version\r\n", VERSION)
         client.say(command * count)
-        running.server.shut_down()
+        running.server.stop()
         assert await client.read_to_the_end() == VERSION * count
 
 

@@ -9,7 +9,7 @@ import pytest
 from starling_py.journal.commit import Batch
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
-from starling_py.journal.segment_writer import Syncing
+from starling_py.journal.syncing import Syncing
 from starling_py.server.backoff import SELDOM
 from starling_py.server.threads import QUICK, Pace, SyncThread
 from tests.journal.parts import item, new_journal

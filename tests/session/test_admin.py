@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from starling_py.queues.holder import Holder
-from starling_py.queues.rules import Rules
+from starling_py.queues.open_reads import ReadHolder
+from starling_py.queues.queue_directory import Rules
 from starling_py.session.client import Policy
 from starling_py.settings.queue_table import QueueTable
 from tests.core import Client
@@ -43,7 +43,7 @@ def test_a_deletion_takes_open_items_too_and_a_flush_does_not(
     queues: Queues, client: Client
 ) -> None:
     queues.put(b"q", b"1", b"2")
-    holder = Holder()
+    holder = ReadHolder()
     queues.open(b"q", holder)
     assert client.ask(b"flush q\r\n") == b"END\r\n"
     assert queues.numbers(b"q").open_transactions == 1
@@ -69,7 +69,7 @@ def test_a_queue_that_refuses_deletes_says_that_it_is_not_there_and_keeps_all(
     queues.queues.reload(Rules(QueueTable({"q": {"refuse_delete": True}})))
     queues.queues.subscribe(b"q+child")
     queues.put(b"q", b"1", b"2")
-    holder = Holder()
+    holder = ReadHolder()
     queues.open(b"q", holder)
     assert client.ask(command) == reply
     assert (queues.counters.delete_hits, queues.counters.delete_misses) == (0, 1)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from starling_py.journal.errors import JournalError
-from starling_py.keys import KeyProblem
-from starling_py.queues.errors import NotNow
+from starling_py.keys import RequestError
+from starling_py.queues.errors import NotNowRefused
 from tests.core import Client
 from tests.queues.parts import Queues
 
@@ -26,7 +26,7 @@ def client(queues: Queues) -> Client:
 def not_loaded(queues: Queues) -> None:
     """Have nothing of the queue in memory."""
     queues.put(b"q", b"1", b"2")
-    queues.queue(b"q").line.reread()
+    queues.queue(b"q").waiting.reread()
 
 
 def test_what_ends_a_wait_goes_on_only_in_the_clients_own_turn(client: Client) -> None:
@@ -54,7 +54,7 @@ def test_a_client_that_goes_while_something_is_read_for_it_takes_nothing(
 ) -> None:
     not_loaded(queues)
     client.send(b"get q\r\n")
-    client.session.gone()
+    client.session.disconnected()
     assert client.told() == b""
     assert queues.take_all(b"q") == [b"1", b"2"]
 
@@ -80,10 +80,10 @@ def test_what_cannot_be_read_is_an_error_and_nothing_is_taken(
 def test_an_error_of_the_client_is_told_from_one_of_the_server(
     queues: Queues, client: Client
 ) -> None:
-    client.session.fail(KeyProblem("wrong key"))
+    client.session.fail(RequestError("wrong key"))
     client.session.fail(JournalError("no room"))
-    client.session.fail(NotNow("draining"))
-    client.session.fail(KeyProblem("quiet"), quiet=True)
+    client.session.fail(NotNowRefused("draining"))
+    client.session.fail(RequestError("quiet"), quiet=True)
     assert client.told() == (
         b"CLIENT_ERROR wrong key\r\nSERVER_ERROR no room\r\nSERVER_ERROR draining\r\n"
     )

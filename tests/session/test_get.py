@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starling_py.queues.holder import Holder
+from starling_py.queues.open_reads import ReadHolder
 from tests.core import Client
 from tests.queues.parts import Queues
 
@@ -53,7 +53,7 @@ class TestClosing:
         assert client.ask(b"get q/close\r\nget none/close\r\n") == b"END\r\n" * 2
         client.ask(b"get q/open\r\nget q/open\r\n")
         assert client.ask(b"get q/close\r\n") == b"END\r\n"
-        client.session.gone()
+        client.session.disconnected()
         assert queues.take_all(b"q") == [b"2"]
 
     def test_close_and_open_closes_also_when_nothing_is_left(
@@ -62,7 +62,7 @@ class TestClosing:
         queues.put(b"q", b"1")
         client.ask(b"get q/open\r\n")
         assert client.ask(b"get q/close/open\r\n") == b"END\r\n"
-        client.session.gone()
+        client.session.disconnected()
         assert queues.numbers(b"q").items == 0
 
     def test_with_an_id_any_read_of_the_client_can_be_closed_or_aborted(
@@ -105,7 +105,7 @@ class TestClosing:
         entries: dict[str, dict[str, object]] = {"gone": {"journal": journal}}
         queues = Queues(tmp_path / "gone", entries)
         queues.put(b"gone", b"old")
-        old_id = queues.open(b"gone", Holder(), 60).item.id
+        old_id = queues.open(b"gone", ReadHolder(), 60).item.id
         if journal or not restart:
             assert queues.client().ask(b"delete gone\r\n") == b"DELETED\r\n"
         if restart:
@@ -113,7 +113,7 @@ class TestClosing:
             queues.close()
             queues = Queues(tmp_path / "gone", entries, clock=queues.clock)
         queues.put(b"gone", b"new")
-        queues.open(b"gone", Holder(), 60)
+        queues.open(b"gone", ReadHolder(), 60)
         reply = queues.client().ask(b"get gone/%b=%d\r\n" % (option, old_id))
         assert reply == b"CLIENT_ERROR item %d is not open\r\n" % old_id
         queues.pass_time(60)
@@ -133,7 +133,7 @@ class TestClosing:
     ) -> None:
         queues.put(b"q", b"1", b"2", b"3")
         client.ask(b"get q/open\r\nget q/open/lease=60\r\nget q/open\r\n")
-        client.session.gone()
+        client.session.disconnected()
         assert queues.take_all(b"q") == [b"1", b"3"]
         queues.pass_time(60)
         assert queues.take_all(b"q") == [b"2"]
@@ -150,7 +150,7 @@ class TestClosing:
         waiting = [queues.client() for _ in range(2)]
         for each in waiting:
             each.ask(b"get q/t=1000\r\n")
-        client.session.gone()
+        client.session.disconnected()
         assert [each.told() for each in waiting] == [
             item(b"q/t=1000", b"1"),
             item(b"q/t=1000", b"2"),
@@ -179,7 +179,7 @@ class TestManyKeys:
             assert client.ask(b"get %b\r\n" % keys).startswith(b"CLIENT_ERROR ")
         assert client.session.holder.count(b"a") == 1
         assert queues.numbers(b"b").items == 1
-        assert queues.queues.find(b"new+child") is None
+        assert queues.queues.directory.find(b"new+child") is None
 
 
 class TestFailures:
@@ -300,9 +300,9 @@ class TestLooking:
         self, queues: Queues, client: Client
     ) -> None:
         client.ask(b"get p+a/close\r\nget p+a/abort\r\nget p\r\n")
-        assert not list(queues.queues)
+        assert not list(queues.queues.directory)
         client.ask(b"get p+a/peek\r\nmonitor p+b 0\r\n")
-        assert {queue.name for queue in queues.queues} == {b"p+a", b"p+b"}
+        assert {queue.name for queue in queues.queues.directory} == {b"p+a", b"p+b"}
 
 
 class TestMonitorAndConfirm:
@@ -326,7 +326,7 @@ class TestMonitorAndConfirm:
         assert on_a_full_disk(queues, client, b"confirm q 2\r\n") == NO_ROOM
         assert client.session.holder.count(b"q") == 3
         assert client.ask(b"confirm q 2\r\n") == b"END\r\n"
-        client.session.gone()
+        client.session.disconnected()
         assert queues.take_all(b"q") == [b"3"]
 
     def test_an_item_that_comes_back_reaches_a_monitor_in_its_turn(
@@ -380,6 +380,6 @@ def test_whatever_clients_open_and_end_no_item_is_lost_or_given_to_two(
         else:
             assert reply == b"END\r\n"
     for client in clients:
-        client.session.gone()
+        client.session.disconnected()
     assert queues.take_all(b"q") == [b"%d" % each for each in range(1, 6) if each not in done]
     queues.close()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core import Client, Core
+from tests.core import Client, CoreHarness
 from tests.queues.parts import Queues
 
 RULES: dict[str, dict[str, object]] = {
@@ -35,7 +35,7 @@ class TestVerbs:
         self, queues: Queues, client: Client, verb: bytes
     ) -> None:
         assert client.ask(store(verb, b"q", b"1")) == b"NOT_STORED\r\n"
-        assert not list(queues.queues)
+        assert not list(queues.queues.directory)
         queues.put(b"q", b"1")
         assert client.ask(store(verb, b"q", b"2")) == b"STORED\r\n"
         assert queues.take_all(b"q") == [b"1", b"2"]
@@ -76,7 +76,7 @@ class TestVerbs:
     ) -> None:
         for verb in (b"set", b"add", b"replace", b"append", b"prepend"):
             assert client.ask(store(verb, key, b"1")).startswith(b"CLIENT_ERROR ")
-        assert not list(queues.queues)
+        assert not list(queues.queues.directory)
 
 
 class TestDelay:
@@ -101,7 +101,7 @@ class TestLimits:
             assert client.ask(store(verb, b"full", b"2")) == b"NOT_STORED\r\n"
         reply = client.ask(store(b"set", b"small", b"1234"))
         assert reply == b"SERVER_ERROR object too large for cache\r\n"
-        assert queues.queues.find(b"small") is None
+        assert queues.queues.directory.find(b"small") is None
         assert client.ask(store(b"set", b"small/t=9000", b"1234")) == reply
 
     def test_a_quiet_put_that_is_refused_is_counted(self, queues: Queues, client: Client) -> None:
@@ -149,7 +149,7 @@ class TestWaitingForRoom:
     def test_a_client_that_is_gone_puts_nothing(self, queues: Queues, client: Client) -> None:
         queues.put(b"full", b"0")
         client.ask(store(b"set", b"full/t=1000", b"1"))
-        client.session.gone()
+        client.session.disconnected()
         assert queues.take_all(b"full") == [b"0"]
         assert not queues.queues.room
 
@@ -182,7 +182,7 @@ class TestSync:
     def test_the_answer_waits_for_the_sync_and_nothing_more_is_done_before(
         self, tmp_path: Path, interval: float | None
     ) -> None:
-        core = Core(tmp_path / "spool", interval=interval)
+        core = CoreHarness(tmp_path / "spool", interval=interval)
         client = core.client()
         client.send(store(b"set", b"q/sync", b"1") + b"version\r\n")
         assert client.session.waiting
@@ -206,4 +206,4 @@ class TestSync:
         for key in (b"none/sync", b"none", b"none/delay=1"):
             assert client.ask(store(b"set", key, b"1")) == b"STORED\r\n"
         assert client.ask(b"set none 0 0 1 noreply\r\n1\r\nversion\r\n") == b"VERSION 1.0.0\r\n"
-        assert not queues.queues._queues
+        assert not queues.queues._by_name

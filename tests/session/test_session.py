@@ -10,7 +10,7 @@ import pytest
 from starling_py.journal.disk.files import Files
 from starling_py.session.client import MAX_OUTPUT, Policy
 from starling_py.session.session import MAX_COMMANDS
-from tests.core import Client, Core
+from tests.core import Client, CoreHarness
 
 
 def put(client: Client, *items: bytes, queue: bytes = b"q") -> None:
@@ -71,13 +71,15 @@ class TestReading:
         assert client.ask(b"get q q\r\n") == b"VALUE q 0 1\r\n1\r\nEND\r\n"
         assert client.ask(b"get q\r\n") == b"VALUE q 0 1\r\n2\r\nEND\r\n"
 
-    def test_asking_for_unknown_queues_creates_nothing(self, core: Core, client: Client) -> None:
+    def test_asking_for_unknown_queues_creates_nothing(
+        self, core: CoreHarness, client: Client
+    ) -> None:
         keys = b" ".join(b"unknown%d" % number for number in range(1000))
         assert client.ask(b"get %b\r\n" % keys) == b"END\r\n"
         assert client.ask(b"get ..\r\n") == b"END\r\n"
-        assert list(core.queues) == []
+        assert list(core.queues.directory) == []
 
-    def test_an_expired_item_is_never_given_out(self, core: Core, client: Client) -> None:
+    def test_an_expired_item_is_never_given_out(self, core: CoreHarness, client: Client) -> None:
         client.ask(b"set q 0 10 3\r\nold\r\n")
         put(client, b"new")
         core.clock.advance(10)
@@ -117,7 +119,7 @@ class TestWriting:
         assert client.ask(b"get q\r\n") == b"END\r\n"
 
     def test_noreply_silences_success_and_failure_and_failures_are_counted(
-        self, core: Core, client: Client
+        self, core: CoreHarness, client: Client
     ) -> None:
         for command in (
             b"set q 0 0 1 noreply\r\nx\r\n",
@@ -148,27 +150,27 @@ class TestWriting:
             b"DELETED\r\nSTORED\r\nDELETED\r\n"
         )
 
-    def test_flush_empties_one_queue_and_keeps_it(self, core: Core, client: Client) -> None:
+    def test_flush_empties_one_queue_and_keeps_it(self, core: CoreHarness, client: Client) -> None:
         put(client, b"1", b"2")
         put(client, b"other", queue=b"p")
         assert client.ask(b"flush q\r\n") == b"END\r\n"
         assert client.ask(b"flush unknown\r\n") == b"END\r\n"
         assert client.ask(b"get q\r\nget p\r\n") == b"END\r\nVALUE p 0 5\r\nother\r\nEND\r\n"
-        assert {queue.name for queue in core.queues} == {b"q", b"p"}
+        assert {queue.name for queue in core.queues.directory} == {b"q", b"p"}
 
     def test_flush_all_has_an_effect_only_if_the_settings_say_so(
-        self, core: Core, client: Client, tmp_path: Path
+        self, core: CoreHarness, client: Client, tmp_path: Path
     ) -> None:
         put(client, b"1")
         assert client.ask(b"flush_all\r\nflush_all 0\r\n") == b"OK\r\nOK\r\n"
         assert client.ask(b"get q/peek\r\n") != b"END\r\n"
         policy = replace(core.policy, allow_flush_all=True)
-        other = Core(tmp_path / "other", policy=policy).client()
+        other = CoreHarness(tmp_path / "other", policy=policy).client()
         put(other, b"1")
         assert other.ask(b"flush_all\r\n") == b"OK\r\n"
         assert other.ask(b"get q\r\n") == b"END\r\n"
 
-    def test_flush_expired_counts_what_it_removed(self, core: Core, client: Client) -> None:
+    def test_flush_expired_counts_what_it_removed(self, core: CoreHarness, client: Client) -> None:
         client.ask(b"set a 0 1 1\r\nx\r\nset a 0 1 1\r\nx\r\nset b 0 1 1\r\nx\r\n")
         core.clock.advance(2)
         assert client.ask(b"flush_expired a\r\n") == b"2\r\n"
@@ -176,7 +178,9 @@ class TestWriting:
 
 
 class TestWaiting:
-    def test_a_blocking_get_is_served_by_the_next_put(self, core: Core, client: Client) -> None:
+    def test_a_blocking_get_is_served_by_the_next_put(
+        self, core: CoreHarness, client: Client
+    ) -> None:
         assert client.ask(b"get q/t=1000\r\n") == b""
         other = core.client()
         put(other, b"1")
@@ -185,17 +189,17 @@ class TestWaiting:
         assert other.ask(b"get q\r\n") == b"END\r\n"
 
     def test_nothing_more_is_executed_while_a_client_waits(
-        self, core: Core, client: Client
+        self, core: CoreHarness, client: Client
     ) -> None:
         client.send(b"get q/t=1000\r\nset p 0 0 1\r\nx\r\nversion\r\n")
         assert client.told() == b""
-        assert list(core.queues) == []
+        assert list(core.queues.directory) == []
         put(core.client(), b"1")
         expected = b"VALUE q/t=1000 0 1\r\n1\r\nEND\r\nSTORED\r\nVERSION 1.0.0\r\n"
         assert client.told() == expected
 
     def test_the_wait_ends_with_a_miss_when_its_time_is_over(
-        self, core: Core, client: Client
+        self, core: CoreHarness, client: Client
     ) -> None:
         client.ask(b"get q/t=1000\r\n")
         core.clock.advance(0.999)
@@ -206,7 +210,9 @@ class TestWaiting:
         assert not client.session.waiting
         assert client.told() == b"END\r\n"
 
-    def test_waiters_are_served_first_come_first_served_one_item_each(self, core: Core) -> None:
+    def test_waiters_are_served_first_come_first_served_one_item_each(
+        self, core: CoreHarness
+    ) -> None:
         clients = [core.client() for _ in range(5)]
         for each in clients:
             each.ask(b"get q/t=1000\r\n")
@@ -218,17 +224,17 @@ class TestWaiting:
             b"",
         ]
 
-    def test_a_waiter_that_has_gone_loses_nothing(self, core: Core, client: Client) -> None:
+    def test_a_waiter_that_has_gone_loses_nothing(self, core: CoreHarness, client: Client) -> None:
         client.ask(b"get q/t=1000\r\n")
         second = core.client()
         second.ask(b"get q/t=1000\r\n")
-        client.session.gone()
+        client.session.disconnected()
         put(core.client(), b"1")
         assert client.told() == b""
         assert second.told() == b"VALUE q/t=1000 0 1\r\n1\r\nEND\r\n"
 
     def test_a_wait_on_several_queues_is_served_by_the_first_that_has_something(
-        self, core: Core, client: Client
+        self, core: CoreHarness, client: Client
     ) -> None:
         assert client.ask(b"get a b c/t=1000\r\n") == b""
         put(core.client(), b"1", queue=b"b")
@@ -237,7 +243,7 @@ class TestWaiting:
         assert client.ask(b"get a\r\n") == b"VALUE a 0 1\r\n2\r\nEND\r\n"
 
     def test_a_peek_can_wait_and_takes_nothing_from_who_waits_behind_it(
-        self, core: Core, client: Client
+        self, core: CoreHarness, client: Client
     ) -> None:
         client.ask(b"get q/peek/t=1000\r\n")
         second = core.client()
@@ -247,7 +253,7 @@ class TestWaiting:
         assert second.told() == b"VALUE q/t=1000 0 1\r\n1\r\nEND\r\n"
 
     def test_an_item_that_is_dead_on_arrival_serves_nobody(
-        self, core: Core, client: Client
+        self, core: CoreHarness, client: Client
     ) -> None:
         client.ask(b"get q/t=1000\r\n")
         core.client().ask(b"set q 0 -1 1\r\nx\r\n")
@@ -271,7 +277,7 @@ class TestBadInput:
         assert client.session.closing
 
     def test_a_framing_error_closes_after_its_reply_and_runs_nothing_more(
-        self, core: Core, client: Client
+        self, core: CoreHarness, client: Client
     ) -> None:
         put(client, b"1")
         reply = client.ask(b"set q 0 0 3\r\ntoolong\r\ndelete q\r\n")
@@ -285,7 +291,7 @@ class TestBadInput:
         assert not client.session.closing
 
     def test_a_body_over_the_limit_is_swallowed_and_counted(
-        self, core: Core, client: Client
+        self, core: CoreHarness, client: Client
     ) -> None:
         size = core.policy.item_size_max + 1
         reply = client.ask(b"set q 0 0 %d\r\n%b\r\nversion\r\n" % (size, bytes(size)))
@@ -293,11 +299,11 @@ class TestBadInput:
         assert core.counters.store_too_large == 1
 
     def test_shutdown_is_refused_unless_the_settings_allow_it(
-        self, core: Core, client: Client, tmp_path: Path
+        self, core: CoreHarness, client: Client, tmp_path: Path
     ) -> None:
         assert client.ask(b"shutdown\r\n") == b"ERROR: shutdown not enabled\r\n"
         assert not core.stopped
-        other = Core(tmp_path / "other", policy=Policy(1, False, True))
+        other = CoreHarness(tmp_path / "other", policy=Policy(1, False, True))
         assert other.client().ask(b"shutdown\r\n") == b""
         assert other.stopped
 
@@ -350,8 +356,8 @@ class TestFailedCommits:
         return BrokenDisk()
 
     @pytest.fixture
-    def core(self, tmp_path: Path, disk: BrokenDisk) -> Core:
-        return Core(tmp_path / "spool", disk)
+    def core(self, tmp_path: Path, disk: BrokenDisk) -> CoreHarness:
+        return CoreHarness(tmp_path / "spool", disk)
 
     def test_a_set_that_cannot_be_written_is_refused_and_leaves_nothing(
         self, disk: BrokenDisk, client: Client
@@ -386,7 +392,7 @@ class TestFailedCommits:
         assert lines[5:] == [b"STORED", b""]
 
     def test_a_silent_set_that_fails_is_counted(
-        self, core: Core, disk: BrokenDisk, client: Client
+        self, core: CoreHarness, disk: BrokenDisk, client: Client
     ) -> None:
         put(client, b"1")
         disk.failing = "q"
@@ -394,11 +400,11 @@ class TestFailedCommits:
         assert core.counters.noreply_errors == 1
 
     def test_a_new_queue_that_cannot_be_written_does_not_exist(
-        self, core: Core, disk: BrokenDisk, client: Client
+        self, core: CoreHarness, disk: BrokenDisk, client: Client
     ) -> None:
         disk.failing = "q"
         assert client.ask(b"set q 0 0 1\r\n2\r\n").startswith(b"SERVER_ERROR ")
-        assert list(core.queues) == []
+        assert list(core.queues.directory) == []
         disk.failing = None
         put(client, b"3")
 
@@ -418,7 +424,7 @@ class TestReports:
         assert client.ask(b"stats reset\r\n") == b"RESET\r\n"
         assert client.ask(b"stats noreply\r\nstats foo\r\n") == b"ERROR\r\nERROR\r\n"
 
-    def test_the_numbers_of_a_queue_are_true(self, core: Core, client: Client) -> None:
+    def test_the_numbers_of_a_queue_are_true(self, core: CoreHarness, client: Client) -> None:
         put(client, b"one", b"three")
         core.clock.advance(2.5)
         put(client, b"x")
@@ -440,12 +446,12 @@ class TestReports:
         assert expected[b"logsize"] == size_on_disk
 
     def test_age_and_totals_survive_a_restart(self, tmp_path: Path) -> None:
-        before = Core(tmp_path / "spool")
+        before = CoreHarness(tmp_path / "spool")
         put(before.client(), b"1", b"2")
         before.client().ask(b"get q\r\n")
         before.close()
         before.clock.advance(60)
-        after = Core(tmp_path / "spool", clock=before.clock)
+        after = CoreHarness(tmp_path / "spool", clock=before.clock)
         after.commit()
         (queue,) = after.queues.snapshot()
         assert (queue.items, queue.total_items, queue.age) == (1, 2, 60_000)
@@ -460,9 +466,9 @@ class TestReports:
         assert client.ask(b"status\r\n") == b"UP\r\n"
 
 
-def core_path(core: Core) -> str:
+def core_path(core: CoreHarness) -> str:
     """Return the directory of the only queue's journal."""
-    (queue,) = core.queues
+    (queue,) = core.queues.directory
     return queue.journal.path
 
 
@@ -478,7 +484,7 @@ def test_replies_keep_the_order_of_commands(client: Client) -> None:
     assert client.told() == expected
 
 
-def test_two_clients_producers_order_is_kept(core: Core) -> None:
+def test_two_clients_producers_order_is_kept(core: CoreHarness) -> None:
     producers = [core.client(), core.client()]
     for number, producer in itertools.product(range(50), producers):
         put(producer, b"%d" % number)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import starling_py
 from starling_py.settings.command_line import CommandLine, parse, parser
-from starling_py.settings.config_file import ConfigError
+from starling_py.settings.errors import ConfigError
 from starling_py.settings.server_settings import TABLE, Settings, SyncPolicy
 
 

@@ -15,7 +15,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.settings.config_file import ConfigError, load
+from starling_py.settings.config_file import load
+from starling_py.settings.errors import ConfigError
 from starling_py.settings.kinds import Setting, aliases
 from starling_py.settings.queue_settings import QUEUE_TABLE, QueueSettings
 from starling_py.settings.queue_table import QueueTable

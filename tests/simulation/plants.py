@@ -16,22 +16,24 @@ from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.segment_writer import SegmentWriter, Syncing
+from starling_py.journal.segment_writer import SegmentWriter
 from starling_py.journal.spool import Spool
-from starling_py.keys import KeyProblem
+from starling_py.journal.syncing import Syncing
+from starling_py.keys import RequestError
 from starling_py.queues import delivery, limits, set_aside, waiting_items
 from starling_py.queues.delivery import Put
 from starling_py.queues.fan_out import FanOut
-from starling_py.queues.holder import Holder
-from starling_py.queues.moves import Move, Moves
-from starling_py.queues.open_reads import OpenRead, OpenReads
+from starling_py.queues.moves import Moves
+from starling_py.queues.open_reads import OpenRead, OpenReads, ReadHolder
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_collection import QueueCollection
-from starling_py.queues.sync_waits import SafetyWaits
+from starling_py.queues.queue_directory import QueueDirectory
+from starling_py.queues.sync_waits import SyncWaits
+from starling_py.queues.traffic import Move, MoveSource
 from starling_py.queues.waiters import Waiter, Waiters
-from starling_py.queues.waiting_items import Line
-from starling_py.session import get
-from starling_py.session.client import ClientState
+from starling_py.queues.waiting_items import WaitingItems
+from starling_py.session import reliable
+from starling_py.session.client import Client
 from starling_py.session.replies import Replies
 from tests.journal.simulated_disk import SimulatedDisk
 
@@ -132,7 +134,7 @@ def reads_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def skips_the_roll_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the queue in memory as it is after a commit that failed."""
-    monkeypatch.setattr(PersistentQueue, "rolled_back", lambda self: None)
+    monkeypatch.setattr(PersistentQueue, "on_rolled_back", lambda self: None)
 
 
 def copies_too_little_forward(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,32 +203,32 @@ def writes_no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def forgets_delays_in_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take what comes back with a delay for due when it is read from the journal."""
-    original = Line._put_aside
+    original = WaitingItems._put_aside
 
-    def put_aside(self: Line, item: Item) -> bool:
+    def put_aside(self: WaitingItems, item: Item) -> bool:
         if isinstance(item, MarkedItem) and not item.front:
             return False
         return original(self, item)
 
-    monkeypatch.setattr(Line, "_put_aside", put_aside)
+    monkeypatch.setattr(WaitingItems, "_put_aside", put_aside)
 
 
 def hands_out_before_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep nothing back."""
-    monkeypatch.setattr(Line, "delay", lambda self, item, due_ms: self.insert(item))
+    monkeypatch.setattr(WaitingItems, "delay", lambda self, item, due_ms: self.insert(item))
 
 
 def puts_what_comes_back_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give aborted items the last place."""
-    original = Line.insert
+    original = WaitingItems.insert
 
-    def insert(self: Line, item: Item) -> None:
+    def insert(self: WaitingItems, item: Item) -> None:
         if self.window.behind or isinstance(item, MarkedItem):
             original(self, item)
         else:
             self.window.items.append(item)
 
-    monkeypatch.setattr(Line, "insert", insert)
+    monkeypatch.setattr(WaitingItems, "insert", insert)
 
 
 def reverses_the_front(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +249,7 @@ def never_ends_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def keeps_what_a_client_had_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give nothing back when a client goes away."""
-    monkeypatch.setattr(Holder, "reads", lambda self, name=None: [])
+    monkeypatch.setattr(ReadHolder, "reads", lambda self, name=None: [])
 
 
 def ends_a_read_though_its_confirmation_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,14 +260,14 @@ def ends_a_read_though_its_confirmation_failed(monkeypatch: pytest.MonkeyPatch) 
 def confirms_what_another_client_has_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let everybody end everything by its id, with a lease or without."""
 
-    def named(client: ClientState, name: bytes, item_id: int) -> OpenRead:
-        queue = client.queues.find(name)
+    def named(client: Client, name: bytes, item_id: int) -> OpenRead:
+        queue = client.queues.directory.find(name)
         read = None if queue is None else queue.open_reads.get(item_id)
         if read is None:
-            raise KeyProblem(f"item {item_id} is not open")
+            raise RequestError(f"item {item_id} is not open")
         return read
 
-    monkeypatch.setattr(get, "_named", named)
+    monkeypatch.setattr(reliable, "named", named)
 
 
 def delivers_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,7 +319,7 @@ def writes_no_marks_into_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     original = checkpoint.encode
 
     def encode(ledger: Ledger, previous_end: int) -> bytes:
-        return original(replace(ledger, marks={}), previous_end)
+        return original(replace(ledger, facts={}), previous_end)
 
     monkeypatch.setattr(checkpoint, "encode", encode)
 
@@ -329,12 +331,12 @@ def copies_no_marked_items_forward(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def tells_of_a_sync_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer a put that asks for a sync at once."""
-    monkeypatch.setattr(SafetyWaits, "add", lambda self, tell: tell(None))
+    monkeypatch.setattr(SyncWaits, "add", lambda self, tell: tell(None))
 
 
 def takes_items_while_draining(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse nothing."""
-    monkeypatch.setattr(limits.Limits, "check", lambda self: None)
+    monkeypatch.setattr(limits.ServerLimits, "check", lambda self: None)
 
 
 def removes_when_one_copy_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,9 +349,9 @@ def moves_to_the_target_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     original = delivery.put_moved
 
     def put_moved(
-        queues: QueueCollection, what: Put, source: PersistentQueue, missing: Container[bytes]
+        directory: QueueDirectory, what: Put, source: MoveSource, missing: Container[bytes]
     ) -> list[PersistentQueue]:
-        return original(queues, what, source, [what.name])
+        return original(directory, what, source, [what.name])
 
     monkeypatch.setattr(delivery, "put_moved", put_moved)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from starling_py.journal.blocks import Reading
 from starling_py.journal.disk.files import Files
 from starling_py.journal.format.record import Item, MarkedItem
-from starling_py.journal.ledger import Mark
+from starling_py.journal.ledger import Facts
 from starling_py.queues.persistent_queue import PersistentQueue
 from tests.simulation.model import Found, QueueModel, State, Thing, Violation
 
@@ -45,14 +45,14 @@ def found_in(disk: Files, queues: Iterable[PersistentQueue]) -> dict[bytes, Foun
             ledger.segments,
             (0, 0),
             ledger.head - 1,
-            ledger.gone,
+            ledger.removed_ids,
             1 << 30,
         )
         while not reading.at_end:
             reading.run()
             if reading.error is not None:
                 raise Violation(f"{queue.name!r} cannot be read: {reading.error}")
-        things = [_thing(each, ledger.marks.get(each.id)) for each in reading.items]
+        things = [_thing(each, ledger.facts.get(each.id)) for each in reading.items]
         things.sort(key=lambda each: each.place)
         state = State(ledger.next_id, tuple(things), ledger.first_id)
         if (len(things), state.bytes) != (ledger.items, ledger.bytes):
@@ -61,7 +61,7 @@ def found_in(disk: Files, queues: Iterable[PersistentQueue]) -> dict[bytes, Foun
     return found
 
 
-def _thing(item: Item, mark: Mark | None) -> Thing:
+def _thing(item: Item, mark: Facts | None) -> Thing:
     """Return what is on disk of an item."""
     due_ms, deliveries, front, came = 0, 0, False, 0
     if isinstance(item, MarkedItem):

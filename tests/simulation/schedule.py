@@ -11,7 +11,7 @@ from random import Random
 
 import attrs
 
-from starling_py.journal.spool import SpoolProblem
+from starling_py.journal.errors import SpoolError
 from starling_py.keys import child_of
 from tests.core import ManualClock
 from tests.journal.simulated_disk import CHANGES, Fault, ProcessKilled, SimulatedDisk
@@ -110,7 +110,7 @@ class Schedule:
                 break
             except ProcessKilled:
                 pass
-            except SpoolProblem as problem:
+            except SpoolError as problem:
                 if self.disk.fault is None or not self.disk.fault.struck:
                     if lossy:
                         raise Unusable from problem

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from starling_py.journal.errors import SpoolError
 from starling_py.journal.journal import Journal
-from starling_py.journal.spool import SpoolProblem
 from tests.core import ManualClock
 from tests.journal.simulated_disk import CHANGES, Fault, SimulatedDisk
 from tests.simulation.clients import Asked, SimulatedClient
@@ -49,7 +49,7 @@ class Scenario:
         """Start a server; once more if the fault keeps it from starting."""
         try:
             return self._life()
-        except SpoolProblem:
+        except SpoolError:
             assert self.fault.struck, "refused without a reason"
             self.disk = self.disk.for_next_process()
             return self._life()

@@ -21,7 +21,7 @@ from starling_py.queues.moves import Moves
 from starling_py.queues.open_reads import OpenReads
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_collection import QueueCollection
-from starling_py.queues.waiting_items import Line
+from starling_py.queues.waiting_items import WaitingItems
 from starling_py.session.replies import Replies
 from tests.journal.simulated_disk import SimulatedDisk
 from tests.simulation.model import Violation
@@ -112,10 +112,10 @@ def test_the_first_schedules_break_no_promise_and_reach_whatever_there_is_to_rea
         (Compaction, "run"),
         (DirectoryRemoval, "run"),
         (Healing, "run"),
-        (Line, "_fetched"),
+        (WaitingItems, "_fetched"),
         (Moves, "undone"),
         (OpenReads, "_reopen"),
-        (PersistentQueue, "discard_first"),
+        (PersistentQueue, "drop_oldest"),
         (PersistentQueue, "exhausts"),
         (PersistentQueue, "give_back_later"),
         (QueueCollection, "_put_moved"),

@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Callable
 
+import attrs
+
 from starling_py.journal.commit import Batch
 from starling_py.journal.disk.background import Work
 from starling_py.server.readiness import Ready
@@ -37,6 +39,11 @@ class SimulatedSyncer:
         finished, self.finished = self.finished, []
         return finished
 
+    def close(self) -> list[Batch]:
+        while self.waiting:
+            self.run_one()
+        return self.collect()
+
     def run_one(self) -> None:
         """Do what the thread has to do."""
         batch = self.waiting.popleft()
@@ -62,12 +69,24 @@ class SimulatedBackground:
         for done in finished:
             done()
 
+    def close(self) -> None:
+        while self.waiting:
+            self.run_one()
+
     def run_one(self) -> None:
         """Do the oldest piece of work."""
         work, done = self.waiting.popleft()
         work.run()
         if done is not None:
             self.finished.append(done)
+
+
+@attrs.frozen
+class SimulatedThreads:
+    """Both of them."""
+
+    syncer: SimulatedSyncer
+    background: SimulatedBackground
 
 
 class SimulatedReadiness:

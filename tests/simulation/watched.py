@@ -10,28 +10,27 @@ from starling_py.journal.errors import JournalError
 from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
-from starling_py.queues.holder import Holder
-from starling_py.queues.open_reads import OpenRead
-from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.open_reads import OpenRead, ReadHolder
+from starling_py.queues.persistent_queue import PersistentQueue, QueueKeeper
 from starling_py.settings.queue_settings import QueueSettings
 from tests.simulation.model import QueueModel, Thing
 
 if TYPE_CHECKING:
-    from tests.simulation.watched_queues import WatchedQueues
+    from tests.simulation.world import Life
 
 
 class WatchedQueue(PersistentQueue):
     """A queue that the model watches."""
 
     def __init__(
-        self, name: bytes, journal: Journal, keeper: "WatchedQueues", settings: QueueSettings
+        self, life: "Life", journal: Journal, keeper: QueueKeeper, settings: QueueSettings
     ) -> None:
-        self.life = keeper.life
+        self.life = life
         self._peeking_ms = 0
         self._expected = False
         """Whether whoever removes an item now says why."""
         self._removed: Item
-        super().__init__(name, journal, keeper, settings)
+        super().__init__(journal.queue, journal, keeper, settings)
 
     @property
     def model(self) -> QueueModel:
@@ -136,7 +135,7 @@ class WatchedQueue(PersistentQueue):
             self.life.current.entry.hits += hits
         return items
 
-    def open(self, now_ms: int, holder: Holder | None, lease_end: float | None) -> Item | None:
+    def open(self, now_ms: int, holder: ReadHolder | None, lease_end: float | None) -> Item | None:
         item = super().open(now_ms, holder, lease_end)
         if item is not None:
             model, life = self.model, self.life
@@ -230,13 +229,13 @@ class WatchedQueue(PersistentQueue):
                 raise there.fail(f"{item} is not safe, and removed from {self.name!r}")
         model.left[item.id] = (model.removed(item), copies)
 
-    def discard_first(self, now_ms: int) -> bool:
+    def drop_oldest(self, now_ms: int) -> bool:
         put, model = self.life.put, self.model
         if put is not None and not model.is_full(len(put.data)):
             raise model.fail("an item is dropped, though there is room")
         self._expected = True
         try:
-            done = super().discard_first(now_ms)
+            done = super().drop_oldest(now_ms)
         finally:
             self._expected = False
         if done:
@@ -259,12 +258,12 @@ class WatchedQueue(PersistentQueue):
 
     # Commits.
 
-    def committed(self) -> None:
+    def on_committed(self) -> None:
         if self.counts:
             self.model.was_committed()
-        super().committed()
+        super().on_committed()
 
-    def rolled_back(self) -> None:
+    def on_rolled_back(self) -> None:
         if self.counts:
             model, life = self.model, self.life
             healed = life.commits.finishing
@@ -272,4 +271,4 @@ class WatchedQueue(PersistentQueue):
             if not healed and not {"put", "make"} & {*model.kinds[base + 1 :]}:
                 life.refused_removals.append(self.name)
             model.was_rolled_back(base, safe=healed)
-        super().rolled_back()
+        super().on_rolled_back()

@@ -11,12 +11,13 @@ from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
 from starling_py.keys import Request, child_of
 from starling_py.queues.delivery import Put
-from starling_py.queues.errors import Full
-from starling_py.queues.holder import Holder
-from starling_py.queues.moves import Move, Moves
+from starling_py.queues.errors import QueueFullRefused
+from starling_py.queues.moves import Moves
+from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_collection import QueueCollection
-from starling_py.queues.rules import Rules
+from starling_py.queues.queue_directory import Rules
+from starling_py.queues.traffic import Move
 from starling_py.queues.waiters import Hit, Waiter
 from starling_py.queues.window import WindowSizes
 from starling_py.settings.queue_settings import QueueSettings
@@ -42,7 +43,7 @@ class PutWatch:
 class WatchedMoves(Moves):
     """Moves that must have a reason."""
 
-    def begin(self, move: Move) -> None:
+    def begin_move(self, move: Move) -> None:
         source = move.source
         assert isinstance(source, WatchedQueue)
         model, settings = source.model, source.model.settings
@@ -57,7 +58,7 @@ class WatchedMoves(Moves):
         if not (expired or exhausted) or thing.id in model.open or thing.id in model.leaving:
             raise model.fail(f"{thing} leaves for {move.target!r} without a reason")
         model.leaving[thing.id] = {}
-        super().begin(move)
+        super().begin_move(move)
 
 
 class WatchedQueues(QueueCollection):
@@ -72,18 +73,18 @@ class WatchedQueues(QueueCollection):
         super().__init__(spool, clock, sizes, rules)
 
     def make_queue(self, journal: Journal, settings: QueueSettings) -> PersistentQueue:
-        return WatchedQueue(journal.queue, journal, self, settings)
+        return WatchedQueue(self.life, journal, self.directory, settings)
 
     def make_moves(self) -> Moves:
-        return WatchedMoves(self._put_moved, self.deadlines, lambda: self.clock.monotonic)
+        return WatchedMoves(self._put_moved, self.directory.deadlines, lambda: self.clock.monotonic)
 
     def at(self, name: bytes) -> PersistentQueue | None:
         """Return the queue under a name, whether it exists or not."""
-        return self._queues.get(name)
+        return self._by_name.get(name)
 
     def everything(self) -> list[PersistentQueue]:
         """Return all queues, also those that do not exist."""
-        return list(self._queues.values())
+        return list(self._by_name.values())
 
     # Puts.
 
@@ -105,7 +106,7 @@ class WatchedQueues(QueueCollection):
         put = life.put = PutWatch(data, self._concerned(name))
         try:
             yield
-        except Full as full:
+        except QueueFullRefused as full:
             model = life.models[full.name]
             if not model.is_full(len(data)) or model.can_drop(
                 len(data), life.clock.wall_ms, life.ran_ms
@@ -117,7 +118,7 @@ class WatchedQueues(QueueCollection):
         model = life.models[name]
         if set(put.numbers) != put.expected:
             raise model.fail(f"{put} came into these queues only")
-        if self.limits.draining:
+        if self.directory.limits.draining:
             raise model.fail(f"{put} was taken in spite of draining")
         assert life.current is not None
         life.current.entry.puts += put.numbers.items()
@@ -174,7 +175,7 @@ class WatchedQueues(QueueCollection):
         self._line.append(waiter)
         super().wait(waiter, wait_ms)
 
-    def read(self, request: Request, holder: Holder | None = None) -> Hit | None:
+    def read(self, request: Request, holder: ReadHolder | None = None) -> Hit | None:
         life = self.life
         outer, life.lease = life.lease, request.lease
         try:
@@ -192,7 +193,7 @@ class WatchedQueues(QueueCollection):
             session.entry.hits.append((request.name, hit[1].data, number))
         return hit
 
-    def _check_turn(self, holder: Holder | None, model: QueueModel) -> None:
+    def _check_turn(self, holder: ReadHolder | None, model: QueueModel) -> None:
         """Check that nobody who waits is served before somebody who has waited longer."""
         line = [
             each

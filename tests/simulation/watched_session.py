@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from starling_py import keys
 from starling_py.journal.commit import Batch, GroupCommit
 from starling_py.journal.journal import Journal
-from starling_py.keys import KeyProblem
+from starling_py.keys import RequestError
 from starling_py.protocol import commands
 from starling_py.server.tick import Tick
 from starling_py.session.session import Session
@@ -94,7 +94,7 @@ class WatchedSession(Session):
         return item_id in {keys.parse(key).item_id for key in asked}
 
     def fail(self, problem: Any, *, quiet: bool = False) -> None:  # noqa: ANN401 - as it is
-        if isinstance(problem, KeyProblem):
+        if isinstance(problem, RequestError):
             self._check_refusal(str(problem))
         super().fail(problem, quiet=quiet)
 
@@ -116,10 +116,10 @@ class WatchedSession(Session):
         if not right:
             raise Violation(f"{self.peer}: {self.command} is refused: {reason}")
 
-    def gone(self) -> None:
+    def disconnected(self) -> None:
         for model in self.life.models.values():
             model.reader_gone(self.reader)
-        super().gone()
+        super().disconnected()
         for model in self.life.models.values():
             model.returning.clear()
 

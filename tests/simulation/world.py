@@ -15,24 +15,25 @@ from typing import cast
 import attrs
 
 from starling_py import keys, stats
-from starling_py.counters import Counters
-from starling_py.journal.commit import Batch
+from starling_py.clock import Clock
+from starling_py.journal.commit import Batch, GroupCommit, Syncer
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
-from starling_py.journal.shared import Durability
 from starling_py.journal.spool import Spool
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Verb
-from starling_py.queues.holder import Holder
-from starling_py.queues.rules import Rules
+from starling_py.queues.open_reads import ReadHolder
+from starling_py.queues.queue_collection import QueueCollection
+from starling_py.queues.queue_directory import Rules
 from starling_py.queues.window import WindowSizes
+from starling_py.server.core import Core, Storage
 from starling_py.server.readiness import HANG_UP, READ, WRITE, Ready
 from starling_py.server.threads import BackgroundThread, SyncThread
 from starling_py.session.client import Policy
 from starling_py.session.session import Session
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
-from starling_py.stats import Pairs
+from starling_py.stats import Counters, Pairs
 from tests.core import ManualClock
 from tests.journal.simulated_disk import SimulatedDisk
 from tests.simulation.clients import Asked, SimulatedClient, Told
@@ -44,6 +45,7 @@ from tests.simulation.threads import (
     SimulatedBackground,
     SimulatedReadiness,
     SimulatedSyncer,
+    SimulatedThreads,
 )
 from tests.simulation.watched_queues import PutWatch, WatchedQueues
 from tests.simulation.watched_session import WatchedCommits, WatchedSession, WatchedTick
@@ -71,6 +73,17 @@ class Shape:
     def waits(self) -> bool:
         """Whether replies wait for syncs."""
         return self.interval == 0
+
+    def storage(self, rules: Rules) -> Storage:
+        """Return what the core has to know."""
+        return Storage(
+            SPOOL,
+            self.interval,
+            self.segment_size,
+            self.window_size,
+            rules=rules,
+            open_files=self.open_files,
+        )
 
     def rules(self, paused: frozenset[str] = frozenset()) -> Rules:
         """Return the rules of the queues, some of which may be paused."""
@@ -115,18 +128,24 @@ class Life:
         self.crash: BaseException | None = None
         self.counters = Counters()
         self.policy = Policy(1 << 20, True, False)
-        self.readers_of: dict[Holder, WatchedSession] = {}
-        self.syncer = SimulatedSyncer(waits=shape.waits, at_once=shape.at_once)
-        self.background = SimulatedBackground()
-        self.commits = WatchedCommits(shape.interval, self.syncer, clock)
-        self.commits.life = self
-        durability = Durability(shape.interval is not None, shape.segment_size, shape.waits)
-        self.queues: WatchedQueues
-        self.spool = Spool.open(
-            disk, SPOOL, durability, self.commits, self.background, open_files=shape.open_files
+        self.readers_of: dict[ReadHolder, WatchedSession] = {}
+        self.threads = SimulatedThreads(
+            SimulatedSyncer(waits=shape.waits, at_once=shape.at_once), SimulatedBackground()
         )
-        sizes = WindowSizes(shape.window_size, 1 << 30)
-        self.queues = WatchedQueues(self, self.spool, clock, sizes, self.rules)
+        self.syncer, self.background = self.threads.syncer, self.threads.background
+        self.commits: WatchedCommits
+        self.queues: WatchedQueues
+        self.core = Core.open(
+            shape.storage(self.rules),
+            clock,
+            disk,
+            self.threads,
+            make_commits=self._make_commits,
+            make_queues=self._make_queues,
+        )
+        assert isinstance(self.core.queues, WatchedQueues)
+        self.queues = self.core.queues
+        self.spool = self.core.spool
         self.readiness = SimulatedReadiness()
         self.tick = WatchedTick(
             self.queues,
@@ -148,6 +167,16 @@ class Life:
         """Queues whose commit failed though nothing was put."""
         self.errors: list[tuple[Asked, bytes]] = []
         """What was answered ``SERVER_ERROR`` since this was last looked at."""
+
+    def _make_commits(self, interval: float | None, syncer: Syncer, clock: Clock) -> GroupCommit:
+        self.commits = WatchedCommits(interval, syncer, clock)
+        self.commits.life = self
+        return self.commits
+
+    def _make_queues(
+        self, spool: Spool, clock: Clock, sizes: WindowSizes, rules: Rules
+    ) -> QueueCollection:
+        return WatchedQueues(self, spool, clock, sizes, rules)
 
     # What happens to the server.
 
@@ -214,14 +243,9 @@ class Life:
         )
 
     def stop(self) -> None:
-        """Stop in order, as the server does: finish what the threads have, then sync the rest."""
+        """Stop in order, as the server does."""
         self.tick.close()
-        while self.background.waiting:
-            self.background.run_one()
-        while self.syncer.waiting:
-            self.syncer.run_one()
-        self.commits.sync_everything(self.syncer.collect())
-        self.queues.close()
+        self.core.close()
 
     # What the model learns.
 
@@ -246,7 +270,7 @@ class Life:
                 model = self.models[journal.queue]
                 model.synced = max(model.synced, begun[journal])
 
-    def session_of(self, holder: Holder | None) -> WatchedSession | None:
+    def session_of(self, holder: ReadHolder | None) -> WatchedSession | None:
         """Return the session that holds what it has open in a holder."""
         return None if holder is None else self.readers_of[holder]
 
@@ -272,15 +296,15 @@ class Life:
         counted = (told.items, told.bytes, told.total_items, told.open_transactions)
         if counted != expected:
             raise model.fail(f"items, bytes, total, open: {counted} instead of {expected}")
-        queue = self.queues.find(told.name)
+        queue = self.queues.directory.find(told.name)
         assert queue is not None
-        behind = queue.line.window.behind or bool(queue.line.missing)
+        behind = queue.waiting.window.behind or bool(queue.waiting.missing)
         model.check_delayed(told.delayed, self.clock.wall_ms, self.ran_ms, behind=behind)
 
     def look(self) -> None:
         """Compare what the server counts with the model, and read the replies."""
         for name, model in self.models.items():
-            queue = self.queues.find(name)
+            queue = self.queues.directory.find(name)
             now = model.now
             if (queue is None) != (now is None):
                 raise model.fail(f"it is there: {queue is not None}; expected {now}")
@@ -361,6 +385,9 @@ class Life:
     def snapshot(self) -> stats.Snapshot:
         """Return the state of the whole."""
         return stats.Snapshot(
+            pid=1,
+            rusage_user=0.0,
+            rusage_system=0.0,
             uptime=0,
             time=self.clock.wall_ms // 1000,
             version=self.version,
@@ -392,7 +419,7 @@ class Life:
     @property
     def draining(self) -> bool:
         """Whether no items are taken."""
-        return self.queues.limits.draining
+        return self.queues.directory.limits.draining
 
     def drain(self, *, on: bool) -> None:
         """Take no items, or take them again."""

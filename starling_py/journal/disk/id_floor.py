@@ -12,7 +12,7 @@ import re
 import zlib
 
 from starling_py.journal.disk.files import Files
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.errors import JournalDamagedError
 
 NAME = ".ids"
 UNFINISHED = NAME + ".new"
@@ -28,7 +28,7 @@ class IdFloor:
     def __init__(self, files: Files, directory: str, *, syncs: bool) -> None:
         """Read the file in the spool's directory, if there is one.
 
-        ``syncs``: whether anything is ever synced. Raises ``OSError`` and ``JournalDamaged``.
+        ``syncs``: whether anything is ever synced. Raises ``OSError`` and ``JournalDamagedError``.
         """
         self._files = files
         self._directory = directory
@@ -57,7 +57,7 @@ class IdFloor:
             return 1
         found = _CONTENT.match(content)
         if found is None or int(found[3], 16) != zlib.crc32(found[1]):
-            raise JournalDamaged(self._path, 0, "this is not what a server has written there")
+            raise JournalDamagedError(self._path, 0, "this is not what a server has written there")
         return int(found[2])
 
     def _write(self, noted: int) -> None:

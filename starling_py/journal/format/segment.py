@@ -13,6 +13,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
+from starling_py.journal.errors import HeaderCutShortError, SegmentError
 from starling_py.journal.format.record import PUSH_HEADER_SIZE
 
 MAGIC: Final = b"STARLING"
@@ -40,19 +41,6 @@ MAX_HEADER = _FIXED.size + 250 + _CHECKSUM.size
 _NAME = re.compile(r"([0-9]{16})\.segment\Z")
 _UNFINISHED_NAME = re.compile(r"([0-9]{16})\.segment\.new\Z")
 _DISTRUSTED_NAME = re.compile(r"[0-9]{16}\.segment\.distrusted\Z")
-
-
-class SegmentProblem(Exception):
-    """Bytes that are not the header of a segment this version can read."""
-
-
-class HeaderCutShort(SegmentProblem):
-    """The bytes end before the header does."""
-
-    def __init__(self, salt: int = 0) -> None:
-        super().__init__("too short for a segment's header")
-        self.salt = salt
-        """The salt, if it is there."""
 
 
 @dataclass(frozen=True)
@@ -148,28 +136,28 @@ def expected_size(beginning: bytes) -> tuple[int, int]:
 def decode(data: memoryview) -> tuple[Header, int]:
     """Read the header at the start of a segment; return it and its size in bytes.
 
-    Raises ``SegmentProblem``.
+    Raises ``SegmentError``.
     """
     if len(data) < _FIXED.size and MAGIC.startswith(bytes(data[: len(MAGIC)])):
-        raise HeaderCutShort
+        raise HeaderCutShortError
     if len(data) < _FIXED.size:
-        raise SegmentProblem("not a segment of a starling-py journal")
+        raise SegmentError("not a segment of a starling-py journal")
     magic, version, algorithm, compacted, length, salt, number, first_id, oldest = (
         _FIXED.unpack_from(data)
     )
     if magic != MAGIC:
-        raise SegmentProblem("not a segment of a starling-py journal")
+        raise SegmentError("not a segment of a starling-py journal")
     if version > VERSION:
-        raise SegmentProblem(
+        raise SegmentError(
             f"format version {version} is newer than this server's {VERSION}; use a newer server"
         )
     if version < 1 or algorithm != CHECKSUM_CRC32:
-        raise SegmentProblem("the header is damaged")
+        raise SegmentError("the header is damaged")
     end = _FIXED.size + length
     size = end + _CHECKSUM.size
     if size > len(data):
-        raise HeaderCutShort(salt)
+        raise HeaderCutShortError(salt)
     if _CHECKSUM.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
-        raise SegmentProblem("the header is damaged")
+        raise SegmentError("the header is damaged")
     name = bytes(data[_FIXED.size : end])
     return Header(name, number, first_id, oldest, salt, bool(compacted), version), size

@@ -2,14 +2,14 @@
 
 The header of every segment is read, and the records of the last one alone. Only the last one may
 end in the middle of a record; everything else that is not as it was written is damage, and damage
-is never skipped: ``JournalDamaged`` names the file and the offset. Nothing is changed.
+is never skipped: ``JournalDamagedError`` names the file and the offset. Nothing is changed.
 """
 
 import attrs
 
 from starling_py.journal import checkpoint
 from starling_py.journal.disk.files import Files
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.errors import JournalDamagedError
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import COMPACTED_SUFFIX, UNFINISHED_SUFFIX, Header, Segment
 from starling_py.journal.ledger import Ledger
@@ -35,7 +35,7 @@ class Recovered:
     ledger: Ledger
     unfinished: bool = False
     """Whether the last segment still lacks its final name."""
-    lost: list[tuple[Segment, JournalDamaged]] = attrs.field(factory=list)
+    lost: list[tuple[Segment, JournalDamagedError]] = attrs.field(factory=list)
     """Segments that cannot be read, and that are to be given up."""
 
     @property
@@ -73,10 +73,10 @@ class Examination:
         self.needless: list[str] = []
         """Files that are not needed any more."""
         self._opened: dict[int, Opened] = {}
-        self._damaged: dict[int, JournalDamaged] = {}
+        self._damaged: dict[int, JournalDamagedError] = {}
 
     def run(self) -> Recovered | None:
-        """Return what is there; ``None`` for no journal. Raises ``JournalDamaged``."""
+        """Return what is there; ``None`` for no journal. Raises ``JournalDamagedError``."""
         numbers = sorted(
             number for name in self.names if (number := segment.number_of(name)) is not None
         )
@@ -116,7 +116,7 @@ class Examination:
                 if opened is None:
                     self._note_headless(path, number == numbers[-1], number)
                     continue
-            except JournalDamaged as damage:
+            except JournalDamagedError as damage:
                 if like is None or not self._quarantine:
                     raise
                 self._damaged[number] = damage
@@ -129,7 +129,9 @@ class Examination:
         data = self._files.read(path)
         open_segment(path, memoryview(data), number, None)  # raises if there is more than a crash
         if not is_last:
-            raise JournalDamaged(path, 0, "the header is missing, and this is not the last segment")
+            raise JournalDamagedError(
+                path, 0, "the header is missing, and this is not the last segment"
+            )
         self.torn.append(TornTail(path, 0, data))
 
     def _replay_finished(self) -> Opened | None:
@@ -137,7 +139,7 @@ class Examination:
         if not self._opened:
             if self.torn and not self.torn[0].path.endswith(segment.file_name(1)):
                 # The first segment of a journal may be empty; those before this one are gone.
-                raise JournalDamaged(self.torn[0].path, 0, "the header is missing")
+                raise JournalDamagedError(self.torn[0].path, 0, "the header is missing")
             return None
         order = sorted(self._opened)
         if self._opened[order[-1]].header.version > 1:
@@ -146,14 +148,16 @@ class Examination:
         for number in order:
             if opened is not None and self.torn and self.torn[-1].path == opened.path:
                 tail = self.torn[-1]
-                raise JournalDamaged(tail.path, tail.offset, "and this is not the last segment")
+                raise JournalDamagedError(
+                    tail.path, tail.offset, "and this is not the last segment"
+                )
             opened = self._opened[number]
             data = memoryview(self._files.read(opened.path))
             if self._until is not None and number == self._until[0]:
                 data = data[: self._until[1]]
             start = self._replay.begin(opened, data)
             if start is None:
-                raise JournalDamaged(opened.path, opened.start, "the checkpoint is missing")
+                raise JournalDamagedError(opened.path, opened.start, "the checkpoint is missing")
             end = self._replay.run(opened, data, start)
             if end < len(data):
                 self.torn.append(TornTail(opened.path, end, bytes(data[end:])))
@@ -175,7 +179,7 @@ class Examination:
             try:
                 opened = open_segment(path, data, number, like)
                 begins = None if opened is None else read_checkpoint(opened, data)
-            except JournalDamaged:
+            except JournalDamagedError:
                 if last is None:
                     raise
                 opened = begins = None
@@ -205,19 +209,19 @@ class Examination:
         ends = self._replay.ledger
         told = (begins.items, begins.bytes, begins.next_id)
         if last is not None and told != (ends.items, ends.bytes, ends.next_id):
-            raise JournalDamaged(path, 0, "its checkpoint contradicts the segment before")
+            raise JournalDamagedError(path, 0, "its checkpoint contradicts the segment before")
 
 
 def state_at(files: Files, directory: str, number: int, size: int) -> Ledger:
     """Return the ledger as it was when segment ``number`` had ``size`` bytes; changes nothing.
 
-    Raises ``JournalDamaged`` and ``OSError``.
+    Raises ``JournalDamagedError`` and ``OSError``.
     """
     state = Examination(files, directory, until=(number, size)).run()
     if state is None:
-        raise JournalDamaged(directory, 0, "there is no journal any more")
+        raise JournalDamagedError(directory, 0, "there is no journal any more")
     last = state.ledger.segments[-1]
     if (last.number, last.size) != (number, size):
         reason = f"what was safe ends here, not at byte {size} of segment {number}"
-        raise JournalDamaged(last.path, last.size, reason)
+        raise JournalDamagedError(last.path, last.size, reason)
     return state.ledger

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from starling_py.journal.disk.files import Files
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.errors import JournalDamagedError
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.ledger import Ledger
@@ -23,7 +23,7 @@ class Placement:
         files: Files,
         directory: str,
         opened: Mapping[int, Opened],
-        damaged: Mapping[int, JournalDamaged],
+        damaged: Mapping[int, JournalDamagedError],
         *,
         quarantine: bool,
     ) -> None:
@@ -35,13 +35,13 @@ class Placement:
         self._quarantine = quarantine
         self.needless: list[str] = []
         """Files that are not needed any more."""
-        self.lost: list[tuple[Segment, JournalDamaged]] = []
+        self.lost: list[tuple[Segment, JournalDamagedError]] = []
         """Segments that cannot be read, and that are to be given up."""
 
     def place(self, ledger: Ledger) -> None:
         """Give every segment of the ledger that is needed its file.
 
-        Raises ``JournalDamaged`` for one that is missing, damaged or too short, unless such
+        Raises ``JournalDamagedError`` for one that is missing, damaged or too short, unless such
         segments are given up.
         """
         # Where one that was itself replaced has come back, the later one counts.
@@ -85,14 +85,16 @@ class Placement:
         """Version 1: refuse a journal with a segment missing that was still needed."""
         for number in range(oldest, last):
             if number not in self._opened:
-                raise JournalDamaged(self._path(number), 0, "this segment is missing")
+                raise JournalDamagedError(self._path(number), 0, "this segment is missing")
 
     def _check_file(self, each: Segment) -> None:
         damage = self._damaged.get(each.number)
         if damage is None and each.number not in self._opened:
-            damage = JournalDamaged(each.path, 0, "this segment is missing")
+            damage = JournalDamagedError(each.path, 0, "this segment is missing")
         elif damage is None and (size := self._files.size(each.path)) < each.size:
-            damage = JournalDamaged(each.path, size, f"the file ends here, not at byte {each.size}")
+            damage = JournalDamagedError(
+                each.path, size, f"the file ends here, not at byte {each.size}"
+            )
         if damage is None:
             return
         if not self._quarantine:

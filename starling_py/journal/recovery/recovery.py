@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from starling_py.journal.disk import failed_syncs
 from starling_py.journal.disk.files import Files
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.errors import JournalDamagedError
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import (
     COMPACTED_SUFFIX,
@@ -40,14 +40,14 @@ def recover(
     handed an item that a power cut could still take back. (The directory's own name is left to
     the caller, who has all directories to care for.) ``is_right`` tells whether a queue of
     this name belongs into this directory. With ``quarantine``, older segments that are damaged
-    are given up. Raises ``JournalDamaged`` and ``OSError``.
+    are given up. Raises ``JournalDamagedError`` and ``OSError``.
     """
     examination = Examination(files, directory, quarantine=quarantine)
     if failed_syncs.write_anew(files, directory, examination.names):
         examination = Examination(files, directory, quarantine=quarantine)
     state = examination.run()
     if state is not None and not is_right(state.queue):
-        raise JournalDamaged(directory, 0, f"this is the journal of {state.queue!r}")
+        raise JournalDamagedError(directory, 0, f"this is the journal of {state.queue!r}")
     for torn in examination.torn:
         repair.cut(files, directory, examination.names, torn)
     for name in examination.names:
@@ -60,7 +60,7 @@ def recover(
     for each, damage in state.lost:
         log.critical("%s; %d items are given up", damage, each.items)
         repair.give_up(files, examination.names, each)
-    repair.settle(files, directory, state, syncs=syncs)
+    repair.prepare(files, directory, state, syncs=syncs)
     for path in examination.needless:
         files.unlink(path)
     return state

@@ -46,7 +46,7 @@ def give_up(files: Files, names: Container[str], lost: Segment) -> None:
         files.link(lost.path, aside)
 
 
-def settle(files: Files, directory: str, state: Recovered, *, syncs: bool) -> None:
+def prepare(files: Files, directory: str, state: Recovered, *, syncs: bool) -> None:
     """Make sure that what is there cannot be lost any more, and give it its final name.
 
     The older segments were synced already, unless nothing was when they were written; then it

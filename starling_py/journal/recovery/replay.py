@@ -2,17 +2,17 @@
 
 The last segment tells the state of the whole journal: its checkpoint, then its records. Version 1
 had no checkpoints; there, every segment is replayed from the first one on. Damage is never
-skipped: ``JournalDamaged`` names the file and the offset. Nothing here touches a file.
+skipped: ``JournalDamagedError`` names the file and the offset. Nothing here touches a file.
 """
 
 import attrs
 
 from starling_py.journal import checkpoint
 from starling_py.journal.checkpoint import Checkpoint
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.errors import HeaderCutShortError, JournalDamagedError, SegmentError
 from starling_py.journal.format import record, segment
-from starling_py.journal.format.segment import Header, HeaderCutShort, Segment, SegmentProblem
-from starling_py.journal.ledger import Ledger, Mark
+from starling_py.journal.format.segment import Header, Segment
+from starling_py.journal.ledger import Facts, Ledger
 
 _ANY_ID = 2**64 - 1
 
@@ -31,26 +31,26 @@ def open_segment(path: str, data: memoryview, number: int, like: Header | None) 
     """Read the header of a segment that must belong to the same journal as another, if given.
 
     ``data`` is the file or a beginning of it. Returns ``None`` when the file ends before its
-    header does, as after a crash. Raises ``JournalDamaged``.
+    header does, as after a crash. Raises ``JournalDamagedError``.
     """
     if not any(data):
         # A name without content: what a power cut leaves of a segment that was never synced.
         return None
     try:
         header, start = segment.decode(data)
-    except HeaderCutShort as problem:
+    except HeaderCutShortError as problem:
         _no_sound_record_from(path, data, 0, problem.salt, _ANY_ID, str(problem))
         return None
-    except SegmentProblem as problem:
+    except SegmentError as problem:
         if _is_torn_header(path, data, str(problem)):
             return None
-        raise JournalDamaged(path, 0, str(problem)) from problem
+        raise JournalDamagedError(path, 0, str(problem)) from problem
     if header.number != number:
-        raise JournalDamaged(path, 0, f"the header says that this is segment {header.number}")
+        raise JournalDamagedError(path, 0, f"the header says that this is segment {header.number}")
     if like is not None and header.queue != like.queue:
-        raise JournalDamaged(path, 0, f"this segment belongs to the queue {header.queue!r}")
+        raise JournalDamagedError(path, 0, f"this segment belongs to the queue {header.queue!r}")
     if like is not None and header.salt != like.salt:
-        raise JournalDamaged(path, 0, "this segment belongs to another journal of this queue")
+        raise JournalDamagedError(path, 0, "this segment belongs to another journal of this queue")
     return Opened(path, header, start)
 
 
@@ -77,7 +77,7 @@ class Replay:
         """Take a segment's header and checkpoint; return where its other records start.
 
         Returns ``None`` when the segment ends before its checkpoint does. Raises
-        ``JournalDamaged``.
+        ``JournalDamagedError``.
         """
         header = opened.header
         start = opened.start
@@ -98,7 +98,7 @@ class Replay:
     def run(self, opened: Opened, data: memoryview, start: int) -> int:
         """Replay the records of the segment that was begun; return where the sound ones end.
 
-        Raises ``JournalDamaged`` when that is not the end of what was written.
+        Raises ``JournalDamagedError`` when that is not the end of what was written.
         """
         salt = opened.header.salt
         ledger = self.ledger
@@ -137,7 +137,7 @@ class Replay:
             item = record.marked_item_at(data, offset, end)
             ledger.pushed(1, len(item.data), max(ledger.next_id, record_id + 1))
             if item.deliveries or item.front:
-                ledger.marks[record_id] = Mark(item.deliveries, 0, item.front)
+                ledger.facts[record_id] = Facts(item.deliveries, 0, item.front)
         elif record_type in (record.FLUSH, record.DELETE):
             if self._sizes is not None:
                 self._sizes.clear()
@@ -177,7 +177,7 @@ class Replay:
 def _is_torn_header(path: str, data: memoryview, reason: str) -> bool:
     """Tell whether there is a beginning of a header, then zeros, as a power cut may leave it.
 
-    Raises ``JournalDamaged`` when there are sound records behind it.
+    Raises ``JournalDamagedError`` when there are sound records behind it.
     """
     content = bytes(data[: segment.MAX_HEADER]).rstrip(b"\0")
     if not segment.MAGIC.startswith(content[: len(segment.MAGIC)]):
@@ -192,7 +192,9 @@ def _is_torn_header(path: str, data: memoryview, reason: str) -> bool:
 def _no_sound_record_from(
     path: str, data: memoryview, offset: int, salt: int, highest_id: int, reason: str
 ) -> None:
-    """Raise ``JournalDamaged`` when damage at ``offset`` is not the end of what was written."""
+    """Raise ``JournalDamagedError`` if damage at ``offset`` is not the unwritten end."""
     sound = record.find_sound_record(data, offset, salt, highest_id)
     if sound is not None:
-        raise JournalDamaged(path, offset, f"{reason}, but a sound one follows at byte {sound}")
+        raise JournalDamagedError(
+            path, offset, f"{reason}, but a sound one follows at byte {sound}"
+        )

@@ -12,12 +12,11 @@ from random import Random
 import pytest
 
 from starling_py.journal.disk.open_files import OpenFiles
-from starling_py.journal.errors import JournalDamaged, Spoiled
+from starling_py.journal.errors import FileSpoiledError, JournalDamagedError, SpoolError
 from starling_py.journal.format import segment
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.recovery.recovery import recover
 from starling_py.journal.segment_writer import SegmentWriter
-from starling_py.journal.spool import SpoolProblem
 from tests.journal.parts import heal, is_broken, journal_of, place_on, sync_all
 from tests.journal.simulated_disk import CHANGES, Fault, ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import (
@@ -241,7 +240,7 @@ def test_a_start_whose_own_sync_fails_distrusts_the_segment_as_well() -> None:
     harness.put_all([b"a"])
     disk = disk.for_next_process()
     disk.fault = Fault(1, errno.EIO, SYNC)
-    with pytest.raises(SpoolProblem):
+    with pytest.raises(SpoolError):
         started(disk)
     assert marks(disk) == [f"{FIRST}.distrusted"]
     disk = disk.for_next_process()
@@ -259,7 +258,7 @@ def test_a_start_that_is_refused_leaves_every_byte_of_a_distrusted_segment() -> 
     disk.write(descriptor, bytes(damaged))
     disk.close(descriptor)
     for _ in range(2):
-        with pytest.raises(JournalDamaged):
+        with pytest.raises(JournalDamagedError):
             read_back(disk)
         assert disk.contents(DIRECTORY) == {FIRST: bytes(damaged)}
         disk = disk.after_power_cut()
@@ -308,7 +307,7 @@ def test_a_segment_is_distrusted_whose_sync_failed_after_it_was_cut_back(
 ) -> None:
     writer, ledger = writer_on(disk)
     disk.fault = Fault(1, errno.ENOSPC, frozenset({"write", "sync"}), lasting=True, short=True)
-    with pytest.raises(Spoiled):
+    with pytest.raises(FileSpoiledError):
         writer.append(ledger.segments[-1], b"half of this" * 9)
     assert marks(disk) == [f"{FIRST}.distrusted"]
 

@@ -6,9 +6,8 @@ from random import Random
 import pytest
 
 from starling_py.journal.disk.id_floor import NAME, STEP, IdFloor
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.errors import JournalDamagedError, SpoolError
 from starling_py.journal.format import record
-from starling_py.journal.spool import SpoolProblem
 from tests.journal.parts import heal
 from tests.journal.simulated_disk import CHANGES, SALT, Fault, SimulatedDisk
 from tests.journal.spool_harness import NAME as QUEUE
@@ -91,7 +90,7 @@ def test_the_items_ever_put_are_counted_from_the_making_of_the_queue(disk: Simul
     harness = with_deleted(disk)
     harness.put_all([b"x" * 60] * 3)
     for _ in range(2):
-        queue = harness.queues.find(QUEUE)
+        queue = harness.queues.directory.find(QUEUE)
         assert queue is not None
         assert queue.total_items == 3
         harness = Harness(disk.after_process_death())
@@ -105,7 +104,7 @@ def test_a_queue_deleted_and_made_anew_in_one_commit_counts_anew(disk: Simulated
     harness.commit()
     harness.put_all([b"x" * 60] * 4)
     for _ in range(2):
-        queue = harness.queues.find(QUEUE)
+        queue = harness.queues.directory.find(QUEUE)
         assert queue is not None
         assert (queue.total_items, queue.next_id) == (5, 11)
         harness = Harness(disk.after_process_death())
@@ -165,7 +164,7 @@ def test_a_death_at_any_call_of_a_deletion_gives_no_id_again(power: bool) -> Non
         for survivor in cuts if power else [disk.after_process_death()]:
             again = Harness(survivor)
             assert again.items() is not None or first_id(again, QUEUE) >= 6, f"call {calls}"
-            assert Harness(survivor.after_power_cut()).queues.find(QUEUE) is not None
+            assert Harness(survivor.after_power_cut()).queues.directory.find(QUEUE) is not None
     assert calls + 1 > 12
 
 
@@ -258,9 +257,9 @@ def test_a_damaged_file_keeps_the_server_from_starting_and_is_left_as_it_is(
         "newer": content.replace(b"ids 1 ", b"ids 2 "),
     }[damage]
     disk.after_process_death().put(PATH, broken)
-    with pytest.raises(JournalDamaged, match=r"^/spool/\.ids: damaged at byte 0: "):
+    with pytest.raises(JournalDamagedError, match=r"^/spool/\.ids: damaged at byte 0: "):
         IdFloor(disk, SPOOL, syncs=True)
-    with pytest.raises(SpoolProblem) as problem:
+    with pytest.raises(SpoolError) as problem:
         Harness(disk)
     text = str(problem.value)
     assert text.startswith(f"{PATH}: damaged at byte 0: ")
@@ -274,7 +273,7 @@ def test_a_damaged_file_keeps_the_server_from_starting_and_is_left_as_it_is(
 def test_a_file_that_cannot_be_read_keeps_the_server_from_starting(disk: SimulatedDisk) -> None:
     with_deleted(disk)
     disk.after_process_death().fault = Fault(1, errno.EIO, frozenset({"read"}))
-    with pytest.raises(SpoolProblem, match=r"^/spool: Input/output error$"):
+    with pytest.raises(SpoolError, match=r"^/spool: Input/output error$"):
         Harness(disk)
     assert disk.open_descriptors == 0
     assert first_id(Harness(disk.after_process_death())) == STEP + 1

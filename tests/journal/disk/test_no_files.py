@@ -17,19 +17,19 @@ class Owner:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def committed(self) -> None:
+    def on_committed(self) -> None:
         self.told.append("committed")
 
-    def made_safe(self) -> None:
+    def on_safe(self) -> None:
         self.told.append("made safe")
 
-    def settled(self) -> None:
+    def on_all_safe(self) -> None:
         self.told.append("settled")
 
-    def rolled_back(self) -> None:
+    def on_rolled_back(self) -> None:
         raise AssertionError("nothing can fail")
 
-    def moved(self, *_: object) -> None:
+    def on_compacted(self, *_: object) -> None:
         raise AssertionError("there are no files")
 
 
@@ -75,10 +75,10 @@ def test_it_takes_every_kind_of_record(harness: Harness) -> None:
     journal.delay(item(3), 5)
     harness.commits.commit()
     ledger = journal.ledger
-    assert {each: mark.deliveries for each, mark in ledger.marks.items()} == {1: 1, 2: 3, 3: 0}
+    assert {each: mark.deliveries for each, mark in ledger.facts.items()} == {1: 1, 2: 3, 3: 0}
     journal.flush([(1, 4)])
     harness.commits.commit()
-    assert (ledger.items, set(ledger.marks)) == (1, {1})
+    assert (ledger.items, set(ledger.facts)) == (1, {1})
     journal.remove(item(1))
     harness.commits.commit()
     assert ledger.items == 0

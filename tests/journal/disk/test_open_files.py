@@ -5,7 +5,7 @@ import attrs
 from starling_py.journal.disk.open_files import OpenFiles
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.segment_writer import Place
+from starling_py.journal.syncing import Place
 from tests.journal.parts import item, surroundings, sync
 from tests.journal.simulated_disk import SALT, SimulatedDisk
 from tests.journal.spool_harness import SPOOL, Harness

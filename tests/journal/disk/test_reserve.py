@@ -53,7 +53,9 @@ def test_room_for_the_removal_of_every_item_is_reserved(disk: SimulatedDisk) -> 
         for _ in range(items // 10):
             harness.put(b"")
         harness.commit()
-        assert reserved(disk) >= len(harness.queues.find(b"jobs") or ()) * record.REMOVE_SIZE
+        assert (
+            reserved(disk) >= len(harness.queues.directory.find(b"jobs") or ()) * record.REMOVE_SIZE
+        )
     assert reserved(disk) > TO_BEGIN_WITH
     again = Harness(disk.after_process_death(), segment_size=10**6)
     assert reserved(disk) >= items * record.REMOVE_SIZE
@@ -135,7 +137,7 @@ def full_of_small_items(disk: SimulatedDisk) -> tuple[Harness, PersistentQueue, 
     harness.commit()
     disk.room = 0
     assert harness.spool.reserve.short
-    queue = harness.queues.find(NAME_OF_QUEUE)
+    queue = harness.queues.directory.find(NAME_OF_QUEUE)
     assert queue is not None
     return harness, queue, 30_001
 
@@ -238,12 +240,12 @@ def test_a_segment_with_a_large_checkpoint_is_not_begun_at_every_write_on_a_full
     harness.commit()
     for _ in range(10_000):
         harness.pop()
-    queue = harness.queues.find(NAME_OF_QUEUE)
+    queue = harness.queues.directory.find(NAME_OF_QUEUE)
     assert queue is not None
     while queue.open(harness.clock.wall_ms, None, None) is not None:
         pass
     harness.commit()
-    assert len(queue.journal.ledger.marks) == 6000
+    assert len(queue.journal.ledger.facts) == 6000
     harness.spool.reserve.lend(1, removals_only=True)
     before = queue.journal.rotations
     disk.room = 10**6

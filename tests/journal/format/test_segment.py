@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from starling_py.journal.errors import HeaderCutShortError, SegmentError
 from starling_py.journal.format import segment
 from starling_py.journal.format.record import PUSH_HEADER_SIZE
-from starling_py.journal.format.segment import Header, HeaderCutShort, Segment, SegmentProblem
+from starling_py.journal.format.segment import Header, Segment
 
 UNSIGNED = st.integers(0, 2**64 - 1)
 headers = st.builds(
@@ -39,7 +40,7 @@ def test_a_header_is_read_back_as_it_was(header: Header, behind: bytes) -> None:
 @given(header=headers, where=st.floats(0, 1, exclude_max=True))
 def test_a_header_that_is_cut_anywhere_is_known_for_that(header: Header, where: float) -> None:
     data = segment.encode(header)
-    with pytest.raises(HeaderCutShort):
+    with pytest.raises(HeaderCutShortError):
         segment.decode(memoryview(data)[: int(len(data) * where)])
 
 
@@ -64,19 +65,19 @@ def test_every_single_wrong_bit_of_a_header_is_noticed() -> None:
     for bit in range(len(ENCODED) * 8):
         wrong = bytearray(ENCODED)
         wrong[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(SegmentProblem):
+        with pytest.raises(SegmentError):
             segment.decode(memoryview(wrong + bytes(200)))
 
 
 @given(st.binary(max_size=120))
 def test_arbitrary_bytes_are_no_header(data: bytes) -> None:
-    with pytest.raises(SegmentProblem):
+    with pytest.raises(SegmentError):
         segment.decode(memoryview(data))
 
 
 def test_a_newer_version_is_refused_with_both_versions_named() -> None:
     newer = with_right_checksum(ENCODED[:8] + (5).to_bytes(2, "little") + ENCODED[10:])
-    with pytest.raises(SegmentProblem, match=r"version 5 is newer than this server's 4"):
+    with pytest.raises(SegmentError, match=r"version 5 is newer than this server's 4"):
         segment.decode(memoryview(newer))
 
 
@@ -84,7 +85,7 @@ def test_a_newer_version_is_refused_with_both_versions_named() -> None:
 def test_a_version_or_checksum_that_never_existed_is_damage(where: int) -> None:
     wrong = bytearray(ENCODED)
     wrong[where] = 0
-    with pytest.raises(SegmentProblem, match="damaged"):
+    with pytest.raises(SegmentError, match="damaged"):
         segment.decode(memoryview(with_right_checksum(bytes(wrong))))
 
 

@@ -9,11 +9,10 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from starling_py.journal.errors import JournalDamaged, JournalError
+from starling_py.journal.errors import JournalDamagedError, JournalError, SpoolError
 from starling_py.journal.format import record, segment
 from starling_py.journal.recovery.examination import state_at
-from starling_py.journal.spool import SpoolProblem
-from starling_py.queues.window import NotLoaded
+from starling_py.queues.errors import NotLoaded
 from tests.journal.parts import item, ledger_facts, new_journal, place_on, sync
 from tests.journal.simulated_disk import SALT, ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import (
@@ -146,7 +145,7 @@ def test_a_journal_cut_at_any_byte_of_its_last_segment_tells_of_the_operations_b
         if header_end(whole) <= size < checkpoint_end(whole):
             # It had its name, so this much of it was safe: no crash takes that away.
             contents = disk.contents()
-            with pytest.raises(JournalDamaged, match="the checkpoint is missing"):
+            with pytest.raises(JournalDamagedError, match="the checkpoint is missing"):
                 read_back(disk)
             assert disk.contents() == contents
             continue
@@ -193,7 +192,7 @@ def test_a_cut_behind_which_segments_were_given_up_is_refused_or_true() -> None:
         disk = SimulatedDisk.holding(contents)
         try:
             state = read_back(disk)
-        except JournalDamaged:
+        except JournalDamagedError:
             assert disk.contents() == contents
         else:
             assert recovered_items(disk, state) in states
@@ -202,11 +201,11 @@ def test_a_cut_behind_which_segments_were_given_up_is_refused_or_true() -> None:
 def _check_damage(contents: dict[str, bytes], hit: str, last: str, right: Items | None) -> str:
     """Recover damaged contents; return how it ended, and fail if it ended in a lie."""
     disk = SimulatedDisk.holding(contents)
-    damage: JournalDamaged | None = None
+    damage: JournalDamagedError | None = None
     items = None
     try:
         items = recovered_items(disk, read_back(disk))
-    except JournalDamaged as problem:
+    except JournalDamagedError as problem:
         damage = problem
     if damage is not None:
         assert disk.contents() == contents, "damage was reported, but something was changed"
@@ -252,11 +251,11 @@ def test_any_cut_of_any_segment_is_reported_or_costs_a_tail_that_is_kept(
         for size in range(len(whole)):
             contents = journal.segments | {path: whole[:size]}
             disk = SimulatedDisk.holding(contents)
-            damage: JournalDamaged | None = None
+            damage: JournalDamagedError | None = None
             items = None
             try:
                 items = recovered_items(disk, read_back(disk))
-            except JournalDamaged as problem:
+            except JournalDamagedError as problem:
                 damage = problem
             if damage is not None:
                 # Without the last one's header, it is the others that do not fit any more.
@@ -318,7 +317,7 @@ def test_a_sound_record_behind_damage_is_never_given_up() -> None:
     hole[60:70] = bytes(10)
     contents = {FIRST: bytes(hole)}
     disk = SimulatedDisk.holding(contents)
-    with pytest.raises(JournalDamaged, match=r"a sound one follows at byte \d+"):
+    with pytest.raises(JournalDamagedError, match=r"a sound one follows at byte \d+"):
         read_back(disk)
     assert disk.contents() == contents
 
@@ -347,7 +346,7 @@ def test_a_lone_later_segment_without_a_header_is_not_taken_for_an_empty_queue()
     # Its predecessors were given up because it existed, so it was whole once.
     path = f"{DIRECTORY}/{segment.file_name(5)}"
     disk = SimulatedDisk.holding({path: b"\0" * 4096})
-    with pytest.raises(JournalDamaged):
+    with pytest.raises(JournalDamagedError):
         read_back(disk)
 
 
@@ -358,7 +357,7 @@ def test_only_the_last_segment_may_be_torn(torn: bytes) -> None:
             continue
         contents = FOUR_SEGMENTS.segments | {path: torn}
         disk = SimulatedDisk.holding(contents)
-        with pytest.raises(JournalDamaged):
+        with pytest.raises(JournalDamagedError):
             read_back(disk)
         assert disk.contents() == contents
 
@@ -367,7 +366,7 @@ def test_a_missing_segment_that_is_needed_is_refused_by_name() -> None:
     for path in sorted(FOUR_SEGMENTS.segments)[:-1]:
         contents = {each: data for each, data in FOUR_SEGMENTS.segments.items() if each != path}
         disk = SimulatedDisk.holding(contents)
-        with pytest.raises(JournalDamaged, match="missing") as damage:
+        with pytest.raises(JournalDamagedError, match="missing") as damage:
             read_back(disk)
         assert damage.value.path == path
         assert disk.contents() == contents
@@ -377,7 +376,7 @@ def test_a_missing_segment_is_refused_before_a_torn_tail_is_touched() -> None:
     contents = {path: data for path, data in FOUR_SEGMENTS.segments.items() if path != FIRST}
     contents[FOUR_SEGMENTS.last] += b"torn"
     disk = SimulatedDisk.holding(contents)
-    with pytest.raises(JournalDamaged, match="missing"):
+    with pytest.raises(JournalDamagedError, match="missing"):
         read_back(disk)
     assert disk.contents() == contents
 
@@ -388,7 +387,7 @@ def test_a_segment_under_another_number_is_refused() -> None:
     contents[f"{DIRECTORY}/{segment.file_name(len(others) + 2)}"] = FOUR_SEGMENTS.segments[last]
     disk = SimulatedDisk.holding(contents)
     with pytest.raises(
-        JournalDamaged, match=f"the header says that this is segment {len(others) + 1}"
+        JournalDamagedError, match=f"the header says that this is segment {len(others) + 1}"
     ):
         read_back(disk)
     assert disk.contents() == contents
@@ -398,7 +397,7 @@ def test_a_segment_of_another_queue_among_the_others_is_refused() -> None:
     header = segment.encode(segment.Header(b"other", 2, 1, 1, SALT))
     contents = {FIRST: ONE_SEGMENT.segments[FIRST], FIRST.replace("1.seg", "2.seg"): header}
     disk = SimulatedDisk.holding(contents)
-    with pytest.raises(JournalDamaged, match=r"belongs to the queue b'(other|jobs)'"):
+    with pytest.raises(JournalDamagedError, match=r"belongs to the queue b'(other|jobs)'"):
         read_back(disk)
     assert disk.contents() == contents
 
@@ -411,7 +410,7 @@ def test_a_newer_format_is_refused_whichever_segment_has_it(number: int) -> None
     path = f"{DIRECTORY}/{segment.file_name(number)}"
     contents = {FIRST: ONE_SEGMENT.segments[FIRST], path: bytes(newer)}
     disk = SimulatedDisk.holding(contents)
-    with pytest.raises(JournalDamaged, match=r"version 5 is newer than this server's 4"):
+    with pytest.raises(JournalDamagedError, match=r"version 5 is newer than this server's 4"):
         read_back(disk)
     assert disk.contents() == contents
 
@@ -563,9 +562,9 @@ def test_a_moment_that_the_files_do_not_hold_any_more_is_not_found() -> None:
     start = checkpoint_end(whole)
     for size in range(start, len(whole)):
         disk = SimulatedDisk.holding({path: whole[:size]})
-        with pytest.raises(JournalDamaged):
+        with pytest.raises(JournalDamagedError):
             state_at(disk, DIRECTORY, 1, len(whole))
-    with pytest.raises(JournalDamaged):
+    with pytest.raises(JournalDamagedError):
         state_at(SimulatedDisk.holding({f"{DIRECTORY}/": b""}), DIRECTORY, 1, len(whole))
 
 
@@ -626,7 +625,7 @@ def test_an_older_segment_that_cannot_be_read_is_given_up_where_the_operator_say
     harness = Harness(disk, segment_size=10**6, quarantine=True)
     harness.commit()
     harness.put_all([b"more"])
-    queue = harness.queues.find(b"jobs")
+    queue = harness.queues.directory.find(b"jobs")
     assert queue is not None
     assert len(queue) + queue.quarantined_items == len(FOUR_SEGMENTS.final or ()) + 1
     aside = {each: data for each, data in disk.contents().items() if ".damaged" in each}
@@ -659,7 +658,7 @@ def test_an_older_segment_that_cannot_be_read_is_told_of_with_its_file_and_the_b
     disk = SimulatedDisk.holding(contents)
     if how in ("record", "last record"):
         harness = Harness(disk)
-        queue = harness.queues.find(b"jobs")
+        queue = harness.queues.directory.find(b"jobs")
         assert queue is not None
         while True:
             try:
@@ -675,7 +674,7 @@ def test_an_older_segment_that_cannot_be_read_is_told_of_with_its_file_and_the_b
                 assert (item.id, item.data, item.flags) in (FOUR_SEGMENTS.final or ())
                 harness.commit()
     else:
-        with pytest.raises(SpoolProblem) as problem:
+        with pytest.raises(SpoolError) as problem:
             Harness(disk)
         refusal = str(problem.value)
         assert {
@@ -689,6 +688,6 @@ def test_the_last_segment_is_never_given_up() -> None:
     wrong[20] ^= 1
     contents = FOUR_SEGMENTS.segments | {FOUR_SEGMENTS.last: bytes(wrong)}
     disk = SimulatedDisk.holding(contents)
-    with pytest.raises(SpoolProblem, match="damaged at byte 0"):
+    with pytest.raises(SpoolError, match="damaged at byte 0"):
         Harness(disk, quarantine=True)
     assert {each: data for each, data in disk.contents().items() if DIRECTORY in each} == contents

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.journal.errors import JournalDamaged
+from starling_py.journal.errors import JournalDamagedError
 from starling_py.journal.format import record, segment
 from starling_py.journal.format.record import MarkedItem
 from starling_py.journal.format.segment import Header
-from starling_py.journal.ledger import Ledger, Mark
+from starling_py.journal.ledger import Facts, Ledger
 from starling_py.journal.recovery.replay import Replay, open_segment, read_checkpoint
 from tests.journal.parts import item, ledger_facts, place_on
 from tests.journal.simulated_disk import SALT, SimulatedDisk
@@ -44,7 +44,7 @@ def carried_out(ledger: Ledger, todo: list[tuple[str, int]], sizes: dict[int, in
             sizes[marked.id] = number
             ledger.pushed(1, number, marked.id + 1)
             if front or deliveries:
-                ledger.marks[marked.id] = Mark(deliveries, 0, front)
+                ledger.facts[marked.id] = Facts(deliveries, 0, front)
         elif do in ("remove", "open", "delay"):
             live = [each for each in range(1, ledger.next_id) if ledger.is_live(each)]
             if not live:
@@ -128,7 +128,7 @@ def test_a_sound_record_behind_damage_is_damage() -> None:
     start = len(data)
     data += record.remove(1, 2, SALT) + record.remove(2, 2, SALT)
     data[start + 6] ^= 1
-    with pytest.raises(JournalDamaged, match=f"{PATH}: damaged at byte {start}: this record"):
+    with pytest.raises(JournalDamagedError, match=f"{PATH}: damaged at byte {start}: this record"):
         replayed(bytes(data), 4)
 
 
@@ -145,7 +145,7 @@ def test_a_segment_without_its_checkpoint_is_not_begun() -> None:
     broken[header_end + 20] ^= 1
     opened = open_segment(PATH, memoryview(broken), 4, None)
     assert opened is not None
-    with pytest.raises(JournalDamaged, match="the checkpoint is not sound"):
+    with pytest.raises(JournalDamagedError, match="the checkpoint is not sound"):
         Replay().begin(opened, memoryview(broken))
 
 
@@ -157,7 +157,7 @@ def test_a_segment_must_be_what_its_name_and_its_neighbours_say() -> None:
         (4, Header(b"other", 5, 1, 5, SALT), "belongs to the queue b'jobs'"),
         (4, Header(NAME, 5, 1, 5, SALT + 1), "belongs to another journal"),
     ):
-        with pytest.raises(JournalDamaged, match=f"damaged at byte 0: .*{reason}"):
+        with pytest.raises(JournalDamagedError, match=f"damaged at byte 0: .*{reason}"):
             open_segment(PATH, data, number, like)
 
 

@@ -1,0 +1,193 @@
+"""The synchronous core of a server, put together: spool, group commit and queues.
+
+This is the one place where it is wired. What is not synchronous is passed in: the clock, the calls
+of the file system, and the threads. So a server, a tool and a test run the same core on a disk, a
+time and threads of their own choice.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+
+from starling_py.clock import Clock
+from starling_py.journal.commit import Batch, GroupCommit, Syncer
+from starling_py.journal.disk.background import Background, Work
+from starling_py.journal.disk.files import Files
+from starling_py.journal.errors import SpoolError
+from starling_py.journal.shared import Durability
+from starling_py.journal.spool import Spool
+from starling_py.queues.queue_collection import QueueCollection
+from starling_py.queues.queue_directory import Rules
+from starling_py.queues.window import WindowSizes
+from starling_py.settings.server_settings import Settings
+
+_LAST_COMMITS = 3
+"""Commits at the end of a server: an item that is being moved is put, then removed."""
+
+
+@attrs.frozen
+class Storage:
+    """What the core has to know of the settings."""
+
+    path: str
+    """The spool's directory."""
+    interval: float | None = 0.0
+    """Seconds between two syncs; 0 makes every reply wait for one, ``None`` never syncs."""
+    segment_size: int = 1 << 24
+    window_size: int = 1 << 26
+    """Bytes of memory for the head of one queue."""
+    window_total: int = 1 << 30
+    """Bytes of memory for the heads of all queues."""
+    rules: Rules = attrs.field(factory=Rules)
+    quarantine: bool = False
+    """Whether a queue is served without older segments that are damaged."""
+    open_files: int = 256
+    """Segments that may be open at the same time."""
+
+    @classmethod
+    def of(cls, settings: Settings, open_files: int) -> "Storage":
+        """Return what the settings of a server say."""
+        policy = settings.sync
+        return cls(
+            str(settings.queue_path),
+            None if policy.kind == "never" else policy.interval,
+            settings.segment_size,
+            settings.window_size,
+            settings.window_total,
+            rules_of(settings),
+            settings.quarantine,
+            open_files,
+        )
+
+    @property
+    def waits(self) -> bool:
+        """Whether replies wait for a sync."""
+        return self.interval == 0
+
+    @property
+    def durability(self) -> Durability:
+        """What every journal has in common."""
+        return Durability(self.interval is not None, self.segment_size, self.waits)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Return what the settings say of the queues."""
+    return Rules(
+        settings.queues,
+        settings.routes,
+        settings.max_queues,
+        settings.memory_max,
+        settings.disk_free_min,
+    )
+
+
+class Threads(Protocol):
+    """Where the core has work done that may have to wait for the disk."""
+
+    @property
+    def syncer(self) -> Syncer:
+        """Where journals are synced."""
+
+    @property
+    def background(self) -> Background:
+        """Where files are read back, copied and removed."""
+
+
+class InlineSyncer:
+    """Syncs each batch at once, in the caller's thread."""
+
+    def __init__(self) -> None:
+        self.commits: GroupCommit
+        """Whose batches these are; to be set before the first commit."""
+
+    def submit(self, batch: Batch) -> None:
+        """Sync a batch, and say that it is done."""
+        batch.run()
+        self.commits.finish(batch)
+
+    def close(self) -> list[Batch]:
+        """Return nothing: no batch is left."""
+        return []
+
+
+class InlineBackground:
+    """Does each piece of work at once, in the caller's thread."""
+
+    def submit(self, work: Work, done: Callable[[], None] | None = None) -> None:
+        """Do a piece of work, and tell of it."""
+        work.run()
+        if done is not None:
+            done()
+
+    def close(self) -> None:
+        """Do nothing: no work is left."""
+
+
+@attrs.frozen
+class InlineThreads:
+    """No threads: for tools and tests, which have nobody else to serve meanwhile."""
+
+    syncer: InlineSyncer = attrs.field(factory=InlineSyncer)
+    background: InlineBackground = attrs.field(factory=InlineBackground)
+
+
+@attrs.frozen
+class Core:
+    """The part of a server that knows no trio, read back from its spool and ready to serve."""
+
+    clock: Clock
+    commits: GroupCommit
+    spool: Spool
+    queues: QueueCollection
+    _threads: Threads
+
+    @classmethod
+    def open(
+        cls,
+        storage: Storage,
+        clock: Clock,
+        files: Files,
+        threads: Threads,
+        *,
+        make_commits: Callable[[float | None, Syncer, Clock], GroupCommit] = GroupCommit,
+        make_queues: Callable[
+            [Spool, Clock, WindowSizes, Rules], QueueCollection
+        ] = QueueCollection,
+    ) -> "Core":
+        """Lock the spool and read every queue back. Raises ``SpoolError``.
+
+        The simulation makes group commit and queues of its own, which watch these.
+        """
+        commits = make_commits(storage.interval, threads.syncer, clock)
+        if isinstance(threads.syncer, InlineSyncer):
+            threads.syncer.commits = commits
+        spool = Spool.open(
+            files,
+            storage.path,
+            storage.durability,
+            commits,
+            threads.background,
+            quarantine=storage.quarantine,
+            open_files=storage.open_files,
+        )
+        sizes = WindowSizes(storage.window_size, storage.window_total)
+        try:
+            queues = make_queues(spool, clock, sizes, storage.rules)
+        except SpoolError:
+            spool.close()
+            raise
+        return cls(clock, commits, spool, queues, threads)
+
+    def close(self) -> None:
+        """Finish what the threads have, sync what is not synced yet, let go of the spool."""
+        self.commits.sync_everything(self._threads.syncer.close())
+        for _ in range(_LAST_COMMITS):
+            if self.commits.pending:
+                self.commits.commit()
+                self.commits.sync_everything()
+        self.queues.directory.seal()
+        self.commits.commit()
+        self.commits.sync_everything()
+        self._threads.background.close()
+        self.queues.directory.close()

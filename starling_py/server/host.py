@@ -1,0 +1,165 @@
+"""What a session may ask of the server around it: its state, its settings, its life."""
+
+import logging
+from collections.abc import Callable
+
+import trio
+
+from starling_py import __version__, stats
+from starling_py.keys import printable
+from starling_py.server import process
+from starling_py.server.core import Core, rules_of
+from starling_py.server.tick import Tick
+from starling_py.settings.errors import ConfigError
+from starling_py.settings.queue_settings import QUEUE_TABLE
+from starling_py.settings.server_settings import TABLE, Settings
+from starling_py.stats import Counters, Pairs
+
+log = logging.getLogger(__name__)
+
+
+class Host:
+    """The server as its sessions see it."""
+
+    version = __version__
+
+    def __init__(
+        self,
+        settings: Settings,
+        core: Core,
+        counters: Counters,
+        stop: trio.Event,
+        read_settings: Callable[[], Settings] | None = None,
+    ) -> None:
+        """``stop`` is set to stop the server.
+
+        ``read_settings`` reads the configuration again; it raises ``ConfigError``.
+        """
+        self._settings = settings
+        self._core = core
+        self._counters = counters
+        self._stop = stop
+        self._read_settings = read_settings
+        self._started = core.clock.monotonic
+        self.tick: Tick
+        """Whose connections these are; set once it is there."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether no items are taken, so that everything gets out."""
+        return self._core.queues.directory.limits.draining
+
+    def drain(self, *, on: bool) -> None:
+        """Take no more items, or take them again."""
+        log.warning("draining: no items are taken" if on else "items are taken again")
+        self._core.queues.drain(on=on)
+
+    def reload(self) -> str | None:
+        """Read the settings of the queues again; return why that failed, if it did.
+
+        Then the old ones stay. Settings of the server itself need a restart.
+        """
+        if self._read_settings is None:
+            return "there is no configuration to be read again"
+        try:
+            settings = self._read_settings()
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("not reloaded: %s", problem)
+            return "; ".join(error.problems)
+        self._core.clock.refresh()
+        self._core.queues.reload(rules_of(settings))
+        self.tick.nudge()
+        log.info("the settings of the queues were read again")
+        return None
+
+    def snapshot(self) -> stats.Snapshot:
+        """Return the state of the whole server."""
+        core = self._core
+        pid, user_time, system_time = process.usage()
+        return stats.Snapshot(
+            pid=pid,
+            rusage_user=user_time,
+            rusage_system=system_time,
+            uptime=int(core.clock.monotonic - self._started),
+            time=core.clock.wall_ms // 1000,
+            version=self.version,
+            curr_connections=len(self.tick),
+            max_connections=self._settings.max_connections,
+            draining=self.draining or self._stop.is_set(),
+            fsyncs=core.commits.syncs,
+            journal_failures=core.commits.failures,
+            journals_healed=core.commits.healed,
+            disk_full=int(core.spool.reserve.short),
+            disk_low=int(core.queues.directory.limits.disk_low),
+            memory_high=int(core.queues.directory.limits.memory_high),
+            counters=self._counters,
+            queues=core.queues.snapshot(),
+        )
+
+    def settings(self) -> Pairs:
+        """Return the settings, under this server's names and the ones that exporters want."""
+        settings = self._settings
+        values = [(setting.name, getattr(settings, setting.name)) for setting in TABLE]
+        aliases = {
+            "maxconns": settings.max_connections,
+            "tcpport": settings.port,
+            "inter": settings.host,
+            "verbosity": int(settings.log_level == "DEBUG"),
+        }
+        return stats.encoded([*values, *aliases.items()])
+
+    def queue_settings(self, name: bytes) -> Pairs:
+        """Return the settings of a queue, and those of the server that concern it."""
+        own = self._core.queues.directory.settings_of(name)
+        pairs = [(setting.name, _shown(getattr(own, setting.name))) for setting in QUEUE_TABLE]
+        names = ("item_size_max", "segment_size", "sync", "window_size", "quarantine")
+        return stats.encoded([*pairs, *((each, getattr(self._settings, each)) for each in names)])
+
+    def connections(self) -> Pairs:
+        """Return of every connection its address, its state, what it holds and waits for."""
+        now = self._core.clock.monotonic
+        pairs: list[tuple[str, object]] = []
+        for each in self.tick:
+            pairs += [
+                (f"{each.descriptor}:addr", f"tcp:{each.peer}"),
+                (f"{each.descriptor}:state", each.state),
+                (f"{each.descriptor}:open_reads", len(each.session.holder)),
+                (f"{each.descriptor}:waiting_on", each.session.waiting_on),
+                (f"{each.descriptor}:secs_since_last_cmd", int(now - each.active)),
+            ]
+        return stats.encoded(pairs)
+
+    def readers(self, name: bytes) -> Pairs:
+        """Return of every open read of a queue who holds it, and for how long."""
+        queue = self._core.queues.directory.find(name)
+        if queue is None:
+            return []
+        holders = {each.session.holder: each.peer for each in self.tick}
+        now = self._core.clock.monotonic
+        pairs: list[tuple[str, object]] = []
+        for read in queue.open_reads:
+            holder = "nobody" if read.holder is None else holders.get(read.holder, "nobody")
+            lease = "none" if read.lease is None else f"{read.lease.when - now:.1f}"
+            prefix = f"open_{read.item.id}"
+            pairs += [
+                (f"{prefix}_holder", holder),
+                (f"{prefix}_deliveries", read.deliveries),
+                (f"{prefix}_lease", lease),
+            ]
+        return stats.encoded(pairs)
+
+    def reset(self) -> None:
+        """Begin to count anew."""
+        self._counters.reset()
+
+    def shut_down(self) -> None:
+        """Begin to stop the server, however many clients ask for it."""
+        self._stop.set()
+
+
+def _shown(value: object) -> str:
+    """Return a queue's setting as a file has it."""
+    if isinstance(value, bytes):
+        return printable(value)
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -1,0 +1,138 @@
+"""What ends an open read, and what its lease is: close, abort, touch, confirm.
+
+Everything that is wrong with a command is found before anything is done for it.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+from starling_py import keys
+from starling_py.keys import Request, RequestError
+from starling_py.protocol import commands
+from starling_py.protocol.commands import Outcome
+from starling_py.queues.expiry import RELATIVE_LIMIT
+from starling_py.queues.open_reads import OpenRead
+from starling_py.session.client import Client
+from starling_py.session.replies import CHANGED
+from starling_py.session.serving import PROBLEMS
+
+
+def reads_to_end(client: Client, requests: Sequence[Request]) -> dict[OpenRead, Request]:
+    """Return the reads that are to be closed or aborted, each with the request that says so.
+
+    Raises ``RequestError`` for an item that cannot be ended, or is to be ended twice.
+    """
+    ending: dict[OpenRead, Request] = {}
+    for request in requests:
+        if not (request.close or request.abort):
+            continue
+        if request.item_id is None:
+            reads = client.holder.reads(request.name)
+            read = next((each for each in reads if each not in ending), None)
+        else:
+            read = named(client, request.name, request.item_id)
+            if read in ending:
+                raise RequestError(f"item {request.item_id} is named twice")
+        if read is not None:
+            ending[read] = request
+    return ending
+
+
+def check(client: Client, request: Request, ending: Collection[OpenRead]) -> None:
+    """Raise ``RequestError`` if what a key takes cannot be taken by this client now."""
+    holder, name = client.holder, request.name
+    if not request.takes or request.peek:
+        return
+    held = holder.count(name) - sum(
+        read.holder is holder and read.queue.name == name for read in ending
+    )
+    if request.open:
+        settings = client.queues.directory.settings_of(name)
+        if held >= settings.max_open_reads:
+            raise RequestError(f"{held} reads of this queue are open; close or abort one first")
+    elif held:
+        raise RequestError("a read of this queue is open; close or abort it first")
+
+
+def named(client: Client, name: bytes, item_id: int) -> OpenRead:
+    """Return the open read of an item, if this client may end it. Raises ``RequestError``."""
+    queue = client.queues.directory.find(name)
+    read = None if queue is None else queue.open_reads.get(item_id)
+    if read is None:
+        raise RequestError(f"item {item_id} is not open")
+    if read.lease is None and read.holder is not client.holder:
+        raise RequestError(f"item {item_id} was opened elsewhere, without a lease")
+    return read
+
+
+def end_read(client: Client, read: OpenRead, request: Request) -> None:
+    """Close or abort a read. Raises ``JournalError``."""
+    if request.close:
+        read.queue.confirm(read)
+    elif request.delay:
+        due_ms = client.queues.clock.wall_ms + int(request.delay * 1000)
+        read.queue.give_back_later(read, due_ms)
+    else:
+        read.queue.give_back(read)
+        return
+    client.replies.depend(read.queue.journal)
+
+
+def lease_of(client: Client, exptime: int) -> float | None:
+    """Return the seconds of a lease that is given as memcached's exptime; 0 for the queue's own."""
+    if exptime <= 0:
+        return None
+    if exptime <= RELATIVE_LIMIT:
+        return float(exptime)
+    return max(0.0, exptime - client.queues.clock.wall_ms / 1000)
+
+
+def leased(request: Request, lease: float | None) -> Request:
+    """Return what a key asks for in a gat: to open an item with a lease."""
+    if request.peek or not request.takes:
+        raise RequestError("gat opens an item; this key does not")
+    return replace(request, open=True, lease=lease if request.lease is None else request.lease)
+
+
+def touch(client: Client, command: commands.Touch) -> None:
+    """Give the oldest open read of a queue a new lease, or end it if that is over already."""
+    counters = client.counters
+    counters.cmd_touch += 1
+    try:
+        read = client.holder.oldest(keys.parse_plain(command.key))
+    except RequestError as problem:
+        client.fail(problem, quiet=command.quiet)
+        return
+    if read is None:
+        counters.touch_misses += 1
+        client.replies.add_outcome(Outcome.NOT_FOUND, quiet=command.quiet)
+        return
+    counters.touch_hits += 1
+    if command.exptime < 0:
+        read.queue.give_back(read)
+    else:
+        lease = lease_of(client, command.exptime)
+        read.queue.open_reads.set_lease(read, client.queues.lease_end(read.queue.settings, lease))
+    client.replies.add_outcome(Outcome.TOUCHED, quiet=command.quiet)
+
+
+def confirm(client: Client, command: commands.Confirm) -> None:
+    """Close the oldest open reads of a queue, so many of them or none (Kestrel's rule)."""
+    try:
+        reads = client.holder.reads(keys.parse_plain(command.key))
+        if not 0 < command.count <= len(reads):
+            client.replies.add_outcome(Outcome.ERROR)
+            return
+        for read in reads[: command.count]:
+            read.queue.confirm(read)
+    except PROBLEMS as problem:
+        client.fail(problem)
+        return
+    client.replies.add_for([reads[0].queue.journal], Outcome.END, CHANGED)
+
+
+HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {
+    commands.Touch: touch,
+    commands.Confirm: confirm,
+}

@@ -1,0 +1,63 @@
+"""How a client is given items: at once, or when there are any.
+
+A get that finds nothing may wait: its client is parked until an item comes or its time is over.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from starling_py.journal.errors import JournalError
+from starling_py.keys import Request, RequestError
+from starling_py.queues.errors import QueueRefused
+from starling_py.queues.waiters import Hit, Waiter
+from starling_py.session.client import Client, Parked
+
+PROBLEMS: Final = (RequestError, JournalError, QueueRefused)
+
+
+def answer(client: Client, hits: list[Hit], keys: int, *, with_cas: bool) -> None:
+    """Give the whole reply to a get of so many keys."""
+    found = len({hit[0].name for hit in hits})
+    client.counters.cmd_get += keys
+    client.counters.get_misses += keys - found
+    for hit in hits:
+        give(client, hit, alone=len(hits) == 1, with_cas=with_cas)
+    client.replies.end_hits()
+
+
+def give(client: Client, hit: Hit, *, alone: bool, with_cas: bool) -> None:
+    """Give an item; ``alone`` tells that the reply has no other."""
+    client.counters.get_hits += 1
+    client.counters.cmd_peek += hit[0].peek
+    client.replies.add_hit(hit, alone=alone, with_cas=with_cas)
+
+
+def wait(client: Client, requests: Sequence[Request], *, with_cas: bool) -> None:
+    """Park until one of the requests finds something or the time is over."""
+
+    def serve(hit: Hit) -> None:
+        client.go_on(lambda: answer(client, [hit], 1, with_cas=with_cas))
+
+    def over() -> None:
+        client.go_on(lambda: answer(client, [], len(requests), with_cas=with_cas))
+
+    wait_ms = max(request.wait_ms for request in requests)
+    park(client, requests, wait_ms, serve, over)
+
+
+def park(
+    client: Client,
+    requests: Sequence[Request],
+    wait_ms: float,
+    serve: Callable[[Hit], None],
+    over: Callable[[], None],
+) -> None:
+    """Park until one of the requests finds something: ``serve`` is called then, or ``over``.
+
+    ``over`` is called when ``wait_ms`` milliseconds have passed, or the server stops.
+    """
+    queues = client.queues
+    waiter = Waiter(tuple(requests), client.holder, serve, over)
+    queues.wait(waiter, wait_ms)
+    names = tuple(request.name for request in requests)
+    client.parked = Parked(names, lambda: queues.waiters.remove(waiter), over)
