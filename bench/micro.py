@@ -78,11 +78,11 @@ def append(directory: Path, size: int, *, removing: bool) -> Callable[[int], Non
             for start in range(first, first + count, TICK):
                 items = [Item(at, 0, 0, 0, data) for at in range(start, start + TICK)]
                 for item in items:
-                    journal.push(item)
+                    journal.recorder.push(item)
                 commits.commit()
                 if removing:
                     for item in items:
-                        journal.remove(item)
+                        journal.recorder.remove(item)
                     commits.commit()
 
     return run
@@ -96,7 +96,7 @@ def replay(stack: ExitStack, directory: Path, size: int, items: int) -> Callable
         first = journal.next_id
         for start in range(first, first + items, TICK):
             for at in range(start, start + TICK):
-                journal.push(Item(at, 0, 0, 0, b"x" * size))
+                journal.recorder.push(Item(at, 0, 0, 0, b"x" * size))
             commits.commit()
 
     def run(_: int) -> None:

@@ -127,7 +127,7 @@ def parse(key: bytes) -> Request:
     and for options that do not go together. ``t=`` goes with everything (Kestrel): a close or an
     abort alone has nothing to wait for, and does not wait.
     """
-    return _REQUESTS.get(key)
+    return REQUESTS.get(key)
 
 
 def _parse(key: bytes) -> Request:
@@ -162,7 +162,8 @@ def _parse(key: bytes) -> Request:
     return request
 
 
-_REQUESTS: Final = Memo(_parse, _MOST_KEYS)
+REQUESTS: Final = Memo(_parse, _MOST_KEYS)
+"""What the latest keys of gets ask for: ``parse`` remembers it here."""
 
 
 def parse_store(key: bytes) -> StoreRequest:
@@ -172,7 +173,7 @@ def parse_store(key: bytes) -> StoreRequest:
     delay begins then. Raises ``RequestError`` for an empty name and for an option that is unknown,
     repeated or malformed.
     """
-    return _STORE_REQUESTS.get(key)
+    return STORE_REQUESTS.get(key)
 
 
 def _parse_store(key: bytes) -> StoreRequest:
@@ -188,7 +189,8 @@ def _parse_store(key: bytes) -> StoreRequest:
     )
 
 
-_STORE_REQUESTS: Final = Memo(_parse_store, _MOST_KEYS)
+STORE_REQUESTS: Final = Memo(_parse_store, _MOST_KEYS)
+"""What the latest keys of storage commands ask for: ``parse_store`` remembers it here."""
 
 
 def parse_plain(key: bytes) -> bytes:

@@ -1,34 +1,36 @@
-"""What was found for the names, keys and lines that come again and again, and is always the same.
+"""A bounded memory of results, for names, keys and lines that come again and again.
 
-Asking costs one look into a dictionary, which is less than ``functools.lru_cache`` takes. When
-there are too many, all are forgotten, so what it costs in memory is bounded.
+Asking costs one look into a dictionary, which is less than ``functools.lru_cache`` takes. When it
+is full, all of it is forgotten, so what it costs in memory is bounded.
 """
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
-class Memo(Generic[Found]):
-    """The values of one function of bytes; what it raises is not remembered."""
+class Memo(Generic[Result]):
+    """The results of one function of bytes; what it raises is not kept."""
 
-    def __init__(self, find: Callable[[bytes], Found], most: int) -> None:
-        """Remember at the most so many values of ``find``, which never returns ``None``."""
+    def __init__(self, find: Callable[[bytes], Result], most: int) -> None:
+        """Keep up to ``most`` results of ``find``, which never returns ``None``."""
         self._find = find
         self._most = most
-        self._found: dict[bytes, Found] = {}
+        self.found: dict[bytes, Result] = {}
+        """The results that are kept. The ways of a put and a get look here first, without a call,
+        and call ``get`` for what is missing."""
 
     def __len__(self) -> int:
-        """Return how many are remembered."""
-        return len(self._found)
+        """Return how many results are kept."""
+        return len(self.found)
 
-    def get(self, key: bytes) -> Found:
-        """Return the function's value. Raises what the function raises."""
-        found = self._found.get(key)
+    def get(self, key: bytes) -> Result:
+        """Return the function's result for a key. Raises what the function raises."""
+        found = self.found.get(key)
         if found is None:
             found = self._find(key)
-            if len(self._found) >= self._most:
-                self._found.clear()
-            self._found[key] = found
+            if len(self.found) >= self._most:
+                self.found.clear()
+            self.found[key] = found
         return found

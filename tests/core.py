@@ -11,9 +11,12 @@ from starling_py import stats
 from starling_py.clock import Clock
 from starling_py.journal.disk.background import Work
 from starling_py.journal.disk.files import Files
+from starling_py.queues.delivery import Put
 from starling_py.queues.errors import NotLoaded
+from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.queue_directory import Rules
 from starling_py.server.core import Core, InlineSyncer, Storage
+from starling_py.session import client as session_client
 from starling_py.session.client import Policy
 from starling_py.session.session import Session
 from starling_py.stats import Counters, Pairs
@@ -64,6 +67,14 @@ class PatientBackground:
             self.do_one()
 
 
+def put(
+    queues: QueueCollection, name: bytes, data: bytes, flags: int = 0, exptime: int = 0
+) -> None:
+    """Put an item the quick way or the other one, as a session does."""
+    if queues.put(name, data, flags, exptime) is None:
+        queues.put_with_care(Put(name, data, flags, exptime))
+
+
 @attrs.frozen
 class PatientThreads:
     """Syncs at once, and works in the background when a test says so."""
@@ -102,7 +113,7 @@ class CoreHarness:
 
     def commit(self) -> None:
         """Commit as the end of a tick does, leaving sessions aside."""
-        while self.commits.pending or self.background.waiting:
+        while self.commits.touched or self.background.waiting:
             self.commits.commit()
             self.background.do_all()
 
@@ -193,9 +204,10 @@ class Client:
 
     def __init__(self, core: CoreHarness) -> None:
         self.core = core
-        self.session = Session(
+        self.state = session_client.Client(
             core.queues, core.counters, core.policy, core, "127.0.0.1:1", self._wake
         )
+        self.session = Session(self.state)
         self.woken = 0
 
     def _wake(self) -> None:
@@ -203,12 +215,12 @@ class Client:
 
     def send(self, data: bytes) -> None:
         """Hand over bytes as one read from a socket would."""
-        self.session.receive(data)
+        self.session.run(data)
 
     def told(self) -> bytes:
         """Commit, and return what may be sent now."""
         core = self.core
-        while self.woken or core.commits.pending or core.background.waiting:
+        while self.woken or core.commits.touched or core.background.waiting:
             core.background.do_all()
             core.queues.offer_room()
             if self.woken:
@@ -217,8 +229,7 @@ class Client:
             committed = core.commits.commit()
             if committed.failed:
                 self.session.revoke(committed.failed)
-        self.session.replies.settle()
-        return b"".join(self.session.replies.take())
+        return b"".join(self.state.replies.take())
 
     def ask(self, data: bytes) -> bytes:
         """Send, commit, and return the replies."""

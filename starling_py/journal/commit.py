@@ -9,7 +9,7 @@ module decides when; it never touches a socket.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
@@ -73,6 +73,7 @@ class Committed:
 
 
 _NOTHING_FAILED: frozenset[Journal] = frozenset()
+_PLAIN: Final = Committed(_NOTHING_FAILED, 0)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -84,7 +85,8 @@ class GroupCommit:
         self._interval = interval
         self._syncer = syncer
         self._clock = clock
-        self._touched: list[Journal] = []
+        self.touched: list[Journal] = []
+        """Journals that have something to be committed."""
         self._unsynced: dict[Journal, None] = {}
         self._begun = 0
         self._closing = False
@@ -104,7 +106,7 @@ class GroupCommit:
 
     def touch(self, journal: Journal) -> None:
         """Take part in the next commit."""
-        self._touched.append(journal)
+        self.touched.append(journal)
 
     def broke(self, journal: Journal, wait: float = 0) -> None:
         """Heal a journal in so many seconds, or sooner; again and again, if need be."""
@@ -122,11 +124,6 @@ class GroupCommit:
         self.broken.pop(journal, None)
 
     @property
-    def pending(self) -> bool:
-        """Whether there is anything to commit."""
-        return bool(self._touched)
-
-    @property
     def sync_due(self) -> float | None:
         """When the next sync can begin, on the monotonic clock, if one is due at all."""
         if self._begun != self.finished:
@@ -137,7 +134,7 @@ class GroupCommit:
 
     def commit(self) -> Committed:
         """Write every touched journal, tell its owner, and begin a sync if it is time for one."""
-        touched, self._touched = self._touched, []
+        touched, self.touched = self.touched, []
         failed = []
         for journal in touched:
             owner = journal.owner
@@ -153,27 +150,27 @@ class GroupCommit:
                 continue
             if owner is not None:
                 owner.on_committed()
-            if not journal.syncs:
-                journal.after_safe()
-            else:
+            if journal.syncs:
                 self._unsynced[journal] = None
+            else:
+                journal.after_safe()
         ticket = 0
         if self._interval == 0 and self._unsynced:
             ticket = self._begun + 1
-            if self._begun == self.finished:
-                self._begin()
+            if self._begun == self.finished and not self._closing:
+                self._begin_sync()
         elif self._interval is not None and self._unsynced:
             if self._hurried:
                 self._sync_due = self._clock.monotonic
             elif self._sync_due is None:
                 self._sync_due = self._clock.monotonic + self._interval
         self._hurried = False
-        return Committed(frozenset(failed) if failed else _NOTHING_FAILED, ticket)
+        return Committed(frozenset(failed), ticket) if failed or ticket else _PLAIN
 
     def sync_if_due(self) -> None:
         """Begin the sync of the interval when its time has come and none is running."""
         if (due := self.sync_due) is not None and due <= self._clock.monotonic:
-            self._begin()
+            self._begin_sync()
 
     def finish(self, batch: Batch) -> frozenset[Journal]:
         """Take a batch that the syncer has finished.
@@ -197,7 +194,7 @@ class GroupCommit:
                 elif self._interval == 0:
                     failed.add(journal)
         if self._interval == 0 and self._unsynced and not self._closing:
-            self._begin()
+            self._begin_sync()
         return frozenset(failed) if failed else _NOTHING_FAILED
 
     def sync_everything(self, finished: Iterable[Batch] = ()) -> None:
@@ -213,7 +210,7 @@ class GroupCommit:
             batch.run()
             self.finish(batch)
 
-    def _begin(self) -> None:
+    def _begin_sync(self) -> None:
         self._syncer.submit(self._batch())
 
     def _batch(self) -> Batch:

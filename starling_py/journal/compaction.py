@@ -183,7 +183,12 @@ class Compactor:
             gone = ledger.removed_ids.copy()
             self._work = Compaction(self._place, copies, ledger.head, gone, self._place.syncs)
 
-    def begin(self) -> None:
+    @property
+    def chosen(self) -> bool:
+        """Whether a copy was decided on and is not under way."""
+        return self._work is not None and not self._running
+
+    def begin_copy(self) -> None:
         """Begin what was decided on, unless it is under way."""
         work = self._work
         if work is not None and not self._running:

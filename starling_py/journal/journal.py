@@ -17,7 +17,6 @@ from starling_py.journal.disk.no_files import NoFiles
 from starling_py.journal.errors import FileSpoiledError, JournalError
 from starling_py.journal.healing import Healing
 from starling_py.journal.ledger import Ledger
-from starling_py.journal.pending import Pending
 from starling_py.journal.reader import Reader, Where
 from starling_py.journal.reclaiming import Reclaiming
 from starling_py.journal.recorder import Recorder
@@ -29,29 +28,38 @@ from starling_py.journal.syncing import Place, Syncing
 log = logging.getLogger(__name__)
 
 
-class Journal(Recorder):
+class Journal:
     """One queue's records on their way to disk and back."""
 
     def __init__(
         self,
-        around: "Shared[Journal]",
+        shared: "Shared[Journal]",
         place: Place,
         ledger: Ledger,
         *,
         must_begin: bool = False,
     ) -> None:
         """``must_begin``: the last segment is of an older version, and not to be written to."""
-        durability = around.durability
+        durability = shared.durability
         chores = Chores(
-            around.background, place.files, lambda: around.broke(self), self.tell_if_all_safe
+            shared.background, place.files, lambda: shared.broke(self), self.tell_if_all_safe
         )
-        super().__init__(around, place.salt, ledger, Reader(place, chores))
+        self._shared = shared
+        self._reserve = shared.reserve
         self._place = place
         self._chores = chores
-        self._syncs = durability.syncs
-        self._writer = SegmentWriter(place, around.open_files, durability.segment_size)
+        self._reader = Reader(place, chores)
+        self.ledger = ledger
+        """What is live, as of the last successful ``write``."""
+        self.recorder = Recorder(
+            shared.reserve, self._reader, place.salt, ledger, lambda: shared.touch(self)
+        )
+        """What the queue asks to be recorded."""
+        self.syncs = durability.syncs
+        """Whether it is ever synced."""
+        self._writer = SegmentWriter(place, shared.open_files, durability.segment_size)
         self._rotation = Rotation(
-            self._writer, around.reserve, place.directory, must_begin=must_begin
+            self._writer, shared.reserve, place.directory, must_begin=must_begin
         )
         last = ledger.segments[-1] if ledger.segments else None
         self._safety = Safety(
@@ -60,11 +68,11 @@ class Journal(Recorder):
         )
         self._first_id = ledger.next_id
         self._writing = False
-        self._whole_syncs = SyncsOnDemand(place, chores, self._rotation.leave)
+        self._syncs_on_demand = SyncsOnDemand(place, chores, self._rotation.leave)
         self._reclaiming = Reclaiming(
             place,
             chores,
-            around.reserve,
+            shared.reserve,
             durability.segment_size,
             ledger=lambda: self.ledger,
             moved=self._moved,
@@ -102,9 +110,19 @@ class Journal(Recorder):
         return self._reclaiming.compactions
 
     @property
+    def broken(self) -> str | None:
+        """Why the journal takes no more records for now; ``None`` while it does."""
+        return self.recorder.broken
+
+    @property
+    def next_id(self) -> int:
+        """The id that the next item gets; as of the last successful ``write``."""
+        return self.ledger.next_id
+
+    @property
     def has_pending(self) -> bool:
         """Whether there are records that are not written yet."""
-        return bool(self._unwritten.records)
+        return bool(self.recorder.pending.records)
 
     @property
     def written(self) -> int:
@@ -114,12 +132,7 @@ class Journal(Recorder):
     @property
     def safe(self) -> int:
         """How many of the writes are as safe as the policy makes them."""
-        return self._safety.covered if self._syncs else self._safety.written
-
-    @property
-    def syncs(self) -> bool:
-        """Whether it is ever synced."""
-        return self._syncs
+        return self._safety.covered if self.syncs else self._safety.written
 
     @property
     def needs_sync(self) -> bool:
@@ -154,31 +167,35 @@ class Journal(Recorder):
         Raises ``JournalError`` when they could not be written; then nothing counts that was
         collected.
         """
-        unwritten = self._unwritten
-        self._unwritten = Pending(self._place.salt, unwritten.pushed_id)
-        data = b"".join(unwritten.records)
+        recorder = self.recorder
+        pending = recorder.take()
+        data = b"".join(pending.records)
         try:
-            if self.broken is not None:
-                raise JournalError(self.broken)
+            if recorder.broken is not None:
+                raise JournalError(recorder.broken)
             self._writing = True
-            self._rotation.write(self.ledger, data, removals_only=not unwritten.costs)
+            self._rotation.write(self.ledger, data, pending)
         except (OSError, JournalError) as error:
-            self._unwritten.pushed_id = self.ledger.next_id - 1
-            self._reader.take_back()
-            log.error("%s: journal cannot be written: %s", self.end_path, error)
-            if isinstance(error, FileSpoiledError):
-                self._break("cannot be written", error)
-            self.failure = self.broken or f"journal cannot be written: {_reason(error)}"
+            self._not_written(error)
             raise JournalError(self.failure) from error
         finally:
             self._writing = False
         before = self.ledger.items
-        unwritten.apply(self.ledger)
+        pending.apply(self.ledger)
         self._reserve.changed(self.ledger.items - before)
         safety = self._safety
         safety.written += 1
         if safety.keeps:
             safety.kept.append(data)
+
+    def _not_written(self, error: OSError | JournalError) -> None:
+        """Drop what was to be written, and note why."""
+        self.recorder.pending.pushed_id = self.ledger.next_id - 1
+        self._reader.take_back()
+        log.error("%s: journal cannot be written: %s", self.end_path, error)
+        if isinstance(error, FileSpoiledError):
+            self._break("cannot be written", error)
+        self.failure = self.broken or f"journal cannot be written: {_reason(error)}"
 
     def begin_sync(self) -> Syncing | Healing | None:
         """Return what makes all that was written safe; ``None`` if there is nothing to do."""
@@ -212,17 +229,22 @@ class Journal(Recorder):
     def after_safe(self) -> None:
         """Do what had to wait until the records that were written were safe.
 
-        Under a policy that syncs, ``end_sync`` calls it.
+        Under a policy that syncs, ``end_sync`` calls it; else it follows each commit, and mostly
+        finds nothing to do. The order matters: segments go only by removals that are safe by now,
+        and whoever waits for safety is told before the queue itself may go.
         """
-        ledger = self.ledger
-        if not self._syncs:
-            self._reclaiming.choose(ledger)
-        self._reclaiming.begin()
+        ledger, reclaiming = self.ledger, self._reclaiming
+        if not self.syncs and (ledger.has_dead or len(ledger.segments) > 1):
+            reclaiming.choose(ledger)
+        if reclaiming.chosen:
+            reclaiming.begin()
         if self._reserve.short and ledger.segments and self._rotation.is_due(ledger):
-            self._around.touch(self)  # so that the next segment is begun, and this one can go
-        if self.owner is not None:
-            self.owner.on_safe()
-        self.tell_if_all_safe()
+            self._shared.touch(self)  # so that the next segment is begun, and this one can go
+        owner = self.owner
+        if owner is not None:
+            owner.on_safe()
+            if owner.deleted:
+                self.tell_if_all_safe()
 
     def read(self, where: Where, done: Callable[[int, Reading], None]) -> None:
         """Begin to read items back; ``done`` is called when that is over."""
@@ -230,11 +252,11 @@ class Journal(Recorder):
 
     def hurry(self) -> None:
         """Have what is to be written next synced as soon as possible."""
-        self._around.hurry()
+        self._shared.hurry()
 
     def sync_whole(self, done: Callable[[OSError | None], None]) -> None:
         """Sync everything that was written up to now, where the policy is to sync nothing."""
-        self._whole_syncs.begin(lambda: self.ledger, done)
+        self._syncs_on_demand.begin_sync(lambda: self.ledger, done)
 
     def seal(self, size: int) -> None:
         """Have the next ``write`` begin a new segment if the last one has more than ``size`` bytes.
@@ -244,7 +266,7 @@ class Journal(Recorder):
         segments = self.ledger.segments
         if segments and segments[-1].size > size and self.broken is None:
             self._rotation.leave()
-            self._around.touch(self)
+            self._shared.touch(self)
 
     def close(self) -> None:
         """Close the open segment; the journal may be used again afterwards."""
@@ -261,7 +283,7 @@ class Journal(Recorder):
             self._place.files.rename(self.path, aside)
         self.close()
         self._reserve.changed(-self.ledger.items)
-        self.ledger = Ledger()
+        self._go_by(Ledger())
         self._reclaiming.start_over()
 
     def tell_if_all_safe(self) -> None:
@@ -270,10 +292,14 @@ class Journal(Recorder):
         if self.owner is not None and self._all_safe and not self._writing and not self.busy:
             self.owner.on_all_safe()
 
+    def _go_by(self, ledger: Ledger) -> None:
+        """Take another ledger's word for what is live."""
+        self.ledger = self.recorder.ledger = ledger
+
     @property
     def _all_safe(self) -> bool:
         safety = self._safety
-        covered = not self._syncs or safety.written == safety.covered
+        covered = not self.syncs or safety.written == safety.covered
         return self.broken is None and covered
 
     def _moved(self, work: Compaction) -> None:
@@ -282,7 +308,7 @@ class Journal(Recorder):
 
     def _healing(self) -> Healing:
         """Return the work that saves what is acknowledged into a fresh segment."""
-        base = None if self._syncs else self.ledger.copy()
+        base = None if self.syncs else self.ledger.copy()
         last = max((each.number for each in self.ledger.segments), default=0)
         number = max(self._writer.highest, last) + 1
         safety = self._safety
@@ -297,21 +323,21 @@ class Journal(Recorder):
         needless = [each.path for each in self.ledger.segments if each.path not in kept]
         self._reserve.changed(work.ledger.items - self.ledger.items)
         self.ledger = work.ledger
-        self._unwritten.pushed_id = self.ledger.next_id - 1
+        self.recorder.pending.pushed_id = self.ledger.next_id - 1
         last = self.ledger.segments[-1]
         self._writer.adopt(work.descriptor, last.number)
         self._safety.healed((last.number, last.size))
         self._reclaiming.start_over()
-        self.broken = None
+        self.recorder.broken = None
         log.warning("%s: goes on with a fresh segment, %s", self.path, last.path)
         self._chores.remove(needless)
         if self.owner is not None:
             self.owner.on_rolled_back()
 
     def _break(self, what: str, error: OSError) -> None:
-        self.broken = self.failure = f"journal {what}: {_reason(error)}"
+        self.recorder.broken = self.failure = f"journal {what}: {_reason(error)}"
         self._reclaiming.stop()
-        self._around.broke(self)
+        self._shared.broke(self)
         log.critical(
             "%s: %s; the queue is refused until a fresh segment is safe", self.end_path, self.broken
         )

@@ -6,7 +6,7 @@ through it, so what a running server counts is what a start would find. It never
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -114,9 +114,22 @@ class Ledger:
             mark = self.facts.get(item_id, _UNMARKED)
             self.facts[item_id] = Facts(mark.deliveries, due_ms, mark.front)
 
-    def removed_all(self, items: Iterable[Item]) -> None:
-        """Let items go."""
-        for item in items:
+    def removed_all(self, items: Sequence[Item]) -> None:
+        """Let items go: at once those that are taken in turn, as most are."""
+        taken = 0
+        if not self.removed_ids and not self.facts:
+            segments, head, size = self.segments, self.head, 0
+            end = segments[1].first_id if len(segments) > 1 else self.next_id
+            for item in items:
+                if item.id != head or head >= end:
+                    break
+                head += 1
+                size += len(item.data)
+            taken = head - self.head
+            if taken:
+                self.head = head
+                self._count_out(segments[0], taken, size)
+        for item in items[taken:]:
             self.removed(item.id, len(item.data))
 
     def removed(self, item_id: int, size: int) -> None:
@@ -136,20 +149,20 @@ class Ledger:
         segment = segments[0]
         if len(segments) > 1 and item_id >= segments[1].first_id:
             segment = self.segment_of(item_id)
-        segment.items -= 1
-        segment.bytes -= size
-        self.items -= 1
-        self.bytes -= size
-        if not segment.items:
-            self.has_dead = True
+        self._count_out(segment, 1, size)
 
-    def discarded(self, first_id: int, last_id: int, items: int, size: int) -> None:
-        """Let go of what one segment holds from an id on, up to and with another."""
-        segment = self.segment_of(first_id)
+    def _count_out(self, segment: Segment, items: int, size: int) -> None:
+        """Count items as gone that a segment held, and the bytes of their data."""
         segment.items -= items
         segment.bytes -= size
         self.items -= items
         self.bytes -= size
+        if not segment.items and segment is not self.segments[-1]:
+            self.has_dead = True  # the last one cannot go; ``begin_segment`` looks at it once more
+
+    def given_up(self, first_id: int, last_id: int, items: int, size: int) -> None:
+        """Let go of what one segment holds from an id on, up to and with another."""
+        self._count_out(self.segment_of(first_id), items, size)
         self.removed_ids.add(max(first_id, self.head), last_id + 1)
         self.head = self.removed_ids.skip(self.head)
         self.removed_ids.drop_below(self.head)
@@ -200,7 +213,7 @@ class Ledger:
         """Return the place of the first segment with this number or a higher one."""
         return bisect_left(self.segments, number, key=lambda each: each.number)
 
-    def begin(self, segment: Segment) -> None:
+    def begin_segment(self, segment: Segment) -> None:
         """Go on with a new last segment."""
         if self.segments and not self.segments[-1].items:
             self.has_dead = True

@@ -29,7 +29,7 @@ class _Rare:
     """Of items put."""
     opened: list[int] = field(default_factory=list)
     delayed: list[tuple[int, int]] = field(default_factory=list)
-    discarded: list[tuple[int, int, int, int]] = field(default_factory=list)
+    given_up: list[tuple[int, int, int, int]] = field(default_factory=list)
 
 
 class Pending:
@@ -44,7 +44,8 @@ class Pending:
         """The bytes to be written, in pieces."""
         self.pushes = 0
         """Items put, and not flushed since."""
-        self._bytes = 0
+        self.bytes = 0
+        """Bytes of their data."""
         self.removed: list[Item] = []
         """Items removed, and not flushed since."""
         self._rare: _Rare | None = None
@@ -58,19 +59,12 @@ class Pending:
         before = rare.before is not None and rare.before.costs
         return before or rare.flush_costs or bool(rare.opened or rare.delayed)
 
-    def push(self, item: Item) -> None:
-        """Add a put."""
-        self.records += record.push(item, self._salt)
-        self.pushed_id = item.id
-        self.pushes += 1
-        self._bytes += len(item.data)
-
     def push_marked(self, item: MarkedItem) -> None:
         """Add a put of a marked item."""
         self.records += record.push_marked(item, self._salt)
         self.pushed_id = item.id
         self.pushes += 1
-        self._bytes += len(item.data)
+        self.bytes += len(item.data)
         if item.deliveries or item.front:
             self._rarely().facts[item.id] = Facts(item.deliveries, 0, item.front)
 
@@ -84,11 +78,6 @@ class Pending:
         self.records.append(record.delay(item_id, due_ms, self._salt))
         self._rarely().delayed.append((item_id, due_ms))
 
-    def remove(self, item: Item) -> None:
-        """Add a removal."""
-        self.records.append(record.remove(item.id, len(item.data), self._salt))
-        self.removed.append(item)
-
     def flush(self, kept: Sequence[tuple[int, int]], *, delete: bool, costs: bool = False) -> None:
         """Add a flush that leaves some items, by id and size, or the deletion, which leaves none.
 
@@ -99,17 +88,17 @@ class Pending:
             self.records.append(record.bare(record.DELETE, self.pushed_id, self._salt))
         else:
             self.records.append(record.flush(self.pushed_id, kept, self._salt))
-        self.pushes = self._bytes = 0
+        self.pushes = self.bytes = 0
         self.removed = []
         first_id = self._rare.first_id if self._rare is not None else None
         if delete:
             first_id = self.pushed_id + 1
         self._rare = _Rare(before, self.pushed_id, kept, delete, first_id, costs)
 
-    def discard(self, first_id: int, last_id: int, items: int, size: int) -> None:
+    def give_up(self, first_id: int, last_id: int, items: int, size: int) -> None:
         """Add that items of one segment are given up."""
         self.records.append(record.discard(first_id, last_id, items, size, self._salt))
-        self._rarely().discarded.append((first_id, last_id, items, size))
+        self._rarely().given_up.append((first_id, last_id, items, size))
 
     def apply(self, ledger: Ledger) -> None:
         """Let the ledger know of it, now that it is written."""
@@ -122,7 +111,7 @@ class Pending:
             if rare.first_id is not None:
                 ledger.first_id = rare.first_id
         if self.pushes:
-            ledger.pushed(self.pushes, self._bytes, self.pushed_id + 1)
+            ledger.pushed(self.pushes, self.bytes, self.pushed_id + 1)
         if rare is not None:
             ledger.facts.update(rare.facts)
             for item_id in rare.opened:
@@ -132,15 +121,15 @@ class Pending:
         if self.removed:
             ledger.removed_all(self.removed)
         if rare is not None:
-            for each in rare.discarded:
-                ledger.discarded(*each)
+            for each in rare.given_up:
+                ledger.given_up(*each)
 
     def _up_to_now(self) -> "Pending":
         other = Pending(self._salt, self.pushed_id)
         other.records = self.records
         other.pushes = self.pushes
         other.removed = self.removed
-        other._bytes = self._bytes
+        other.bytes = self.bytes
         other._rare = self._rare
         return other
 

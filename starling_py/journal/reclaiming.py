@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from starling_py.journal.compaction import Compaction, Compactor
 from starling_py.journal.disk.background import Chores
-from starling_py.journal.disk.reserve import Reserve
+from starling_py.journal.disk.reserve import SomeReserve
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.segment_writer import SMALL
@@ -25,7 +25,7 @@ class Reclaiming:
         self,
         place: Place,
         chores: Chores,
-        reserve: Reserve,
+        reserve: SomeReserve,
         segment_size: int,
         ledger: Callable[[], Ledger],
         moved: Callable[[Compaction], None],
@@ -45,6 +45,8 @@ class Reclaiming:
         self._all_safe = all_safe
         self._compactor = Compactor(place, chores, segment_size, self._compacted)
         self._dying: list[Segment] = []
+        self.chosen = False
+        """Whether anything was decided on and is yet to be begun."""
         self.compactions = 0
         """Times that segments were replaced by what was live in them."""
 
@@ -58,11 +60,13 @@ class Reclaiming:
         self._choose_dead(ledger)
         # On a full disk, copies must not take the room that removals need.
         self._compactor.choose(ledger, SMALL if self._reserve.short else None)
+        self.chosen = bool(self._dying) or self._compactor.chosen
 
     def begin(self) -> None:
         """Begin with what was decided on: the removals that decided it are safe."""
+        self.chosen = False
         self._remove_dying()
-        self._compactor.begin()
+        self._compactor.begin_copy()
 
     def stop(self) -> None:
         """Begin with nothing more: the journal is broken."""
@@ -70,6 +74,7 @@ class Reclaiming:
 
     def start_over(self) -> None:
         """Forget what was decided on; to be called when nothing is done on the files."""
+        self.chosen = False
         self._dying.clear()
         self._compactor.give_up()
         self._compactor.stopped = False

@@ -11,22 +11,24 @@ would hear of success, as the system tells of a failure only once.
 import contextlib
 import errno
 import logging
-from collections.abc import Callable
 from typing import Final
 
 from starling_py.journal.disk import failed_syncs
 from starling_py.journal.disk.open_files import OpenFiles
-from starling_py.journal.disk.reserve import Reserve
+from starling_py.journal.disk.reserve import SomeReserve
 from starling_py.journal.errors import FileSpoiledError, JournalError
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import UNFINISHED_SUFFIX, Segment
 from starling_py.journal.ledger import Ledger
+from starling_py.journal.pending import Pending
 from starling_py.journal.syncing import Place, Syncing
 
 log = logging.getLogger(__name__)
 
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The errors of a full disk, after which a file is as good as before."""
+_NEVER: Final = 1 << 62
+"""The size that no segment reaches: none may be begun before the last one has its name."""
 
 
 class SegmentWriter:
@@ -43,6 +45,8 @@ class SegmentWriter:
         self._new_directory = False
         self._leftover = False
         self._begin_at = segment_size
+        self.full_at = segment_size
+        """Bytes of the last segment at which the next one is to be begun."""
         self.beginning = 0
         """Bytes of the last segment's own beginning, if it was begun here."""
         self.put_off_until = 0
@@ -59,11 +63,7 @@ class SegmentWriter:
         """Whether another segment may be begun: the last one has its name."""
         return self._unfinished is None
 
-    def is_due(self, ledger: Ledger) -> bool:
-        """Tell whether the next segment is to be begun before more is written."""
-        return self._unfinished is None and ledger.segments[-1].size >= self._begin_at
-
-    def begin_first(self, ledger: Ledger) -> None:
+    def begin_first_segment(self, ledger: Ledger) -> None:
         """Make the journal's directory and begin its first segment.
 
         Raises ``OSError``, and ``JournalError`` if there is a journal already.
@@ -75,9 +75,9 @@ class SegmentWriter:
             raise JournalError(f"journal {directory} is there already, and was not read")
         self._leftover = segment.file_name(1) + UNFINISHED_SUFFIX in names
         self._new_directory = self._place.syncs
-        self.begin(ledger, 0)
+        self.begin_segment(ledger, 0)
 
-    def begin(self, ledger: Ledger, previous_end: int) -> None:
+    def begin_segment(self, ledger: Ledger, previous_end: int) -> None:
         """Begin the next segment of the ledger. Raises ``OSError``, and then nothing changed."""
         files = self._place.files
         number = max(self.highest, ledger.segments[-1].number if ledger.segments else 0) + 1
@@ -113,13 +113,15 @@ class SegmentWriter:
         # Where many small segments make for a large checkpoint, segments must be larger.
         self.beginning = len(beginning)
         self._begin_at = max(self._segment_size, 4 * len(beginning))
+        self.full_at = _NEVER if self._unfinished is not None else self._begin_at
         self.put_off_until = 0
         self._open_files.opened(self)
-        ledger.begin(Segment(number, path, ledger.next_id, len(beginning)))
+        ledger.begin_segment(Segment(number, path, ledger.next_id, len(beginning)))
 
     def put_off(self, size: int) -> None:
         """Try to begin the next segment only when the present one has grown some more."""
         self._begin_at = self.put_off_until = size + self._segment_size // 4
+        self.full_at = self._begin_at
 
     def append(self, last: Segment, data: bytes) -> None:
         """Write to the end of the last segment.
@@ -140,7 +142,8 @@ class SegmentWriter:
                 raise FileSpoiledError(error.errno, error.strerror) from error
             raise
         last.size += len(data)
-        self._open_files.trim()
+        if self._open_files.crowded:
+            self._open_files.trim()
 
     def begin_sync(self, last: Segment) -> Syncing | None:
         """Return what makes all that was written safe; ``None`` if all of it is."""
@@ -166,6 +169,7 @@ class SegmentWriter:
             self._new_directory = False
         if syncing.unfinished is not None:
             self._unfinished = None
+            self.full_at = self._begin_at
             last.path = last.path.removesuffix(UNFINISHED_SUFFIX)
         if len(syncing.descriptors) > 1:
             self._close(self._previous)
@@ -180,7 +184,7 @@ class SegmentWriter:
         self._trouble = None
         self._new_directory = False
         self.highest = number
-        self._begin_at = self._segment_size
+        self._begin_at = self.full_at = self._segment_size
         self.beginning = 0
         self.idle = True
         self._open_files.opened(self)
@@ -264,7 +268,7 @@ class Rotation:
     """
 
     def __init__(
-        self, writer: SegmentWriter, reserve: Reserve, path: str, *, must_begin: bool
+        self, writer: SegmentWriter, reserve: SomeReserve, path: str, *, must_begin: bool
     ) -> None:
         """``path`` is the journal's directory.
 
@@ -277,15 +281,29 @@ class Rotation:
         self.count = 0
         """Segments begun since the server started, beside the first."""
 
-    def write(self, ledger: Ledger, data: bytes, *, removals_only: bool) -> None:
+    def write(self, ledger: Ledger, data: bytes, pending: Pending) -> None:
         """Write records to the end of the journal, and begin a segment before if one is due.
+
+        ``data`` are the bytes of the pending records.
 
         Raises ``OSError`` and ``JournalError``, as ``SegmentWriter`` does, and then none of them
         was written.
         """
-        self._make_ready(ledger)
+        writer, segments = self._writer, ledger.segments
+        if (
+            not segments
+            or self._reserve.short
+            or self._must_begin
+            or segments[-1].size >= writer.full_at
+        ):
+            self._make_ready(ledger)
         last = ledger.segments[-1]
-        self._lent(lambda: self._writer.append(last, data), len(data), removals_only=removals_only)
+        try:
+            writer.append(last, data)
+        except OSError as error:
+            if not self._has_lent(error, len(data), removals_only=not pending.costs):
+                raise
+            writer.append(last, data)
 
     def leave(self) -> None:
         """Write nothing more to the last segment."""
@@ -298,16 +316,16 @@ class Rotation:
             writer = self._writer
             worth = last.size > max(SMALL, 2 * writer.beginning, writer.put_off_until)
             return worth and 2 * last.waste > last.size and self._writer.ready
-        return self._writer.is_due(ledger)
+        return last.size >= self._writer.full_at
 
     def _make_ready(self, ledger: Ledger) -> None:
         writer = self._writer
         if not ledger.segments:
-            writer.begin_first(ledger)
+            writer.begin_first_segment(ledger)
         elif self._must_begin or self.is_due(ledger):
             last = ledger.segments[-1]
             try:
-                self._lent(lambda: writer.begin(ledger, last.size), SMALL, removals_only=False)
+                self._begin_next(ledger, last.size)
             except OSError as error:
                 if self._must_begin:
                     raise
@@ -317,13 +335,14 @@ class Rotation:
                 self._must_begin = False
                 self.count += 1
 
-    def _lent(self, write: Callable[[], None], size: int, *, removals_only: bool) -> None:
-        """Write, and on a full disk once more, in the room that was reserved."""
+    def _begin_next(self, ledger: Ledger, previous_end: int) -> None:
         try:
-            write()
+            self._writer.begin_segment(ledger, previous_end)
         except OSError as error:
-            if error.errno not in NO_ROOM or not self._reserve.lend(
-                size, removals_only=removals_only
-            ):
+            if not self._has_lent(error, SMALL, removals_only=False):
                 raise
-            write()
+            self._writer.begin_segment(ledger, previous_end)
+
+    def _has_lent(self, error: OSError, size: int, *, removals_only: bool) -> bool:
+        """Tell whether the disk is full, and room that was reserved has been given away for it."""
+        return error.errno in NO_ROOM and self._reserve.lend(size, removals_only=removals_only)

@@ -12,7 +12,7 @@ import attrs
 from starling_py.journal.disk.background import Background
 from starling_py.journal.disk.files import Files
 from starling_py.journal.disk.open_files import OpenFiles
-from starling_py.journal.disk.reserve import Reserve
+from starling_py.journal.disk.reserve import SomeReserve
 from starling_py.journal.format.segment import Segment
 
 Own = TypeVar("Own")
@@ -44,24 +44,27 @@ class Shared(Generic[Own]):
     hurry: Callable[[], None]
     """Called to have the next sync begin at once."""
     background: Background
-    reserve: Reserve
+    reserve: SomeReserve
     open_files: OpenFiles
 
 
 class JournalOwner(Protocol):
-    """Whose operations a journal records."""
+    """Whose operations a journal records; the notices are called in the order of their writes."""
+
+    deleted: bool
+    """Whether it waits for its removal to be safe, to be told so by ``on_all_safe``."""
 
     def on_committed(self) -> None:
-        """Take notice that all operations up to now are written."""
+        """Make final what happened up to now: it is written."""
 
     def on_rolled_back(self) -> None:
         """Take the ledger's word for what is live: operations are undone, or files changed."""
 
     def on_safe(self) -> None:
-        """Take notice that more of what is written is as safe as the policy makes it."""
+        """Go on with what waited: more of what is written is as safe as the policy makes it."""
 
     def on_all_safe(self) -> None:
-        """Take notice that all that is written is as safe as the policy makes it."""
+        """Go, if deleted: all that is written is as safe as the policy makes it."""
 
     def on_compacted(self, segments: Sequence[Segment], replacement: Segment) -> None:
-        """Take notice that one segment has taken the place of others."""
+        """Read on elsewhere, if need be: one segment has taken the place of others."""

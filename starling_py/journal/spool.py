@@ -169,7 +169,7 @@ class Spool:
         """
         aside = self._aside(journal.path)
         on_disk = journal.size > 0
-        next_id = journal.highest_id + 1
+        next_id = journal.recorder.pending.pushed_id + 1
         try:
             if on_disk:
                 self._raise_ids_to(next_id)

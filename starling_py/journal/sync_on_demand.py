@@ -52,7 +52,9 @@ class SyncsOnDemand:
         self._spoiled = spoiled
         self._distrusted: set[str] = set()
 
-    def begin(self, ledger: Callable[[], Ledger], done: Callable[[OSError | None], None]) -> None:
+    def begin_sync(
+        self, ledger: Callable[[], Ledger], done: Callable[[OSError | None], None]
+    ) -> None:
         """Sync everything that was written up to now; ``done`` is told why that failed, if so."""
 
         def make() -> tuple[Work, Callable[[], None]]:

@@ -164,7 +164,7 @@ class Import:
         count = size = 0
         try:
             for item in self._items(queue, outcome, journal.next_id):
-                journal.push(item)
+                journal.recorder.push(item)
                 count += 1
                 size += len(item.data)
                 if count >= BATCH_ITEMS or size >= BATCH_BYTES:

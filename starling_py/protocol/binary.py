@@ -63,6 +63,7 @@ class BinaryDialect(BinaryReplies, Dialect):
         self._buffer = b""
         self._position = 0
         self._body: _Body | None = None
+        self.more = False
         self._quits = False
         """Whether the client has asked to quit and been answered."""
 
@@ -75,6 +76,7 @@ class BinaryDialect(BinaryReplies, Dialect):
         else:
             self._buffer = self._buffer[self._position :] + data
         self._position = 0
+        self.more = True
 
     @property
     def buffered(self) -> int:
@@ -131,6 +133,7 @@ class BinaryDialect(BinaryReplies, Dialect):
             return self._finish_body()
         request.value = self._buffer[self._position : behind]
         self._position = behind
+        self.more = behind < len(self._buffer) or self._quits
         return request.command()
 
     def _swallow(self, size: int, refusal: Refusal) -> Command | None:

@@ -372,6 +372,10 @@ class Writer(ABC):
 class Dialect(Writer):
     """Reads one connection's commands, and writes the replies to most of them."""
 
+    more: bool
+    """Whether ``next_command`` may return another command without being fed; if not, it need not
+    be called."""
+
     @abstractmethod
     def feed(self, data: bytes) -> None:
         """Take what the client sent."""

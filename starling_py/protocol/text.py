@@ -80,6 +80,7 @@ class TextDialect(TextReplies, Dialect):
         self._position = 0
         self._searched = 0
         self._body: _Body | None = None
+        self.more = False
 
     def feed(self, data: bytes) -> None:
         """Take what the client sent."""
@@ -93,6 +94,7 @@ class TextDialect(TextReplies, Dialect):
             self._buffer = self._buffer[self._position :] + data
             self._searched -= self._position
         self._position = 0
+        self.more = True
 
     @property
     def buffered(self) -> int:
@@ -116,25 +118,34 @@ class TextDialect(TextReplies, Dialect):
         if end < 0:
             return self._unfinished_line(start)
         self._position = self._searched = position = end + 1
+        self.more = position < len(buffer)
         if end - start > MAX_LINE:
             return self._long_line(buffer[start:end])
         line = buffer[start:end]
-        command = KNOWN_LINES.get(line) if end - start <= MAX_KNOWN_LINE else read_line(line)
+        command = KNOWN_LINES.found.get(line)
+        if command is None:
+            command = KNOWN_LINES.get(line) if len(line) <= MAX_KNOWN_LINE else read_line(line)
         if not isinstance(command, StoreLine):
             return command
-        return self._body_at(position, command)
-
-    def _body_at(self, position: int, line: StoreLine) -> Command | None:
-        """Read the body of a storage line, which is often there as a whole."""
-        buffer = self._buffer
-        behind = position + line.length
-        if line.refusal is None and line.length <= self._item_size_max and len(buffer) > behind + 1:
-            if not buffer.startswith(b"\r\n", behind):
-                return Refusal(_BAD_CHUNK, close=True)
-            self._position = self._searched = behind + 2
-            data = buffer[position:behind]
-            return line.make(line.verb, line.key, line.flags, line.exptime, data, line.quiet)
-        return self._begin_body(line)
+        behind = position + command.length
+        if (
+            len(buffer) < behind + 2
+            or command.length > self._item_size_max
+            or command.refusal is not None
+        ):
+            return self._begin_body(command)
+        if not buffer.startswith(b"\r\n", behind):
+            return Refusal(_BAD_CHUNK, close=True)
+        self._position = self._searched = behind + 2
+        self.more = behind + 2 < len(buffer)
+        return command.make(
+            command.verb,
+            command.key,
+            command.flags,
+            command.exptime,
+            buffer[position:behind],
+            command.quiet,
+        )
 
     def _unfinished_line(self, start: int) -> Refusal | None:
         self._searched = len(self._buffer)

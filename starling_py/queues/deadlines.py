@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+NEVER: Final = float("inf")
 _FEW: Final = 64
 """Entries that may be dead without being worth a cleaning."""
 
@@ -36,6 +37,8 @@ class Deadlines:
         self._heap: list[tuple[float, int, Deadline]] = []
         self._serial = 0
         self._pending = 0
+        self.soonest = NEVER
+        """No earlier time has anything that is to happen, on the monotonic clock."""
 
     def add(self, when: float, action: Callable[[], None]) -> Deadline:
         """Have something happen at a time."""
@@ -43,6 +46,7 @@ class Deadlines:
         self._serial += 1
         self._pending += 1
         heapq.heappush(self._heap, (when, self._serial, deadline))
+        self.soonest = min(self.soonest, when)
         return deadline
 
     def cancel(self, deadline: Deadline) -> None:
@@ -64,9 +68,10 @@ class Deadlines:
         return heap[0][0] if heap else None
 
     def run_due(self, now: float) -> None:
-        """Let happen whose time has come, in order."""
+        """Let happen whose time has come, in order; nothing before ``soonest``."""
         while (when := self.next) is not None and when <= now:
             deadline = heapq.heappop(self._heap)[2]
             deadline.pending = False
             self._pending -= 1
             deadline.action()
+        self.soonest = NEVER if when is None else when

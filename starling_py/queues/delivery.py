@@ -84,7 +84,7 @@ def _put_into_all(
         for queue in concerned:
             if admit(queue, size):
                 crowded.append(queue)
-            queue.journal.check()
+            queue.journal.recorder.check()
         for queue in crowded:
             make_room(queue, size, now_ms)
     except (JournalError, QueueRefused):

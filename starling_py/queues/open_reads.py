@@ -123,7 +123,8 @@ class OpenReads:
         self._deadlines = deadlines
         self._give_back = give_back
         self._by_id: dict[int, OpenRead] = {}
-        self._ended: deque[tuple[int, OpenRead]] = deque()
+        self.ended: deque[tuple[int, OpenRead]] = deque()
+        """Reads that were confirmed, each with the write that has to become safe."""
         self.deliveries: dict[int, int] = {}
         """Of items opened since the journal was last written, how often they were handed out."""
         self.opened = 0
@@ -165,7 +166,7 @@ class OpenReads:
     def confirm(self, read: OpenRead, write: int) -> None:
         """Let a read end for good: its item is removed by the write with this number."""
         self._end(read)
-        self._ended.append((write, read))
+        self.ended.append((write, read))
 
     def cancel(self, read: OpenRead) -> None:
         """Let a read end, so that its item can be handed out again."""
@@ -174,19 +175,18 @@ class OpenReads:
 
     def on_committed(self) -> None:
         """Take notice that the ledger knows of every opening."""
-        if self.deliveries:
-            self.deliveries.clear()
+        self.deliveries.clear()
 
     def on_safe(self, writes: int) -> None:
         """Take notice that so many writes are safe, and with them the ends of some reads."""
-        ended = self._ended
+        ended = self.ended
         while ended and ended[0][0] <= writes:
             ended.popleft()
 
     def reconcile(self, ledger: Ledger) -> list[OpenRead]:
         """Take the ledger's word for what is open; return the reads that nobody can end."""
         self.deliveries.clear()
-        ended, self._ended = self._ended, deque()
+        ended, self.ended = self.ended, deque()
         for read in [*self._by_id.values()]:
             if not _is_written(read, ledger):
                 self._end(read)
@@ -196,7 +196,7 @@ class OpenReads:
                 continue
             if not ledger.is_live(read.item.id):
                 if read.item.id < ledger.next_id:  # or another item will have that id
-                    self._ended.append((write, read))  # its end is written, and may be undone yet
+                    self.ended.append((write, read))  # its end is written, and may be undone yet
             elif _is_written(read, ledger):
                 if read.holder is not None and read.holder.closed:
                     read.holder = None

@@ -45,20 +45,21 @@ class Counts:
     A commit that fails takes the records back, and with them what was counted since the last one.
     """
 
-    def __init__(
-        self, get_hits: int = 0, expired: int = 0, discarded: int = 0, flushes: int = 0
-    ) -> None:
-        self.get_hits = get_hits
+    def __init__(self) -> None:
+        self.get_hits = 0
         """Items handed out."""
-        self.expired = expired
+        self.expired = 0
         """Items found dead."""
-        self.discarded = discarded
+        self.discarded = 0
         """Items dropped to make room for newer ones."""
-        self.flushes = flushes
+        self.flushes = 0
 
-    def copy(self) -> "Counts":
-        """Return counts of their own with the same numbers."""
-        return Counts(self.get_hits, self.expired, self.discarded, self.flushes)
+    def be(self, other: "Counts") -> None:
+        """Take over the numbers of other counts."""
+        self.get_hits = other.get_hits
+        self.expired = other.expired
+        self.discarded = other.discarded
+        self.flushes = other.flushes
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -72,6 +73,7 @@ class PersistentQueue:
         self.name = name
         self.journal = journal
         journal.owner = self
+        self._recorder = journal.recorder
         self.settings = settings
         self.restricted = limits_puts(settings)
         """Whether a put has to be looked at before it is done."""
@@ -186,24 +188,24 @@ class PersistentQueue:
     def put(self, data: bytes, flags: int, expiry_ms: int, now_ms: int) -> None:
         """Add an item at the end. Raises ``JournalError``, and then nothing was added."""
         item = Item(self.next_id, now_ms, expiry_ms, flags, data)
-        self.journal.push(item)
-        # As _count and the line do it, without the calls.
+        self._recorder.push(item)
         self.next_id += 1
         self.items += 1
         self.bytes += len(data)
         self.deleted = False
-        window = self._window
-        if not window.behind and self.bytes + OVERHEAD * self.items <= self._sizes.limit:
-            window.items.append(item)
-        else:
+        if self._window.behind:
+            return  # it is read back when its turn comes
+        if self.bytes + OVERHEAD * self.items > self._sizes.limit:
             self.waiting.append(item)
+        else:
+            self._window.items.append(item)
 
     def put_marked(self, item: MarkedItem) -> None:
         """Add an item of which there is more to say; its id must be the next one.
 
         Raises ``JournalError``, and then nothing was added.
         """
-        self.journal.push_marked(item)
+        self._recorder.push_marked(item)
         self._count(item)
         if item.due_ms and item.front:
             self.waiting.delay(item, item.due_ms)
@@ -216,7 +218,7 @@ class PersistentQueue:
 
     def make(self) -> None:
         """Let the queue exist, without an item. Raises ``JournalError``."""
-        self.journal.flush()
+        self._recorder.flush()
         self.deleted = False
 
     def pop(self, now_ms: int) -> Item | None:
@@ -226,7 +228,7 @@ class PersistentQueue:
         """
         item = self.peek(now_ms)
         if item is not None:
-            self.journal.remove(item)
+            self._recorder.remove(item)
             self.items -= 1
             self.bytes -= len(item.data)
             window = self._window
@@ -276,7 +278,7 @@ class PersistentQueue:
         """
         item = self.peek(now_ms)
         if item is not None:
-            self.journal.open(item)
+            self._recorder.open(item)
             deliveries = self.deliveries(item) + 1
             self.waiting.take(item)
             self.open_reads.add(OpenRead(self, item, deliveries, holder), lease_end)
@@ -314,7 +316,7 @@ class PersistentQueue:
 
         Raises ``JournalError``, and then it is still open.
         """
-        self.journal.delay(read.item, due_ms)
+        self._recorder.delay(read.item, due_ms)
         self.open_reads.cancel(read)
         if not self.exhausts(read.item):
             self.waiting.delay(read.item, due_ms)
@@ -335,7 +337,7 @@ class PersistentQueue:
 
     def remove(self, item: Item) -> None:
         """Remove an item that does not wait any more. Raises ``JournalError``."""
-        self.journal.remove(item)
+        self._recorder.remove(item)
         self.items -= 1
         self.bytes -= len(item.data)
 
@@ -357,7 +359,7 @@ class PersistentQueue:
         open_items = [read.item for read in self.open_reads]
         leaving = [move.item for move in self.traffic.leaving.values()]
         kept = sorted([*open_items, *leaving], key=lambda each: each.id)
-        self.journal.flush([(item.id, len(item.data)) for item in kept])
+        self._recorder.flush([(item.id, len(item.data)) for item in kept])
         self.items = len(kept)
         self.bytes = sum(len(item.data) for item in kept)
         self.waiting.clear()
@@ -365,7 +367,7 @@ class PersistentQueue:
 
     def delete(self) -> None:
         """Remove every item and the queue itself. Raises ``JournalError``."""
-        self.journal.delete()
+        self._recorder.delete()
         self.items = self.bytes = 0
         self.waiting.clear()
         for read in list(self.open_reads):
@@ -382,13 +384,13 @@ class PersistentQueue:
             *self.waiting.set_aside.items(),
             *(read.item for read in self.open_reads),
             *(move.item for move in self.traffic.leaving.values()),
-            *self.journal.unwritten_removals,
+            *self._recorder.pending.removed,
         )
         known = [item for item in in_memory if damaged.first_id <= item.id < first]
         items = damaged.items - len(known)
         size = damaged.bytes - sum(len(item.data) for item in known)
         log.critical("%s: %d items cannot be read and are given up", damaged.path, items)
-        self.journal.discard(damaged, first, items, size)
+        self._recorder.give_up(damaged, first, items, size)
         self.items -= items
         self.bytes -= size
         self.quarantined_items += items
@@ -404,19 +406,23 @@ class PersistentQueue:
             if not self.deleted:
                 self._existed = True
                 log.info("queue %s: created", printable(self.name))
-        self._counted_before = self.counted.copy()
-        self.open_reads.on_committed()
-        self.waiting.top_up()
+        self._counted_before.be(self.counted)
+        if self.open_reads.deliveries:
+            self.open_reads.on_committed()
+        if self._window.behind or self._missing:
+            self.waiting.top_up()
 
     def on_safe(self) -> None:
-        """Take notice that more of what is written is safe."""
-        writes = self.journal.safe
-        self.sync_waits.on_safe(writes)
-        self.open_reads.on_safe(writes)
-        self.traffic.on_safe(writes)
+        """Go on with what waited: more of what is written is safe."""
+        traffic = self.traffic
+        if self.sync_waits.waiting or self.open_reads.ended or traffic.left or traffic.arriving:
+            writes = self.journal.safe
+            self.sync_waits.on_safe(writes)
+            self.open_reads.on_safe(writes)
+            traffic.on_safe(writes)
 
     def on_all_safe(self) -> None:
-        """Go, if the deletion of the queue is safe and no put has come since."""
+        """Go: the deletion of the queue is safe, if no put has come since."""
         if self.deleted and self._deleted_before:
             self._keeper.queue_removed(self)
 
@@ -428,7 +434,7 @@ class PersistentQueue:
         self.items = ledger.items
         self.bytes = ledger.bytes
         self.deleted = self._deleted_before = ledger.deleted
-        self.counted = self._counted_before.copy()
+        self.counted.be(self._counted_before)
         self.sync_waits.failed(self.journal.failure)
         orphans = self.open_reads.reconcile(ledger)
         self.traffic.on_rolled_back(ledger.is_live, ledger.next_id)

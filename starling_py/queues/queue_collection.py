@@ -64,23 +64,28 @@ class QueueCollection:
         """Return what moves items from one queue to another."""
         return Moves(self._put_moved, self.directory.deadlines, lambda: self.clock.monotonic)
 
-    def put(self, name: bytes, data: bytes, flags: int, exptime: int) -> list[PersistentQueue]:
-        """Add an item to a queue, creating the queue if need be, and serve who waits for it.
+    def put(self, name: bytes, data: bytes, flags: int, exptime: int) -> PersistentQueue | None:
+        """Add an item to a queue that exists, and serve who waits for it.
 
-        ``exptime`` follows memcached's rule. Returns the queues whose commits the reply depends
-        on. Raises ``JournalError``, ``Refused`` and ``NotLoaded``, and then nothing was added.
+        ``exptime`` follows memcached's rule. Returns the queue, whose commit the reply depends on;
+        ``None`` if the put has to be looked at: then ``put_with_care`` does it. Raises
+        ``JournalError``, and then nothing was added.
         """
         queue = self._by_name.get(name)
         if queue is None or queue.restricted or self.directory.careful:
-            return self.put_with_care(Put(name, data, flags, exptime))
+            return None
         now_ms = self.clock.wall_ms
         queue.put(data, flags, expiry_ms(exptime, now_ms) if exptime else 0, now_ms)
         if self.waiters.waiting:
             self._serve(queue)
-        return [queue]
+        return queue
 
     def put_with_care(self, what: Put) -> list[PersistentQueue]:
-        """Add an item, whatever is to be said about it; as ``put``."""
+        """Add an item, creating its queue if need be, whatever is to be said about it.
+
+        Returns the queues whose commits the reply depends on. Raises ``JournalError``,
+        ``QueueRefused`` and ``NotLoaded``, and then nothing was added.
+        """
         concerned = delivery.put(self.directory, what)
         if self.waiters.waiting:
             for queue in concerned:
@@ -196,7 +201,9 @@ class QueueCollection:
 
     def run_due(self) -> None:
         """Let happen what is to happen by now: waits, leases and delays that are over."""
-        self.directory.deadlines.run_due(self.clock.monotonic)
+        deadlines, now = self.directory.deadlines, self.clock.monotonic
+        if deadlines.soonest <= now:
+            deadlines.run_due(now)
 
     def end_all_waits(self) -> None:
         """Tell everybody who waits that the time is over, as when the server stops."""

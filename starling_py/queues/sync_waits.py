@@ -18,17 +18,18 @@ class SyncWaits:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._waiting: deque[tuple[int, Tell]] = deque()
+        self.waiting: deque[tuple[int, Tell]] = deque()
+        """Whom to tell, each with the write that has to become safe."""
 
     def add(self, tell: Tell) -> None:
         """Have a function called when everything up to now is synced, and have that be soon."""
-        self._waiting.append((self._journal.written + 1, tell))
+        self.waiting.append((self._journal.written + 1, tell))
         self._journal.hurry()
 
     def on_safe(self, writes: int) -> None:
         """Take notice that so many writes are as safe as the policy makes them."""
-        while self._waiting and self._waiting[0][0] <= writes:
-            tell = self._waiting.popleft()[1]
+        while self.waiting and self.waiting[0][0] <= writes:
+            tell = self.waiting.popleft()[1]
             if self._journal.syncs or self._journal.in_memory:
                 tell(None)
             else:
@@ -36,13 +37,13 @@ class SyncWaits:
 
     def failed(self, why: str) -> None:
         """Tell everybody that it cannot be."""
-        waiting, self._waiting = self._waiting, deque()
+        waiting, self.waiting = self.waiting, deque()
         for _, tell in waiting:
             tell(JournalError(why))
 
     def fail_if_broken(self) -> None:
         """Let nobody go on waiting while the journal can neither be synced nor healed."""
-        if self._waiting and self._journal.broken is not None:
+        if self.waiting and self._journal.broken is not None:
             self.failed(self._journal.broken)
 
     def _sync_for(self, tell: Tell) -> None:

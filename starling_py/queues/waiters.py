@@ -107,23 +107,21 @@ class Room:
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
-        self._by_name: dict[bytes, deque[RoomWaiter]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._by_name)
+        self.waiting: dict[bytes, deque[RoomWaiter]] = {}
+        """Those who wait, by queue; no queue without any."""
 
     def names(self) -> list[bytes]:
         """Return the queues that are waited for."""
-        return list(self._by_name)
+        return list(self.waiting)
 
     def first(self, name: bytes) -> int | None:
         """Return the size of the item that has waited longest; ``None`` if none waits."""
-        line = self._by_name.get(name)
+        line = self.waiting.get(name)
         return line[0].size if line else None
 
     def add(self, waiter: RoomWaiter, deadline: float, *, first: bool = False) -> None:
         """Let somebody wait until a time on the monotonic clock; ``first``: before all others."""
-        line = self._by_name.setdefault(waiter.name, deque())
+        line = self.waiting.setdefault(waiter.name, deque())
         if first:
             line.appendleft(waiter)
         else:
@@ -132,24 +130,24 @@ class Room:
 
     def remove(self, waiter: RoomWaiter) -> None:
         """Take a waiter out; it is no error when it has left already."""
-        line = self._by_name.get(waiter.name)
+        line = self.waiting.get(waiter.name)
         if line is None or waiter not in line:
             return
         line.remove(waiter)
         if waiter.deadline is not None:
             self._deadlines.cancel(waiter.deadline)
         if not line:
-            del self._by_name[waiter.name]
+            del self.waiting[waiter.name]
 
     def offer(self, name: bytes) -> None:
         """Let the one who has waited longest try again."""
-        waiter = self._by_name[name][0]
+        waiter = self.waiting[name][0]
         self.remove(waiter)
         waiter.ask_again()
 
     def end_all(self) -> None:
         """End everybody's wait."""
-        for waiter in [each for line in self._by_name.values() for each in line]:
+        for waiter in [each for line in self.waiting.values() for each in line]:
             self._end(waiter)
 
     def _end(self, waiter: RoomWaiter) -> None:

@@ -332,13 +332,13 @@ class WaitingItems:
         """Return the items for the window; put aside those that do not belong there."""
         ledger = self._journal.ledger
         items = reading.items
-        leaving = self._owner.elsewhere or self._journal.unwritten_removals
+        leaving = self._owner.elsewhere or self._journal.recorder.pending.removed
         if not (reading.marked or ledger.facts or self.set_aside or leaving):
             if ledger.removed_ids or (items and not ledger.is_live(items[0].id)):
                 return [item for item in items if ledger.is_live(item.id)]
             return items
         known = self.set_aside.ids()
-        known.update(item.id for item in self._journal.unwritten_removals)
+        known.update(item.id for item in self._journal.recorder.pending.removed)
         return [
             item
             for item in items

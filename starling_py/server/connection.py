@@ -20,58 +20,52 @@ READ_SIZE: Final = 65536
 class Connection:
     """A socket and its session."""
 
-    def __init__(self, sock: socket.socket, peer: str, counters: Counters, now: float) -> None:
+    def __init__(
+        self, sock: socket.socket, peer: str, session: Session, counters: Counters, now: float
+    ) -> None:
         self.socket = sock
         self.descriptor = sock.fileno()
         self.peer = peer
-        self.session: Session
+        self.session = session
+        self.client = session.client
+        self.replies = session.client.replies
         self.interest = READ
         self.dropped = False
         """Whether it is closed for good."""
-        self.touched = False
-        """Whether it is on the tick's list already."""
         self.ticket = 0
         """The sync that its output waits for; 0 for none."""
         self.active = now
         """When bytes last went in or out, on the monotonic clock."""
-        self._counters = counters
-        self._unsent: bytes | memoryview = b""
+        self.unsent: bytes | memoryview = b""
+        """What the client has not read of what was sent to it."""
         self.input_ended = False
         """Whether the client sends nothing more."""
-        self._ended = False
+        self.lingers = False
+        """Whether this side is ended, and only the client's end is still open."""
+        self._counters = counters
 
     @property
     def finished(self) -> bool:
         """Whether the client has nothing under way: nothing begun, awaited or unsent."""
         session = self.session
         return not (
-            self._unsent
-            or session.replies.chunks
+            self.unsent
+            or self.replies.chunks
             or session.midway
-            or session.waiting
+            or self.client.parked is not None
             or session.held
         )
 
     @property
     def state(self) -> str:
         """What the connection is doing, in one word."""
-        if self._ended:
+        if self.lingers:
             return "closing"
-        if self._unsent:
+        if self.unsent:
             return "writing"
         if self.session.held:
             return "syncing"
-        return "waiting" if self.session.waiting else "reading"
-
-    @property
-    def lingers(self) -> bool:
-        """Whether only the client's end of the connection is still open."""
-        return self._ended
-
-    @property
-    def blocked(self) -> bool:
-        """Whether the client has not read all that was sent to it."""
-        return bool(self._unsent)
+        return "waiting" if self.client.waiting else "reading"
 
     def read(self, now: float) -> bytes | None:
         """Read once: nothing at the end of the client's input, ``None`` if there is none now.
@@ -82,7 +76,7 @@ class Connection:
             data = self.socket.recv(READ_SIZE)
         except BlockingIOError:
             return None
-        if not self._ended:
+        if not self.lingers:
             self.active = now
             self._counters.bytes_read += len(data)
         if not data:
@@ -90,21 +84,15 @@ class Connection:
         return data
 
     def send(self, now: float) -> bool:
-        """Send the replies, as far as that can be done; return whether that was all.
+        """Send what could not be sent before, else the replies; return whether that was all.
 
-        Raises ``OSError`` when the client is gone.
+        What could not be sent before goes alone: the replies may have to wait for a sync. Raises
+        ``OSError`` when the client is gone.
         """
-        output = self.session.replies.take()
-        return self._send(output[0] if len(output) == 1 else b"".join(output), now)
-
-    def send_rest(self, now: float) -> bool:
-        """Send what could not be sent before, and nothing else: that may have to wait for a sync.
-
-        Returns whether that was all. Raises ``OSError`` when the client is gone.
-        """
-        return self._send(self._unsent, now)
-
-    def _send(self, data: bytes | bytearray | memoryview, now: float) -> bool:
+        data: bytes | bytearray | memoryview = self.unsent
+        if not data:
+            output = self.replies.take()
+            data = output[0] if len(output) == 1 else b"".join(output)
         try:
             sent = self.socket.send(data)
         except BlockingIOError:
@@ -112,23 +100,23 @@ class Connection:
         self.active = now
         self._counters.bytes_written += sent
         if sent == len(data):
-            self._unsent = b""
+            self.unsent = b""
             return True
-        self._unsent = memoryview(data)[sent:]
+        self.unsent = memoryview(data)[sent:]
         return False
 
     def end(self) -> bool:
         """End this side, once; return whether the other side has ended too."""
-        if not self._ended:
-            self._ended = True
+        if not self.lingers:
+            self.lingers = True
             self.socket.shutdown(socket.SHUT_WR)
         return self.input_ended
 
     def wanted(self) -> int:
         """Return what the socket should be watched for."""
-        if self._unsent:
+        if self.unsent:
             return WRITE
-        if self._ended:
+        if self.lingers:
             return READ
         if self.input_ended:
             return 0

@@ -183,7 +183,7 @@ class Core:
         """Finish what the threads have, sync what is not synced yet, let go of the spool."""
         self.commits.sync_everything(self._threads.syncer.close())
         for _ in range(_LAST_COMMITS):
-            if self.commits.pending:
+            if self.commits.touched:
                 self.commits.commit()
                 self.commits.sync_everything()
         self.queues.directory.seal()

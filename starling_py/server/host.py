@@ -124,8 +124,8 @@ class Host:
             pairs += [
                 (f"{each.descriptor}:addr", f"tcp:{each.peer}"),
                 (f"{each.descriptor}:state", each.state),
-                (f"{each.descriptor}:open_reads", len(each.session.holder)),
-                (f"{each.descriptor}:waiting_on", each.session.waiting_on),
+                (f"{each.descriptor}:open_reads", len(each.client.holder)),
+                (f"{each.descriptor}:waiting_on", each.client.waiting_on),
                 (f"{each.descriptor}:secs_since_last_cmd", int(now - each.active)),
             ]
         return stats.encoded(pairs)
@@ -135,7 +135,7 @@ class Host:
         queue = self._core.queues.directory.find(name)
         if queue is None:
             return []
-        holders = {each.session.holder: each.peer for each in self.tick}
+        holders = {each.client.holder: each.peer for each in self.tick}
         now = self._core.clock.monotonic
         pairs: list[tuple[str, object]] = []
         for read in queue.open_reads:

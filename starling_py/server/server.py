@@ -6,8 +6,6 @@ middle of something has the grace time to finish, then everything is synced and 
 signal ends the grace time. This is where trio is; it decides nothing about queues.
 """
 
-import contextlib
-import errno
 import logging
 import signal
 import socket
@@ -16,20 +14,19 @@ from collections.abc import Callable, Sequence
 import trio
 
 from starling_py.server import process, readiness
+from starling_py.server.acceptor import Acceptor
 from starling_py.server.core import Core
 from starling_py.server.host import Host
-from starling_py.server.listening import address_of, printed
+from starling_py.server.listening import address_of
 from starling_py.server.threads import Threads
 from starling_py.server.tick import Tick
-from starling_py.session.client import Policy
+from starling_py.session.client import Client, Policy
 from starling_py.session.session import Session
 from starling_py.settings.server_settings import Settings
 from starling_py.stats import Counters
 
 log = logging.getLogger(__name__)
 
-_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_WAIT_FOR_ROOM = 0.1
 _HOUSEKEEPING = 0.5
 
 
@@ -50,7 +47,7 @@ class Server:
         """
         self._settings = settings
         self._core = core
-        self._listeners = listeners
+        self._addresses = [address_of(each) for each in listeners]
         self._counters = Counters()
         self._stop = trio.Event()
         self._policy = Policy(
@@ -62,15 +59,17 @@ class Server:
         )
         threads.start()
         self._host = Host(settings, core, self._counters, self._stop, read_settings)
+        watched = readiness.best()
         self._tick = self._host.tick = Tick(
             core.queues,
             core.commits,
             threads.syncer,
             threads.background,
-            readiness.best(),
+            watched,
             core.clock,
             self._counters,
             self._session,
+            Acceptor(listeners, watched, settings.max_connections, self._counters),
         )
 
     async def run(self, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
@@ -79,12 +78,13 @@ class Server:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._handle_signals)
                 nursery.start_soon(self._keep_house)
-                nursery.start_soon(self._listen_until_stopped)
+                nursery.start_soon(self._wait_for_stop)
+                for address in self._addresses:
+                    log.info("listening on %s", address)
                 task_status.started()
                 await self._tick.run()
                 nursery.cancel_scope.cancel()
         finally:
-            self._close_listeners()
             self._tick.close()
             self._core.close()
             log.info("stopped")
@@ -95,14 +95,8 @@ class Server:
             self._tick.drain(0)
         self._stop.set()
 
-    async def _listen_until_stopped(self) -> None:
-        async with trio.open_nursery() as nursery:
-            for listener in self._listeners:
-                nursery.start_soon(self._accept, listener)
-                log.info("listening on %s", address_of(listener))
-            await self._stop.wait()
-            nursery.cancel_scope.cancel()
-        self._close_listeners()
+    async def _wait_for_stop(self) -> None:
+        await self._stop.wait()
         self._tick.drain(self._settings.grace_time)
 
     async def _handle_signals(self, task_status: "trio.TaskStatus[None]") -> None:
@@ -118,38 +112,6 @@ class Server:
                     log.info("%s: stopping", signal.Signals(number).name)
                     self.stop()
 
-    async def _accept(self, listener: socket.socket) -> None:
-        while True:
-            await trio.lowlevel.wait_readable(listener)
-            try:
-                sock, address = listener.accept()
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                if error.errno in _NO_ROOM:
-                    log.error("no more clients can be accepted for now: %s", error.strerror)
-                    await trio.sleep(_WAIT_FOR_ROOM)
-                else:
-                    log.info("a client was gone before it was accepted: %s", error)
-                continue
-            self._welcome(sock, printed(address))
-
-    def _welcome(self, sock: socket.socket, peer: str) -> None:
-        """Begin to serve a client, unless there are too many."""
-        sock.setblocking(False)
-        if len(self._tick) >= self._settings.max_connections:
-            log.warning("%s: refused, as %d clients are connected", peer, len(self._tick))
-            self._counters.rejected_connections += 1
-            with contextlib.suppress(OSError):
-                sock.send(b"ERROR Too many open connections\r\n")
-            sock.close()
-            return
-        self._counters.total_connections += 1
-        with contextlib.suppress(OSError):  # macOS refuses this when the client is gone already
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._tick.add(sock, peer)
-
     async def _keep_house(self) -> None:
         while True:
             await trio.sleep(_HOUSEKEEPING)
@@ -157,9 +119,6 @@ class Server:
             self._core.queues.keep_house()
             self._tick.nudge()
 
-    def _close_listeners(self) -> None:
-        for listener in self._listeners:
-            listener.close()
-
     def _session(self, peer: str, wake: Callable[[], None]) -> Session:
-        return Session(self._core.queues, self._counters, self._policy, self._host, peer, wake)
+        queues = self._core.queues
+        return Session(Client(queues, self._counters, self._policy, self._host, peer, wake))

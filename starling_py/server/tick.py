@@ -17,6 +17,7 @@ from mypy_extensions import mypyc_attr
 from starling_py.clock import Clock
 from starling_py.journal.commit import GroupCommit
 from starling_py.queues.queue_collection import QueueCollection
+from starling_py.server.acceptor import Acceptor
 from starling_py.server.connection import Connection
 from starling_py.server.idle_wait import IdleWait
 from starling_py.server.readiness import HANG_UP, READ, WRITE, Readiness, Ready
@@ -35,7 +36,7 @@ LINGER: Final = 1.0
 """Seconds that a client has to notice that the server ended the connection."""
 
 MakeSession = Callable[[str, Callable[[], None]], Session]
-"""Makes a session from the client's address and a function to call when it has output."""
+"""Makes a session from the client's address and a function to call when it can go on."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -52,18 +53,21 @@ class Tick:
         clock: Clock,
         counters: Counters,
         make_session: MakeSession,
+        acceptor: Acceptor,
     ) -> None:
         self._queues = queues
         self._commits = commits
         self._syncer = syncer
         self._background = background
         self._readiness = readiness
-        self._patience = IdleWait(readiness)
+        self._idle_wait = IdleWait(readiness)
         self._clock = clock
         self._counters = counters
         self._make_session = make_session
+        self._acceptor = acceptor
         self._connections: dict[int, Connection] = {}
-        self._touched: list[Connection] = []
+        self._touched: dict[Connection, None] = {}
+        """Those that may have something to be sent."""
         self._again: list[Connection] = []
         self._held: list[Connection] = []
         self._woken: list[Connection] = []
@@ -78,13 +82,14 @@ class Tick:
     def __iter__(self) -> Iterator[Connection]:
         return iter(self._connections.values())
 
-    def add(self, sock: socket.socket, peer: str) -> None:
+    def add(self, sock: socket.socket, peer: str) -> Connection:
         """Serve a client on a non-blocking socket."""
-        self._clock.refresh()
-        connection = Connection(sock, peer, self._counters, self._clock.monotonic)
-        connection.session = self._make_session(peer, lambda: self._woken.append(connection))
+        session = self._make_session(peer, lambda: self._woken.append(connection))
+        now = self._clock.monotonic
+        connection = Connection(sock, peer, session, self._counters, now)
         self._connections[connection.descriptor] = connection
         self._readiness.register(connection.descriptor, READ)
+        return connection
 
     async def run(self) -> None:
         """Serve until ``drain`` was called and everybody is gone or the time is over."""
@@ -92,9 +97,12 @@ class Tick:
         gave_way = clock.monotonic
         ready: Ready = []
         while True:
-            stay = ready and not self._unfinished
-            ready = self._patience.wait() if stay else self._readiness.ready()
-            if ready or self._unfinished:
+            # Something to do though no socket is ready and no time has come: dropping a client
+            # gives back what it held, and whoever waited for that is to be served.
+            unfinished = bool(self._again or self._woken or self._commits.touched)
+            stay = ready and not unfinished
+            ready = self._idle_wait.wait() if stay else self._readiness.ready()
+            if ready or unfinished:
                 if clock.monotonic - gave_way > GIVE_WAY:
                     gave_way = clock.monotonic
                     await trio.lowlevel.checkpoint()
@@ -105,19 +113,10 @@ class Tick:
             if self._stop_at is not None:
                 # Everybody is looked at, and nobody sent off with something of theirs unread.
                 ready = [*ready, *((descriptor, READ | WRITE) for descriptor in self._connections)]
-                for connection in self._connections.values():
-                    self._touch(connection)
+                self._touched.update(dict.fromkeys(self._connections.values()))
             self.turn(ready)
             if self._stop_at is not None and self._drained(self._stop_at):
                 return
-
-    @property
-    def _unfinished(self) -> bool:
-        """Whether there is something to do though no socket is ready and no time has come.
-
-        Dropping a client gives back what it held, and whoever waited for that is to be served.
-        """
-        return bool(self._again or self._woken) or self._commits.pending
 
     def nudge(self) -> None:
         """Have a turn soon: something was done to the queues outside of one."""
@@ -130,6 +129,7 @@ class Tick:
             for moment in (
                 self._queues.directory.deadlines.next,
                 self._commits.sync_due,
+                self._acceptor.rests_until,
                 self._stop_at,
             )
             if moment is not None
@@ -140,8 +140,10 @@ class Tick:
             await trio.lowlevel.wait_readable(self._readiness.fileno())
 
     def turn(self, ready: Ready) -> None:
-        """Do one tick's work for what is ready."""
+        """Do one tick's work for what is ready. Why in this order: see docs/architecture.md."""
         self._clock.refresh()
+        if self._acceptor.rests_until is not None:
+            self._acceptor.go_on(self._clock.monotonic)
         again, self._again = self._again, []
         received = self._read(ready)
         for connection in again:
@@ -155,12 +157,12 @@ class Tick:
             self._queues.end_all_waits()
         self._finish()
         self._commits.sync_if_due()
-        while self._syncer.synced_at_once:
+        while self._syncer.waits and self._syncer.synced_at_once:
             self._take_syncs()
-        self._release()
-        touched, self._touched = self._touched, []
+        if self._held:
+            self._release()
+        touched, self._touched = self._touched, {}
         for connection in touched:
-            connection.touched = False
             if not connection.dropped:
                 try:
                     self._reply(connection)
@@ -169,13 +171,15 @@ class Tick:
 
     def drain(self, grace_time: float) -> None:
         """Begin to stop: whoever has nothing under way is sent off, the others have some time."""
+        self._acceptor.close()
         self._clock.refresh()
         stop_at = self._clock.monotonic + grace_time
         self._stop_at = stop_at if self._stop_at is None else min(stop_at, self._stop_at)
         self._nap.cancel()
 
     def close(self) -> None:
-        """Drop every client that is left."""
+        """Drop every client that is left, and accept nobody."""
+        self._acceptor.close()
         for connection in list(self._connections.values()):
             self._drop(connection)
 
@@ -184,7 +188,7 @@ class Tick:
         self._clock.refresh()
         now = self._clock.monotonic
         # Whoever is served because another is dropped was not idle: it waited.
-        waiting = {each for each in self._connections.values() if each.session.waiting}
+        waiting = {each for each in self._connections.values() if each.client.waiting}
         for connection in list(self._connections.values()):
             silence = now - connection.active
             if connection.lingers:
@@ -198,18 +202,19 @@ class Tick:
     def _read(self, ready: Ready) -> list[tuple[Connection, bytes]]:
         """Read from everybody who is ready, before anything is executed for anybody.
 
-        So an item is never handed to a client that has hung up by then.
+        So an item is never handed to a client that has hung up by then. New clients are put at the
+        end of those who are ready: most have sent something along with their connecting.
         """
-        received = []
+        received: list[tuple[Connection, bytes]] = []
         now = self._clock.monotonic
         for descriptor, events in ready:
             connection = self._connections.get(descriptor)
             if connection is None:
-                self._collect(descriptor)
+                ready += self._take_news(descriptor)
                 continue
             try:
-                if events & WRITE and connection.blocked:
-                    if connection.send_rest(now):
+                if events & WRITE and connection.unsent:
+                    if connection.send(now):
                         self._again.append(connection)
                     continue
                 if events & HANG_UP and connection.interest == HANG_UP:
@@ -230,18 +235,23 @@ class Tick:
     def _gather(self) -> None:
         """Let whoever has asked for something meanwhile take part in the next sync."""
         for _ in range(GATHER):
-            ready = self._readiness.ready() if self._commits.pending else None
+            ready = self._readiness.ready() if self._commits.touched else None
             if not ready:
                 return
             for connection, data in self._read(ready):
                 self._execute(connection, data)
 
-    def _collect(self, descriptor: int) -> None:
-        """Take what a thread has finished."""
+    def _take_news(self, descriptor: int) -> Ready:
+        """Take what a thread has finished, or clients that a listening socket has; return those."""
+        if self._acceptor.owns(descriptor):
+            now = self._clock.monotonic
+            accepted = self._acceptor.accept(descriptor, len(self._connections), now)
+            return [(self.add(sock, peer).descriptor, READ) for sock, peer in accepted]
         if descriptor == self._background.fileno():
             self._background.collect()
         elif descriptor == self._syncer.fileno():
             self._take_syncs()
+        return []
 
     def _take_syncs(self) -> None:
         """Take what was synced."""
@@ -261,31 +271,22 @@ class Tick:
                 self._drop(connection)
             return
         try:
-            if data:
-                connection.session.receive(data)
-            else:
-                connection.session.run()
+            connection.session.run(data)
         except Exception:
             self._crashed(connection)
-        self._touch(connection)
-
-    def _touch(self, connection: Connection) -> None:
-        """Put a connection on the list of those that may have something to be sent."""
-        if not connection.touched:
-            connection.touched = True
-            self._touched.append(connection)
+        self._touched[connection] = None
 
     def _finish(self) -> None:
         """Let whoever has waited long enough go on, and commit, until nothing is left to do."""
         while True:
-            if self._queues.room:
+            if self._queues.room.waiting:
                 self._queues.offer_room()
             while self._woken:
                 # Whoever was woken first goes on first: there may not be enough for everybody.
                 woken, self._woken = self._woken, []
                 for connection in woken:
                     self._execute(connection)
-            if not self._commits.pending:
+            if not self._commits.touched:
                 return
             committed = self._commits.commit()
             if committed.failed:
@@ -293,7 +294,7 @@ class Tick:
                     connection.session.revoke(committed.failed)
             if committed.ticket:
                 for connection in self._touched:
-                    if connection.session.replies.unsettled:
+                    if connection.replies.unsettled:
                         connection.ticket = committed.ticket
 
     def _release(self) -> None:
@@ -308,37 +309,46 @@ class Tick:
             elif not connection.dropped:
                 connection.session.held = False
                 self._again.append(connection)
-                self._touch(connection)
+                self._touched[connection] = None
 
     def _reply(self, connection: Connection) -> None:
         """Send what a client may be told by now."""
-        session = connection.session
+        session, replies = connection.session, connection.replies
         if connection.ticket > self._commits.finished:
             if not session.held:
                 session.held = True
                 self._held.append(connection)
             return
-        replies = session.replies
-        if replies.unsettled:
-            replies.settle()
         try:
-            if not connection.blocked and (
-                not replies.chunks or connection.send(self._clock.monotonic)
-            ):
-                draining = self._stop_at is not None
-                if (session.closing and connection.end()) or (draining and connection.finished):
-                    self._drop(connection)
-                    return
-                if session.stopped_early:
-                    self._again.append(connection)
+            if connection.unsent or not replies.chunks:
+                replies.settle()
+                sent = not connection.unsent
+            else:
+                sent = connection.send(self._clock.monotonic)
+            if sent and session.rests and connection.interest == READ and self._stop_at is None:
+                return
+            if sent and self._ends(connection):
+                self._drop(connection)
+                return
         except OSError as error:
             log.debug("%s: %s", connection.peer, error)
             self._drop(connection)
             return
+        if sent and session.stopped_early:
+            self._again.append(connection)
         wanted = connection.wanted()
         if wanted != connection.interest:
             connection.interest = wanted
             self._readiness.modify(connection.descriptor, wanted)
+
+    def _ends(self, connection: Connection) -> bool:
+        """Tell whether a client that has been sent everything is to be dropped now.
+
+        Raises ``OSError`` when it is gone.
+        """
+        if connection.client.closing and connection.end():
+            return True
+        return self._stop_at is not None and connection.finished
 
     def _crashed(self, connection: Connection) -> None:
         """End a session that ran into a defect; the others go on."""

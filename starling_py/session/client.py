@@ -48,7 +48,7 @@ class Parked:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Client:
-    """The state of one client; ``wake`` is called when a wait is over and it can go on."""
+    """One client; ``wake`` is called when a wait is over and it can go on."""
 
     def __init__(
         self,

@@ -15,14 +15,16 @@ from starling_py.queues.errors import NotLoaded
 from starling_py.queues.waiters import Hit
 from starling_py.session.client import MAX_OUTPUT, Client
 from starling_py.session.reliable import check, end_read, lease_of, leased, reads_to_end
-from starling_py.session.serving import PROBLEMS, answer, give, wait
+from starling_py.session.serving import PROBLEMS, answer, wait
 
 
 def get(client: Client, command: commands.Get) -> None:
     """Take an item from each key's queue, or what else the keys ask for."""
     asked = command.keys
     try:
-        request = keys.parse(asked[0])
+        request = keys.REQUESTS.found.get(asked[0])
+        if request is None:
+            request = keys.parse(asked[0])
         if (
             len(asked) > 1
             or not request.simple
@@ -35,15 +37,18 @@ def get(client: Client, command: commands.Get) -> None:
     except PROBLEMS as problem:
         client.fail(problem)
         return
-    if hit is None and request.wait_ms and client.may_wait:
+    counters = client.counters
+    if hit is not None:
+        counters.cmd_get += 1
+        counters.get_hits += 1
+        counters.cmd_peek += request.peek
+        client.replies.add_hit(hit, with_cas=command.with_cas, alone=True)
+    elif request.wait_ms and client.may_wait:
         wait(client, [request], with_cas=command.with_cas)
-        return
-    client.counters.cmd_get += 1
-    if hit is None:
-        client.counters.get_misses += 1
     else:
-        give(client, hit, alone=True, with_cas=command.with_cas)
-    client.replies.end_hits()
+        counters.cmd_get += 1
+        counters.get_misses += 1
+        client.replies.end_hits()
 
 
 def _get_with_care(client: Client, requests: Sequence[Request], command: commands.Get) -> None:

@@ -11,7 +11,7 @@ from starling_py.protocol import commands
 from starling_py.queues.errors import NotLoaded, QueueRefused
 from starling_py.queues.waiters import Hit
 from starling_py.session.client import MAX_OUTPUT, Client
-from starling_py.session.serving import give, park
+from starling_py.session.serving import park
 
 
 @dataclass
@@ -82,8 +82,8 @@ def _break_off(client: Client, problem: JournalError | QueueRefused) -> None:
 def _stream_out(client: Client, stream: _Stream, hit: Hit) -> None:
     stream.left -= 1
     client.counters.cmd_get += 1
-    give(client, hit, alone=True, with_cas=False)
-    client.replies.end_hits()
+    client.counters.get_hits += 1
+    client.replies.add_hit(hit, with_cas=False, alone=True)
 
 
 def _wait_for_more(client: Client, stream: _Stream, wait_ms: float) -> None:

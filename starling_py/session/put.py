@@ -28,17 +28,21 @@ STORED: Final = Outcome.STORED
 def store(client: Client, command: commands.Store) -> None:
     """Put an item."""
     try:
-        request = keys.parse_store(command.key)
-        if command.verb is not SET or not request.simple:
+        request = keys.STORE_REQUESTS.found.get(command.key)
+        if request is None:
+            request = keys.parse_store(command.key)
+        queue = None
+        if command.verb is SET and request.simple:
+            queue = client.queues.put(request.name, command.data, command.flags, command.exptime)
+        if queue is None:
             _store_with_care(client, command, request, None)
             return
-        queues = client.queues.put(request.name, command.data, command.flags, command.exptime)
     except (RequestError, JournalError, QueueRefused) as problem:
         _refuse(client, problem, quiet=command.quiet)
         return
-    _count_stored(client, queues)
-    journals = [queue.journal for queue in queues]
-    client.replies.add_for(journals, STORED, PUT, quiet=command.quiet)
+    client.counters.cmd_set += 1
+    client.counters.total_items += 1
+    client.replies.stored(queue.journal, queue.next_id - 1, quiet=command.quiet)
 
 
 def _store_with_care(
@@ -68,22 +72,15 @@ def _store_with_care(
             raise
         _wait_for_room(client, command, request, full.name, until, again=again)
         return
-    _count_stored(client, queues)
+    client.counters.cmd_set += 1
+    client.counters.total_items += 1
+    if queues:
+        client.replies.note_id(queues[0].next_id - 1)
     if request.sync and queues:
         _reply_when_safe(client, command, queues)
     else:
         journals = [queue.journal for queue in queues]
         client.replies.add_for(journals, STORED, PUT, quiet=command.quiet)
-
-
-def _count_stored(client: Client, queues: list[PersistentQueue]) -> None:
-    """Count an item that was put, and tell who writes the reply its id if that is asked for."""
-    counters = client.counters
-    counters.cmd_set += 1
-    counters.total_items += 1
-    writer = client.replies.writer
-    if writer.tells_id and queues:
-        writer.stored_as(queues[0].next_id - 1)
 
 
 def _condition(client: Client, verb: Verb, name: bytes) -> Outcome | None:

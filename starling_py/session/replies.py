@@ -20,6 +20,9 @@ PUT, TAKEN, TAKEN_AMONG_OTHERS, CHANGED = range(4)
 """What a reply that depends on a commit tells of."""
 
 
+# Looking a member up in an enumeration costs as much as a function call.
+STORED: Final = Outcome.STORED
+
 _GONE: Final = bytearray()
 """What stands for a reply that was taken back, and is not a reply that has no bytes."""
 
@@ -51,8 +54,10 @@ class Replies:
         return bool(self.depends or self._also)
 
     def take(self) -> list[bytes | bytearray]:
-        """Hand over everything."""
+        """Hand over everything: it stands, as all commits that it depended on have succeeded."""
         chunks = self.chunks
+        self.depends.clear()
+        self._also.clear()
         self.chunks = []
         self.size = 0
         return chunks
@@ -98,23 +103,42 @@ class Replies:
         """Have the reply that comes next depend on the commit of a journal, whatever it is."""
         self._also.append(journal)
 
-    def add_hit(self, hit: Hit, *, alone: bool, with_cas: bool) -> None:
-        """Give an item; ``alone`` tells that the reply, which ``end_hits`` closes, has no other."""
-        request, item, queue = hit
-        chunks = self.chunks
+    def stored(self, journal: Journal, item_id: int, *, quiet: bool) -> None:
+        """Tell that an item was put, and with which id where the client asks for it."""
+        writer, chunks = self.writer, self.chunks
+        if writer.tells_id:
+            writer.stored_as(item_id)
         start = len(chunks)
-        data = item.data
-        writer = self.writer
+        if not quiet:
+            chunks.append(writer.outcome(STORED))
+        self.depends.append((journal, start, len(chunks), PUT, writer))
+
+    def note_id(self, item_id: int) -> None:
+        """Have the next outcome tell the id of an item that was put, if the client asks for it."""
+        if self.writer.tells_id:
+            self.writer.stored_as(item_id)
+
+    def add_hit(self, hit: Hit, *, with_cas: bool, alone: bool) -> None:
+        """Give an item; if it is alone, close the reply, which ``end_hits`` does for others."""
+        request, item, queue = hit
+        writer, chunks = self.writer, self.chunks
+        start = len(chunks)
         if writer.detailed:
             now_ms, deliveries = queue.now_ms, queue.deliveries(item) - request.open
             chunks += writer.hit_in_detail(request.key, item, deliveries, now_ms)
         else:
-            chunks += writer.hit(request.key, item.flags, data, item.id if with_cas else None)
-        self.size += len(data)
+            cas = item.id if with_cas else None
+            chunks += writer.hit(request.key, item.flags, item.data, cas)
+        self.size += len(item.data)
+        told = TAKEN_AMONG_OTHERS
+        if alone:
+            told = TAKEN
+            if self._also or self.spoiled is not None:
+                self.end_hits()
+            else:
+                chunks.append(writer.end_of_hits())
         if not request.peek:
-            end = len(chunks)
-            told = (end + 1, TAKEN) if alone else (end, TAKEN_AMONG_OTHERS)
-            self.depends.append((queue.journal, start, *told, writer))
+            self.depends.append((queue.journal, start, len(chunks), told, writer))
 
     def end_hits(self) -> None:
         """Close the reply to a get."""

@@ -15,21 +15,18 @@ from starling_py.session.client import Client, Parked
 PROBLEMS: Final = (RequestError, JournalError, QueueRefused)
 
 
-def answer(client: Client, hits: list[Hit], keys: int, *, with_cas: bool) -> None:
-    """Give the whole reply to a get of so many keys."""
-    found = len({hit[0].name for hit in hits})
-    client.counters.cmd_get += keys
-    client.counters.get_misses += keys - found
+def answer(client: Client, hits: list[Hit], asked: int, *, with_cas: bool) -> None:
+    """Give the whole reply to a get of ``asked`` keys."""
+    counters, replies = client.counters, client.replies
+    counters.cmd_get += asked
+    counters.get_misses += asked - len({hit[0].name for hit in hits})
+    counters.get_hits += len(hits)
+    counters.cmd_peek += sum(hit[0].peek for hit in hits)
+    alone = len(hits) == 1
     for hit in hits:
-        give(client, hit, alone=len(hits) == 1, with_cas=with_cas)
-    client.replies.end_hits()
-
-
-def give(client: Client, hit: Hit, *, alone: bool, with_cas: bool) -> None:
-    """Give an item; ``alone`` tells that the reply has no other."""
-    client.counters.get_hits += 1
-    client.counters.cmd_peek += hit[0].peek
-    client.replies.add_hit(hit, alone=alone, with_cas=with_cas)
+        replies.add_hit(hit, with_cas=with_cas, alone=alone)
+    if not alone:
+        replies.end_hits()
 
 
 def wait(client: Client, requests: Sequence[Request], *, with_cas: bool) -> None:

@@ -17,11 +17,8 @@ from starling_py.protocol import dialect_for
 from starling_py.protocol.commands import Command, Dialect, Phrased, PhrasedAnew
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.open_reads import ReadQueue
-from starling_py.queues.queue_collection import QueueCollection
 from starling_py.session import admin, get, monitor, put, reliable
-from starling_py.session.client import MAX_OUTPUT, Client, Policy
-from starling_py.session.reports import ServerHost
-from starling_py.stats import Counters
+from starling_py.session.client import MAX_OUTPUT, Client
 
 MAX_COMMANDS: Final = 512
 """Commands executed for one client before the others have their turn."""
@@ -30,26 +27,20 @@ MAX_INPUT: Final = 1 << 20
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Session(Client):
-    """One client's commands and replies.
+class Session:
+    """One client's commands, executed in order.
 
-    ``wake`` is called when a wait is over: ``run`` must be called then.
+    When the client is woken, ``run`` must be called.
     """
 
-    def __init__(
-        self,
-        queues: QueueCollection,
-        counters: Counters,
-        policy: Policy,
-        host: ServerHost,
-        peer: str,
-        wake: Callable[[], None],
-    ) -> None:
-        super().__init__(queues, counters, policy, host, peer, wake)
+    def __init__(self, client: Client) -> None:
+        self.client = client
         self.held = False
         """Set from outside while the replies wait for a sync: nothing more is executed then."""
         self.stopped_early = False
         """Whether ``run`` stopped though there is more to do; it must be called again."""
+        self.rests = False
+        """Whether all that came was executed, and nothing is waited for but more of it."""
         self._dialect: Dialect | None = None
         self._input_ended = False
 
@@ -61,91 +52,95 @@ class Session(Client):
     @property
     def takes_input(self) -> bool:
         """Whether the client should be read from."""
-        if self.parked is None and not self.held and not self.stopped_early:
+        if self.client.parked is None and not self.held and not self.stopped_early:
             return True
         return self._dialect is None or self._dialect.buffered <= MAX_INPUT
 
-    def receive(self, data: bytes) -> None:
-        """Take what the client sent and execute every command that is whole."""
-        dialect = self._dialect
-        if dialect is None:
-            dialect = self._dialect = dialect_for(data[0], self.policy.item_size_max)
-            self.replies.writer = dialect
-        dialect.feed(data)
-        self.run()
+    def run(self, data: bytes = b"") -> None:
+        """Take what the client sent, if anything, and execute whole commands.
 
-    def run(self) -> None:
-        """Execute whole commands until the session parks, has had its turn, or runs out."""
+        It ends when the session parks, has had its turn, or runs out of commands.
+        """
+        client = self.client
         dialect = self._dialect
-        if dialect is None:
+        if data:
+            if dialect is None:
+                dialect = self._dialect = dialect_for(data[0], client.policy.item_size_max)
+                client.replies.writer = dialect
+            dialect.feed(data)
+        elif dialect is None:
             return
-        if self.next is not None:
-            proceed, self.next = self.next, None
+        self.rests = self.stopped_early = False
+        if client.next is not None:
+            proceed, client.next = client.next, None
             proceed()
-        self.stopped_early = False
+        replies = client.replies
         for _ in range(MAX_COMMANDS):
-            if self.parked is not None or self.closing or self.held:
+            if client.parked is not None or client.closing or self.held:
                 return
-            if self.replies.size >= MAX_OUTPUT or self.next is not None:
+            if replies.size >= MAX_OUTPUT or client.next is not None:
                 break
-            command = dialect.next_command()
+            command = dialect.next_command() if dialect.more else None
             if command is None:
-                self.closing = self._input_ended
+                client.closing = self._input_ended
+                self.rests = not self._input_ended
                 return
-            if self.replies.writer is not dialect:
-                self.replies.writer = dialect
+            if replies.writer is not dialect:
+                replies.writer = dialect
             self.execute(command)
         self.stopped_early = True
 
     def execute(self, command: Command) -> None:
         """Execute a command, or do it later when it needs what is not in memory."""
         try:
-            _HANDLERS[type(command)](self, command)
-        except NotLoaded as problem:
+            _HANDLERS[type(command)](self.client, command)
+        except NotLoaded as signal:
             quiet = getattr(command, "quiet", False)
-            self.wait_until_loaded(problem, lambda: self.execute(command), quiet=quiet)
+            self.client.wait_until_loaded(signal, lambda: self.execute(command), quiet=quiet)
 
     def end_of_input(self) -> None:
-        """Take notice that the client sends nothing more: what it waits for, it no longer gets.
+        """End what the client waits for, as it sends nothing more.
 
         ``run`` must be called afterwards.
         """
         self._input_ended = True
         if self._dialect is None:
-            self.closing = True
+            self.client.closing = True
         self.stop_waiting()
 
     def stop_waiting(self) -> None:
         """Wait for nothing from now on: the client has hung up, whatever it sent before that."""
-        self.may_wait = False
+        self.client.may_wait = False
         self._end_wait()
 
     def _end_wait(self) -> None:
-        if self.parked is not None and self.parked.over is not None:
-            self.parked.leave()
-            self.parked.over()
+        parked = self.client.parked
+        if parked is not None and parked.over is not None:
+            parked.leave()
+            parked.over()
 
     def revoke(self, failed: Collection[Journal]) -> None:
         """Let no reply tell of what is in journals that failed.
 
         Who has to be told of a failure does not wait for anything before that.
         """
-        self.replies.revoke(failed)
-        if self.replies.spoiled is not None:
+        self.client.replies.revoke(failed)
+        if self.client.replies.spoiled is not None:
             self._end_wait()
 
     def disconnected(self) -> None:
-        """Take notice that the client is gone: it waits for nothing, and what it held returns.
+        """End the session of a client that is gone: what it held returns.
 
         A read with a lease stays open, as whoever knows the item's id may still confirm it.
         """
-        if self.parked is not None:
-            self.parked.leave()
-            self.parked = None
-        self.closing = True
-        self.holder.closed = True
+        client = self.client
+        if client.parked is not None:
+            client.parked.leave()
+            client.parked = None
+        client.closing = True
+        client.holder.closed = True
         touched: dict[ReadQueue, None] = {}
-        for read in self.holder.reads():
+        for read in client.holder.reads():
             if read.lease is None:
                 read.queue.give_back(read, alone=False)
                 touched[read.queue] = None

@@ -37,7 +37,7 @@ def remove(harness: Harness, name: bytes, ids: Sequence[int]) -> None:
     queue = harness.queues.directory.find(name)
     assert queue is not None
     for item in [item for item in queue._window.items if item.id in ids]:
-        queue.journal.remove(item)
+        queue.journal.recorder.remove(item)
         queue._window.items.remove(item)
         queue.items -= 1
         queue.bytes -= len(item.data)

@@ -79,7 +79,7 @@ def sync(journal: Journal) -> None:
 
 def background_of(journal: Journal) -> PatientBackground:
     """Return where the journal has work done."""
-    background = journal._around.background
+    background = journal._shared.background
     assert isinstance(background, PatientBackground)
     return background
 
@@ -119,7 +119,7 @@ def ledger_facts(ledger: Ledger) -> dict[str, object]:
     """Return what two ledgers of one state have in common, whatever became of their files."""
     facts = {each.name: getattr(ledger, each.name) for each in fields(ledger)}
     del facts["has_dead"], facts["_older_size"]
-    facts["gone"] = list(ledger.removed_ids)
+    facts["removed_ids"] = list(ledger.removed_ids)
     facts["segments"] = [facts_of(each) for each in ledger.segments if each.items]
     return facts
 

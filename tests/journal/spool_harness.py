@@ -17,7 +17,7 @@ from starling_py.journal.recovery.examination import Recovered
 from starling_py.journal.recovery.recovery import recover
 from starling_py.queues.errors import NotLoaded
 from starling_py.server.core import Core, InlineSyncer, Storage
-from tests.core import PatientBackground
+from tests.core import PatientBackground, put
 from tests.journal.simulated_disk import ProcessKilled, SimulatedDisk
 
 SPOOL = "/spool"
@@ -96,7 +96,7 @@ class Harness:
 
     def put(self, data: bytes, name: bytes = NAME, flags: int = 0) -> None:
         """Put an item, without committing it."""
-        self.queues.put(name, data, flags, 0)
+        put(self.queues, name, data, flags)
 
     def pop(self, name: bytes = NAME) -> bytes | None:
         """Pop an item, without committing that."""
@@ -115,7 +115,7 @@ class Harness:
     def commit(self) -> list[Committed]:
         """Commit until nothing is left to commit, as one tick does."""
         done = []
-        while self.commits.pending or self.background.waiting:
+        while self.commits.touched or self.background.waiting:
             done.append(self.commits.commit())
             self.background.do_all()
         return done

@@ -36,17 +36,17 @@ def id_ranges(draw: st.DrawFn) -> IdRanges:
     return ids
 
 
-marks = st.builds(Facts, st.integers(0, 2**32 - 1), st.integers(-(2**63), 2**63 - 1), st.booleans())
+facts = st.builds(Facts, st.integers(0, 2**32 - 1), st.integers(-(2**63), 2**63 - 1), st.booleans())
 ledgers = st.builds(
     Ledger,
     segments=st.lists(segments, max_size=6),
     head=UNSIGNED,
-    gone=id_ranges(),
+    removed_ids=id_ranges(),
     next_id=UNSIGNED,
     items=UNSIGNED,
     bytes=UNSIGNED,
     deleted=st.booleans(),
-    marks=st.dictionaries(UNSIGNED, marks, max_size=6),
+    facts=st.dictionaries(UNSIGNED, facts, max_size=6),
     first_id=UNSIGNED,
 )
 
@@ -86,10 +86,10 @@ def test_what_version_3_wrote_is_read_back_as_of_a_queue_that_began_with_1(
 
 
 @given(ledger=ledgers, end=UNSIGNED)
-def test_what_version_2_wrote_is_read_back_without_marks(ledger: Ledger, end: int) -> None:
+def test_what_version_2_wrote_is_read_back_without_facts(ledger: Ledger, end: int) -> None:
     ledger.facts, ledger.first_id = {}, 1
     data = checkpoint.encode(ledger, end)[:-8]
-    assert data.endswith(bytes(4)), "no marks"
+    assert data.endswith(bytes(4)), "no facts"
     read = checkpoint.decode(memoryview(data[:-4]), 2)
     assert read is not None
     assert ledger_facts(read.ledger) == ledger_facts(ledger)

@@ -31,6 +31,8 @@ SYNC = frozenset({"sync"})
 class Owner:
     """An owner that notes what it hears."""
 
+    deleted = True
+
     def __init__(self) -> None:
         self.heard: list[str] = []
 
@@ -44,15 +46,15 @@ class Owner:
         pass
 
     def on_all_safe(self) -> None:
-        self.heard.append("settled")
+        self.heard.append("all safe")
 
     def on_compacted(self, segments: Sequence[Segment], replacement: Segment) -> None:
-        self.heard.append("moved")
+        self.heard.append("compacted")
 
 
 def pending(commits: GroupCommit) -> bool:
     """Tell whether there is anything to commit now."""
-    return commits.pending
+    return bool(commits.touched)
 
 
 def unsynced(harness: Harness) -> bool:
@@ -83,14 +85,14 @@ def test_a_commit_writes_what_was_touched_once_and_tells_each_owner(disk: Simula
     owner = Owner()
     journal.owner = owner
     assert not pending(commits)
-    journal.push(Item(1, 0, 0, 0, b"a"))
-    journal.push(Item(2, 0, 0, 0, b"b"))
+    journal.recorder.push(Item(1, 0, 0, 0, b"a"))
+    journal.recorder.push(Item(2, 0, 0, 0, b"b"))
     assert pending(commits)
     commits.commit()
     assert not pending(commits)
     assert owner.heard == ["committed"]
     syncer.sync_one()
-    assert owner.heard == ["committed", "settled"]
+    assert owner.heard == ["committed", "all safe"]
 
 
 def test_a_journal_that_fails_takes_no_other_with_it(disk: SimulatedDisk) -> None:
@@ -241,7 +243,7 @@ def test_a_sync_that_fails_breaks_the_journal_until_it_is_healed_and_undoes_what
         harness.put(b"c")
     with pytest.raises(JournalError, match="cannot be synced"):
         harness.pop()
-    assert not harness.commits.pending
+    assert not harness.commits.touched
 
     assert harness.commits.sync_due == harness.clock.monotonic, "it is healed at once"
     heal(harness)
@@ -552,7 +554,7 @@ def test_under_an_interval_whoever_is_in_a_hurry_has_the_next_commit_synced_at_o
 def test_a_hurry_that_had_nothing_to_be_synced_hurries_nobody_else(disk: SimulatedDisk) -> None:
     harness = Harness(disk, interval=30, deferred=True)
     in_memory = harness.spool.journal_in_memory(b"other", 0)
-    in_memory.push(Item(1, 0, 0, 0, b"x"))
+    in_memory.recorder.push(Item(1, 0, 0, 0, b"x"))
     in_memory.hurry()
     harness.commit()
     assert harness.commits.sync_due is None

@@ -53,21 +53,23 @@ class Traffic:
 
     def push(self, data: bytes, *, marked: bool = False) -> None:
         if marked:
-            self.journal.push_marked(MarkedItem(self.next_id, 1, 0, 0, data, 5, 2, front=True))
+            self.journal.recorder.push_marked(
+                MarkedItem(self.next_id, 1, 0, 0, data, 5, 2, front=True)
+            )
         else:
-            self.journal.push(item(self.next_id, data))
+            self.journal.recorder.push(item(self.next_id, data))
         self.live = {**self.live, self.next_id: data}
         self.states.append(self.live)
         self.next_id += 1
 
     def remove(self, item_id: int) -> None:
         data = self.live[item_id]
-        self.journal.remove(item(item_id, data))
+        self.journal.recorder.remove(item(item_id, data))
         self.live = {each: data for each, data in self.live.items() if each != item_id}
         self.states.append(self.live)
 
     def flush(self) -> None:
-        self.journal.flush()
+        self.journal.recorder.flush()
         self.live = {}
         self.states.append(self.live)
 
@@ -94,8 +96,8 @@ class Traffic:
                 self.push(random.randbytes(size), marked=random.random() < 0.2)
         if self.live and random.random() < 0.2:
             opened = random.choice(list(self.live))
-            self.journal.open(item(opened))
-            self.journal.delay(item(opened), 7)
+            self.journal.recorder.open(item(opened))
+            self.journal.recorder.delay(item(opened), 7)
         if random.random() < 0.01:
             self.flush()
         self.write()
@@ -218,10 +220,10 @@ def test_a_queue_that_is_only_taken_from_its_head_is_not_copied(size: int, batch
     traffic = Traffic(empty_disk(), syncs=False, segment_size=segment_size)
     count = 3 * segment_size // size
     for item_id in range(1, count):
-        traffic.journal.push(item(item_id, b"x" * size))
+        traffic.journal.recorder.push(item(item_id, b"x" * size))
         traffic.write()
     for item_id in range(1, count):
-        traffic.journal.remove(item(item_id, b"x" * size))
+        traffic.journal.recorder.remove(item(item_id, b"x" * size))
         if item_id % batch == 0:
             traffic.write()
             traffic.journal.after_safe()

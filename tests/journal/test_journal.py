@@ -47,7 +47,7 @@ def after_crash(disk: SimulatedDisk) -> Items | None:
 
 def test_nothing_is_on_disk_before_the_first_write(disk: SimulatedDisk) -> None:
     journal = new_journal(disk)
-    journal.push(item(1))
+    journal.recorder.push(item(1))
     assert not disk.calls
     journal.write()
     assert recovered_items(disk, read_back(disk)) == ((1, b"data", 0),)
@@ -69,9 +69,9 @@ def test_the_journal_touches_its_commit_once_for_each_write(disk: SimulatedDisk)
     journal = new_journal(disk, touch=touched.append)
     for expected in (1, 2):
         pushed = item(journal.next_id)
-        journal.push(pushed)
-        journal.remove(pushed)
-        journal.flush()
+        journal.recorder.push(pushed)
+        journal.recorder.remove(pushed)
+        journal.recorder.flush()
         assert len(touched) == expected
         journal.write()
 
@@ -80,7 +80,7 @@ def test_a_write_waits_for_no_sync_and_a_segment_gets_its_name_when_it_is_safe(
     disk: SimulatedDisk,
 ) -> None:
     journal = new_journal(disk)
-    journal.push(item(1))
+    journal.recorder.push(item(1))
     journal.write()
     assert changes_in(disk) == ["make_directory", "create", "write", "write"]
     assert list(disk.contents(DIRECTORY)) == [f"{FIRST}.new"]
@@ -94,15 +94,15 @@ def test_the_next_segment_gets_its_name_when_it_and_the_one_before_it_are_safe(
     disk: SimulatedDisk,
 ) -> None:
     journal = new_journal(disk, segment_size=600)
-    journal.push(item(1, b"x" * 600))
+    journal.recorder.push(item(1, b"x" * 600))
     journal.write()
     sync(journal)
-    journal.push(item(2, b"more"))
+    journal.recorder.push(item(2, b"more"))
     journal.write()
     disk.calls.clear()
-    journal.push(item(3, b"y" * 700))
+    journal.recorder.push(item(3, b"y" * 700))
     journal.write()
-    journal.push(item(4, b"no third segment is begun before the second has its name"))
+    journal.recorder.push(item(4, b"no third segment is begun before the second has its name"))
     journal.write()
     assert not [call for call in disk.calls if call.split()[0] in ("sync", "create", "rename")]
     assert set(disk.contents(DIRECTORY)) == {FIRST, f"{SECOND}.new"}
@@ -115,10 +115,10 @@ def test_the_next_segment_gets_its_name_when_it_and_the_one_before_it_are_safe(
 
 def test_without_syncs_a_segment_has_its_name_at_once(disk: SimulatedDisk) -> None:
     journal = new_journal(disk, syncs=False, segment_size=600)
-    journal.push(item(1, b"x" * 600))
+    journal.recorder.push(item(1, b"x" * 600))
     journal.write()
     assert set(disk.contents(DIRECTORY)) == {FIRST}
-    journal.push(item(2))
+    journal.recorder.push(item(2))
     journal.write()
     assert set(disk.contents(DIRECTORY)) == {FIRST, SECOND}
 
@@ -193,13 +193,13 @@ def test_dead_segments_are_removed_in_the_background_and_only_after_a_sync(
 ) -> None:
     journal = new_journal(disk, segment_size=600)
     for number in range(1, 21):
-        journal.push(item(number, b"x" * 300))
+        journal.recorder.push(item(number, b"x" * 300))
         journal.write()
         sync(journal)
     before = segments_of(disk)
     assert len(before) > 4
     for number in range(1, 21):
-        journal.remove(item(number, b"x" * 300))
+        journal.recorder.remove(item(number, b"x" * 300))
     journal.write()
     work = journal.begin_sync()
     assert work is not None
@@ -234,13 +234,13 @@ def test_a_power_cut_before_the_death_of_segments_is_safe_finds_them_all(
 def test_a_segment_is_kept_for_one_live_item_and_those_around_it_go(disk: SimulatedDisk) -> None:
     journal = new_journal(disk, segment_size=600)
     for number in range(1, 21):
-        journal.push(item(number, b"x" * 300))
+        journal.recorder.push(item(number, b"x" * 300))
         journal.write()
         sync(journal)
     kept = journal.ledger.segment_of(9).path
     assert 1 < list(segments_of(disk)).index(kept) < len(segments_of(disk)) - 2
     for number in (*range(1, 9), *range(10, 20)):
-        journal.remove(item(number, b"x" * 300))
+        journal.recorder.remove(item(number, b"x" * 300))
     journal.write()
     sync(journal)
     assert kept in segments_of(disk)
@@ -417,7 +417,7 @@ def test_whichever_call_fails_what_was_refused_is_not_there_and_what_was_accepte
             else:
                 attempted = harness.items()
                 # A miss needs no commit, and is true of a state that may yet be taken back.
-                refused = not harness.commits.pending
+                refused = not harness.commits.touched
                 refused = any(done.failed for done in harness.commit()) or refused
                 refused = bool(sync_all(harness)) or refused
                 if refused and is_broken(harness):
@@ -492,7 +492,7 @@ def test_a_half_record_that_cannot_be_cut_off_ends_the_writing_until_a_fresh_seg
         with pytest.raises(JournalError, match="cannot be cut off"):
             op(harness)
         assert harness.items() == ((2, b"b", 0),)
-        assert not harness.commits.pending
+        assert not harness.commits.touched
     assert disk.contents() == before
     copy = SimulatedDisk.holding(before)
     assert Harness(copy).items() == ((2, b"b", 0),)
@@ -543,18 +543,18 @@ def test_records_added_before_the_journal_broke_are_not_written_after(
     disk: SimulatedDisk,
 ) -> None:
     journal = new_journal(disk)
-    journal.push(item(1))
+    journal.recorder.push(item(1))
     journal.write()
     work = journal.begin_sync()
     assert work is not None
-    journal.push(item(2))
+    journal.recorder.push(item(2))
     journal.end_sync(work, OSError(errno.EIO, "Input/output error"))
     before = disk.contents()
     with pytest.raises(JournalError):
         journal.write()
     assert disk.contents() == before
     with pytest.raises(JournalError):
-        journal.push(item(2))
+        journal.recorder.push(item(2))
 
 
 def test_everything_is_taken_back_in_its_old_order_when_a_commit_fails(
@@ -707,9 +707,9 @@ def test_the_size_counts_what_is_on_disk_until_it_is_handed_over_to_be_removed(
 ) -> None:
     journal = new_journal(disk, segment_size=300)
     for number in range(1, 30):
-        journal.push(item(number, b"x" * 60))
+        journal.recorder.push(item(number, b"x" * 60))
         if number > 3:
-            journal.remove(item(number - 3, b"x" * 60))
+            journal.recorder.remove(item(number - 3, b"x" * 60))
         journal.write()
         assert journal.size == sum(map(len, disk.contents(DIRECTORY).values()))
         work = journal.begin_sync()
@@ -725,7 +725,7 @@ def test_a_journal_that_is_sealed_is_read_from_a_fresh_segment(disk: SimulatedDi
     touched: list[Journal] = []
     journal = new_journal(disk, segment_size=10**6, touch=touched.append)
     for number in range(1, 5):
-        journal.push(item(number, b"x" * 100))
+        journal.recorder.push(item(number, b"x" * 100))
     journal.write()
     sync(journal)
     touched.clear()
@@ -747,7 +747,7 @@ def test_a_journal_that_is_sealed_is_read_from_a_fresh_segment(disk: SimulatedDi
 
 def test_a_journal_that_cannot_be_sealed_is_as_good_as_before(disk: SimulatedDisk) -> None:
     journal = new_journal(disk, segment_size=10**6)
-    journal.push(item(1, b"x" * 100))
+    journal.recorder.push(item(1, b"x" * 100))
     journal.write()
     sync(journal)
     disk.fault = Fault(1, errno.EIO, frozenset({"create"}))

@@ -75,7 +75,7 @@ class LedgerAgainstDict(RuleBasedStateMachine):
     def pop(self, count: int) -> None:
         """Remove items from the head."""
         ids = sorted(self.live)[:count]
-        self.ledger.removed_all(item(each, bytes(self.live[each][0])) for each in ids)
+        self.ledger.removed_all([item(each, bytes(self.live[each][0])) for each in ids])
         for each in ids:
             del self.live[each]
 
@@ -105,7 +105,7 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         from_id = data.draw(st.sampled_from(held))
         lost = [each for each in held if each >= from_id]
         size = sum(self.live[each][0] for each in lost)
-        self.ledger.discarded(from_id, max(lost), len(lost), size)
+        self.ledger.given_up(from_id, max(lost), len(lost), size)
         for each in lost:
             del self.live[each]
 

@@ -5,12 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from starling_py.journal.disk.background import Chores
+from starling_py.journal.disk.no_files import NoFiles, NoReserve
 from starling_py.journal.format import record
-from starling_py.journal.format.record import MarkedItem
+from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.ledger import Facts, Ledger
 from starling_py.journal.pending import Pending
+from starling_py.journal.reader import Reader
+from starling_py.journal.recorder import Recorder
 from starling_py.journal.recovery.replay import Replay, open_segment
+from starling_py.journal.syncing import Place
+from starling_py.server.core import InlineBackground
 from tests.journal.parts import item, ledger_facts, place_on
 from tests.journal.simulated_disk import SALT, SimulatedDisk
 
@@ -27,6 +33,29 @@ operations = st.one_of(
 commits = st.lists(st.lists(operations, min_size=1, max_size=8), max_size=6)
 
 
+def push(pending: Pending, what: Item) -> None:
+    """Add a put, as a queue does."""
+    recorder(pending).push(what)
+
+
+def remove(pending: Pending, what: Item) -> None:
+    """Add a removal, as a queue does."""
+    recorder(pending).remove(what)
+
+
+def recorder(pending: Pending) -> Recorder:
+    """Return the recorder of a journal without files that has these records to be written."""
+    place = Place(NoFiles(), "/spool/jobs", b"jobs", SALT, syncs=False)
+    chores = Chores(InlineBackground(), place.files, nothing, nothing)
+    made = Recorder(NoReserve(), Reader(place, chores), SALT, Ledger(), nothing)
+    made.pending = pending
+    return made
+
+
+def nothing() -> None:
+    """Take no notice."""
+
+
 @attrs.define
 class Asking:
     """Asks for operations as a queue does: by what is live, written or not."""
@@ -34,32 +63,32 @@ class Asking:
     live: dict[int, int] = attrs.field(factory=dict)
     """The sizes of the live items."""
 
-    def ask(self, unwritten: Pending, do: str, number: int) -> None:
+    def ask(self, pending: Pending, do: str, number: int) -> None:
         """Ask for one operation."""
-        next_id = unwritten.pushed_id + 1
+        next_id = pending.pushed_id + 1
         if do == "push":
-            unwritten.push(item(next_id, bytes(number)))
+            push(pending, item(next_id, bytes(number)))
             self.live[next_id] = number
         elif do == "push marked":
-            unwritten.push_marked(
+            pending.push_marked(
                 MarkedItem(next_id, 0, 0, 0, bytes(number), number & 4, number & 2, number & 1 > 0)
             )
             self.live[next_id] = number
         elif do == "flush":
             kept = [(each, size) for each, size in self.live.items() if number >> each % 6 & 1]
-            unwritten.flush(kept, delete=False)
+            pending.flush(kept, delete=False)
             self.live = dict(kept)
         elif do == "delete":
-            unwritten.flush((), delete=True)
+            pending.flush((), delete=True)
             self.live = {}
         elif self.live:
             item_id = sorted(self.live)[number % len(self.live)]
             if do == "open":
-                unwritten.open(item_id)
+                pending.open(item_id)
             elif do == "delay":
-                unwritten.delay(item_id, number)
+                pending.delay(item_id, number)
             else:
-                unwritten.remove(item(item_id, bytes(self.live.pop(item_id))))
+                remove(pending, item(item_id, bytes(self.live.pop(item_id))))
 
 
 def replayed(data: bytes) -> Ledger:
@@ -80,11 +109,11 @@ def test_the_ledger_is_told_what_a_start_would_read(commits: list[list[tuple[str
     asking = Asking()
     data = BEGINNING
     for commit in commits:
-        unwritten = Pending(SALT, ledger.next_id - 1)
+        pending = Pending(SALT, ledger.next_id - 1)
         for do, number in commit:
-            asking.ask(unwritten, do, number)
-        data += b"".join(unwritten.records)
-        unwritten.apply(ledger)
+            asking.ask(pending, do, number)
+        data += b"".join(pending.records)
+        pending.apply(ledger)
         assert ledger_facts(ledger) == ledger_facts(replayed(data))
         assert ledger.items == len(asking.live)
         assert ledger.bytes == sum(asking.live.values())
@@ -95,15 +124,15 @@ def test_the_ledger_is_told_what_a_start_would_read(commits: list[list[tuple[str
 
 def test_what_is_kept_keeps_what_was_told_of_it_in_the_same_commit() -> None:
     ledger = Ledger(deleted=True, segments=[Segment(1, PATH, 1, 100)])
-    unwritten = Pending(SALT, 0)
+    pending = Pending(SALT, 0)
     for number in (1, 2, 3):
-        unwritten.push(item(number))
-    unwritten.open(2)
-    unwritten.remove(item(1))
-    unwritten.flush([(2, 4)], delete=False)
-    unwritten.open(2)
-    unwritten.push(item(4))
-    unwritten.apply(ledger)
+        push(pending, item(number))
+    pending.open(2)
+    remove(pending, item(1))
+    pending.flush([(2, 4)], delete=False)
+    pending.open(2)
+    push(pending, item(4))
+    pending.apply(ledger)
     assert (ledger.items, ledger.bytes, ledger.next_id, ledger.head) == (2, 8, 5, 2)
     assert list(ledger.removed_ids) == [(3, 4)]
     assert ledger.facts == {2: Facts(2)}
@@ -123,29 +152,29 @@ def test_what_is_kept_keeps_what_was_told_of_it_in_the_same_commit() -> None:
         (["open", "flush but 1"], True),
         (["flush but 1"], False),
         (["flush but 1 that costs"], True),
-        (["discard"], False),
+        (["give up"], False),
     ],
 )
 def test_it_is_known_whether_it_takes_more_than_the_room_of_removals(
     todo: list[str], costs: bool
 ) -> None:
-    unwritten = Pending(SALT, 5)
+    pending = Pending(SALT, 5)
     for do in todo:
         if do == "push":
-            unwritten.push(item(6))
+            push(pending, item(6))
         elif do == "open":
-            unwritten.open(1)
+            pending.open(1)
         elif do == "delay":
-            unwritten.delay(1, 5)
-        elif do == "discard":
-            unwritten.discard(1, 2, 2, 8)
+            pending.delay(1, 5)
+        elif do == "give up":
+            pending.give_up(1, 2, 2, 8)
         elif do == "remove":
-            unwritten.remove(item(2))
+            remove(pending, item(2))
         elif do.startswith("flush but 1"):
-            unwritten.flush([(1, 4)], delete=False, costs=do.endswith("costs"))
+            pending.flush([(1, 4)], delete=False, costs=do.endswith("costs"))
         else:
-            unwritten.flush((), delete=do == "delete")
-    assert unwritten.costs == costs
+            pending.flush((), delete=do == "delete")
+    assert pending.costs == costs
 
 
 def test_a_flush_takes_no_more_room_than_the_removals_it_stands_for_unless_it_leaves_most() -> None:

@@ -28,7 +28,7 @@ def writer_on(disk: SimulatedDisk, *, syncs: bool = True) -> tuple[SegmentWriter
     """Return a writer that has begun a journal."""
     writer = SegmentWriter(place_on(disk, syncs=syncs), OpenFiles(10), 600)
     ledger = Ledger(deleted=True)
-    writer.begin_first(ledger)
+    writer.begin_first_segment(ledger)
     return writer, ledger
 
 
@@ -49,7 +49,7 @@ def test_a_segment_begins_with_its_header_and_the_ledger_of_that_moment(
     ledger.removed(2, 100)
     facts = ledger_facts(ledger.copy())
     sync(writer, ledger)
-    writer.begin(ledger, 77)
+    writer.begin_segment(ledger, 77)
     (path,) = (path for path in disk.contents(DIRECTORY) if path.startswith(SECOND))
     data = memoryview(disk.contents()[path])
     opened = open_segment(path, data, 2, None)
@@ -69,14 +69,14 @@ def test_nothing_is_left_and_nothing_changed_where_a_segment_cannot_be_begun() -
         before, open_before = disk.contents(), disk.open_descriptors
         disk.fault = Fault(1, errno.EIO, frozenset({call}))
         with pytest.raises(OSError, match="Input/output"):
-            writer.begin(ledger, ledger.segments[-1].size)
+            writer.begin_segment(ledger, ledger.segments[-1].size)
         disk.fault = None
         assert disk.contents() == before
         assert disk.open_descriptors == open_before
         assert len(ledger.segments) == 1
         writer.append(ledger.segments[-1], b"goes on")
         assert disk.contents()[FIRST].endswith(b"goes on")
-        writer.begin(ledger, ledger.segments[-1].size)
+        writer.begin_segment(ledger, ledger.segments[-1].size)
         assert ledger.segments[-1].number == 2
 
 
@@ -87,11 +87,11 @@ def test_a_file_that_is_left_of_a_segment_that_could_not_be_begun_is_not_used_ag
     sync(writer, ledger)
     disk.fault = Fault(1, errno.EIO, frozenset({"write", "unlink"}), lasting=True)
     with pytest.raises(OSError, match="Input/output"):
-        writer.begin(ledger, ledger.segments[-1].size)
+        writer.begin_segment(ledger, ledger.segments[-1].size)
     disk.fault = None
     assert f"{SECOND}.new" in disk.contents()
     disk.calls.clear()
-    writer.begin(ledger, ledger.segments[-1].size)
+    writer.begin_segment(ledger, ledger.segments[-1].size)
     name = f"{SECOND}.new".rpartition("/")[2]
     assert disk.calls[:2] == [f"unlink {name}", f"create {name}"]
 
@@ -101,7 +101,7 @@ def test_a_journal_is_not_begun_where_there_is_one(disk: SimulatedDisk) -> None:
     writer = SegmentWriter(place_on(disk), OpenFiles(10), 600)
     before = disk.contents()
     with pytest.raises(JournalError, match="is there already"):
-        writer.begin_first(Ledger())
+        writer.begin_first_segment(Ledger())
     assert disk.contents() == before
 
 
@@ -154,7 +154,7 @@ def with_a_sync_under_way(disk: SimulatedDisk) -> tuple[SegmentWriter, Ledger, S
     """Return a writer that has begun a segment, and the sync that is to give it its name."""
     writer, ledger = writer_on(disk)
     sync(writer, ledger)
-    writer.begin(ledger, ledger.segments[-1].size)
+    writer.begin_segment(ledger, ledger.segments[-1].size)
     work = writer.begin_sync(ledger.segments[-1])
     assert work is not None
     return writer, ledger, work
@@ -247,18 +247,23 @@ def test_there_is_nothing_to_sync_before_and_after_everything_is(disk: Simulated
     assert disk.contents()[FIRST].endswith(b"xopened again")
 
 
+def is_due(writer: SegmentWriter, ledger: Ledger) -> bool:
+    """Tell whether the next segment is to be begun."""
+    return ledger.segments[-1].size >= writer.full_at
+
+
 def test_a_segment_is_not_due_before_it_is_full_and_the_one_before_is_named(
     disk: SimulatedDisk,
 ) -> None:
     writer, ledger = writer_on(disk)
     writer.append(ledger.segments[-1], bytes(600))
-    assert not writer.is_due(ledger), "it has no name"
+    assert not is_due(writer, ledger), "it has no name"
     sync(writer, ledger)
-    assert writer.is_due(ledger)
+    assert is_due(writer, ledger)
     writer.put_off(ledger.segments[-1].size)
-    assert not writer.is_due(ledger)
+    assert not is_due(writer, ledger)
     writer.append(ledger.segments[-1], bytes(150))
-    assert writer.is_due(ledger)
+    assert is_due(writer, ledger)
 
 
 def step_write(writer: SegmentWriter, ledger: Ledger) -> None:
@@ -266,7 +271,7 @@ def step_write(writer: SegmentWriter, ledger: Ledger) -> None:
 
 
 def step_begin(writer: SegmentWriter, ledger: Ledger) -> None:
-    writer.begin(ledger, ledger.segments[-1].size)
+    writer.begin_segment(ledger, ledger.segments[-1].size)
 
 
 def test_a_power_cut_never_leaves_a_segment_with_its_name_that_is_not_whole() -> None:
@@ -337,7 +342,7 @@ def test_what_was_written_during_a_sync_is_covered_by_the_next_though_a_segment_
     assert work is not None
     work.run()
     writer.append(first, b"meanwhile")
-    writer.begin(ledger, first.size)
+    writer.begin_segment(ledger, first.size)
     writer.end_sync(ledger.segments[-1], work, unchanged=False)
     last = ledger.segments[-1]
     writer.append(last, b"last")

@@ -68,7 +68,7 @@ def test_asking_for_what_does_not_exist_leaves_nothing_on_disk(disk: SimulatedDi
     assert harness.pop(b"nobody") is None
     assert harness.queues.delete(b"nobody") is None
     assert harness.queues.flush(b"nobody") is None
-    assert not harness.commits.pending
+    assert not harness.commits.touched
     assert names_in(disk) == []
 
 
@@ -356,7 +356,7 @@ def test_the_directory_of_another_queue_is_refused_and_nothing_changed() -> None
             Harness(disk)
         after = disk.contents()
         assert {path: after.get(path) for path in moved} == moved
-        assert set(after) - set(moved) == {f"{SPOOL}/.lock", f"{SPOOL}/.reserve"}
+        assert set(after) - set(moved) == {f"{SPOOL}/.lock"}
 
 
 def test_damage_refuses_to_start_with_the_file_the_byte_and_what_to_do() -> None:

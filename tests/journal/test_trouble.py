@@ -110,7 +110,7 @@ class Schedule:
         """Commit, and take back what is refused."""
         journals = {name: queue.journal for name, queue in self.harness.queues._by_name.items()}
         ticket = 0
-        while self.harness.commits.pending:
+        while self.harness.commits.touched:
             done = self.harness.commits.commit()
             ticket = max(ticket, done.ticket)
             for name, queue in self.queues.items():

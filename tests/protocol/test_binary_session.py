@@ -208,7 +208,7 @@ class TestOpcodes:
         self, core: CoreHarness, client: Client, opcode: int, replies: list[Packet]
     ) -> None:
         assert told(client, ask(opcode), put(b"q", b"1")) == replies
-        assert client.session.closing
+        assert client.state.closing
         assert text(core, b"get q") == b"END\r\n"
         assert core.counters.protocol_errors == 0
 
@@ -217,7 +217,7 @@ class TestOpcodes:
 
     def test_garbage_behind_requests_closes(self, core: CoreHarness, client: Client) -> None:
         assert told(client, put(b"q", b"1"), b"get q\r\n") == [stored(1)]
-        assert client.session.closing
+        assert client.state.closing
         assert text(core, b"get q") == b"VALUE q 0 1\r\n1\r\nEND\r\n"
 
     def test_what_is_wrong_is_counted(self, core: CoreHarness, client: Client) -> None:
@@ -388,7 +388,7 @@ class TestStreams:
         client.session.end_of_input()
         client.session.run()
         assert client.told() == b""
-        assert client.session.closing
+        assert client.state.closing
         assert text(core, b"get q") == b"END\r\n"
 
 
@@ -444,7 +444,7 @@ def test_each_request_gets_exactly_its_reply(
         data = b""
         for piece in filter(None, way):
             data += client.ask(piece)
-        assert not client.session.closing
+        assert not client.state.closing
         assert not client.session.midway
         replies.append(unpack(data))
         core.close()

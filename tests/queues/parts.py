@@ -1,5 +1,6 @@
 """What the tests of queues start from: a core with rules, and what its queues hold."""
 
+from functools import partial
 from pathlib import Path
 
 from starling_py.keys import Request
@@ -9,7 +10,7 @@ from starling_py.queues.queue_directory import Rules
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
 from starling_py.stats import QueueSnapshot
-from tests.core import CoreHarness, ManualClock
+from tests.core import CoreHarness, ManualClock, put
 from tests.server.in_process import FailingFiles
 
 
@@ -44,7 +45,7 @@ class Queues(CoreHarness):
     def put(self, name: bytes, *datas: bytes, exptime: int = 0) -> None:
         """Put items, and commit each."""
         for data in datas:
-            self.patiently(lambda data=data: self.queues.put(name, data, 0, exptime))  # type: ignore[misc]
+            self.patiently(partial(put, self.queues, name, data, 0, exptime))
             self.commit()
 
     def take(self, name: bytes) -> bytes | None:

@@ -9,6 +9,7 @@ from starling_py.keys import Request
 from starling_py.queues.delivery import Put
 from starling_py.queues.errors import QueueFullRefused, TooLargeRefused
 from starling_py.queues.open_reads import ReadHolder
+from tests.core import put
 from tests.queues.parts import Queues
 
 
@@ -77,11 +78,11 @@ def test_if_one_of_them_refuses_none_of_them_gets_it(tmp_path: Path, refusing: b
 def test_if_one_of_them_is_broken_none_of_them_gets_it(tmp_path: Path) -> None:
     queues = Queues(tmp_path / "spool")
     subscribe(queues, b"news+a")
-    queues.queue(b"news+a").journal.broken = "it is broken"
+    queues.queue(b"news+a").journal.recorder.broken = "it is broken"
     with pytest.raises(JournalError, match="it is broken"):
-        queues.queues.put(b"news", b"1", 0, 0)
+        put(queues.queues, b"news", b"1", 0, 0)
     assert queues.queues.directory.find(b"news") is None
-    queues.queue(b"news+a").journal.broken = None
+    queues.queue(b"news+a").journal.recorder.broken = None
 
 
 def test_a_refused_put_leaves_no_queue_behind(tmp_path: Path) -> None:
@@ -145,6 +146,6 @@ def test_a_copy_that_comes_serves_who_waits_for_it(tmp_path: Path) -> None:
     holder = ReadHolder()
     client = queues.client()
     assert client.ask(b"get news+a/open/t=1000\r\n") == b""
-    queues.queues.put(b"news", b"1", 0, 0)
+    put(queues.queues, b"news", b"1", 0, 0)
     assert client.told() == b"VALUE news+a/open/t=1000 0 1\r\n1\r\nEND\r\n"
     assert queues.queues.read(Request(b"news+a", b"news+a", open=True), holder) is None

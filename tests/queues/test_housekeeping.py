@@ -111,7 +111,7 @@ def test_who_waits_for_a_sync_that_cannot_be_is_told(tmp_path: Path) -> None:
     queues.put(b"q", b"0")
     told: list[object] = []
     queues.queue(b"q").sync_waits.add(told.append)
-    queues.queue(b"q").journal.broken = "cannot be synced"
+    queues.queue(b"q").journal.recorder.broken = "cannot be synced"
     keep_house(queues)
     assert [str(each) for each in told] == ["cannot be synced"]
-    queues.queue(b"q").journal.broken = None
+    queues.queue(b"q").journal.recorder.broken = None

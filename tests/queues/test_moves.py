@@ -12,7 +12,7 @@ from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.queue_directory import Rules
 from starling_py.queues.waiters import Hit, Waiter
 from starling_py.settings.queue_table import QueueTable
-from tests.core import ManualClock
+from tests.core import ManualClock, put
 from tests.queues.parts import Queues
 
 EXPIRING: dict[str, dict[str, object]] = {"q": {"expire_to": "late"}}
@@ -43,7 +43,7 @@ def test_an_item_goes_to_the_dead_letters_with_its_flags_and_its_deliveries(
     tmp_path: Path,
 ) -> None:
     queues = Queues(tmp_path / "spool", DEAD_LETTERS)
-    queues.queues.put(b"q", b"bad", 42, 0)
+    put(queues.queues, b"q", b"bad", 42, 0)
     for _ in range(2):
         queues.queue(b"q").give_back(queues.open(b"q", ReadHolder()))
         queues.commit()
@@ -199,7 +199,7 @@ def test_what_is_moved_reaches_whatever_a_put_into_that_queue_reaches(
 
 def test_every_copy_has_the_flags_and_the_deliveries_of_the_item(tmp_path: Path) -> None:
     queues = fanning(tmp_path / "spool", {"late+b": {"max_age": 5}})
-    queues.queues.put(b"q", b"bad", 42, 0)
+    put(queues.queues, b"q", b"bad", 42, 0)
     queues.queue(b"q").give_back(queues.open(b"q", ReadHolder()))
     queues.commit()
     for name in REACHED:

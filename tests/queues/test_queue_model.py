@@ -25,6 +25,7 @@ from starling_py.queues.errors import NotLoaded
 from starling_py.queues.open_reads import OpenRead, ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
 from tests.core import Answer, CoreHarness, ManualClock
+from tests.core import put as put_item
 
 NAMES = st.sampled_from([b"jobs", b"Jobs", b"a+b", b"..", b"\xff\x01"])
 DATA = st.binary(max_size=40) | st.binary(min_size=900, max_size=1100)
@@ -174,7 +175,7 @@ class QueuesAgainstModels(RuleBasedStateMachine):
             put = Put(name, data, flags, exptime, due_ms, front)
             self.patiently(lambda: self.queues.put_with_care(put))
         else:
-            self.queues.put(name, data, flags, exptime)
+            put_item(self.queues, name, data, flags, exptime)
         dies = 1 if exptime < 0 else exptime and now_ms + 1000 * exptime
         self.was_put(name, Thing(0, data, flags, dies, due_ms, front))
 
@@ -197,7 +198,7 @@ class QueuesAgainstModels(RuleBasedStateMachine):
         self.head(name)
         assert empty == (not self.model.get(name, Model()).things)
         if empty:
-            self.queues.put(name, data, 0, 0)
+            put_item(self.queues, name, data)
             self.was_put(name, Thing(0, data))
 
     def read(self, request: Request, holder: ReadHolder | None = None) -> Thing | None:
@@ -311,7 +312,7 @@ class QueuesAgainstModels(RuleBasedStateMachine):
     @rule()
     def commit_on_a_full_disk(self) -> None:
         self.files.full = True
-        touched = self.core.commits.pending
+        touched = bool(self.core.commits.touched)
         failed = self.core.commits.commit().failed
         self.files.full = False
         assert bool(failed) == touched
@@ -335,7 +336,7 @@ class QueuesAgainstModels(RuleBasedStateMachine):
                 if after.due_ms > thing.due_ms and after.open_by is None:
                     thing.due_ms = after.due_ms
 
-    @precondition(lambda self: not self.core.commits.pending)
+    @precondition(lambda self: not self.core.commits.touched)
     @rule()
     def restart(self) -> None:
         self.core.close()

@@ -11,6 +11,7 @@ from starling_py.keys import Request
 from starling_py.queues.delivery import Put
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.open_reads import OpenRead, ReadHolder
+from tests.core import put
 from tests.queues.parts import Queues
 
 
@@ -30,12 +31,12 @@ def test_an_item_that_was_taken_is_not_read_back_before_that_is_written(tmp_path
     queues = Queues(tmp_path / "spool")
     queues.put(b"q", b"1")
     read = queues.open(b"q", ReadHolder())
-    queues.queues.put(b"q", b"never written", 0, 0)
+    put(queues.queues, b"q", b"never written", 0, 0)
     queues.failing.error = OSError(28, "No space left on device")
     queues.commits.commit()
     queues.failing.error = None
     assert queues.background.waiting  # the queue is being read anew
-    queues.queue(b"q").journal.broken = None
+    queues.queue(b"q").journal.recorder.broken = None
     queues.queue(b"q").give_back(read)
     hit = queues.queues.read(Request(b"q", b"q"))
     assert hit is not None

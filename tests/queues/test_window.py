@@ -213,7 +213,7 @@ def _run_traffic(random: Random, interval: float | None, steps: int) -> None:
             committed = list(model)
         elif do == "work" and harness.background.waiting:
             harness.background.do_one()
-        elif do == "fail" and harness.commits.pending:
+        elif do == "fail" and harness.commits.touched:
             disk.fault = Fault(1, errno.ENOSPC, frozenset({"write"}), lasting=True)
             assert harness.commits.commit().failed
             disk.fault = None

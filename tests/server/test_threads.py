@@ -53,7 +53,7 @@ def batch_of(journals: int = 1, *, new: bool = False) -> Batch:
     for _ in range(journals):
         journal = new_journal(empty_disk())
         for number in (1, 2):
-            journal.push(item(number))
+            journal.recorder.push(item(number))
             journal.write()
             syncing = journal.begin_sync()
             assert isinstance(syncing, Syncing)

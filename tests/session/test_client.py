@@ -31,7 +31,7 @@ def not_loaded(queues: Queues) -> None:
 
 def test_what_ends_a_wait_goes_on_only_in_the_clients_own_turn(client: Client) -> None:
     done: list[str] = []
-    client.session.go_on(lambda: done.append("done"))
+    client.state.go_on(lambda: done.append("done"))
     assert not done
     assert client.woken == 1
     client.session.run()
@@ -44,8 +44,8 @@ def test_a_command_that_needs_what_is_on_disk_is_done_when_it_is_there(
 ) -> None:
     not_loaded(queues)
     client.send(b"get q\r\nversion\r\n")
-    assert client.session.waiting
-    assert client.session.waiting_on == ""
+    assert client.state.waiting
+    assert client.state.waiting_on == ""
     assert client.told() == b"VALUE q 0 1\r\n1\r\nEND\r\nVERSION 1.0.0\r\n"
 
 
@@ -80,10 +80,10 @@ def test_what_cannot_be_read_is_an_error_and_nothing_is_taken(
 def test_an_error_of_the_client_is_told_from_one_of_the_server(
     queues: Queues, client: Client
 ) -> None:
-    client.session.fail(RequestError("wrong key"))
-    client.session.fail(JournalError("no room"))
-    client.session.fail(NotNowRefused("draining"))
-    client.session.fail(RequestError("quiet"), quiet=True)
+    client.state.fail(RequestError("wrong key"))
+    client.state.fail(JournalError("no room"))
+    client.state.fail(NotNowRefused("draining"))
+    client.state.fail(RequestError("quiet"), quiet=True)
     assert client.told() == (
         b"CLIENT_ERROR wrong key\r\nSERVER_ERROR no room\r\nSERVER_ERROR draining\r\n"
     )
@@ -98,4 +98,4 @@ def test_a_client_that_has_hung_up_waits_for_nothing(
     client.session.stop_waiting()
     assert client.ask(command) == b"END\r\n"
     assert not queues.queues.waiters.waiting
-    assert not client.session.waiting
+    assert not client.state.waiting

@@ -73,7 +73,7 @@ class TestClosing:
         assert client.ask(b"get q/close=2\r\nget q/abort=3\r\n") == b"END\r\n" * 2
         assert client.ask(b"get q/close=2\r\n") == b"CLIENT_ERROR item 2 is not open\r\n"
         assert queues.take_all(b"q") == [b"3"]
-        assert client.session.holder.count(b"q") == 1
+        assert client.state.holder.count(b"q") == 1
 
     def test_a_read_without_a_lease_is_nobody_elses_to_end(
         self, queues: Queues, client: Client
@@ -84,7 +84,7 @@ class TestClosing:
         reply = other.ask(b"get q/close=1\r\nget q/abort=1\r\nget q/close=2\r\n")
         refusal = b"CLIENT_ERROR item 1 was opened elsewhere, without a lease\r\n"
         assert reply == refusal * 2 + b"END\r\n"
-        assert client.session.holder.count(b"q") == 1
+        assert client.state.holder.count(b"q") == 1
 
     def test_closing_one_by_its_id_makes_room_for_another_read(
         self, queues: Queues, client: Client
@@ -124,9 +124,9 @@ class TestClosing:
         client.ask(b"get q/open\r\n")
         for keys in (b"q/close=1 q/close=1", b"q/close q/abort=1", b"q/close q/close=7"):
             assert client.ask(b"get %b\r\n" % keys).startswith(b"CLIENT_ERROR item ")
-            assert client.session.holder.count(b"q") == 1
+            assert client.state.holder.count(b"q") == 1
         assert client.ask(b"get q/close q/close\r\n") == b"END\r\n"
-        assert not client.session.holder
+        assert not client.state.holder
 
     def test_a_disconnect_gives_back_what_has_no_lease(
         self, queues: Queues, client: Client
@@ -167,7 +167,7 @@ class TestManyKeys:
         assert reply == value(b"a/open", b"a1") + item(b"b/open", b"b1")
         reply = client.ask(b"get b/close a/close/open\r\n")
         assert reply == item(b"a/close/open", b"a2")
-        assert [read.item.data for read in client.session.holder.reads()] == [b"a2"]
+        assert [read.item.data for read in client.state.holder.reads()] == [b"a2"]
 
     def test_what_is_wrong_with_one_key_is_found_before_anything_is_done_for_another(
         self, queues: Queues, client: Client
@@ -177,7 +177,7 @@ class TestManyKeys:
         client.ask(b"get a/open\r\n")
         for keys in (b"a/close b/opne", b"b a", b"b/open a/close=9", b"b new+child a/peek/open"):
             assert client.ask(b"get %b\r\n" % keys).startswith(b"CLIENT_ERROR ")
-        assert client.session.holder.count(b"a") == 1
+        assert client.state.holder.count(b"a") == 1
         assert queues.numbers(b"b").items == 1
         assert queues.queues.directory.find(b"new+child") is None
 
@@ -190,7 +190,7 @@ class TestFailures:
         client.ask(b"get q/open\r\n")
         reply = on_a_full_disk(queues, client, b"get q/close/open\r\nversion\r\n")
         assert reply == NO_ROOM + b"VERSION 1.0.0\r\n"
-        assert [read.item.data for read in client.session.holder.reads()] == [b"1"]
+        assert [read.item.data for read in client.state.holder.reads()] == [b"1"]
         assert queues.counters.get_hits == 1
         assert client.ask(b"get q/close/open\r\n") == item(b"q/close/open", b"2")
 
@@ -202,7 +202,7 @@ class TestFailures:
         client.ask(b"get a/open\r\n")
         reply = on_a_full_disk(queues, client, b"get a/close b\r\n", only="/a/")
         assert reply == value(b"b", b"2") + NO_ROOM
-        assert client.session.holder.count(b"a") == 1
+        assert client.state.holder.count(b"a") == 1
 
     def test_a_close_that_failed_before_is_not_told_of_in_a_later_reply(
         self, queues: Queues, client: Client
@@ -210,7 +210,7 @@ class TestFailures:
         queues.put(b"a", b"1")
         queues.put(b"b", b"1")
         client.ask(b"get a/open\r\nget b/open\r\n")
-        queues.queue(b"b").journal.broken = "b is broken"
+        queues.queue(b"b").journal.recorder.broken = "b is broken"
         command = b"get a/close b/close\r\nget none/close\r\n"
         reply = on_a_full_disk(queues, client, command, only="/a/")
         assert reply == b"SERVER_ERROR b is broken\r\nEND\r\n"
@@ -264,7 +264,7 @@ class TestLeases:
         queues.put(b"q", b"1", b"2")
         client.ask(b"get q/open\r\n")
         assert client.ask(b"gat 10 %b\r\n" % key).startswith(b"CLIENT_ERROR ")
-        assert client.session.holder.count(b"q") == 1
+        assert client.state.holder.count(b"q") == 1
 
     def test_touch_gives_the_oldest_read_a_new_lease_or_ends_it(
         self, queues: Queues, client: Client
@@ -275,10 +275,10 @@ class TestLeases:
         queues.pass_time(9)
         assert client.ask(b"touch q 10\r\n") == b"TOUCHED\r\n"
         queues.pass_time(9)
-        assert client.session.holder.count(b"q") == 2
+        assert client.state.holder.count(b"q") == 2
         assert client.ask(b"touch q 0\r\n") == b"TOUCHED\r\n"
         queues.pass_time(1000)
-        assert client.session.holder.count(b"q") == 2
+        assert client.state.holder.count(b"q") == 2
         assert client.ask(b"touch q -1 noreply\r\n") == b""
         assert queues.take_all(b"q") == [b"1"]
         assert client.ask(b"touch q/open 1\r\n").startswith(b"CLIENT_ERROR ")
@@ -324,7 +324,7 @@ class TestMonitorAndConfirm:
         client.ask(b"monitor q 0\r\n")
         assert client.ask(b"confirm q 4\r\nconfirm q 0\r\n") == b"ERROR\r\n" * 2
         assert on_a_full_disk(queues, client, b"confirm q 2\r\n") == NO_ROOM
-        assert client.session.holder.count(b"q") == 3
+        assert client.state.holder.count(b"q") == 3
         assert client.ask(b"confirm q 2\r\n") == b"END\r\n"
         client.session.disconnected()
         assert queues.take_all(b"q") == [b"3"]

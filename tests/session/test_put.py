@@ -118,7 +118,7 @@ class TestWaitingForRoom:
         first, second = queues.client(), queues.client()
         for each, data in ((first, b"1"), (second, b"2")):
             assert each.ask(store(b"set", b"full/t=1000", data)) == b""
-        assert first.session.waiting_on == "full"
+        assert first.state.waiting_on == "full"
         # Somebody takes the room that was offered to the first, who keeps its place.
         client.send(b"get full\r\n")
         queues.queues.offer_room()
@@ -144,14 +144,14 @@ class TestWaitingForRoom:
         client.session.end_of_input()
         client.session.run()
         assert client.told() == b"NOT_STORED\r\n"
-        assert not queues.queues.room
+        assert not queues.queues.room.waiting
 
     def test_a_client_that_is_gone_puts_nothing(self, queues: Queues, client: Client) -> None:
         queues.put(b"full", b"0")
         client.ask(store(b"set", b"full/t=1000", b"1"))
         client.session.disconnected()
         assert queues.take_all(b"full") == [b"0"]
-        assert not queues.queues.room
+        assert not queues.queues.room.waiting
 
     def test_a_put_waits_for_room_in_a_child_and_a_delay_begins_when_it_is_put(
         self, queues: Queues, client: Client
@@ -159,7 +159,7 @@ class TestWaitingForRoom:
         client.ask(b"get p+c\r\n")
         assert client.ask(store(b"set", b"p", b"0")) == b"STORED\r\n"
         assert client.ask(store(b"set", b"p/t=9000/delay=10", b"1")) == b""
-        assert client.session.waiting_on == "p+c"
+        assert client.state.waiting_on == "p+c"
         queues.pass_time(5)
         assert queues.take(b"p+c") == b"0"
         queues.queues.offer_room()
@@ -185,8 +185,8 @@ class TestSync:
         core = CoreHarness(tmp_path / "spool", interval=interval)
         client = core.client()
         client.send(store(b"set", b"q/sync", b"1") + b"version\r\n")
-        assert client.session.waiting
-        assert not client.session.replies.chunks
+        assert client.state.waiting
+        assert not client.state.replies.chunks
         core.commits.commit()
         core.commits.sync_if_due()
         assert client.told() == b"STORED\r\nVERSION 1.0.0\r\n"

@@ -207,7 +207,7 @@ class TestWaiting:
         assert client.told() == b""
         core.clock.advance(0.001)
         core.queues.run_due()
-        assert not client.session.waiting
+        assert not client.state.waiting
         assert client.told() == b"END\r\n"
 
     def test_waiters_are_served_first_come_first_served_one_item_each(
@@ -266,7 +266,7 @@ class TestWaiting:
         client.session.end_of_input()
         client.session.run()
         assert client.told() == b"END\r\nEND\r\nVERSION 1.0.0\r\n"
-        assert client.session.closing
+        assert client.state.closing
 
 
 class TestBadInput:
@@ -274,7 +274,7 @@ class TestBadInput:
         noop = b"\x80\x0a" + bytes(22)
         assert client.ask(noop) == b"\x81\x0a" + bytes(22)
         assert client.ask(b"version\r\n" + noop) == b""
-        assert client.session.closing
+        assert client.state.closing
 
     def test_a_framing_error_closes_after_its_reply_and_runs_nothing_more(
         self, core: CoreHarness, client: Client
@@ -282,13 +282,13 @@ class TestBadInput:
         put(client, b"1")
         reply = client.ask(b"set q 0 0 3\r\ntoolong\r\ndelete q\r\n")
         assert reply == b"CLIENT_ERROR bad data chunk\r\n"
-        assert client.session.closing
+        assert client.state.closing
         assert core.client().ask(b"get q\r\n") == b"VALUE q 0 1\r\n1\r\nEND\r\n"
 
     def test_other_errors_leave_the_connection_open(self, client: Client) -> None:
         for line in (b"nonsense", b"", b"get", b"delete", b"delete q 5", b"get " + b"k" * 251):
             assert b"ERROR" in client.ask(line + b"\r\n")
-        assert not client.session.closing
+        assert not client.state.closing
 
     def test_a_body_over_the_limit_is_swallowed_and_counted(
         self, core: CoreHarness, client: Client

@@ -16,6 +16,7 @@ from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
+from starling_py.journal.recorder import Recorder
 from starling_py.journal.segment_writer import SegmentWriter
 from starling_py.journal.spool import Spool
 from starling_py.journal.syncing import Syncing
@@ -58,17 +59,17 @@ def replies_before_the_sync(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def forgets_a_removal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out every fifth record of a removal."""
-    original = Journal.remove
+    original = Recorder.remove
     count = 0
 
-    def remove(self: Journal, item: Item) -> None:
+    def remove(self: Recorder, item: Item) -> None:
         nonlocal count
         original(self, item)
         count += 1
         if count % 5 == 0:
-            self._unwritten.records.pop()
+            self.pending.records.pop()
 
-    monkeypatch.setattr(Journal, "remove", remove)
+    monkeypatch.setattr(Recorder, "remove", remove)
 
 
 def syncs_no_directory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,8 +290,8 @@ def removes_before_the_move_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def flushes_what_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a flush keep nothing."""
-    original = Journal.flush
-    monkeypatch.setattr(Journal, "flush", lambda self, kept=(): original(self, ()))
+    original = Recorder.flush
+    monkeypatch.setattr(Recorder, "flush", lambda self, kept=(): original(self, ()))
 
 
 def leaves_a_child_out(monkeypatch: pytest.MonkeyPatch) -> None:

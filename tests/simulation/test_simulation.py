@@ -113,7 +113,7 @@ def test_the_first_schedules_break_no_promise_and_reach_whatever_there_is_to_rea
         (DirectoryRemoval, "run"),
         (Healing, "run"),
         (WaitingItems, "_fetched"),
-        (Moves, "undone"),
+        (Moves, "copy_is_undone"),
         (OpenReads, "_reopen"),
         (PersistentQueue, "drop_oldest"),
         (PersistentQueue, "exhausts"),
@@ -123,11 +123,11 @@ def test_the_first_schedules_break_no_promise_and_reach_whatever_there_is_to_rea
         (Removal, "run"),
         (Replies, "revoke"),
         (Reserve, "lend"),
-        (SegmentWriter, "begin"),
+        (SegmentWriter, "begin_segment"),
         (SimulatedDisk, "after_power_cut"),
         (SimulatedDisk, "forget_failed_syncs"),
         (Spool, "remove"),
-        (WatchedQueues, "restored"),
+        (WatchedQueues, "_serve_those_who_wait"),
     )
     for owner, name in reached:
         count(owner, name)

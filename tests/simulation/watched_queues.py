@@ -38,6 +38,8 @@ class PutWatch:
     """The queues that it must come into."""
     numbers: dict[bytes, int] = attrs.field(factory=dict)
     """The states that it led to, by queue."""
+    refused: bool = False
+    """Whether the quick way leaves it to the other one."""
 
 
 class WatchedMoves(Moves):
@@ -88,24 +90,26 @@ class WatchedQueues(QueueCollection):
 
     # Puts.
 
-    def put(self, name: bytes, data: bytes, flags: int, exptime: int) -> list[PersistentQueue]:
-        with self._putting(name, data):
-            return super().put(name, data, flags, exptime)
+    def put(self, name: bytes, data: bytes, flags: int, exptime: int) -> PersistentQueue | None:
+        with self._putting(name, data) as watch:
+            queue = super().put(name, data, flags, exptime)
+            watch.refused = queue is None
+            return queue
 
     def put_with_care(self, what: Put) -> list[PersistentQueue]:
         with self._putting(what.name, what.data):
             return super().put_with_care(what)
 
     @contextlib.contextmanager
-    def _putting(self, name: bytes, data: bytes) -> Iterator[None]:
+    def _putting(self, name: bytes, data: bytes) -> Iterator[PutWatch]:
         """Check that a put comes into all queues that it concerns, or into none."""
         life = self.life
         if life.put is not None:
-            yield  # it is under way already
+            yield life.put  # it is under way already
             return
         put = life.put = PutWatch(data, self._concerned(name))
         try:
-            yield
+            yield put
         except QueueFullRefused as full:
             model = life.models[full.name]
             if not model.is_full(len(data)) or model.can_drop(
@@ -115,6 +119,8 @@ class WatchedQueues(QueueCollection):
             raise
         finally:
             life.put = None
+        if put.refused and not put.numbers:
+            return  # it has to be looked at, and comes again
         model = life.models[name]
         if set(put.numbers) != put.expected:
             raise model.fail(f"{put} came into these queues only")

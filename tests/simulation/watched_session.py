@@ -10,6 +10,7 @@ from starling_py.journal.journal import Journal
 from starling_py.keys import RequestError
 from starling_py.protocol import commands
 from starling_py.server.tick import Tick
+from starling_py.session.client import Client
 from starling_py.session.session import Session
 from tests.simulation.clients import Entry, SimulatedClient
 from tests.simulation.model import QueueModel, Reader, Violation
@@ -38,55 +39,30 @@ class WatchedCommits(GroupCommit):
             self.finishing = False
 
 
-class WatchedSession(Session):
-    """A session whose client is known to whatever is done for it."""
+class WatchedClient(Client):
+    """A client that is known to whatever is done for it."""
 
     life: "Life"
-    client: SimulatedClient
+    simulated: SimulatedClient
 
-    def __init__(self, *args: Any) -> None:  # noqa: ANN401 - whatever a session takes
+    def __init__(self, *args: Any) -> None:  # noqa: ANN401 - whatever a client takes
         super().__init__(*args)
         self.reader = Reader()
         self.entry = Entry()
         """What was done for the last command."""
         self.command: commands.Command | None = None
-        self._resumes = False
-
-    def run(self) -> None:
-        outer, self.life.current = self.life.current, self
-        try:
-            super().run()
-        finally:
-            self.life.current = outer
+        self.resumes = False
+        """Whether it goes on with a command, and begins none."""
 
     def go_on(self, proceed: Callable[[], None]) -> None:
         def resume() -> None:
-            self._resumes = True
+            self.resumes = True
             try:
                 proceed()
             finally:
-                self._resumes = False
+                self.resumes = False
 
         super().go_on(resume)
-
-    def execute(self, command: commands.Command) -> None:
-        if not self._resumes:
-            self.entry = Entry()
-            self.command = command
-            if not getattr(command, "quiet", False):
-                self.client.entries.append(self.entry)
-        touched = self._touched(command) if isinstance(command, commands.Touch) else None
-        super().execute(command)
-        if touched is not None and isinstance(command, commands.Touch) and command.exptime >= 0:
-            model, item_id = touched
-            seconds = command.exptime or model.settings.open_timeout
-            end = None if seconds is None else self.life.clock.monotonic + seconds
-            model.open[item_id].lease_end = end
-
-    def _touched(self, command: commands.Touch) -> tuple[QueueModel, int] | None:
-        model = self.life.models[command.key]
-        item_id = model.oldest(self.reader)
-        return None if item_id is None else (model, item_id)
 
     def names_id(self, item_id: int) -> bool:
         """Tell whether the command at hand names an item by its id."""
@@ -116,11 +92,48 @@ class WatchedSession(Session):
         if not right:
             raise Violation(f"{self.peer}: {self.command} is refused: {reason}")
 
+
+class WatchedSession(Session):
+    """A session that says whose command is executed."""
+
+    def __init__(self, client: WatchedClient) -> None:
+        super().__init__(client)
+        self.watched = client
+
+    def run(self, data: bytes = b"") -> None:
+        life = self.watched.life
+        outer, life.current = life.current, self.watched
+        try:
+            super().run(data)
+        finally:
+            life.current = outer
+
+    def execute(self, command: commands.Command) -> None:
+        client = self.watched
+        if not client.resumes:
+            client.entry = Entry()
+            client.command = command
+            if not getattr(command, "quiet", False):
+                client.simulated.entries.append(client.entry)
+        touched = self._touched(command) if isinstance(command, commands.Touch) else None
+        super().execute(command)
+        if touched is not None and isinstance(command, commands.Touch) and command.exptime >= 0:
+            model, item_id = touched
+            seconds = command.exptime or model.settings.open_timeout
+            end = None if seconds is None else client.life.clock.monotonic + seconds
+            model.open[item_id].lease_end = end
+
+    def _touched(self, command: commands.Touch) -> tuple[QueueModel, int] | None:
+        model = self.watched.life.models[command.key]
+        item_id = model.oldest(self.watched.reader)
+        return None if item_id is None else (model, item_id)
+
     def disconnected(self) -> None:
-        for model in self.life.models.values():
-            model.reader_gone(self.reader)
+        models = self.watched.life.models
+        for model in models.values():
+            model.reader_gone(self.watched.reader)
         super().disconnected()
-        for model in self.life.models.values():
+        for model in models.values():
             model.returning.clear()
 
 

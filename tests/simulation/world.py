@@ -26,6 +26,7 @@ from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.queue_directory import Rules
 from starling_py.queues.window import WindowSizes
+from starling_py.server.acceptor import Acceptor
 from starling_py.server.core import Core, Storage
 from starling_py.server.readiness import HANG_UP, READ, WRITE, Ready
 from starling_py.server.threads import BackgroundThread, SyncThread
@@ -48,7 +49,12 @@ from tests.simulation.threads import (
     SimulatedThreads,
 )
 from tests.simulation.watched_queues import PutWatch, WatchedQueues
-from tests.simulation.watched_session import WatchedCommits, WatchedSession, WatchedTick
+from tests.simulation.watched_session import (
+    WatchedClient,
+    WatchedCommits,
+    WatchedSession,
+    WatchedTick,
+)
 
 SPOOL = "/spool"
 NAMES = (b"jobs", b"Other", b"a+b", b"jobs+x", b"dead", b"dead+y")
@@ -114,7 +120,7 @@ class Life:
         self.models = models
         self.sent = sent
         """Which queue and flags each item was sent with, by its data."""
-        self.current: WatchedSession | None = None
+        self.current: WatchedClient | None = None
         """Whose command is executed."""
         self.put: PutWatch | None = None
         """The put that a command has begun."""
@@ -128,7 +134,7 @@ class Life:
         self.crash: BaseException | None = None
         self.counters = Counters()
         self.policy = Policy(1 << 20, True, False)
-        self.readers_of: dict[ReadHolder, WatchedSession] = {}
+        self.readers_of: dict[ReadHolder, WatchedClient] = {}
         self.threads = SimulatedThreads(
             SimulatedSyncer(waits=shape.waits, at_once=shape.at_once), SimulatedBackground()
         )
@@ -156,6 +162,7 @@ class Life:
             clock,
             self.counters,
             self._session,
+            Acceptor((), self.readiness, 100, self.counters),
         )
         self.tick.life = self
         self.clients: list[SimulatedClient] = []
@@ -270,8 +277,8 @@ class Life:
                 model = self.models[journal.queue]
                 model.synced = max(model.synced, begun[journal])
 
-    def session_of(self, holder: ReadHolder | None) -> WatchedSession | None:
-        """Return the session that holds what it has open in a holder."""
+    def session_of(self, holder: ReadHolder | None) -> WatchedClient | None:
+        """Return the client that holds what it has open in a holder."""
         return None if holder is None else self.readers_of[holder]
 
     def was_put(self, name: bytes, thing: Thing, number: int) -> None:
@@ -376,11 +383,11 @@ class Life:
     # What a server has around its sessions.
 
     def _session(self, peer: str, wake: Callable[[], None]) -> Session:
-        session = WatchedSession(self.queues, self.counters, self.policy, self, peer, wake)
-        session.life = self
-        session.client = self._joining
-        self.readers_of[session.holder] = session
-        return session
+        client = WatchedClient(self.queues, self.counters, self.policy, self, peer, wake)
+        client.life = self
+        client.simulated = self._joining
+        self.readers_of[client.holder] = client
+        return WatchedSession(client)
 
     def snapshot(self) -> stats.Snapshot:
         """Return the state of the whole."""

@@ -5,7 +5,7 @@ written, nor read back, and there is nothing to be reserved for it.
 """
 
 from starling_py.journal.disk.files import Files
-from starling_py.journal.disk.reserve import Reserve
+from starling_py.journal.disk.reserve import SomeReserve
 
 SEGMENT_SIZE = 1 << 62
 """No second segment is ever begun."""
@@ -43,7 +43,7 @@ class NoFiles(Files):
         """Do nothing."""
 
 
-class NoReserve(Reserve):
+class NoReserve(SomeReserve):
     """Room for removals that take none."""
 
     def __init__(self) -> None:
@@ -59,3 +59,7 @@ class NoReserve(Reserve):
     def can_spare(self, size: int) -> bool:
         """Return that there is enough."""
         return True
+
+    def lend(self, size: int, *, removals_only: bool) -> bool:
+        """Return that there is nothing to give away."""
+        return False

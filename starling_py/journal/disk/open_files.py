@@ -28,6 +28,8 @@ class OpenFiles:
         """``limit`` is how many may be open."""
         self._limit = limit
         self._open: dict[Closable, None] = {}
+        self.crowded = False
+        """Whether more are open than may be, as none of them was idle."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -37,17 +39,18 @@ class OpenFiles:
         self._open[who] = None
         if len(self._open) > self._limit:
             self.close_idle(self._limit // 4 + 1, but=who)
+            self.crowded = len(self._open) > self._limit
 
     def trim(self) -> None:
-        """Close some of those that are not idle, if there are too many."""
-        if len(self._open) > self._limit:
-            for each in list(self._open):
-                if each.evict() and len(self._open) <= self._limit:
-                    break
+        """Close some of those that are not idle, as there are too many."""
+        for each in list(self._open):
+            if each.evict() and not self.crowded:
+                break
 
     def closed(self, who: Closable) -> None:
         """Take notice that a file is closed."""
         self._open.pop(who, None)
+        self.crowded = len(self._open) > self._limit
 
     def close_idle(self, count: int, but: Closable | None = None) -> None:
         """Close so many of the idle files, those opened first before the others."""

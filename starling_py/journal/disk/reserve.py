@@ -7,7 +7,10 @@ is needed, and puts are taken again.
 """
 
 import logging
+from abc import ABC, abstractmethod
 from typing import Final
+
+from mypy_extensions import trait
 
 from starling_py.journal.disk.files import Files
 from starling_py.journal.format import record
@@ -21,7 +24,31 @@ STEP: Final = 1 << 18
 """Bytes by which the reserve grows at least, and above which it is worth shrinking."""
 
 
-class Reserve:
+@trait
+class SomeReserve(ABC):
+    """What a journal asks of the room that is reserved, or of what stands for it in memory."""
+
+    short: bool
+    """Whether there is too little, so that nothing more may be put."""
+
+    @abstractmethod
+    def changed(self, items: int) -> None:
+        """Count ``items`` more live items; reserve room for their removals."""
+
+    @abstractmethod
+    def restore(self) -> bool:
+        """Reserve what is needed; return whether there is room for it."""
+
+    @abstractmethod
+    def can_spare(self, size: int) -> bool:
+        """Tell whether ``size`` bytes of records that are no removals leave those enough."""
+
+    @abstractmethod
+    def lend(self, size: int, *, removals_only: bool) -> bool:
+        """Give away room for records that the disk has refused; tell whether to try again."""
+
+
+class Reserve(SomeReserve):
     """The file that keeps the room. Its own trouble is never raised: it makes puts wait."""
 
     def __init__(self, files: Files, path: str) -> None:
@@ -38,27 +65,24 @@ class Reserve:
             self._size = 0
             self._descriptor = files.create(self._path)
         self._items = 0
+        self.needed = SLACK
+        """Bytes that the removals of all live items would take, and some more."""
         self.short = True
         """Whether there is too little, so that nothing more may be put."""
         self._full = False
         """Whether the disk has refused something, and nothing could be reserved since."""
 
-    @property
-    def needed(self) -> int:
-        """Bytes that the removals of all live items would take, and some more."""
-        return self._items * record.REMOVE_SIZE + SLACK
-
     def changed(self, items: int) -> None:
-        """Take notice that there are so many more live items; fewer, if negative."""
+        """Count ``items`` more live items, fewer if negative; reserve room for their removals."""
         self._items += items
+        self.needed += items * record.REMOVE_SIZE
         if self.needed > self._size and not self.short:
             self.short = not self.restore()
 
     def restore(self) -> bool:
         """Reserve what is needed; return whether there is room for it."""
-        if self._size < self.needed and not (
-            self._grow(self.needed + STEP) or self._grow(self.needed)
-        ):
+        needed = self.needed
+        if self._size < needed and not (self._grow(needed + STEP) or self._grow(needed)):
             return False
         self.short = False
         return True

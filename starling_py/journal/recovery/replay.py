@@ -92,7 +92,7 @@ class Replay:
             )
             return None
         ledger = self.ledger
-        ledger.begin(Segment(header.number, opened.path, header.first_id, start))
+        ledger.begin_segment(Segment(header.number, opened.path, header.first_id, start))
         return start
 
     def run(self, opened: Opened, data: memoryview, start: int) -> int:
@@ -147,7 +147,7 @@ class Replay:
             if ledger.deleted:
                 ledger.first_id = ledger.next_id
         elif record_type == record.DISCARD:
-            ledger.discarded(record_id, *record.discarded(data, offset))
+            ledger.given_up(record_id, *record.discarded(data, offset))
         elif record_type == record.RECLAIM:
             self._give_up(record_id)
 

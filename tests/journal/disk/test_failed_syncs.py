@@ -288,7 +288,7 @@ def writer_on(disk: SimulatedDisk) -> tuple[SegmentWriter, Ledger]:
     """Return a writer that has begun a journal."""
     writer = SegmentWriter(place_on(disk), OpenFiles(10), 600)
     ledger = Ledger(deleted=True)
-    writer.begin_first(ledger)
+    writer.begin_first_segment(ledger)
     return writer, ledger
 
 

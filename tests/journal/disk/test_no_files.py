@@ -14,6 +14,8 @@ from tests.journal.spool_harness import NOW_MS, Harness
 class Owner:
     """Notes what it is told."""
 
+    deleted = True
+
     def __init__(self) -> None:
         self.told: list[str] = []
 
@@ -21,10 +23,10 @@ class Owner:
         self.told.append("committed")
 
     def on_safe(self) -> None:
-        self.told.append("made safe")
+        self.told.append("safe")
 
     def on_all_safe(self) -> None:
-        self.told.append("settled")
+        self.told.append("all safe")
 
     def on_rolled_back(self) -> None:
         raise AssertionError("nothing can fail")
@@ -53,36 +55,36 @@ def journal_in_memory(harness: Harness) -> tuple[Journal, Owner]:
 
 def test_what_is_written_counts_and_is_as_safe_as_it_will_ever_be(harness: Harness) -> None:
     journal, owner = journal_in_memory(harness)
-    journal.push(item(1))
-    journal.push(item(2, b"larger than a segment" * 99))
+    journal.recorder.push(item(1))
+    journal.recorder.push(item(2, b"larger than a segment" * 99))
     committed = harness.commits.commit()
     assert (committed.failed, committed.ticket) == (frozenset(), 0)
-    assert owner.told == ["committed", "made safe", "settled"]
+    assert owner.told == ["committed", "safe", "all safe"]
     assert journal.in_memory
     assert not journal.syncs
     assert (journal.ledger.items, journal.next_id, journal.size) == (2, 3, 0)
     assert journal.written == journal.safe == 1
     assert harness.commits.sync_due is None
-    assert not harness.commits.pending
+    assert not harness.commits.touched
 
 
 def test_it_takes_every_kind_of_record(harness: Harness) -> None:
     journal, _ = journal_in_memory(harness)
-    journal.push(item(1))
-    journal.push_marked(MarkedItem(2, NOW_MS, 0, 0, b"x", 0, 3, front=True))
-    journal.push(item(3))
-    journal.open(item(1))
-    journal.delay(item(3), 5)
+    journal.recorder.push(item(1))
+    journal.recorder.push_marked(MarkedItem(2, NOW_MS, 0, 0, b"x", 0, 3, front=True))
+    journal.recorder.push(item(3))
+    journal.recorder.open(item(1))
+    journal.recorder.delay(item(3), 5)
     harness.commits.commit()
     ledger = journal.ledger
     assert {each: mark.deliveries for each, mark in ledger.facts.items()} == {1: 1, 2: 3, 3: 0}
-    journal.flush([(1, 4)])
+    journal.recorder.flush([(1, 4)])
     harness.commits.commit()
     assert (ledger.items, set(ledger.facts)) == (1, {1})
-    journal.remove(item(1))
+    journal.recorder.remove(item(1))
     harness.commits.commit()
     assert ledger.items == 0
-    journal.delete()
+    journal.recorder.delete()
     harness.commits.commit()
     assert ledger.deleted
 
@@ -91,9 +93,9 @@ def test_it_goes_on_whatever_the_disk_does(harness: Harness) -> None:
     journal, _ = journal_in_memory(harness)
     harness.spool.reserve.short = True
     needed = harness.spool.reserve.needed
-    journal.check()
-    journal.push(item(1))
-    journal.open(item(1))
+    journal.recorder.check()
+    journal.recorder.push(item(1))
+    journal.recorder.open(item(1))
     assert not harness.commits.commit().failed
     assert harness.spool.reserve.short
     assert harness.spool.reserve.needed == needed, "nothing has to be reserved for it"
@@ -102,7 +104,7 @@ def test_it_goes_on_whatever_the_disk_does(harness: Harness) -> None:
 def test_it_keeps_no_other_file_from_being_open_and_can_be_removed(harness: Harness) -> None:
     journals = [journal_in_memory(harness)[0] for _ in range(20)]
     for journal in journals:
-        journal.push(item(1))
+        journal.recorder.push(item(1))
     harness.commits.commit()
     assert len(harness.spool.open_files) == 0
     for journal in journals:
@@ -113,7 +115,7 @@ def test_it_keeps_no_other_file_from_being_open_and_can_be_removed(harness: Harn
 
 def test_it_is_sealed_and_closed_at_the_end_like_any_other(harness: Harness) -> None:
     journal, _ = journal_in_memory(harness)
-    journal.push(item(1))
+    journal.recorder.push(item(1))
     harness.commits.commit()
     journal.seal(0)
     harness.commits.commit()

@@ -92,7 +92,7 @@ def test_many_journals_share_few_descriptors_and_lose_nothing(disk: SimulatedDis
         journals.append(Journal(around, place, Ledger(deleted=True)))
     for turn in range(1, 8):
         for journal in journals:
-            journal.push(item(turn, b"x" * 60))
+            journal.recorder.push(item(turn, b"x" * 60))
             journal.write()
             sync(journal)
             # One for the reserve.
@@ -108,7 +108,7 @@ def test_a_file_that_is_closed_before_its_sync_was_synced_then(disk: SimulatedDi
     for number in range(5):
         place = Place(disk, f"{SPOOL}/q{number}", b"q%d" % number, SALT, syncs=True)
         journals.append(Journal(around, place, Ledger(deleted=True)))
-        journals[-1].push(item(1))
+        journals[-1].recorder.push(item(1))
         journals[-1].write()
         assert disk.open_descriptors <= 2 + 1
     for journal in journals:

@@ -531,11 +531,11 @@ def test_the_ledger_of_any_moment_is_found_again_by_the_end_of_the_journal_then(
     journal = new_journal(disk, segment_size=700)
     moments = []
     for number in range(1, 30):
-        journal.push(item(number, b"x" * number))
+        journal.recorder.push(item(number, b"x" * number))
         if number % 3 == 0:
-            journal.remove(item(number - 1, b"x" * (number - 1)))
+            journal.recorder.remove(item(number - 1, b"x" * (number - 1)))
         if number == 15:
-            journal.flush()
+            journal.recorder.flush()
         journal.write()
         moments.append((journal.end, journal.ledger.copy()))
         if number % 5 == 0:

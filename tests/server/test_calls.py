@@ -1,0 +1,90 @@
+"""How direct the way of a put and of a get is: calls of the project's own functions for each.
+
+Counted are the calls of functions whose code stands in ``starling_py``, on a server that serves
+real sockets, one whole turn of its loop included. A layer more is quickly added and seldom missed,
+so the counts are kept here. Of some rounds the one with the fewest counts: in the others, the
+housekeeping had its turn too.
+"""
+
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+import starling_py
+from tests.server.in_process import Client, RunningServer, Servers
+
+SOURCES = str(Path(starling_py.__file__).parent)
+MOST = 20
+"""Calls for each put and each get of 50 clients that ask at once."""
+MOST_ALONE = 60
+"""Calls for a put or a get of one client that is alone."""
+ROUNDS = 5
+VALUE = b"x" * 1024
+PUT = b"set jobs 0 0 1024\r\n" + VALUE + b"\r\n"
+STORED = b"STORED\r\n"
+GET = b"get jobs\r\n"
+HIT = b"VALUE jobs 0 1024\r\n" + VALUE + b"\r\nEND\r\n"
+
+pytestmark = pytest.mark.patches  # what is compiled is called without the profiler
+
+
+class Calls:
+    """Counts calls while it is told to."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        sys.setprofile(self._note)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+
+    def _note(self, frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(SOURCES):
+            asked = frame.f_back
+            # How often it is looked for the next request depends on how late that comes.
+            self.made += asked is None or asked.f_code.co_name != "_look"
+
+
+async def calls_for(clients: list[Client], asked: bytes, reply: bytes) -> float:
+    """Have every client ask for something at once; return the calls for each."""
+    calls = Calls()
+    for client in clients:
+        client.say(asked)
+    with calls.counted():
+        for client in clients:
+            await client.expect(reply)
+    return calls.made / len(clients)
+
+
+@contextlib.asynccontextmanager
+async def connected(running: RunningServer, count: int) -> AsyncIterator[list[Client]]:
+    """Connect clients, each of which has put and taken an item before."""
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(running.client()) for _ in range(count)]
+        for client in clients:
+            await client.ask(PUT + GET, STORED + HIT)
+        yield clients
+
+
+@pytest.mark.parametrize("sync", ["never", "50ms"])
+@pytest.mark.parametrize(("count", "most"), [(50, MOST), (1, MOST_ALONE)])
+async def test_a_put_and_a_get_make_few_calls(
+    start: Servers, count: int, most: int, sync: str
+) -> None:
+    running = await start(sync=sync)
+    async with connected(running, count) as clients:
+        rounds = [
+            (await calls_for(clients, PUT, STORED), await calls_for(clients, GET, HIT))
+            for _ in range(ROUNDS)
+        ]
+    put, get = min(each for each, _ in rounds), min(each for _, each in rounds)
+    assert put <= most, f"{put} calls a put"
+    assert get <= most, f"{get} calls a get"
