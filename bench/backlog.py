@@ -25,6 +25,7 @@ from bench import LoadError
 from bench.dialects import Text, Way, exchange
 from bench.fleet import Fleet
 from bench.process import await_start, free_port, peak_memory, spawn, stop
+from bench.scenarios import FILL_DEPTH, FILL_ROUND
 from bench.servers import HOST, starling_command
 from bench.works import Gets, Puts
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 DEEP, EMPTY = b"deep", b"empty"
 SAMPLE = 40_000  # items of one comparison
-FILL_ROUND = 1_000_000  # items; of more at once the load would take too much memory
-FILL_DEPTH = 256  # requests in flight while the queue is filled, by one client: in order
 
 
 class Backlog:
@@ -124,10 +123,7 @@ class Backlog:
 
 def timed(fleet: Fleet, work: Puts | Gets) -> float:
     """Do some work and return its rate; its replies have been checked then."""
-    fleet.prepare(work)
-    began = time.perf_counter()
-    fleet.go()
-    took = time.perf_counter() - began
+    took = fleet.drive(work)
     work.finish()
     return work.operations / took
 

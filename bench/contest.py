@@ -108,10 +108,7 @@ class Contender:
         while True:
             slowest = 0.0
             for _, work in self.round():
-                self._fleet.prepare(work)
-                began = time.perf_counter()
-                self._fleet.go()
-                slowest = max(slowest, time.perf_counter() - began)
+                slowest = max(slowest, self._fleet.drive(work))
                 work.finish()
             if slowest >= min(WARM, seconds / 2) or self.items >= scenario.most:
                 break

@@ -189,10 +189,12 @@ class Fleet:
         for connection in self._connections.values():
             connection.sock.close()
 
-    def drive(self, work: Work) -> None:
-        """Do all of `work`."""
+    def drive(self, work: Work) -> float:
+        """Do all of `work`; return the seconds that it took, without what prepared it."""
         self.prepare(work)
+        began = time.perf_counter()
         self.go()
+        return time.perf_counter() - began
 
     def prepare(self, work: Work) -> None:
         """Let each connection know what it has to do, which takes time that is not the server's."""
