@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import itertools
+import os
 import select
 import socket
 import sys
@@ -23,6 +26,13 @@ else:
 
 IN, OUT = 1, 4  # the same in poll and epoll
 CHUNK = 1 << 16
+PORT_WHEN_CONNECTING = 24  # IP_BIND_ADDRESS_NO_PORT of Linux, which Python 3.11 does not name
+SOURCES = itertools.cycle(range(2, 255))
+"""Last bytes of the loopback addresses that visitors connect from, another one for each round.
+
+Who closes first keeps its port for a minute (TIME_WAIT). All ports of one address may run out, and
+with few of them left the kernel searches for long.
+"""
 
 
 class Lane(Protocol):
@@ -57,7 +67,12 @@ class Work(Protocol):
     """How many there are; what is asked for an item after it came belongs to its operation."""
 
     def lanes(self, connections: range) -> Sequence[Lane]:
-        """Return what each of the connections with these numbers has to do; called once."""
+        """Return what each of the connections with these numbers has to do; called once.
+
+        Any more lanes are those of visitors. They connect together and send their first batches;
+        a visitor whose lane then has nothing to ask closes; when the last has closed, they connect
+        again. A lane that has nothing to ask right then is at its end.
+        """
 
     def latencies(self) -> list[float]:
         """Return the seconds that each batch took."""
@@ -170,6 +185,11 @@ class Fleet:
         self._deadline, self._active, self._noise = deadline, size, noise
         self._poller = Poller()
         self._connections: dict[int, Connection] = {}
+        """By their descriptors; with those of the visitors that are connected."""
+        self._address = address
+        self._visitors: Sequence[Lane] = ()
+        self._source = ""  # the address that visitors connect from; empty: the system's choice
+        self._visiting: set[int] = set()  # descriptors of the visitors that are connected
         try:
             for number in range(size + idle):
                 left = max(deadline - time.perf_counter(), 0.001)
@@ -199,7 +219,13 @@ class Fleet:
     def prepare(self, work: Work) -> None:
         """Let each connection know what it has to do, which takes time that is not the server's."""
         lanes = work.lanes(range(self._active))
-        for connection, lane in zip(self._connections.values(), lanes, strict=False):
+        self._visitors = lanes[self._active :]
+        if self._visitors and sys.platform == "linux" and self._address[0].startswith("127."):
+            # Other systems have no more loopback addresses than one, unless they are told to.
+            self._source = f"127.0.0.{next(SOURCES)}"
+        for connection, lane in zip(
+            self._connections.values(), lanes[: self._active], strict=False
+        ):
             connection.lane = lane
 
     def go(self) -> None:
@@ -227,6 +253,7 @@ class Fleet:
                 self._sent(connection, batch, connection.send(batch))
             else:
                 connection.lane = IDLE
+        flying += self._connect_visitors()
         while flying:
             ready = poll(max(self._deadline - now, 0.0) * SECOND)
             now = clock()
@@ -255,6 +282,51 @@ class Fleet:
                 else:
                     connection.lane = IDLE
                     flying -= 1
+                    if fd in self._visiting:
+                        flying += self._leave(connection)
+
+    def _connect_visitors(self) -> int:
+        """Connect the visitors whose lanes have something to ask; return how many there are."""
+        began = time.perf_counter()
+        for lane in self._visitors:
+            batch = lane.ask()
+            if batch:
+                connection = self._connect()
+                connection.lane, connection.sent_at = lane, began
+                try:
+                    sent = connection.send(batch)
+                except BlockingIOError:  # it is not connected yet
+                    sent = 0
+                self._sent(connection, batch, sent)
+        return len(self._visiting)
+
+    def _connect(self) -> Connection:
+        """Begin to connect a visitor; to loopback that is done at once, unless the backlog is full.
+
+        Raises `OSError`.
+        """
+        sock = socket.socket()
+        descriptor = sock.fileno()
+        connection = self._connections[descriptor] = Connection(sock)
+        self._visiting.add(descriptor)
+        sock.setblocking(False)
+        if self._source:
+            sock.setsockopt(socket.IPPROTO_IP, PORT_WHEN_CONNECTING, 1)
+            sock.bind((self._source, 0))
+        error = sock.connect_ex(self._address)
+        if error not in (0, errno.EINPROGRESS):
+            raise OSError(error, os.strerror(error))
+        self._poller.register(descriptor, IN)
+        return connection
+
+    def _leave(self, connection: Connection) -> int:
+        """Close a visitor's connection; return how many connect again if it was the last."""
+        descriptor = connection.sock.fileno()
+        self._poller.unregister(descriptor)
+        connection.sock.close()
+        del self._connections[descriptor]
+        self._visiting.remove(descriptor)
+        return 0 if self._visiting else self._connect_visitors()
 
     def _sent(self, connection: Connection, batch: Bytes, sent: int) -> None:
         """Keep what the socket did not take, and ask to be told when it takes more."""

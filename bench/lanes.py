@@ -321,6 +321,50 @@ class TurnLane:
         return self._done
 
 
+class VisitLane(TurnLane):
+    """Puts a batch, takes one, and has nothing to ask at the end of this visit.
+
+    Asked again, it begins the next visit, or has nothing to ask if none is left.
+    """
+
+    def __init__(
+        self,
+        put: PutLane,
+        get: GetLane,
+        visits: Share,
+        took: list[float],
+        over: Callable[[], None],
+        *,
+        to_first_reply: bool = False,
+    ) -> None:
+        """`visits` are those of all visitors together; `over` is called when none is left.
+
+        `took` gets the time of each whole visit, or with `to_first_reply` of its put.
+        """
+        super().__init__(put, get)
+        self.took = self._visits_took = took
+        self._visits, self._over = visits, over
+        self._timed_to = put if to_first_reply else get
+        self._is_visiting = False
+
+    def ask(self) -> Bytes:
+        """See `Lane`."""
+        if self._done and self._now is self._get:
+            self._is_visiting = not self._is_visiting
+            if not self._is_visiting:
+                return b""
+            if not self._visits.take(1):
+                self._over()
+                return b""
+        batch = super().ask()
+        self.took = self._visits_took
+        return batch
+
+    def hear(self, reply: Reply) -> bool:
+        """See `Lane`."""
+        return super().hear(reply) and self._now is self._timed_to
+
+
 class EchoLane:
     """Asks the same `count` times, all lanes together, and is always told the same."""
 

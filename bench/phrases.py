@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bench import LoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DIGITS = 8  # an item opens with its number, in this many decimal digits
 
@@ -20,6 +24,24 @@ def labels(numbers: range) -> list[bytes]:
     if numbers.stop > 10**DIGITS:
         raise LoadError(f"there are more than {10**DIGITS:,} items")
     return [b"%0*d" % (DIGITS, number) for number in numbers]
+
+
+class Endless:
+    """Labels from number 0 on until `stop`: of a round whose number of items is not known."""
+
+    def __init__(self) -> None:
+        self._is_stopped = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        for number in range(10**DIGITS):
+            if self._is_stopped:
+                return
+            yield b"%0*d" % (DIGITS, number)
+        raise LoadError(f"there are more than {10**DIGITS:,} items")
+
+    def stop(self) -> None:
+        """Give no more labels."""
+        self._is_stopped = True
 
 
 def filler(size: int) -> bytes:

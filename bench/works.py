@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench import VoidRunError
-from bench.lanes import EchoLane, GetLane, PutLane, Share, TurnLane, out_of_order
-from bench.phrases import DIGITS, labels
+from bench.lanes import EchoLane, GetLane, PutLane, Share, TurnLane, VisitLane, out_of_order
+from bench.phrases import DIGITS, Endless, labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,15 +25,15 @@ class Puts:
     def __init__(
         self,
         phrase: Callable[[int], Sequence[Put]],
-        numbers: range,
+        numbers: range | Endless,
         depth: int,
         *,
         stamped: bool = False,
     ) -> None:
         """With `stamped`, `stamps` keeps when each number was asked for."""
         self._phrase, self._depth = phrase, depth
-        self._following = iter(labels(numbers)).__next__
-        self.operations = len(numbers)
+        self._following = iter(labels(numbers) if isinstance(numbers, range) else numbers).__next__
+        self.operations = len(numbers) if isinstance(numbers, range) else 0
         self.stamps: dict[bytes, float] | None = {} if stamped else None
         self._took: list[float] = []
         self._lanes: list[PutLane] = []
@@ -102,7 +102,8 @@ class Gets:
     def finish(self) -> None:
         """Raise `VoidRunError` unless each item came back, once, from its queue, in order."""
         came = [label for lane in self._lanes for label in map(bytes, lane.seen)]
-        seen, wanted = set(came), set(labels(self._numbers))
+        put = labels(self._numbers) if self._puts is None else self._puts.owners()
+        seen, wanted = set(came), set(put)
         faults = {"never put": len(seen - wanted)}
         if self._once:
             faults = {"missing": len(wanted - seen), "repeated": len(came) - len(seen), **faults}
@@ -140,6 +141,48 @@ class ByTurns:
 
     def latencies(self) -> list[float]:
         """See `Work`."""
+        return self._puts.latencies() + self._gets.latencies()
+
+    def finish(self) -> None:
+        """See `Work`."""
+        self._gets.finish()
+
+
+class Visits:
+    """Visitors connect, put a batch, take one and close; meanwhile the connections do so by turns.
+
+    The visitors connect together, and again when the last of them has closed.
+    """
+
+    def __init__(self, puts: Puts, gets: Gets, numbers: Endless, visitors: int, times: int) -> None:
+        """`numbers` are those of `puts`; each visitor connects `times` times.
+
+        The latency of one visitor is that of a visit, from connecting to the last byte of its item.
+        That of several is one for all: from connecting until the last one has its first reply.
+        """
+        self._puts, self._gets, self._numbers = puts, gets, numbers
+        self._visitors = visitors
+        self.operations = visitors * times
+        self._took: list[float] = []
+
+    def lanes(self, connections: range) -> Sequence[Lane]:
+        """See `Work`."""
+        clients = range(connections.start, connections.stop + self._visitors)
+        puts, gets = self._puts.lanes(clients), self._gets.lanes(clients)
+        pairs = list(zip(puts, gets, strict=True))
+        visits, over, together = Share(self.operations, 1), self._numbers.stop, self._visitors > 1
+        visitors = [
+            VisitLane(put, get, visits, self._took, over, to_first_reply=together)
+            for put, get in pairs[len(connections) :]
+        ]
+        return [*(TurnLane(put, get) for put, get in pairs[: len(connections)]), *visitors]
+
+    def latencies(self) -> list[float]:
+        """See `Work`."""
+        return [max(took) for took in zip(*[iter(self._took)] * self._visitors, strict=True)]
+
+    def busy(self) -> list[float]:
+        """Return the seconds that each batch of the busy connections took."""
         return self._puts.latencies() + self._gets.latencies()
 
     def finish(self) -> None:

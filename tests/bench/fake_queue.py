@@ -26,6 +26,8 @@ class FakeQueue:
     def __init__(self, wrong: bytes | None = None, after: bytes = b"", port: int = 0) -> None:
         self.items: deque[bytes] = deque()
         self.popped = 0
+        self.sources: list[str] = []
+        """The address of each client that has connected, in order."""
         self._wrong, self._after = wrong, after
         self._selector = selectors.DefaultSelector()
         self._listener = socket.create_server(("127.0.0.1", port))
@@ -54,7 +56,8 @@ class FakeQueue:
             for sock in ready:
                 assert isinstance(sock, socket.socket)
                 if sock is self._listener:
-                    client = sock.accept()[0]
+                    client, (source, _) = sock.accept()
+                    self.sources.append(source)
                     self._held[client] = b""
                     self._selector.register(client, selectors.EVENT_READ)
                 else:

@@ -13,13 +13,15 @@ import pytest
 from bench import LoadError, VoidRunError
 from bench.dialects import Beanstalk, Dialect, Nats, Text, Way
 from bench.fleet import Connection, Fleet
-from bench.works import Echoes, Gets, Puts
+from bench.lanes import VisitLane
+from bench.phrases import Endless
+from bench.works import Echoes, Gets, Puts, Visits
 from tests.bench.fake_queue import FakeQueue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.fleet import Work
+    from bench.fleet import Bytes, Work
 
 
 @pytest.fixture
@@ -34,6 +36,12 @@ def puts(size: int, count: int, depth: int = 1) -> Puts:
 
 def gets(size: int, count: int, depth: int = 1, of: Puts | None = None) -> Gets:
     return Gets(lambda at: [Text().get(b"q", size, at, Way.POP)], range(count), depth, of)
+
+
+def visits(visitors: int, times: int) -> Visits:
+    numbers = Endless()
+    put = Puts(lambda at: [Text().put(b"q", 64, at)], numbers, 1)
+    return Visits(put, gets(64, 10_000, of=put), numbers, visitors, times)
 
 
 def drive(port: int, *works: Work, connections: int = 3, seconds: float = 20) -> None:
@@ -151,3 +159,66 @@ def test_other_words_behind_the_replies_void_the_run() -> None:
     work, right = put_and_said(Nats(), b'MSG _I.0000 1  23\r\n{"stream":"q", "seq":1}\r\n')
     with pytest.raises(VoidRunError):
         talk(work, right, right + b"PONG\r\n", noise=b"PING\r\n")
+
+
+@pytest.mark.parametrize("connections", [0, 3])
+def test_each_visit_is_a_connection_of_its_own(fake: FakeQueue, connections: int) -> None:
+    work = visits(visitors=1, times=20)
+    drive(fake.port, work, connections=connections)
+    assert len(fake.sources) == connections + 2 + 20
+    assert not fake.items
+    assert len(work.latencies()) == 20
+    # Those that are connected work as long as there are visits.
+    assert (len(work.busy()) > 40) == bool(connections)
+
+
+def test_visitors_connect_again_when_the_last_has_closed(
+    fake: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[VisitLane] = []
+    ask = VisitLane.ask
+
+    def recorded(lane: VisitLane) -> Bytes:
+        asked.append(lane)
+        return ask(lane)
+
+    monkeypatch.setattr(VisitLane, "ask", recorded)
+    work = visits(visitors=3, times=4)
+    drive(fake.port, work)
+    visitors = asked[:3]
+    for at in range(0, 36, 9):
+        assert asked[at : at + 3] == visitors
+        # Each puts, takes, and closes.
+        assert all(asked[at : at + 9].count(lane) == 3 for lane in visitors)
+    assert asked[36:] == visitors
+    assert len(work.latencies()) == 4
+
+
+def test_visits_of_each_round_come_from_another_address(fake: FakeQueue) -> None:
+    drive(fake.port, visits(visitors=2, times=3), visits(visitors=2, times=3), connections=0)
+    idle, first, second = fake.sources[:2], fake.sources[2:8], fake.sources[8:]
+    assert len(second) == 6
+    assert len({*first}) == len({*second}) == 1
+    assert {*idle}.isdisjoint(first)
+    assert {*first}.isdisjoint(second)
+
+
+def test_a_visitor_that_is_answered_wrongly_voids_the_run() -> None:
+    with FakeQueue(wrong=b"END\r\n") as fake, pytest.raises(VoidRunError):
+        drive(fake.port, visits(visitors=1, times=20))
+
+
+def test_a_server_that_accepts_no_visitor_meets_the_time_limit() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(LoadError, match="time limit"),
+    ):
+        drive(silent.getsockname()[1], visits(visitors=3, times=1), connections=0, seconds=0.05)
+
+
+def test_a_visitor_whose_connection_is_refused_ends_the_run() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        fleet = Fleet(taken.getsockname(), 0, time.perf_counter() + 20)
+        with contextlib.closing(fleet), pytest.raises(LoadError, match="broke"):
+            fleet.drive(visits(visitors=1, times=1))

@@ -9,7 +9,8 @@ import pytest
 
 from bench import VoidRunError
 from bench.dialects import Text, Way
-from bench.works import ByTurns, Gets, Puts, Together
+from bench.phrases import Endless
+from bench.works import ByTurns, Gets, Puts, Together, Visits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +40,20 @@ def gets(
     return Gets(
         lambda at: [Text().get(name, 12, at, way) for name in queues], range(count), depth, of
     )
+
+
+def visits(visitors: int, times: int) -> Visits:
+    numbers = Endless()
+    put = Puts(lambda at: [Text().put(b"q", 12, at)], numbers, 1)
+    return Visits(put, gets(1000, of=put), numbers, visitors, times)
+
+
+def make_visit(lane: Lane, number: int) -> list[bool]:
+    """Let a visitor put and take this item; return which replies ended what is timed."""
+    assert lane.ask() == put_of(number)
+    stored = lane.hear(b"STORED\r\n")
+    assert lane.ask() == b"get q\r\n"
+    return [stored, lane.hear(item(number))]
 
 
 def one_lane(work: Puts | Gets | ByTurns) -> Lane:
@@ -251,3 +266,46 @@ def test_the_time_of_a_waiting_get_counts_from_the_put_of_its_item() -> None:
     get.took.append(99.0)  # what the loop counts, from the question
     assert len(got.latencies()) == 1
     assert 0 < got.latencies()[0] < 20
+
+
+def test_a_visitor_has_nothing_to_ask_after_each_visit_and_at_the_end() -> None:
+    work = visits(visitors=1, times=2)
+    (lane,) = work.lanes(range(0))
+    for number in range(2):
+        assert make_visit(lane, number) == [False, True]
+        assert not lane.ask()
+    assert not lane.ask()
+    work.finish()
+    assert work.operations == 2
+
+
+def test_connections_are_busy_until_the_last_visit_is_over() -> None:
+    work = visits(visitors=1, times=1)
+    busy, visitor = work.lanes(range(1))
+    assert make_visit(visitor, 0)
+    assert not visitor.ask()
+    assert make_visit(busy, 1) == [True, True]
+    assert not visitor.ask()
+    assert not busy.ask()
+    work.finish()
+
+
+def test_several_visitors_are_timed_until_the_last_has_its_first_reply() -> None:
+    work = visits(visitors=2, times=2)
+    one, two = work.lanes(range(0))
+    assert make_visit(one, 0) == [True, False]
+    for lane, seconds in ((one, 3.0), (two, 5.0), (two, 1.0), (one, 2.0)):
+        lane.took.append(seconds)
+    assert work.latencies() == [5.0, 2.0]
+    assert work.operations == 4
+
+
+def test_a_visitor_that_does_not_get_what_was_put_voids_the_run() -> None:
+    work = visits(visitors=1, times=1)
+    (lane,) = work.lanes(range(0))
+    lane.ask()
+    lane.hear(b"STORED\r\n")
+    lane.ask()
+    lane.hear(item(7))
+    with pytest.raises(VoidRunError, match=r"1 missing, 1 never put$"):
+        work.finish()
