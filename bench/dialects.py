@@ -41,6 +41,8 @@ class Dialect:
     """Whether one connection can put into and take from many queues."""
     is_queue = True
     """Whether items come back once and in order."""
+    greets = False
+    """Whether a connection has to be greeted before it is used."""
 
     def greet(self, sock: socket.socket, number: int) -> None:
         """Open a connection, before it is used."""
@@ -171,6 +173,7 @@ class Nats(Dialect):
     """
 
     noise = b"PING\r\n"
+    greets = True
     many_queues = False  # a stream and a consumer for each would be something else
 
     def greet(self, sock: socket.socket, number: int) -> None:

@@ -7,7 +7,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from bench.dialects import Way
-from bench.works import ByTurns, Gets, Puts, Together
+from bench.phrases import DIGITS, Endless
+from bench.works import ByTurns, Gets, Puts, Together, Visits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from bench.servers import Server
 
 MOST_BYTES = 256 << 20  # of a round's items
+MOST_VISITS = 4000  # of a round: each takes a port for a minute
 CHILDREN = 10  # of a fan-out
 FILL_DEPTH = 256  # requests in flight while a queue is filled, by one client: in order
 FILL_ROUND = 1_000_000  # items; of more at once the load would take too much memory
@@ -31,6 +33,7 @@ class Kind(Enum):
     RELIABLE = "all items are put, then all are taken on trial and confirmed"
     CHAINED = "the same, each confirmed with the request for the next where that is possible"
     FAN_OUT = "all items are put, then taken from each of ten children of the queue"
+    VISITS = "these put and take by turns, beside clients that connect, put, take and close"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Scenario:
     @property
     def most(self) -> int:
         """Items of the largest round."""
+        if self.kind is Kind.VISITS:
+            return self.rounded(MOST_VISITS)
         return max(MOST_BYTES // self.size, self.least)
 
     def rounded(self, items: float) -> int:
@@ -74,9 +79,12 @@ class Scenario:
     @property
     def control(self) -> Scenario | None:
         """What it is to be compared with, if that is not a scenario of its own."""
-        if not (self.idle or self.backlog):
+        is_visited = self.kind is Kind.VISITS and self.connections
+        if not (self.idle or self.backlog or is_visited):
             return None
-        return replace(self, name=f"{self.name}-0", idle=0, backlog=0)
+        connections = 0 if is_visited else self.connections
+        name = f"{self.name}-0"
+        return replace(self, name=name, connections=connections, idle=0, backlog=0)
 
     def text(self) -> str:
         """Return what it is, for a person."""
@@ -92,11 +100,13 @@ class Scenario:
     def refusal(self, server: Server) -> str:
         """Return why this cannot be asked of a server; empty if it can."""
         dialect = server.dialect
-        needed = {Kind.FAN_OUT: CHILDREN, Kind.WAITING: 2}.get(self.kind, 1)
+        needed = {Kind.FAN_OUT: CHILDREN, Kind.WAITING: 2, Kind.VISITS: 0}.get(self.kind, 1)
         if self.connections < needed:
             return f"needs {needed} connections"
         if self.kind is Kind.FAN_OUT and not server.is_ours:
             return "has no fan-out like this"
+        if self.kind is Kind.VISITS and dialect.greets:
+            return "opens each connection with a greeting"
         if self._way not in dialect.ways:
             return f"has no {self._way.value}"
         if self.queues > 1 and not (dialect.many_queues and dialect.is_queue):
@@ -134,8 +144,15 @@ class Scenario:
     ) -> Iterator[tuple[str, Work]]:
         """Yield the works of one round and what each is called.
 
-        So many items have been taken before, and so many are there.
+        So many items have been taken before, and so many are there. With visitors, `items` are
+        visits.
         """
+        if self.kind is Kind.VISITS:
+            yield "visit", self._visits(server, 1, items)
+            if self.connections > 1:
+                times = max(items // self.connections, 1)
+                yield "arrive", self._visits(server, self.connections, times)
+            return
         numbers = range(taken + there, taken + there + items)
         puts = self._puts(server, numbers, stamped=self.kind is Kind.WAITING)
         match self.kind:
@@ -156,8 +173,19 @@ class Scenario:
                 first = range(taken, taken + items)
                 yield "get", self._gets(server, first, None if there else puts)
 
+    def _visits(self, server: Server, visitors: int, times: int) -> Visits:
+        numbers = Endless()
+        puts = self._puts(server, numbers)
+        gets = self._gets(server, range(10**DIGITS), puts)
+        return Visits(puts, gets, numbers, visitors, times)
+
     def _puts(
-        self, server: Server, numbers: range, *, depth: int = 0, stamped: bool = False
+        self,
+        server: Server,
+        numbers: range | Endless,
+        *,
+        depth: int = 0,
+        stamped: bool = False,
     ) -> Puts:
         names, size, dialect = self.names, self.size, server.dialect
         return Puts(
@@ -197,6 +225,7 @@ SCENARIOS = (
     Scenario("queues", queues=1000, servers=LAZY),
     Scenario("fan-out", Kind.FAN_OUT, servers=LAZY),
     Scenario("idle", idle=1000, servers=LAZY),
+    Scenario("connections", Kind.VISITS, servers=LAZY),
 )
 
 

@@ -102,12 +102,16 @@ def ours() -> list[Server]:
 
 
 def redis(program: str) -> list[Server]:
-    """Return Redis with an append-only file, which is not rewritten meanwhile: at its best."""
+    """Return Redis with an append-only file, which is not rewritten meanwhile: at its best.
+
+    Its protected mode would refuse visitors, which come from other addresses than 127.0.0.1.
+    """
 
     def command(sync: str) -> Command:
         return lambda folder, port: [
             *(program, "--bind", HOST, "--port", str(port), "--dir", str(folder), "--save", ""),
             *("--appendonly", "yes", "--appendfsync", sync, "--auto-aof-rewrite-percentage", "0"),
+            *("--protected-mode", "no"),
         ]
 
     peers = {"no": "never", "everysec": "50ms", "always": "always"}

@@ -29,7 +29,9 @@ us/them: this server's rate divided by that one's, under the policy that promise
 p50 to max: us of one batch, from its send to the last byte of its reply (in waiting: from the send
 of a put to the item's delivery); CPU: us per operation, of the server; them/us: that one's CPU
 divided by this server's; RSS: MB at most; B/op: bytes written to disk per operation; fsyncs: per
-1,000 operations; load: how busy the load was, with a ! where it may have been the bottleneck"""
+1,000 operations; load: how busy the load was, with a ! where it may have been the bottleneck;
+visit, arrive: each operation is a connection, with CPU, B/op and fsyncs of the busy connections
+too; p50 to max: of a visit, or from connecting until the last client has its first reply"""
 SYNCS = 50
 
 
