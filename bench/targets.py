@@ -105,6 +105,14 @@ def ratios(rows: Sequence[Row]) -> Iterator[Ratio]:
         key = ("base", operation, f"{OURS}-50ms")
         what = f"50 connections, 1 KiB, 50ms: p99 / p50 of {operation}"
         yield against(what, tails.get(key), medians.get(key), 3, at_most=True)
+    for name, found, bound, what in (
+        ("connections-0", rates, 0.5, "connect, put, get, close: rate"),
+        ("connections", tails, 2.0, "connect, put, get, close beside 50 busy clients: p99"),
+    ):
+        ours, theirs = (
+            found.get((name, "visit", server)) for server in (f"{OURS}-50ms", "memcached")
+        )
+        yield against(f"{what} / memcached", ours, theirs, bound, at_most=found is tails)
     for name, bound, what in (
         ("idle", 0.85, "beside 1,000 idle connections"),
         ("deep", 0.75, "a deep queue"),

@@ -44,6 +44,20 @@ def test_a_rate_is_compared_with_its_control() -> None:
     assert found(rows)["beside 1,000 idle connections: put / without"].value == 0.9
 
 
+def test_visits_are_compared_with_those_of_memcached() -> None:
+    alone, beside = (
+        [
+            row(server, rate, name, "visit")
+            for server, rate in (("starling-50ms", 3), ("memcached", 5))
+        ]
+        for name in ("connections-0", "connections")
+    )
+    ratios_found = found([*alone, *beside])
+    assert ratios_found["connect, put, get, close: rate / memcached"].value == 0.6
+    tail = ratios_found["connect, put, get, close beside 50 busy clients: p99 / memcached"]
+    assert (tail.value, tail.verdict) == (1.0, "reached")
+
+
 def test_a_tail_may_be_at_most_so_much() -> None:
     ratio = found([row("starling-50ms", 1)])["50 connections, 1 KiB, 50ms: p99 / p50 of put"]
     assert ratio.value == 2.5
