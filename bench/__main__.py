@@ -156,9 +156,10 @@ def run_quickly(options: argparse.Namespace, core: int | None) -> list[Row]:
         names = dict.fromkeys(str(row["server"]) for row in new if "trouble" not in row)
         print(f"{scenario.name}: right: {', '.join(names)}", flush=True)
         for row in (row for row in new if "trouble" in row):
-            print(f"{scenario.name}: {row['server']}: {row['trouble']}", flush=True)
-    costs = (quick.costs(servers, core, options.directory), quick.parts(options.directory))
-    for ratio in itertools.chain(*costs):
+            print(f"{row['scenario']}: {row['server']}: {row['trouble']}", flush=True)
+    machine = (servers, core, options.directory)
+    judged = (quick.costs(*machine), quick.waits(*machine), quick.parts(options.directory))
+    for ratio in itertools.chain(*judged):
         print(ratio.line(), flush=True)
         if ratio.verdict != "reached":
             rows.append({"scenario": ratio.what, "failed": 1.0})

@@ -4,7 +4,8 @@ No absolute time is judged: what an operation costs this server is compared with
 costs it that does nothing (`version`: a tick without a journal), measured in the same run, round
 by round in turn. Parts of it are compared with a small step of plain Python. CPU time is compared,
 not rates, as it depends less on what else the machine does. A bound is about twice what was
-measured when it was set, which varied by less than a tenth on a busy machine.
+measured when it was set, which varied by less than a tenth on a busy machine. How long clients wait
+that have to connect is compared with how long the busy ones wait beside them, at the same time.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import micro
 from bench.contest import Contender, Contest
 from bench.scenarios import Kind, Scenario
-from bench.servers import choose
+from bench.servers import OURS, choose
 from bench.tally import Tally
 from bench.targets import Ratio
-from bench.works import Echoes
+from bench.works import Echoes, Visits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,6 +41,7 @@ RIGHT = (
     Scenario("waiting", Kind.WAITING, connections=6),
     Scenario("reliable", Kind.RELIABLE, connections=5),
     Scenario("chained", Kind.CHAINED, connections=5),
+    Scenario("connections", Kind.VISITS, connections=5),
 )
 """Small rounds of every kind of work."""
 BOUNDS = (
@@ -51,6 +53,12 @@ BOUNDS = (
 """What may cost this many times the CPU time of an empty request of the same shape."""
 
 
+VISITS = 20  # of a round; and one arrival of all
+WAITS = (
+    (Scenario("beside 1 connection", Kind.VISITS, connections=1), {"visit": 250}),
+    (Scenario("beside 50 connections", Kind.VISITS), {"visit": 18, "arrive": 300}),
+)
+"""What may take this many times as long as a request of the busy connections beside it."""
 PARTS = {
     "parse a set of 64 B": 18,
     "parse a set of 1024 B": 20,
@@ -76,15 +84,42 @@ def costs(servers: Sequence[Server], core: int | None, directory: Path) -> Itera
     """Yield what each operation of this server costs, in empty requests."""
     deadline = time.perf_counter() + TIME_LIMIT
     for scenario, policy, bounds in BOUNDS:
-        (server,) = choose(list(servers), [f"starling-{policy}"])
-        with ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=directory))
-            contender = Contender(server, scenario, Path(folder) / scenario.name, deadline)
-            stack.callback(contender.close)
-            contender.start(core)
+        (server,) = choose(list(servers), [f"{OURS}-{policy}"])
+        with started(server, scenario, core, directory, deadline) as contender:
             for name, shares in measured(contender).items():
                 what = f"{scenario.name}, {policy}: CPU of {name} / of an empty request"
                 yield Ratio(what, statistics.median(shares), bounds[name], at_most=True)
+
+
+def waits(servers: Sequence[Server], core: int | None, directory: Path) -> Iterator[Ratio]:
+    """Yield how long visitors wait for this server, in requests of the busy clients beside them."""
+    deadline = time.perf_counter() + TIME_LIMIT
+    for scenario, bounds in WAITS:
+        (server,) = choose(list(servers), [f"{OURS}-50ms"])
+        with started(server, scenario, core, directory, deadline) as contender:
+            contender.items = VISITS
+            shares: dict[str, list[float]] = {}
+            for _ in range(ROUNDS):
+                for name, work in contender.round():
+                    contender.drive(Tally(), work)
+                    assert isinstance(work, Visits)
+                    waited, busy = map(statistics.median, (work.latencies(), work.busy()))
+                    shares.setdefault(name, []).append(waited / busy)
+        for name, bound in bounds.items():
+            what = f"{scenario.name}: time of {name} / of a request"
+            yield Ratio(what, statistics.median(shares[name]), bound, at_most=True)
+
+
+@contextmanager
+def started(
+    server: Server, scenario: Scenario, core: int | None, directory: Path, deadline: float
+) -> Iterator[Contender]:
+    """Run a server in one scenario, until `deadline`, on a fresh folder below `directory`."""
+    with tempfile.TemporaryDirectory(dir=directory) as folder:
+        contender = Contender(server, scenario, Path(folder) / "server", deadline)
+        with closing(contender):
+            contender.start(core)
+            yield contender
 
 
 def parts(directory: Path) -> Iterator[Ratio]:

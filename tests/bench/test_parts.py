@@ -35,12 +35,24 @@ def test_every_cost_is_measured_and_has_a_bound(
     assert not list(tmp_path.iterdir())
 
 
+def test_every_wait_of_a_visitor_is_measured_and_has_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quick, "ROUNDS", 1)
+    monkeypatch.setattr(quick, "VISITS", 2)
+    measured = list(quick.waits(ours(), None, tmp_path))
+    assert len(measured) == sum(len(bounds) for _, bounds in quick.WAITS)
+    assert all(ratio.value is not None and ratio.value > 0 for ratio in measured)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(("value", "code"), [(1.9, 0), (2.1, 1), (None, 1)])
 def test_the_quick_form_fails_when_a_ratio_is_beyond_its_bound(
     value: float | None, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quick, "RIGHT", ())
     monkeypatch.setattr(quick, "costs", lambda *_: [Ratio("a put", value, 2.0, at_most=True)])
+    monkeypatch.setattr(quick, "waits", lambda *_: [])
     monkeypatch.setattr(quick, "parts", lambda _: [])
     assert main(["--quick", "--servers", "starling"]) == code
 
