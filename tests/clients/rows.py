@@ -11,17 +11,18 @@ ROOT = Path(__file__).parent.parent.parent
 PAGE, README = ROOT / "docs" / "clients.md", ROOT / "README.md"
 DRIVERS = Path(__file__).parent / "drivers"
 
-TIERS = {"checkout": 5, "always": 21, "full": 36, "all": 39, "sources": 45}
+TIERS = {"checkout": 5, "always": 21, "full": 36, "all": 39, "sources": 44}
 """The tiers, each with all that is in those before it, and how many rows must run in it.
 
 ``checkout`` is what the tests' own dependencies have; `scripts/clients` installs those up to
-``all``. The rows of ``sources`` are of clients that no package has; they run from checkouts.
+``all``. The rows of ``sources`` are of Ruby clients that no package has; Ruby reads them where
+``CLIENTS_SOURCES`` says, and nothing is built.
 """
 TIER = os.environ.get("CLIENTS_TIER", "checkout")
 """The tier in effect."""
 
 SOURCES = Path(os.environ.get("CLIENTS_SOURCES", "/nonexistent"))
-"""Where the checkouts are, in folders of the names that the rows give."""
+"""The folder with checkouts of the clients of ``sources``, in folders of the rows' names."""
 
 
 @attrs.frozen
@@ -46,10 +47,8 @@ class Row:
         return bool(self.source) and not (SOURCES / self.source).is_dir()
 
     def version(self) -> str:
-        """Return the version of its package, or the day of its checkout; nothing if unknown."""
+        """Return the version of its Debian package; nothing if unknown."""
         command = ["dpkg-query", "--show", "--showformat=${Version}", self.package]
-        if self.source:
-            command = ["git", "-C", str(SOURCES / self.source), "log", "-1", "--format=%cs"]
         try:
             done = subprocess.run(command, capture_output=True, check=False, text=True)
         except OSError:
@@ -95,8 +94,6 @@ def _ruby_source(name: str, client: str, *sources: str, dialect: str = "text") -
     command = (*starter, str(DRIVERS / "ruby" / "driver.rb"), client)
     return Row(name, "Ruby", "sources", command, dialect, "from a checkout", source=sources[0])
 
-
-_GO_SOURCE = "go/src/github.com/bradfitz/gomemcache"
 
 ROWS = (
     _python("checkout", "pymemcache Client", "pymemcache"),
@@ -164,15 +161,6 @@ ROWS = (
     _ruby_source("Dalli 5", "dalli", "dalli-5", dialect="meta"),
     _ruby_source("Ruby memcache-client", "memcache-client", "memcache-client"),
     _ruby_source("Ruby's Starling class", "starling", "starling", "memcache-client"),
-    Row(
-        *("gomemcache, newer", "Go", "sources"),
-        (
-            *("env", f"GOPATH={SOURCES / 'go'}", "GO111MODULE=off"),
-            *("go", "run", str(DRIVERS / "go" / "driver.go"), "gomemcache"),
-        ),
-        note="from a checkout",
-        source=_GO_SOURCE,
-    ),
 )
 
 
