@@ -8,7 +8,15 @@ import trio
 from starling_py.server import server
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.server_settings import Settings
-from tests.server.in_process import FailingFiles, RunningServer, Servers, SlowSyncFiles, item, put
+from tests.server.in_process import (
+    PATIENCE,
+    FailingFiles,
+    RunningServer,
+    Servers,
+    SlowSyncFiles,
+    item,
+    put,
+)
 from tests.server.test_commits import disk_full
 
 VERSION = b"VERSION 1.0.0\r\n"
@@ -104,10 +112,10 @@ async def test_waiting_for_several_queues_ends_with_the_first_that_has_something
     running = await start(queues={"b": {"paused": True}})
     async with running.client() as waiter, running.client() as other:
         await other.ask(put(b"b", b"paused"), b"STORED\r\n")
-        await waiter.send(b"get a b c/t=500\r\n")
+        await waiter.send(b"get a b c/t=9000\r\n")
         await running.until_waiting(1)
         await other.ask(put(b"c", b"1"), b"STORED\r\n")
-        await waiter.expect(item(b"c/t=500", b"1"))
+        await waiter.expect(item(b"c/t=9000", b"1"))
         await waiter.ask(b"get a b/t=50 c\r\n", b"END\r\n")
 
 
@@ -124,7 +132,7 @@ async def test_a_put_with_sync_is_answered_after_its_sync_under_every_policy(
         files.held = True
         begun = files.begun
         await client.send(put(b"q/sync", b"1") + b"version\r\n")
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             # A sync of the whole is done in the background thread, and waits there as well.
             while files.begun == begun:
                 await trio.sleep(0.001)
@@ -294,12 +302,14 @@ async def test_stats_of_a_queue_tell_who_holds_its_items(start: Servers) -> None
     async with running.client() as worker, running.client() as client:
         await client.ask(put(b"q", b"1") * 2, b"STORED\r\n" * 2)
         await worker.ask(b"get q/open\r\n", item(b"q/open", b"1"))
+        asked = trio.current_time()
         await worker.ask(b"gat 60 q\r\n", item(b"q", b"1"))
         stats = await client.stats(b"stats queue q")
         assert stats["open_1_holder"] == stats["open_2_holder"]
         assert stats["open_1_holder"].startswith("127.0.0.1:")
         assert (stats["open_1_lease"], stats["open_1_deliveries"]) == ("none", "1")
-        assert 50 < float(stats["open_2_lease"]) <= 60
+        # In tenths of a second.
+        assert 59.9 - (trio.current_time() - asked) <= float(stats["open_2_lease"]) <= 60
         conns = await client.stats(b"stats conns")
         held = {name: value for name, value in conns.items() if name.endswith(":open_reads")}
         assert sorted(held.values()) == ["0", "2"]

@@ -308,9 +308,10 @@ async def test_stats_of_queues_are_those_of_all_or_of_one(start: Servers) -> Non
 async def test_stats_conns_tells_what_each_connection_does(start: Servers) -> None:
     running = await start()
     async with running.client() as client, running.client() as waiter:
+        begin = trio.current_time()
         await waiter.send(b"get a/t=9000 b/t=9000\r\n")
         await running.until_waiting(1)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             while len(conns := await client.stats(b"stats conns")) > 2 * 5:
                 await trio.lowlevel.checkpoint()
         states = [value for name, value in conns.items() if name.endswith(":state")]
@@ -319,7 +320,8 @@ async def test_stats_conns_tells_what_each_connection_does(start: Servers) -> No
         assert all(re.fullmatch(r"tcp:127\.0\.0\.1:\d+", address) for address in addresses)
         assert "a,b" in conns.values()
         silence = [value for name, value in conns.items() if name.endswith(":secs_since_last_cmd")]
-        assert silence == ["0", "0"]
+        assert len(silence) == 2
+        assert max(map(int, silence)) <= trio.current_time() - begin
 
 
 async def test_stats_reset_resets_counters_and_no_state(start: Servers) -> None:

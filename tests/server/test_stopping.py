@@ -7,7 +7,7 @@ import threading
 import pytest
 import trio
 
-from tests.server.in_process import Servers, SlowSyncFiles, item, put
+from tests.server.in_process import PATIENCE, Servers, SlowSyncFiles, item, put
 
 VERSION = b"VERSION 1.0.0\r\n"
 
@@ -17,7 +17,7 @@ async def test_a_stop_closes_idle_clients_at_once(start: Servers) -> None:
     async with running.client() as silent, running.client() as idle:
         await idle.ask(b"version\r\n", VERSION)
         await running.until_connected(2)
-        await running.stop(within=2)
+        await running.stop()
         assert await silent.read_to_the_end() == b""
         assert await idle.read_to_the_end() == b""
 
@@ -28,7 +28,7 @@ async def test_a_stop_gives_waiters_their_miss(start: Servers) -> None:
         await waiter.send(b"get q/t=60000\r\n")
         await other.send(b"get a/t=60000 b/t=60000\r\n")
         await running.until_waiting(2)
-        await running.stop(within=2)
+        await running.stop()
         assert await waiter.read_to_the_end() == b"END\r\n"
         assert await other.read_to_the_end() == b"END\r\n"
 
@@ -38,7 +38,7 @@ async def test_commands_behind_a_wait_that_a_stop_ends_are_executed(start: Serve
     async with running.client() as waiter:
         await waiter.send(b"get q/t=60000\r\n" + put(b"q", b"1") + b"get r/t=60000\r\nversion\r\n")
         await running.until_waiting(1)
-        await running.stop(within=2)
+        await running.stop()
         assert await waiter.read_to_the_end() == b"END\r\nSTORED\r\nEND\r\n" + VERSION
     running = await start()
     async with running.client() as client:
@@ -54,7 +54,7 @@ async def test_a_command_that_was_half_sent_may_be_finished(start: Servers) -> N
         await client.expect_nothing()
         await client.send(b"done!\r\n")
         assert await client.read_to_the_end() == b"STORED\r\n"
-    await running.stop(within=2)
+    await running.stop()
     running = await start()
     async with running.client() as client:
         await client.ask(b"get q\r\n", item(b"q", b"half-done!"))
@@ -69,7 +69,7 @@ async def test_a_blocking_get_that_was_half_sent_does_not_wait_any_more(start: S
         await client.expect_nothing()
         await client.send(b"00\r\n")
         assert await client.read_to_the_end() == b"END\r\n"
-    await running.stop(within=2)
+    await running.stop()
 
 
 async def test_who_never_finishes_a_command_is_closed_when_the_grace_time_is_over(
@@ -79,7 +79,7 @@ async def test_who_never_finishes_a_command_is_closed_when_the_grace_time_is_ove
     async with running.client() as client:
         await client.send(b"set q 0 0 10\r\nhalf-")
         await running.until_connected(1)
-        assert await running.stop(within=2) >= 0.3
+        assert await running.stop() >= 0.3
         assert await client.read_to_the_end() == b""
 
 
@@ -87,7 +87,7 @@ async def test_who_never_reads_is_closed_when_the_grace_time_is_over(start: Serv
     running = await start(grace_time="0.3")
     async with running.client(receive_buffer=4096) as lazy:
         await lazy.send_what_is_taken(0.2)
-        assert await running.stop(within=2) >= 0.3
+        assert await running.stop() >= 0.3
 
 
 async def test_who_reads_late_gets_everything_within_the_grace_time(start: Servers) -> None:
@@ -100,7 +100,7 @@ async def test_who_reads_late_gets_everything_within_the_grace_time(start: Serve
         await running.until_connected(1)
         running.server.stop()
         assert await lazy.read_to_the_end() == item(b"q", body) * 5
-    await running.stop(within=2)
+    await running.stop()
 
 
 async def test_what_was_sent_before_the_stop_is_answered_in_full(start: Servers) -> None:
@@ -123,7 +123,7 @@ async def test_a_second_stop_ends_the_grace_time(start: Servers) -> None:
         await running.until_connected(1)
         running.server.stop()
         await client.expect_nothing()
-        await running.stop(within=2)
+        await running.stop()
         assert await client.read_to_the_end() == b""
 
 
@@ -153,7 +153,7 @@ async def test_everything_acknowledged_is_there_after_a_stop_amid_puts(start: Se
                         break
                     acknowledged += 1
 
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(produce)
             while acknowledged < 200:
@@ -176,7 +176,7 @@ async def test_a_stop_waits_for_the_sync_that_replies_depend_on(start: Servers) 
         await client.expect_nothing()
         files.let_all_go()
         assert await client.read_to_the_end() == b"STORED\r\n"
-    await running.stop(within=2)
+    await running.stop()
 
 
 async def test_what_was_not_synced_yet_is_synced_before_the_end(start: Servers) -> None:
@@ -225,8 +225,7 @@ async def test_the_shutdown_command_stops_the_server_only_where_it_is_allowed(
         await client.send(b"version\r\nshutdown\r\n")
         assert await client.read_to_the_end() == VERSION
         assert await other.read_to_the_end() == b""
-        with trio.fail_after(2):
-            await running.ended.wait()
+        await running.until_ended()
 
 
 async def test_several_clients_may_ask_for_the_shutdown_at_once(start: Servers) -> None:
@@ -239,8 +238,7 @@ async def test_several_clients_may_ask_for_the_shutdown_at_once(start: Servers) 
     for client in clients:
         assert await client.read_to_the_end() == VERSION
         client.hang_up()
-    with trio.fail_after(2):
-        await running.ended.wait()
+    await running.until_ended()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -251,8 +249,7 @@ async def test_a_signal_stops_the_server(start: Servers, number: signal.Signals)
         await running.until_waiting(1)
         signal.raise_signal(number)
         assert await waiter.read_to_the_end() == b"END\r\n"
-    with trio.fail_after(2):
-        await running.ended.wait()
+    await running.until_ended()
 
 
 async def test_the_spool_is_free_for_the_next_server_after_a_stop(start: Servers) -> None:
