@@ -20,7 +20,7 @@ from bench import LoadError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PATIENCE = 10.0  # seconds a server gets to start, and again to stop
+PATIENCE = 60.0  # seconds a server gets to start, and again to stop
 CPU_CLOCK = 2  # of a whole process, in the kernel's numbering of clocks
 
 

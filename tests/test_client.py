@@ -10,7 +10,7 @@ import trio
 
 from starling_py import client as starling_client
 from starling_py.client import AsyncStarling, Starling, StarlingError
-from tests.process.server_process import ServerProcess, wait_until
+from tests.process.server_process import PATIENCE, ServerProcess, wait_until
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def server(server: ServerProcess) -> Iterator[ServerProcess]:
 @pytest.fixture
 def starling(server: ServerProcess) -> Iterator[Starling]:
     """Return a client of it."""
-    with Starling(f"127.0.0.1:{server.port}") as client:
+    with Starling(f"127.0.0.1:{server.port}", timeout=PATIENCE) as client:
         yield client
 
 
@@ -80,7 +80,10 @@ def test_flush_does_not_wait_for_what_nobody_can_take(
     assert starling.flush("q") == 1
 
 
-def test_a_put_is_tried_again_until_the_queue_has_room(tmp_path: Path) -> None:
+def test_a_put_is_tried_again_until_the_queue_has_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starling_client, "SET_RETRIES", 1000)
     config = tmp_path / "starling.yml"
     config.write_text("queues: {q: {max_items: 1}}")
     with (
@@ -126,15 +129,16 @@ def test_an_item_that_dies_is_not_delivered(starling: Starling) -> None:
 
 
 def test_several_servers_share_the_items_and_a_dead_one_is_left_alone(
-    tmp_path: Path, port: int
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(starling_client, "RETRY_DELAY", 3600)
     with contextlib.ExitStack() as stack:
         servers = [
             stack.enter_context(ServerProcess(tmp_path / f"spool-{number}")) for number in range(2)
         ]
         names = [f"127.0.0.1:{each.port}" for each in servers]
         names.append(f"127.0.0.1:{port}")
-        starling = stack.enter_context(Starling(names))
+        starling = stack.enter_context(Starling(names, timeout=PATIENCE))
         for number in range(40):
             starling.set("q", number)
         sizes = [stats["queue_q_items"] for stats in starling.stats().values()]
@@ -186,8 +190,8 @@ def test_servers_that_are_none_are_refused(servers: str | list[str]) -> None:
 
 
 async def test_the_client_for_trio_does_the_same(server: ServerProcess) -> None:
-    starling = AsyncStarling(f"127.0.0.1:{server.port}")
-    with trio.fail_after(20):
+    starling = AsyncStarling(f"127.0.0.1:{server.port}", timeout=PATIENCE)
+    with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:
 
             async def put() -> None:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Self
 
 ROOT = Path(__file__).parents[2]
+PATIENCE = 240.0
+"""Seconds after which it ends by itself."""
 
 
 class FakeQueue:
@@ -44,11 +46,11 @@ class FakeQueue:
 
     def __exit__(self, *_: object) -> None:
         self._stopper.close()
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
     def _serve(self, stopped: socket.socket) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             ready = [key.fileobj for key, _ in self._selector.select(1)]
             if stopped in ready:
@@ -112,7 +114,7 @@ def program(folder: Path, wrong: bytes | None) -> Path:
 
 
 def main() -> None:
-    """Serve until SIGTERM, or for a minute."""
+    """Serve until SIGTERM, or for some minutes."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("-p", type=int)
     parser.add_argument("--wrong", type=bytes.fromhex)
@@ -120,7 +122,7 @@ def main() -> None:
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     with FakeQueue(options.wrong, port=options.p):
-        ended.wait(60)
+        ended.wait(PATIENCE)
 
 
 if __name__ == "__main__":

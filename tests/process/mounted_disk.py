@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.server_process import ServerProcess, wait_until
+from tests.process.server_process import PATIENCE, ServerProcess, wait_until
 
 _SHUT_DOWN = 0x8004587D
 """EXT4_IOC_SHUTDOWN, and XFS_IOC_GOINGDOWN as well."""
@@ -160,5 +160,5 @@ def _unmounted_at_the_end(path: Path) -> Iterator[None]:
 
 def _run(*command: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        list(map(str, command)), capture_output=True, check=False, text=True, timeout=30
+        list(map(str, command)), capture_output=True, check=False, text=True, timeout=PATIENCE
     )

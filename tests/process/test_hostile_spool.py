@@ -482,6 +482,7 @@ def test_expiry_and_age_go_by_the_wall_clock_of_the_present_run(
 def test_a_clock_that_jumps_while_the_server_runs_changes_only_expiry_and_age(
     tmp_path: Path, wall_clock: WallClock
 ) -> None:
+    begun = time.monotonic()
     with ServerProcess(tmp_path / "spool") as server:
         expected: list[bytes] = []
         for offset in ("+0", *JUMPS, "+0"):
@@ -491,7 +492,7 @@ def test_a_clock_that_jumps_while_the_server_runs_changes_only_expiry_and_age(
                 client.put(*(Given(b"q", b"%d" % (len(expected) + n)) for n in range(3)))
                 expected += [b"%d" % (len(expected) + n) for n in range(3)]
                 assert (age(client) >= TEN_YEARS_MS) == (offset == "+10y")
-                assert client.stat(b"uptime") < 60
+                assert client.stat(b"uptime") <= time.monotonic() - begun
         server.restart()
         with RawClient(server.port) as client:
             assert client.get_all([b"q"] * len(expected)) == expected
@@ -501,18 +502,22 @@ def test_a_clock_that_jumps_while_the_server_runs_changes_only_expiry_and_age(
 def test_a_wait_lasts_as_long_as_it_should_though_the_clock_jumps_before_and_within_it(
     tmp_path: Path, wall_clock: WallClock, jump: str
 ) -> None:
-    with ServerProcess(tmp_path / "spool") as server, RawClient(server.port) as client:
+    with (
+        ServerProcess(tmp_path / "spool") as server,
+        RawClient(server.port) as client,
+        RawClient(server.port) as observer,
+    ):
         wall_clock.jump(jump)
-        assert 0.18 < seconds(lambda: client.get(b"q/t=200")) < 1.5
+        # If a wait went by the wall clock, it would end at once or in ten years.
+        assert seconds(lambda: client.get(b"q/t=200")) > 0.18
         begun = time.monotonic()
-        client.send(b"get q/t=500\r\n")
-        with RawClient(server.port) as observer:
-            wait_until(lambda: b"waiting" in observer.stats(b"conns").values())
-            wall_clock.jump("+0")
-            # Something to do for the server, so that it looks at its clocks.
-            observer.put(Given(b"other", b"1"))
+        client.send(b"get q/t=3000\r\n")
+        wait_until(lambda: b"waiting" in observer.stats(b"conns").values())
+        wall_clock.jump("+0")
+        # Something to do for the server, so that it looks at its clocks.
+        observer.put(Given(b"other", b"1"))
         assert client.read_taken() == []
-        assert 0.45 < time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun > 2.95
 
 
 @pytest.mark.parametrize("jump", JUMPS)
@@ -551,14 +556,14 @@ def test_a_sync_comes_after_its_interval_though_the_clock_jumps_within_it(
 
         put_and_wait_for_the_sync("+0")
         for offset in (jump, "+0"):
-            assert 0.15 < put_and_wait_for_the_sync(offset) < 1.5
+            assert put_and_wait_for_the_sync(offset) > 0.15
 
 
 @pytest.mark.parametrize("jump", JUMPS)
 def test_a_client_is_not_idle_because_the_clock_jumped(
     tmp_path: Path, wall_clock: WallClock, jump: str
 ) -> None:
-    with ServerProcess(tmp_path / "spool", "-t", 5) as server, RawClient(server.port) as client:
+    with ServerProcess(tmp_path / "spool", "-t", 60) as server, RawClient(server.port) as client:
         client.put(Given(b"q", b"1"))
         wall_clock.jump(jump)
         # The house is kept twice a second.
@@ -582,5 +587,5 @@ def test_a_stop_does_not_wait_for_the_clock(
             wait_until(lambda: client.stat(b"bytes_read") > len(b"set q 0 0 10\r\nhalf"))
         jumper = threading.Timer(0.1, wall_clock.jump, [jump])
         jumper.start()
-        assert 0.4 < seconds(server.stop) < 3
+        assert seconds(server.stop) > 0.4
         jumper.join()

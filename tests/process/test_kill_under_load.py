@@ -18,7 +18,7 @@ import pytest
 
 from tests.process.history import Get, History
 from tests.process.raw_client import Given, RawClient
-from tests.process.server_process import ServerProcess, settings_file, starting
+from tests.process.server_process import ServerProcess, settings_file, starting, wait_until
 
 QUEUES = (b"jobs", b"Mixed.Case", b"logs")
 SIZES = (0, 5, 30, 100, 300, 1000, 3000, 9000)
@@ -28,8 +28,10 @@ WORKERS = 4
 """At most so many producers, and as many consumers, are at work at the same time."""
 DEEP = 2000
 """Items in the queues, above which producers hold back."""
-OPERATIONS = 100_000
+OPERATIONS = 1_000_000
 """More than any worker comes to between two kills."""
+ENOUGH = 500_000
+"""Bytes of items of which more than half is not on the disk any more when all were taken."""
 
 
 @attrs.define
@@ -137,8 +139,11 @@ class Torture:
         self.options = ("-f", conf, "--sync", sync)
         self.server = ServerProcess(self.spool, *self.options)
 
-    def cycle(self) -> None:
-        """Load the server, kill it at a random moment, start it again, and look at its numbers."""
+    def cycle(self, least: int = 0) -> None:
+        """Load the server, kill it at a random moment, start it again, and look at its numbers.
+
+        ``least`` is how many bytes must have been put by then, in all cycles together.
+        """
         deep = self.history.backlog > DEEP
         producers = self.dice.sample(self.producers, 1 if deep else self.dice.randint(1, WORKERS))
         consumers = self.dice.sample(
@@ -151,7 +156,10 @@ class Torture:
         with ThreadPoolExecutor(2 * WORKERS) as pool:
             futures = [pool.submit(each, self.server.port) for each in work]
             time.sleep(self.dice.uniform(0.01, 0.4))
-            self.server.kill()
+            try:
+                wait_until(lambda: self.history.bytes >= least)
+            finally:
+                self.server.kill()
         for future in futures:
             future.result()
         if self.dice.random() < 0.3:
@@ -213,8 +221,9 @@ def torture(folder: Path, sync: str, cycles: int) -> None:
     print(f"STARLING_TEST_SEED={seed}")
     each = Torture(folder, sync, seed)
     with each.server:
-        for _ in range(cycles):
+        for _ in range(cycles - 1):
             each.cycle()
+        each.cycle(least=ENOUGH)
         each.drain()
         assert each.server.stop() == 0
     assert each.history.problems() == []

@@ -23,12 +23,12 @@ import pytest
 from pymemcache.exceptions import MemcacheError
 
 from tests.process.mounted_disk import ServerOnDisk, needs, server_on_image
-from tests.process.server_process import settings_file, wait_until
+from tests.process.server_process import PATIENCE, settings_file, wait_until
 
 PRODUCERS = 3
 CONSUMERS = 2
-ALL_THAT_MAY_BE_LOST = 0.5
-"""Seconds before a cut: the interval of 50 ms, and what the slowest sync may take."""
+SYNCS = 3
+"""Syncs after which all is safe that was answered before: one of them may have been under way."""
 
 
 class Name(NamedTuple):
@@ -64,35 +64,35 @@ class Ledger:
     unanswered_gets: int = 0
     """Gets that were under way at a cut: each may have taken one item."""
     cuts: list[tuple[float, float]] = attrs.field(factory=list)
-    """Just before each cut, and when nothing could be answered any more."""
+    """When all was answered that each cut may lose: since a moment, until nothing was any more."""
 
-    def is_excused(self, moment: float, tolerance: float) -> bool:
+    def is_excused(self, moment: float) -> bool:
         """Tell whether a cut excuses the loss of what was answered at a moment."""
-        return any(cut - tolerance <= moment <= end for cut, end in self.cuts)
+        return any(begin <= moment <= end for begin, end in self.cuts)
 
-    def check(self, tolerance: float) -> None:
-        """Check what holds if a cut may lose what was answered ``tolerance`` seconds before it."""
+    def check(self, sync: str) -> None:
+        """Check what holds under a policy."""
         taken = {take.name for take in self.takes}
         assert taken <= self.sent.keys()
         lost = [
             name
             for name, moment in self.stored.items()
-            if name not in taken and not self.is_excused(moment, tolerance)
+            if name not in taken and not self.is_excused(moment)
         ]
         assert len(lost) <= self.unanswered_gets, f"STORED and lost: {lost}"
-        self._check_that_none_came_back(tolerance)
-        self._check_order(tolerance)
+        self._check_that_none_came_back()
+        self._check_order(sync)
 
-    def _check_that_none_came_back(self, tolerance: float) -> None:
+    def _check_that_none_came_back(self) -> None:
         first: dict[Name, Take] = {}
         for take in self.takes:
             before = first.setdefault(take.name, take)
             if before is not take:
                 assert before.life != take.life, f"taken twice in one life: {before}, {take}"
-                assert self.is_excused(before.time, tolerance), f"came back: {before}, {take}"
+                assert self.is_excused(before.time), f"came back: {before}, {take}"
                 first[take.name] = take
 
-    def _check_order(self, tolerance: float) -> None:
+    def _check_order(self, sync: str) -> None:
         """Each producer's items come in order to each consumer, and from life to life."""
         seen: dict[tuple[int, ...], int] = {}
         ends: dict[tuple[int, int], int] = {}
@@ -101,9 +101,9 @@ class Ledger:
             key = (take.life, take.consumer, producer)
             assert seen.get(key, -1) < number, f"out of order: {take}"
             seen[key] = number
-            if not self.is_excused(take.time, tolerance):
+            if not self.is_excused(take.time):
                 ends[take.life, producer] = max(number, ends.get((take.life, producer), -1))
-        if tolerance == 0:
+        if sync == "always":
             for take in self.takes:
                 before = ends.get((take.life - 1, take.name.producer), -1)
                 assert before < take.name.number, f"out of order over a power cut: {take}"
@@ -118,31 +118,59 @@ class Life:
         self._number = number
         self._ends: list[tuple[float, Exception]] = []
         """When each client met its error, and which."""
+        self._syncs: list[tuple[float, float, int]] = []
+        """When it was asked how many syncs there had been, when answered, and how many."""
         self._over = threading.Event()
         self._lock = threading.Lock()
         dice = random.Random(seed)
         self._threads = [
             threading.Thread(target=work, args=(each, dice.randrange(2**32)))
-            for work, how_many in ((self._produce, PRODUCERS), (self._consume, CONSUMERS))
+            for work, how_many in (
+                (self._produce, PRODUCERS),
+                (self._consume, CONSUMERS),
+                (self._count_syncs, 1),
+            )
             for each in range(how_many)
         ]
         self._stored_before = len(ledger.stored)
 
-    def run(self, seconds: float) -> None:
-        """Run for some time, then cut the power and kill the server."""
+    def run(self, sync: str, seconds: float) -> None:
+        """Run for some time under a policy, then cut the power and kill the server."""
+        begin = time.monotonic()
         for thread in self._threads:
             thread.start()
         wait_until(lambda: len(self._ledger.stored) >= self._stored_before + 10)
+        if sync != "always":
+            wait_until(lambda: self._safe_until(time.monotonic(), begin) > begin)
         time.sleep(seconds)
         cut = time.monotonic()
         self._server.lose_power()
         self._over.set()
         for thread in self._threads:
-            thread.join(10)
-        self._ledger.cuts.append((cut, time.monotonic()))
+            thread.join(PATIENCE)
+        safe = cut if sync == "always" else self._safe_until(cut, begin)
+        self._ledger.cuts.append((safe, time.monotonic()))
         assert len(self._ends) == len(self._threads), "a client was left alone"
         early = [error for moment, error in self._ends if moment < cut]
         assert not early, "a client met an error before the power was cut"
+
+    def _safe_until(self, cut: float, begin: float) -> float:
+        """Return until when all was answered that the syncs before a cut must have made safe."""
+        known = [(asked, syncs) for asked, answered, syncs in list(self._syncs) if answered < cut]
+        most = max((syncs for _, syncs in known), default=0)
+        return max((asked for asked, syncs in known if syncs + SYNCS <= most), default=begin)
+
+    def _count_syncs(self, *_: int) -> None:
+        with contextlib.closing(self._server.client()) as client:
+            while True:
+                asked = time.monotonic()
+                try:
+                    syncs = int(client.stats()[b"fsyncs"])
+                except (OSError, MemcacheError) as error:
+                    self._ends.append((time.monotonic(), error))
+                    return
+                self._syncs.append((asked, time.monotonic(), syncs))
+                self._over.wait(0.005)
 
     def _produce(self, producer: int, seed: int) -> None:
         dice = random.Random(seed)
@@ -199,10 +227,10 @@ def outlive_power_cuts(folder: Path, system: str, sync: str, cuts: int, seed: in
     with server_on_image(folder, system, "-f", conf, "--sync", sync) as server:
         for life in range(cuts):
             seconds = dice.uniform(0, 0.4 if sync == "always" else 1.0)
-            Life(server, ledger, life, dice.randrange(2**32)).run(seconds)
+            Life(server, ledger, life, dice.randrange(2**32)).run(sync, seconds)
             server.come_back()
         drain(server, ledger, cuts)
-    ledger.check(0 if sync == "always" else ALL_THAT_MAY_BE_LOST)
+    ledger.check(sync)
 
 
 @pytest.mark.parametrize(("sync", "cuts"), [("always", 5), ("50ms", 3)])

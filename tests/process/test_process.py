@@ -13,6 +13,7 @@ from pymemcache.exceptions import MemcacheError
 
 from starling_py import described
 from tests.process.server_process import (
+    PATIENCE,
     ServerProcess,
     daemon_cleared_away,
     run,
@@ -93,7 +94,7 @@ def test_a_stop_under_load_loses_nothing_that_was_acknowledged(server: ServerPro
     producer.start()
     wait_until(lambda: len(acknowledged) >= 500)
     assert server.stop() == 0
-    producer.join(10)
+    producer.join(PATIENCE)
     server.start()
     client = server.client()
     items = [int(item) for item in drained(client, "q")]
@@ -111,7 +112,7 @@ def test_a_waiting_client_gets_its_miss_when_the_server_is_stopped(server: Serve
     observer = server.client()
     wait_until(lambda: b"waiting" in observer.stats("conns").values())
     assert server.stop() == 0
-    waiter.join(10)
+    waiter.join(PATIENCE)
     assert answers == [None]
     client.close()
     observer.close()
@@ -223,13 +224,13 @@ def test_a_pool_of_threads_takes_every_item_once(server: ServerProcess) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
     pool.close()
     assert sorted(map(int, taken)) == list(range(1000))
 
 
 def test_what_netcat_sends_is_answered_in_full(server: ServerProcess) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as sock:
         sock.sendall(b"set q 0 0 3\r\none\r\nget q\nget q/t=60000\n")
         sock.shutdown(socket.SHUT_WR)
         with sock.makefile("rb") as file:

@@ -16,7 +16,7 @@ from tests.journal.parts import item, new_journal
 from tests.journal.simulated_disk import Fault, SimulatedDisk
 from tests.journal.spool_harness import empty_disk
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 ENOUGH = 16
 """Syncs of which the last is the first to be tried in the tick."""
 

@@ -31,7 +31,7 @@ def serve() -> Iterator[Callable[[Sequence[bytes | None]], int]]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 

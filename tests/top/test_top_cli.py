@@ -21,6 +21,7 @@ REPLY = (
     b"STAT queue_caf\xc3\xa9_open_transactions 1\r\nSTAT queue_caf\xc3\xa9_delayed 2\r\n"
     b"STAT queue_caf\xc3\xa9_children a,b\r\nEND\r\n"
 )
+PATIENCE = 60.0
 COMMAND = [sys.executable, "-W", "error", "-m", "starling_py.top"]
 
 
@@ -122,7 +123,7 @@ def test_a_closed_pipe_is_no_error(serve: Serve) -> None:
         stdout=writing,
         stderr=subprocess.PIPE,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -134,7 +135,7 @@ def test_a_terminal_that_lacks_a_character_gets_an_escape(serve: Serve) -> None:
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert rb"queue_caf\xe9_items: 2" in done.stdout
 
@@ -142,7 +143,7 @@ def test_a_terminal_that_lacks_a_character_gets_an_escape(serve: Serve) -> None:
 def read_until(terminal: int, expected: bytes) -> bytes:
     output = b""
     while expected not in output:
-        assert select.select([terminal], [], [], 30)[0], output
+        assert select.select([terminal], [], [], PATIENCE)[0], output
         output += os.read(terminal, 4096)
     return output
 
@@ -162,5 +163,5 @@ def test_the_live_table_polls_reports_a_lost_server_and_quits_leaving_the_termin
         os.write(ours, b"q")
         # Leaving the alternate screen is the last but one thing a full-screen program does.
         read_until(ours, b"\x1b[?1049l")
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
     os.close(ours)
