@@ -44,7 +44,7 @@ from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheError
 
 QUEUE = "lines"
-PATIENCE = 10.0
+PATIENCE = 60.0
 RETRY = 0.005
 
 

@@ -79,11 +79,16 @@ def test_urgent_jobs_go_before_others_and_late_ones_when_their_time_has_come(
     configured_server: ServerProcess,
 ) -> None:
     where = ("--port", configured_server.port)
-    run("work_queue.py", *where, "put", "--later", 2, "echo", "late")
+    run("work_queue.py", *where, "put", "--later", 600, "echo", "much later")
     run("work_queue.py", *where, "put", "echo", "ordinary")
     run("work_queue.py", *where, "put", "--urgent", "echo", "urgent")
-    said = run("work_queue.py", *where, "work", "--count", 3)
-    assert said[1::2] == ["done echo urgent", "done echo ordinary", "done echo late"]
+    said = run("work_queue.py", *where, "work", "--count", 2)
+    assert said[1::2] == ["done echo urgent", "done echo ordinary"]
+    begin = time.monotonic()
+    run("work_queue.py", *where, "put", "--later", 2, "echo", "late")
+    said = run("work_queue.py", *where, "work", "--count", 1)
+    assert said[1::2] == ["done echo late"]
+    assert time.monotonic() - begin > 2
 
 
 @with_task_status
@@ -95,7 +100,10 @@ def test_the_status_of_a_task_can_be_asked_by_anybody(configured_server: ServerP
     with Example("task_status.py", *where, "ask", "report", "--wait") as asking:
         asking.wait_for("waiting")
         run("task_status.py", *where, "work", "--count", 1, "--steps", 2, "--pause", 0.3)
-        assert asking.said() == ["waiting", "50 %", "done"]
+        first, *between, last = asking.said()
+    assert (first, last) == ("waiting", "done")
+    # It looks now and then, so what stood there only for a short time may be missing.
+    assert between in ([], ["50 %"], ["100 %"], ["50 %", "100 %"])
     assert run("task_status.py", *where, "ask", "report") == ["done"]
     nobody = Example("task_status.py", *where, "ask", "other")
     assert (nobody.ended(), nobody.errors) == (1, ["no task other is known"])
@@ -106,15 +114,15 @@ def test_a_task_whose_worker_is_killed_begins_anew(configured_server: ServerProc
     where = ("--port", configured_server.port)
     run("task_status.py", *where, "start", "report")
     with (
-        Example("task_status.py", *where, "work", "--steps", 100, "--pause", 0.1) as doomed,
+        Example("task_status.py", *where, "work", "--steps", 10_000, "--pause", 0.1) as doomed,
         Example("task_status.py", *where, "ask", "report", "--wait") as asking,
     ):
         doomed.wait_for("begin report")
-        asking.wait_for("2 %")
+        asking.wait_for("0 %")
         doomed.kill()
         work = run("task_status.py", *where, "work", "--count", 1, "--steps", 2, "--pause", 0.3)
         assert work == ["begin report", "done report"]
-        assert asking.said()[-2:] == ["50 %", "done"]
+        assert asking.said()[-1] == "done"
 
 
 def candidates(stack: ExitStack, server: ServerProcess, *names: str) -> dict[str, Example]:
@@ -124,25 +132,26 @@ def candidates(stack: ExitStack, server: ServerProcess, *names: str) -> dict[str
 
 
 def leader(workers: dict[str, Example]) -> str:
-    """Return who of these leads, once somebody does."""
-    wait_until(lambda: any(leads(each) for each in workers.values()))
-    return next(name for name, each in workers.items() if leads(each))
+    """Return who of these leads, once one alone does and works.
 
+    On a busy machine a leader may lose its lease, and say so after the next one leads.
+    """
+    leading: list[str] = []
 
-def leads(worker: Example) -> bool:
-    """Tell whether a worker says that it leads."""
-    said = [line for line in worker.lines if not line.endswith(" works")]
-    return bool(said) and said[-1].endswith(" leads")
+    def one_works() -> bool:
+        said = {name: each.lines[-1] for name, each in workers.items() if each.lines}
+        leading[:] = [name for name in said if said[name].endswith((" leads", " works"))]
+        return len(leading) == 1 and said[leading[0]].endswith(" works")
+
+    wait_until(one_works)
+    return leading[0]
 
 
 def test_another_worker_leads_when_the_leader_is_killed(server: ServerProcess) -> None:
     with ExitStack() as stack:
         workers = candidates(stack, server, "one", "two", "three")
         while workers:
-            name = leader(workers)
-            workers[name].wait_for(f"{name} works")
-            assert [each for each in workers.values() if leads(each)] == [workers[name]]
-            workers.pop(name).kill()
+            workers.pop(leader(workers)).kill()
     assert server.stat("queue_leader_total_items") == 1
 
 
@@ -161,12 +170,12 @@ def test_a_leader_that_hangs_leads_no_more_when_it_goes_on(server: ServerProcess
 def test_there_is_one_leader_again_after_the_server_was_killed(server: ServerProcess) -> None:
     with ExitStack() as stack:
         workers = candidates(stack, server, "one", "two")
-        workers[leader(workers)].wait_for("works")
+        leader(workers)
         server.kill()
         for name, worker in workers.items():
             worker.wait_for(f"{name}: ")
         server.start()
-        workers[leader(workers)].wait_for("works")
+        leader(workers)
     assert server.stat("queue_leader_total_items") == 1
 
 
@@ -223,7 +232,8 @@ def test_words_are_counted_right_though_mappers_are_killed(
     with ExitStack() as stack:
         counting = stack.enter_context(Example("word_count.py", *where, "count", path))
         for _ in range(3):
-            with Example("word_count.py", *where, "map", "--pause", 0.005) as doomed:
+            # There are lines left for the next one when it is killed, also if that takes a while.
+            with Example("word_count.py", *where, "map", "--pause", 0.05) as doomed:
                 for _ in range(10):
                     doomed.wait_for("mapped line")
         stack.enter_context(Example("word_count.py", *where, "map"))
