@@ -36,9 +36,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-PATIENCE = 20.0
+PATIENCE = 90.0
 """Seconds in which a driver must answer."""
-START_PATIENCE = 120.0
+START_PATIENCE = 240.0
 """Seconds in which it must say what it is: Go compiles first."""
 
 

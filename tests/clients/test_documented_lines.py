@@ -17,7 +17,7 @@ import pytest
 from tests.clients.rows import DRIVERS, GO, JARS, PAGE, ROOT, SOURCES
 from tests.process.server_process import ServerProcess, connect
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds for the lines to do what they are to do: Go and Java compile first."""
 CLIENTS, MEMCACHE = ".venv-clients", ".venv-clients-memcache"
 INDENTED = "    "

@@ -53,7 +53,7 @@ pytestmark = pytest.mark.skipif(
 def test_all_pass_but_those_that_cannot(flushed_server: ServerProcess, dialect: str) -> None:
     command = ["memccapable", "-h", "127.0.0.1", "-p", str(flushed_server.port), f"-{dialect[0]}"]
     done = subprocess.run(
-        command, capture_output=True, check=False, encoding="utf-8", errors="replace", timeout=60
+        command, capture_output=True, check=False, encoding="utf-8", errors="replace", timeout=300
     )
     # A failure is told on standard error; on standard output, nothing follows the name.
     results = re.findall(rf"\b{dialect} (\w+(?: \w+)*)\s+(\[pass\])?", done.stdout)

@@ -83,7 +83,7 @@ def test_exactly_those_pass_that_make_sense_for_a_queue(
         check=False,
         cwd=tmp_path,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     results = re.findall(r"^(PASSED|FAILED|ERROR) \S*::(\S+)", done.stdout, re.MULTILINE)
     passed = {case for result, case in results if result == "PASSED"}

@@ -320,7 +320,7 @@ class Emcache(OfBytes):
         emcache = import_module("emcache")
         self.emcache = emcache
         self.address = emcache.MemcachedHostAddress(HOST, port)
-        return await emcache.create_client([self.address], timeout=5.0)
+        return await emcache.create_client([self.address], timeout=60.0)
 
     def put(self, queue: str, value: Untyped, ttl: int, noreply: bool) -> bool:
         self.run(self.client.set(queue.encode(), value, exptime=ttl, noreply=noreply))

@@ -139,7 +139,7 @@ class Libmemcached:
 
     def _run(self, tool: str, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
         command = (tool, *self._options, *arguments)
-        return subprocess.run(command, capture_output=True, check=False, timeout=10)
+        return subprocess.run(command, capture_output=True, check=False, timeout=60)
 
 
 class LibmemcachedBinary(Libmemcached):
