@@ -4,6 +4,7 @@ The replies byte by byte are the protocol's tests; here they come through the wh
 """
 
 import logging
+import time
 
 import attrs
 import pytest
@@ -173,25 +174,24 @@ async def test_noreply_puts_do_put(start: Servers) -> None:
 
 @attrs.define
 class FakeWall:
-    """The wall clock, moved by a test."""
+    """The wall clock, which stands still unless a test moves it."""
 
-    ahead_ms: int = 0
-    """How far it is ahead of the true one."""
+    now_ms: int
 
     def move(self, seconds: float) -> None:
         """Let the wall clock jump."""
-        self.ahead_ms += round(seconds * 1000)
+        self.now_ms += round(seconds * 1000)
 
 
 @pytest.fixture
 def wall(monkeypatch: pytest.MonkeyPatch) -> FakeWall:
     """Put the wall clock of every server into the test's hands."""
-    fake = FakeWall()
+    fake = FakeWall(time.time_ns() // 1_000_000)
     real = Clock.refresh
 
     def refresh(clock: Clock) -> None:
         real(clock)
-        clock.wall_ms += fake.ahead_ms
+        clock.wall_ms = fake.now_ms
 
     monkeypatch.setattr(Clock, "refresh", refresh)
     return fake
@@ -267,15 +267,15 @@ async def test_age_is_how_long_the_head_has_waited(start: Servers, wall: FakeWal
         await client.ask(put(b"q", b"1"), b"STORED\r\n")
         wall.move(90)
         await client.ask(put(b"q", b"2"), b"STORED\r\n")
-        assert 90_000 <= int((await client.stats())["queue_q_age"]) < 95_000
+        assert (await client.stats())["queue_q_age"] == "90000"
     await running.stop()
     wall.move(10)
     running = await start()
     async with running.client() as client:
         await client.until_stat("queue_q_loaded", "2")  # the head is read back in the background
-        assert 100_000 <= int((await client.stats())["queue_q_age"]) < 110_000
+        assert (await client.stats())["queue_q_age"] == "100000"
         await client.ask(b"get q\r\n", item(b"q", b"1"))
-        assert 10_000 <= int((await client.stats())["queue_q_age"]) < 20_000
+        assert (await client.stats())["queue_q_age"] == "10000"
         await client.ask(b"get q\r\n", item(b"q", b"2"))
         assert (await client.stats())["queue_q_age"] == "0"
 
@@ -285,18 +285,19 @@ async def test_age_is_how_long_the_head_has_waited(start: Servers, wall: FakeWal
 async def test_a_jump_of_the_wall_clock_changes_neither_order_nor_waits(
     start: Servers, wall: FakeWall, years: int
 ) -> None:
+    begin = trio.current_time()
     running = await start()
     async with running.client() as client, running.client() as waiter:
-        begin = trio.current_time()
+        asked = trio.current_time()
         await waiter.send(b"get none/t=300\r\n")
         await client.ask(put(b"q", b"1"), b"STORED\r\n")
         wall.move(years * 365 * 86_400)
         await client.ask(put(b"q", b"2"), b"STORED\r\n")
         assert int((await client.stats())["queue_q_age"]) >= 0
-        assert int((await client.stats())["uptime"]) < 100
+        assert int((await client.stats())["uptime"]) <= trio.current_time() - begin
         await client.ask(b"get q\r\nget q\r\n", item(b"q", b"1") + item(b"q", b"2"))
         await waiter.expect(b"END\r\n")
-        assert 0.3 <= trio.current_time() - begin < 3
+        assert trio.current_time() - asked >= 0.3
 
 
 # Defects in the server
