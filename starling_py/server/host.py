@@ -97,6 +97,14 @@ class Host:
             queues=core.queues.snapshot(),
         )
 
+    def queue_snapshot(self, name: bytes) -> stats.QueueSnapshot | None:
+        """Return one queue's numbers; ``None`` when it does not exist."""
+        return self._core.queues.queue_snapshot(name)
+
+    def queue_snapshots(self) -> list[stats.QueueSnapshot]:
+        """Return every queue's numbers, in the order of their names."""
+        return self._core.queues.snapshot()
+
     def settings(self) -> Pairs:
         """Return the settings, under this server's names and the ones that exporters want."""
         settings = self._settings

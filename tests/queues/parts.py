@@ -79,6 +79,11 @@ class Queues(CoreHarness):
         hit = self.patiently(lambda: self.queues.read(request, holder))
         return None if hit is None else hit[2].open_reads.get(hit[1].id)
 
+    @staticmethod
+    def request(name: bytes) -> Request:
+        """Return what a plain get of a queue asks for."""
+        return Request(name, name)
+
     def queue(self, name: bytes) -> PersistentQueue:
         """Return a queue, which must exist."""
         queue = self.queues.directory.find(name)

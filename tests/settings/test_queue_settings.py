@@ -1,9 +1,14 @@
 """What one queue may be told, and that every default means no limit."""
 
+import ast
+from pathlib import Path
+
 import attrs
 import pytest
 
-from starling_py.settings.queue_settings import QUEUE_TABLE, QueueSettings
+import starling_py
+from starling_py.settings.kinds import Setting
+from starling_py.settings.queue_settings import QUEUE_TABLE, QueueSettings, limits_puts
 from starling_py.settings.server_settings import TABLE
 
 UNLIMITED = {
@@ -104,3 +109,29 @@ def test_deliveries_are_not_limited_without_a_place_for_what_was_delivered_in_va
         with pytest.raises(ValueError, match="need each other"):
             QueueSettings(**values)
     assert QueueSettings(max_deliveries=3, dead_letter=b"failed").max_deliveries == 3
+
+
+@pytest.mark.parametrize("module", ["limits", "delivery"])
+def test_what_the_limits_ask_for_says_that_it_limits_puts(module: str) -> None:
+    # A limit that does not say so would be ignored by the quick way of a put.
+    source = Path(starling_py.__file__).parent / "queues" / f"{module}.py"
+    asked = {
+        node.attr
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "settings"
+    }
+    only_beside_a_limit = {"discard_old_when_full"}
+    said = {each.name for each in QUEUE_TABLE if each.limits_puts}
+    assert asked - only_beside_a_limit <= said
+
+
+@pytest.mark.parametrize("setting", QUEUE_TABLE, ids=lambda each: each.name)
+def test_a_setting_that_limits_puts_is_seen_in_what_has_it(setting: Setting) -> None:
+    pair: dict[str, object] = {"max_deliveries": 3, "dead_letter": b"dead"}
+    is_flag = isinstance(setting.default, bool)
+    value = b"late" if setting.name == "expire_to" else not setting.default if is_flag else 5
+    values = pair if setting.name in pair else {setting.name: value}
+    assert limits_puts(QueueSettings(**values)) is setting.limits_puts
+    assert not limits_puts(QueueSettings())

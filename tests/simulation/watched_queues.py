@@ -225,6 +225,12 @@ class WatchedQueues(QueueCollection):
         self.life.go_by(rules)
         super().reload(rules)
 
+    def queue_snapshot(self, name: bytes) -> QueueSnapshot | None:
+        snapshot = super().queue_snapshot(name)
+        if snapshot is not None:
+            self.life.check_snapshot(snapshot)
+        return snapshot
+
     def snapshot(self) -> list[QueueSnapshot]:
         snapshots = super().snapshot()
         for each in snapshots:

@@ -411,6 +411,14 @@ class Life:
             queues=self.queues.snapshot(),
         )
 
+    def queue_snapshot(self, name: bytes) -> stats.QueueSnapshot | None:
+        """Return one queue's numbers."""
+        return self.queues.queue_snapshot(name)
+
+    def queue_snapshots(self) -> list[stats.QueueSnapshot]:
+        """Return every queue's numbers."""
+        return self.queues.snapshot()
+
     def settings(self) -> Pairs:
         """Return the settings."""
         return []
