@@ -8,6 +8,7 @@ not be patched or subclassed by what is not.
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,75 +16,74 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from mypyc.build import mypycify
 from setuptools import Distribution
 
-MODULES = (
-    "session/client",
+PACKAGE = "starling_py"
+
+COMPILED = (
     "clock",
-    "server/connection",
-    "journal/blocks",
-    "journal/commit",
-    "journal/compaction",
-    "journal/directory_names",
-    "journal/disk/files",
-    "journal/id_ranges",
-    "journal/disk/no_files",
-    "journal/journal",
-    "journal/ledger",
-    "journal/disk/open_files",
-    "journal/reader",
-    "journal/reclaiming",
-    "journal/format/record",
-    "journal/recorder",
-    "journal/disk/reserve",
-    "journal/format/segment",
-    "journal/segment_writer",
-    "journal/pending",
-    "memo",
+    "journal",
     "keys",
-    "protocol/binary",
-    "protocol/binary_replies",
-    "protocol/binary_requests",
-    "protocol/commands",
-    "protocol/lines",
-    "protocol/meta_flags",
-    "protocol/meta_lines",
-    "protocol/meta_replies",
-    "protocol/text",
-    "protocol/text_lines",
-    "protocol/text_replies",
-    "server/idle_wait",
-    "queues/limits",
-    "queues/deadlines",
-    "queues/expiry",
-    "queues/fan_out",
-    "queues/waiting_items",
-    "queues/moves",
-    "queues/open_reads",
-    "queues/persistent_queue",
-    "queues/delivery",
-    "queues/queue_collection",
-    "queues/errors",
-    "queues/sync_waits",
-    "queues/set_aside",
-    "queues/waiters",
-    "queues/window",
-    "server/readiness",
-    "session/replies",
-    "session/get",
-    "session/session",
-    "session/put",
-    "server/tick",
-    "server/backoff",
+    "memo",
+    "protocol",
+    "queues",
+    "server",
+    "session",
+    "stats",
 )
+"""Modules and whole packages, below ``starling_py``, that are compiled but for ``PURE``."""
+
+PURE = (
+    # What is done on starting, on stopping, after trouble, or now and then in another thread.
+    "journal/checkpoint",
+    "journal/disk/background",
+    "journal/disk/failed_syncs",
+    "journal/disk/id_floor",
+    "journal/errors",
+    "journal/healing",
+    "journal/recovery",
+    "journal/shared",
+    "journal/spool",
+    "journal/sync_on_demand",
+    "queues/housekeeping",
+    "server/core",
+    "server/host",
+    "server/listening",
+    "server/process",
+    "server/server",
+    "server/threads",
+    # What is asked by whoever looks after the server.
+    "session/admin",
+    "session/reports",
+)
+"""Modules and whole packages among those that are not."""
 
 
-def compile_modules(build_folder: Path) -> list[Path]:
-    """Compile, and return the libraries, which lie in a folder as they have to in the wheel."""
-    sources = [str(Path("starling_py", f"{each}.py")) for each in MODULES]
+def modules(root: Path = Path(PACKAGE)) -> list[Path]:
+    """Return the sources to compile. Raises ``FileNotFoundError`` if one that is named is gone."""
+    compiled = {path for name in COMPILED for path in _sources(root, name)}
+    return sorted(compiled - {path for name in PURE for path in _sources(root, name)})
+
+
+def _sources(root: Path, name: str) -> list[Path]:
+    """Return the source of a module, or those of a package without its ``__init__``."""
+    module = root / f"{name}.py"
+    if module.is_file():
+        return [module]
+    found = [path for path in (root / name).rglob("*.py") if path.name != "__init__.py"]
+    if not found:
+        raise FileNotFoundError(f"{root / name}: neither a module nor a package")
+    return found
+
+
+def compile_modules(sources: Sequence[Path], build_folder: Path) -> list[Path]:
+    """Compile, and return the libraries, which lie in a folder as they have to in the wheel.
+
+    The paths of the sources are relative to the working directory; tracebacks show them.
+    """
     extensions = mypycify(
-        sources,
+        [str(path) for path in sources],
         opt_level="3",
         debug_level="0",
-        group_name="starling_py",
+        group_name=PACKAGE,
         target_dir=str(build_folder / "c"),
     )
     # Not by setup(), which would read the project's file as if setuptools were to build it.
@@ -105,7 +105,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
         if version == "editable":
             return
         self._folder = Path(tempfile.mkdtemp(prefix="starling-compile-"))
-        for library in compile_modules(self._folder):
+        for library in compile_modules(modules(), self._folder):
             inside = library.relative_to(self._folder / "lib")
             build_data["force_include"][str(library)] = str(inside)
         build_data["pure_python"] = False

@@ -2,26 +2,21 @@
 
 import ast
 import importlib.util
-import re
 from pathlib import Path
 
 import pytest
 
 import starling_py
+from scripts.compile import PACKAGE, modules
 from starling_py.server import tick
-
-ROOT = Path(__file__).parent.parent
-LISTED = re.findall(r'^    "([a-z_/]+)",$', (ROOT / "scripts/compile.py").read_text(), re.MULTILINE)
+from tests.process.server_process import ROOT
 
 
-@pytest.fixture(params=LISTED)
+@pytest.fixture(params=modules(ROOT / PACKAGE), ids=lambda path: path.relative_to(ROOT).as_posix())
 def module(request: pytest.FixtureRequest) -> ast.Module:
     """Return a module that is compiled."""
-    return ast.parse((ROOT / "starling_py" / f"{request.param}.py").read_text())
-
-
-def test_there_are_modules_to_be_compiled() -> None:
-    assert {"session/session", "server/tick", "journal/format/record"} <= set(LISTED)
+    path: Path = request.param
+    return ast.parse(path.read_text())
 
 
 def test_the_version_tells_which_form_runs(monkeypatch: pytest.MonkeyPatch) -> None:

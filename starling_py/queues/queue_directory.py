@@ -6,8 +6,7 @@ here serves anybody: who waits for items is told by whoever made the directory.
 
 import logging
 from collections.abc import Callable, Iterator
-
-import attrs
+from dataclasses import dataclass, field
 
 from starling_py.clock import Clock
 from starling_py.journal.journal import Journal
@@ -27,12 +26,12 @@ from starling_py.settings.routes import Routes
 log = logging.getLogger(__name__)
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class Rules:
     """What the configuration says of the queues; reloading replaces it as a whole."""
 
-    table: QueueTable = attrs.Factory(QueueTable)
-    routes: Routes = attrs.Factory(Routes)
+    table: QueueTable = field(default_factory=QueueTable)
+    routes: Routes = field(default_factory=Routes)
     max_queues: int = 100_000
     """Queues that may exist."""
     memory_max: int | None = None

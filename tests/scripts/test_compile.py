@@ -1,0 +1,58 @@
+"""Which modules are compiled."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from scripts.compile import COMPILED, PACKAGE, PURE, modules
+from tests.process.server_process import ROOT
+
+
+def compiled_names(root: Path) -> set[str]:
+    return {path.relative_to(root).with_suffix("").as_posix() for path in modules(root)}
+
+
+def without_modules(names: tuple[str, ...], present: set[str]) -> list[str]:
+    return [
+        name for name in names if not any(f"{each}/".startswith(f"{name}/") for each in present)
+    ]
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """Return a copy of the sources."""
+    return shutil.copytree(ROOT / PACKAGE, tmp_path / PACKAGE)
+
+
+def test_every_name_in_the_lists_is_a_module_or_a_package() -> None:
+    sources = (ROOT / PACKAGE).rglob("*.py")
+    present = {path.relative_to(ROOT / PACKAGE).with_suffix("").as_posix() for path in sources}
+    assert without_modules((*COMPILED, *PURE), present) == []
+
+
+def test_every_exception_is_in_a_package_that_is_compiled() -> None:
+    assert [name for name in PURE if name.partition("/")[0] not in COMPILED] == []
+
+
+def test_what_every_put_goes_through_is_compiled() -> None:
+    hot = {"clock", "journal/format/record", "protocol/text", "server/tick", "session/session"}
+    assert hot <= compiled_names(ROOT / PACKAGE)
+
+
+def test_exceptions_and_init_modules_are_not_compiled() -> None:
+    names = compiled_names(ROOT / PACKAGE)
+    assert not [name for name in names if name.endswith("__init__")]
+    assert without_modules(PURE, names) == list(PURE)
+
+
+def test_a_new_module_of_a_compiled_package_is_compiled(package: Path) -> None:
+    before = compiled_names(package)
+    (package / "journal/disk/brand_new.py").touch()
+    assert compiled_names(package) == before | {"journal/disk/brand_new"}
+
+
+def test_a_name_of_which_nothing_is_left_stops_the_build(package: Path) -> None:
+    (package / "queues/housekeeping.py").unlink()
+    with pytest.raises(FileNotFoundError, match="queues/housekeeping"):
+        modules(package)
