@@ -6,15 +6,18 @@ is compiled has its data classes from ``dataclasses``, as mypyc knows nothing of
 not be patched or subclassed by what is not.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from mypyc.build import mypycify
 from setuptools import Distribution
+from setuptools.command.build_ext import build_ext
 
 PACKAGE = "starling_py"
 
@@ -81,20 +84,47 @@ def compile_modules(sources: Sequence[Path], build_folder: Path) -> list[Path]:
     """
     extensions = mypycify(
         [str(path) for path in sources],
-        opt_level="3",
+        # As fast as -O3 within what can be measured, and a third quicker to compile.
+        opt_level="1",
         debug_level="0",
+        # A file for each module: in one file, what the compiler does grows faster than the modules.
+        multi_file=True,
         group_name=PACKAGE,
         target_dir=str(build_folder / "c"),
     )
+    for extension in extensions:
+        # mypyc asks for -Werror; a newer compiler that warns of more is no reason to fail.
+        extension.extra_compile_args.append("-Wno-error")
     # Not by setup(), which would read the project's file as if setuptools were to build it.
-    command = Distribution({"name": "starling-py", "ext_modules": extensions}).get_command_obj(
-        "build_ext"
-    )
+    command = _ParallelBuild(Distribution({"name": "starling-py", "ext_modules": extensions}))
     command.build_lib = str(build_folder / "lib")
     command.build_temp = str(build_folder / "temp")
     command.ensure_finalized()
     command.run()
     return sorted((build_folder / "lib").rglob("*.so"))
+
+
+class _ParallelBuild(build_ext):
+    """Compiles as many files at once as there are cores.
+
+    Setuptools' own ``parallel`` builds several extensions at once, but the files of one after
+    another, and nearly all of them belong to one.
+    """
+
+    def build_extensions(self) -> None:
+        """Compile and link all extensions."""
+        compile_files = self.compiler.compile
+        has_affinity = hasattr(os, "sched_getaffinity")
+        self.parallel = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
+        with ThreadPoolExecutor(self.parallel) as pool:
+            # The options are setuptools' own matter.
+            def compile_at_once(sources: list[str], **options: Any) -> list[str]:  # noqa: ANN401
+                largest_first = sorted(sources, key=os.path.getsize, reverse=True)
+                compiled = pool.map(lambda each: compile_files([each], **options), largest_first)
+                return [name for names in compiled for name in names]
+
+            self.compiler.compile = compile_at_once
+            super().build_extensions()
 
 
 class CustomBuildHook(BuildHookInterface[Any]):

@@ -1,6 +1,9 @@
-"""Which modules are compiled."""
+"""Compiling: which modules, and what it makes of warnings."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +59,25 @@ def test_a_name_of_which_nothing_is_left_stops_the_build(package: Path) -> None:
     (package / "queues/housekeeping.py").unlink()
     with pytest.raises(FileNotFoundError, match="queues/housekeeping"):
         modules(package)
+
+
+def test_a_warning_of_the_c_compiler_does_not_stop_the_build(tmp_path: Path) -> None:
+    (tmp_path / "first.py").write_text("def one(x: int) -> int:\n    return 1\n")
+    (tmp_path / "second.py").write_text("import first\n\nTWO = first.one(0) + 1\n")
+    program = (
+        "from pathlib import Path; from scripts.compile import compile_modules;"
+        "compile_modules([Path('first.py'), Path('second.py')], Path('build'))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CFLAGS": "-Wunused-parameter"}
+    built = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+        env=environment,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+    assert "warning: unused parameter" in built.stderr
+    check = "import second; assert second.__file__.endswith('.so'); assert second.TWO == 2"
+    subprocess.run([sys.executable, "-c", check], check=True, cwd=tmp_path / "build/lib")
