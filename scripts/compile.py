@@ -7,6 +7,7 @@ not be patched or subclassed by what is not.
 """
 
 import os
+import runpy
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -134,6 +135,9 @@ class CustomBuildHook(BuildHookInterface[Any]):
         """Compile, unless the wheel is for an editable install."""
         if version == "editable":
             return
+        checker = runpy.run_path(str(Path(__file__).with_name("check_compiler.py")))
+        if problem := checker["problem"]():
+            raise SystemExit(problem)
         self._folder = Path(tempfile.mkdtemp(prefix="starling-compile-"))
         for library in compile_modules(modules(), self._folder):
             inside = library.relative_to(self._folder / "lib")

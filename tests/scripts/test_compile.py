@@ -1,4 +1,4 @@
-"""Compiling: which modules, and what it makes of warnings."""
+"""Compiling: which modules, with which compiler, and what it makes of warnings."""
 
 import os
 import shutil
@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from scripts import check_compiler
 from scripts.compile import COMPILED, PACKAGE, PURE, modules
 from tests.process.server_process import ROOT
+
+needs_compiler = pytest.mark.skipif(
+    check_compiler.problem() is not None, reason="needs a C compiler and Python's headers"
+)
 
 
 def compiled_names(root: Path) -> set[str]:
@@ -61,6 +66,7 @@ def test_a_name_of_which_nothing_is_left_stops_the_build(package: Path) -> None:
         modules(package)
 
 
+@needs_compiler
 def test_a_warning_of_the_c_compiler_does_not_stop_the_build(tmp_path: Path) -> None:
     (tmp_path / "first.py").write_text("def one(x: int) -> int:\n    return 1\n")
     (tmp_path / "second.py").write_text("import first\n\nTWO = first.one(0) + 1\n")
@@ -81,3 +87,37 @@ def test_a_warning_of_the_c_compiler_does_not_stop_the_build(tmp_path: Path) -> 
     assert "warning: unused parameter" in built.stderr
     check = "import second; assert second.__file__.endswith('.so'); assert second.TWO == 2"
     subprocess.run([sys.executable, "-c", check], check=True, cwd=tmp_path / "build/lib")
+
+
+def checked(compiler: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, ROOT / "scripts/check_compiler.py"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "CC": compiler},
+        text=True,
+    )
+
+
+def test_a_missing_compiler_is_told_in_one_line() -> None:
+    done = checked("/nowhere/cc -pthread")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "cannot run the C compiler: No such file or directory: /nowhere/cc; install a C compiler "
+        "and Python's headers (Debian: apt install gcc libc6-dev python3-dev)"
+    ]
+
+
+@needs_compiler
+def test_missing_headers_are_told_in_one_line() -> None:
+    done = checked("cc -nostdinc")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "fatal error" in done.stderr
+    assert "apt install gcc libc6-dev python3-dev" in done.stderr
+
+
+@needs_compiler
+def test_nothing_is_told_where_nothing_is_missing() -> None:
+    done = checked("cc")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
