@@ -8,7 +8,7 @@ methods of its own classes directly.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -60,6 +60,11 @@ class Get:
     touch_exptime: int | None = None
     """memcached's number of a ``gat``, which opens with a lease: 0 for the queue's own, then
     seconds or a Unix time; ``None`` for a get that is none."""
+    plain: bool = field(init=False)
+    """Whether it names one key, and is no ``gat``."""
+
+    def __post_init__(self) -> None:
+        self.plain = len(self.keys) == 1 and self.touch_exptime is None
 
 
 @dataclass

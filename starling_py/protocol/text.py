@@ -26,6 +26,7 @@ MAX_LINE: Final = 2048
 MAX_GET_LINE: Final = 65536
 """Bytes of the line of a get, which may name many keys."""
 
+_KNOWN: Final = KNOWN_LINES.found
 _BAD_CHUNK: Final = b"CLIENT_ERROR bad data chunk\r\n"
 _TOO_LARGE: Final = b"SERVER_ERROR object too large for cache\r\n"
 _LONG_LINE: Final = b"CLIENT_ERROR line too long\r\n"
@@ -112,32 +113,27 @@ class TextDialect(TextReplies, Dialect):
             return self._finish_body()
         buffer = self._buffer
         start = self._position
-        if start == len(buffer):
-            return None
         end = buffer.find(b"\n", self._searched)
         if end < 0:
             return self._unfinished_line(start)
-        self._position = self._searched = position = end + 1
-        self.more = position < len(buffer)
-        if end - start > MAX_LINE:
-            return self._long_line(buffer[start:end])
         line = buffer[start:end]
-        command = KNOWN_LINES.found.get(line)
+        position = end + 1
+        command = _KNOWN.get(line)
         if command is None:
-            command = KNOWN_LINES.get(line) if len(line) <= MAX_KNOWN_LINE else read_line(line)
+            command = self._read_line(line)
         if not isinstance(command, StoreLine):
+            self._position = self._searched = position
+            self.more = position < len(buffer)
             return command
         behind = position + command.length
-        if (
-            len(buffer) < behind + 2
-            or command.length > self._item_size_max
-            or command.refusal is not None
-        ):
+        left = len(buffer) - behind - 2
+        if left < 0 or command.length > self._item_size_max or command.refusal is not None:
+            self._position = self._searched = position
             return self._begin_body(command)
+        self._position = self._searched = behind + 2
+        self.more = left > 0
         if not buffer.startswith(b"\r\n", behind):
             return Refusal(_BAD_CHUNK, close=True)
-        self._position = self._searched = behind + 2
-        self.more = behind + 2 < len(buffer)
         return command.make(
             command.verb,
             command.key,
@@ -147,20 +143,22 @@ class TextDialect(TextReplies, Dialect):
             command.quiet,
         )
 
+    def _read_line(self, line: bytes) -> Command | StoreLine:
+        """Read a line that is not remembered."""
+        if len(line) <= MAX_KNOWN_LINE:
+            return KNOWN_LINES.get(line)
+        if len(line) <= MAX_LINE or (len(line) <= MAX_GET_LINE and may_be_long(line[:MAX_LINE])):
+            return read_line(line)
+        return Refusal(_LONG_LINE, close=True)
+
     def _unfinished_line(self, start: int) -> Refusal | None:
+        self.more = False
         self._searched = len(self._buffer)
         length = self._searched - start
         if length <= MAX_LINE:
             return None
         if length <= MAX_GET_LINE and may_be_long(self._buffer[start : start + MAX_LINE]):
             return None
-        return Refusal(_LONG_LINE, close=True)
-
-    def _long_line(self, line: bytes) -> Command:
-        if len(line) <= MAX_GET_LINE and may_be_long(line[:MAX_LINE]):
-            command = read_line(line)
-            assert not isinstance(command, StoreLine)
-            return command
         return Refusal(_LONG_LINE, close=True)
 
     def _begin_body(self, line: StoreLine) -> Command | None:

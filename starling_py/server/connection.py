@@ -91,8 +91,7 @@ class Connection:
         """
         data: bytes | bytearray | memoryview = self.unsent
         if not data:
-            output = self.replies.take()
-            data = output[0] if len(output) == 1 else b"".join(output)
+            data = b"".join(self.replies.take())
         try:
             sent = self.socket.send(data)
         except BlockingIOError:

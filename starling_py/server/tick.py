@@ -314,9 +314,9 @@ class Tick:
     def _reply(self, connection: Connection) -> None:
         """Send what a client may be told by now."""
         session, replies = connection.session, connection.replies
-        if connection.ticket > self._commits.finished:
+        if connection.ticket and connection.ticket > self._commits.finished:
             if not session.held:
-                session.held = True
+                session.hold()
                 self._held.append(connection)
             return
         try:

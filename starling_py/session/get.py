@@ -5,7 +5,7 @@ only to look. Everything that is wrong with a command is found before anything i
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from starling_py import keys
 from starling_py.journal.errors import JournalError
@@ -17,20 +17,15 @@ from starling_py.session.client import MAX_OUTPUT, Client
 from starling_py.session.reliable import check, end_read, lease_of, leased, reads_to_end
 from starling_py.session.serving import PROBLEMS, answer, wait
 
+_KNOWN: Final = keys.REQUESTS.found
+
 
 def get(client: Client, command: commands.Get) -> None:
     """Take an item from each key's queue, or what else the keys ask for."""
     asked = command.keys
     try:
-        request = keys.REQUESTS.found.get(asked[0])
-        if request is None:
-            request = keys.parse(asked[0])
-        if (
-            len(asked) > 1
-            or not request.simple
-            or client.holder.by_name
-            or command.touch_exptime is not None
-        ):
+        request = _KNOWN.get(asked[0]) or keys.parse(asked[0])
+        if not (command.plain and request.simple) or client.holder.by_name:
             _get_with_care(client, [keys.parse(key) for key in asked], command)
             return
         hit = client.queues.read(request)

@@ -25,12 +25,13 @@ SET: Final = Verb.SET
 STORED: Final = Outcome.STORED
 
 
+_KNOWN: Final = keys.STORE_REQUESTS.found
+
+
 def store(client: Client, command: commands.Store) -> None:
     """Put an item."""
     try:
-        request = keys.STORE_REQUESTS.found.get(command.key)
-        if request is None:
-            request = keys.parse_store(command.key)
+        request = _KNOWN.get(command.key) or keys.parse_store(command.key)
         queue = None
         if command.verb is SET and request.simple:
             queue = client.queues.put(request.name, command.data, command.flags, command.exptime)
@@ -40,8 +41,9 @@ def store(client: Client, command: commands.Store) -> None:
     except (RequestError, JournalError, QueueRefused) as problem:
         _refuse(client, problem, quiet=command.quiet)
         return
-    client.counters.cmd_set += 1
-    client.counters.total_items += 1
+    counters = client.counters
+    counters.cmd_set += 1
+    counters.total_items += 1
     client.replies.stored(queue.journal, queue.next_id - 1, quiet=command.quiet)
 
 

@@ -57,7 +57,8 @@ class Replies:
         """Hand over everything: it stands, as all commits that it depended on have succeeded."""
         chunks = self.chunks
         self.depends.clear()
-        self._also.clear()
+        if self._also:
+            self._also.clear()
         self.chunks = []
         self.size = 0
         return chunks
@@ -121,23 +122,22 @@ class Replies:
     def add_hit(self, hit: Hit, *, with_cas: bool, alone: bool) -> None:
         """Give an item; if it is alone, close the reply, which ``end_hits`` does for others."""
         request, item, queue = hit
+        data = item.data
         writer, chunks = self.writer, self.chunks
         start = len(chunks)
         if writer.detailed:
             now_ms, deliveries = queue.now_ms, queue.deliveries(item) - request.open
             chunks += writer.hit_in_detail(request.key, item, deliveries, now_ms)
         else:
-            cas = item.id if with_cas else None
-            chunks += writer.hit(request.key, item.flags, item.data, cas)
-        self.size += len(item.data)
-        told = TAKEN_AMONG_OTHERS
+            chunks += writer.hit(request.key, item.flags, data, item.id if with_cas else None)
+        self.size += len(data)
         if alone:
-            told = TAKEN
             if self._also or self.spoiled is not None:
                 self.end_hits()
             else:
                 chunks.append(writer.end_of_hits())
         if not request.peek:
+            told = TAKEN if alone else TAKEN_AMONG_OTHERS
             self.depends.append((queue.journal, start, len(chunks), told, writer))
 
     def end_hits(self) -> None:

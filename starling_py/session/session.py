@@ -36,11 +36,14 @@ class Session:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.held = False
-        """Set from outside while the replies wait for a sync: nothing more is executed then."""
+        """Whether the replies wait for a sync: nothing more is executed then. See ``hold``."""
         self.stopped_early = False
         """Whether ``run`` stopped though there is more to do; it must be called again."""
         self.rests = False
-        """Whether all that came was executed, and nothing is waited for but more of it."""
+        """Whether all that came was executed, and the session waits for nothing but more of it.
+
+        Then it is not parked, held, closing or in the middle of a command.
+        """
         self._dialect: Dialect | None = None
         self._input_ended = False
 
@@ -70,25 +73,42 @@ class Session:
             dialect.feed(data)
         elif dialect is None:
             return
-        self.rests = self.stopped_early = False
-        if client.next is not None:
-            proceed, client.next = client.next, None
-            proceed()
+        if self.rests and client.next is None:
+            self.rests = False
+        elif not self._goes_on():
+            return
         replies = client.replies
         for _ in range(MAX_COMMANDS):
-            if client.parked is not None or client.closing or self.held:
-                return
-            if replies.size >= MAX_OUTPUT or client.next is not None:
-                break
-            command = dialect.next_command() if dialect.more else None
+            command = dialect.next_command()
             if command is None:
-                client.closing = self._input_ended
-                self.rests = not self._input_ended
-                return
+                break
             if replies.writer is not dialect:
                 replies.writer = dialect
             self.execute(command)
-        self.stopped_early = True
+            if client.parked is not None or client.closing:
+                return
+            if replies.size >= MAX_OUTPUT or client.next is not None:
+                self.stopped_early = True
+                return
+            if not dialect.more:
+                break
+        else:
+            self.stopped_early = True
+            return
+        client.closing = self._input_ended
+        self.rests = not self._input_ended
+
+    def _goes_on(self) -> bool:
+        """Do the rest of a command, if there is one; tell whether others may be executed."""
+        client = self.client
+        self.stopped_early = False
+        if client.next is not None:
+            proceed, client.next = client.next, None
+            proceed()
+        if client.parked is not None or client.closing or self.held:
+            return False
+        self.stopped_early = client.replies.size >= MAX_OUTPUT or client.next is not None
+        return not self.stopped_early
 
     def execute(self, command: Command) -> None:
         """Execute a command, or do it later when it needs what is not in memory."""
@@ -98,12 +118,18 @@ class Session:
             quiet = getattr(command, "quiet", False)
             self.client.wait_until_loaded(signal, lambda: self.execute(command), quiet=quiet)
 
+    def hold(self) -> None:
+        """Execute nothing more: the replies wait for a sync."""
+        self.held = True
+        self.rests = False
+
     def end_of_input(self) -> None:
         """End what the client waits for, as it sends nothing more.
 
         ``run`` must be called afterwards.
         """
         self._input_ended = True
+        self.rests = False
         if self._dialect is None:
             self.client.closing = True
         self.stop_waiting()

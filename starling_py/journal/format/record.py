@@ -55,6 +55,7 @@ _PUSH_HEADER: Final = struct.Struct("<IIBQqqI")
 _SIZE: Final = struct.Struct("<I")
 # What every put and get calls is looked up once.
 _crc32: Final = zlib.crc32
+_pack_checksum: Final = struct.Struct("<I").pack
 _pack_push: Final = _PUSH_AFTER_CHECKSUM.pack
 _pack_remove: Final = _REMOVE_AFTER_CHECKSUM.pack
 _unpack_push: Final = _PUSH_HEADER.unpack_from
@@ -164,7 +165,7 @@ def push(item: Item, salt: int = 0) -> tuple[bytes, bytes]:
         _PUSH_LENGTH + len(data), PUSH, item.id, item.added_ms, item.expiry_ms, item.flags
     )
     checksum = _crc32(data, _crc32(head, salt))
-    return checksum.to_bytes(CHECKSUM_SIZE, "little") + head, data
+    return _pack_checksum(checksum) + head, data
 
 
 def push_marked(item: MarkedItem, salt: int = 0) -> tuple[bytes, bytes]:
@@ -179,13 +180,13 @@ def push_marked(item: MarkedItem, salt: int = 0) -> tuple[bytes, bytes]:
         item.flags,
     ) + _MARKS.pack(item.due_ms, item.deliveries, item.front)
     checksum = _crc32(data, _crc32(head, salt))
-    return checksum.to_bytes(CHECKSUM_SIZE, "little") + head, data
+    return _pack_checksum(checksum) + head, data
 
 
 def remove(item_id: int, size: int, salt: int = 0) -> bytes:
     """Return the record of a removal; ``size`` is that of the item's data in bytes."""
     head = _pack_remove(_BARE_LENGTH + _SIZE.size, REMOVE, item_id, size)
-    return _crc32(head, salt).to_bytes(CHECKSUM_SIZE, "little") + head
+    return _pack_checksum(_crc32(head, salt)) + head
 
 
 def discard(first_id: int, last_id: int, items: int, size: int, salt: int = 0) -> bytes:
@@ -193,7 +194,7 @@ def discard(first_id: int, last_id: int, items: int, size: int, salt: int = 0) -
     head = _DISCARD_AFTER_CHECKSUM.pack(
         _BARE_LENGTH + _DISCARDED.size, DISCARD, first_id, last_id, items, size
     )
-    return _crc32(head, salt).to_bytes(CHECKSUM_SIZE, "little") + head
+    return _pack_checksum(_crc32(head, salt)) + head
 
 
 def flush(last_id: int, kept: Iterable[tuple[int, int]], salt: int = 0) -> bytes:
@@ -209,13 +210,13 @@ def flush_size(kept: int) -> int:
 def delay(item_id: int, due_ms: int, salt: int = 0) -> bytes:
     """Return the record that keeps an item back until a time, in milliseconds since the epoch."""
     head = _DELAY_AFTER_CHECKSUM.pack(_BARE_LENGTH + _DUE.size, DELAY, item_id, due_ms)
-    return _crc32(head, salt).to_bytes(CHECKSUM_SIZE, "little") + head
+    return _pack_checksum(_crc32(head, salt)) + head
 
 
 def bare(record_type: int, record_id: int, salt: int = 0, payload: bytes = b"") -> bytes:
     """Return a record of any other type."""
     head = _AFTER_CHECKSUM.pack(_BARE_LENGTH + len(payload), record_type, record_id) + payload
-    return _crc32(head, salt).to_bytes(CHECKSUM_SIZE, "little") + head
+    return _pack_checksum(_crc32(head, salt)) + head
 
 
 def walk(data: memoryview, offset: int, salt: int = 0) -> Iterator[Found]:
