@@ -5,15 +5,12 @@ A place is the path of keys down to a value, without the section of the file: `(
 """
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
-import cattrs
-from cattrs.gen import make_dict_structure_fn, override
 
-from starling_py.settings.kinds import aliases, table
+from starling_py.settings.kinds import aliases
 
 
 @attrs.frozen
@@ -51,52 +48,21 @@ def converted(
 ) -> tuple[dict[str, object], list[Fault]]:
     """Judge values by the names of a class of settings, which need not be all of its names.
 
-    Returns the good ones as the fields hold them, and the faults of the others. What only several
-    values together make wrong is left to the class.
+    Returns the good ones as the fields hold them, and the faults of the others in the order of the
+    class, unknown names last. What only several values together make wrong is left to the class.
     """
-    faults = list(_faults(settings, values))
-    bad = {fault.place[0] for fault in faults}
-    fields = attrs.fields_dict(settings)
-    good = {
-        name: _convert(fields[name])(value) for name, value in values.items() if name not in bad
-    }
+    fields = {field.name: field for field in attrs.fields(settings) if field.metadata}
+    good: dict[str, object] = {}
+    faults: list[Fault] = []
+    for name, field in fields.items():
+        if name in values:
+            convert: Any = field.converter
+            try:
+                good[name] = convert(values[name])
+            except ValueError as error:
+                faults.append(Fault((name,), str(error)))
+    for name in values:
+        if name not in fields:
+            message = unknown("setting", name, [*fields, *aliases(settings)])
+            faults.append(Fault((name,), message))
     return good, faults
-
-
-def _faults(settings: type, values: Mapping[str, object]) -> Iterable[Fault]:
-    try:
-        _converter(settings).structure(values, settings)
-    except cattrs.ClassValidationError as error:
-        noted, others = error.group_exceptions()
-        yield from (Fault((note.name,), str(cause)) for cause, note in noted)
-        for cause in others:
-            if isinstance(cause, cattrs.ForbiddenExtraKeysError):
-                known = [each.name for each in table(settings)] + list(aliases(settings))
-                for name in cause.extra_fields:
-                    yield Fault((name,), unknown("setting", name, known))
-            elif not isinstance(cause, ValueError):
-                raise
-
-
-@lru_cache
-def _converter(settings: type) -> cattrs.Converter:
-    """Make a reader of a class: attrs would stop at the first bad value, cattrs collects all."""
-    made = cattrs.Converter()
-    overrides: Any = {
-        field.name: override(struct_hook=_hook(_convert(field)), omit=not field.metadata)
-        for field in attrs.fields(settings)
-    }
-    made.register_structure_hook(
-        settings,
-        make_dict_structure_fn(settings, made, _cattrs_forbid_extra_keys=True, **overrides),
-    )
-    return made
-
-
-def _hook(convert: Callable[[object], object]) -> Callable[[object, object], object]:
-    return lambda value, _: convert(value)
-
-
-def _convert(field: "attrs.Attribute[Any]") -> Callable[[object], object]:
-    convert: Any = field.converter
-    return convert  # type: ignore[no-any-return]
