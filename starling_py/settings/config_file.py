@@ -15,7 +15,7 @@ import yaml
 
 from starling_py.settings import move_circles, queue_table, routes
 from starling_py.settings.errors import ConfigError
-from starling_py.settings.kinds import aliases, table
+from starling_py.settings.kinds import aliases, from_converted, table
 from starling_py.settings.problems import Fault, converted, shown, unknown
 from starling_py.settings.queue_layers import Layers
 from starling_py.settings.queue_settings import QueueSettings
@@ -61,10 +61,8 @@ def load(
         problems.append(f"{place}: {shown(str(overrides[name]))}: {fault.message}")
     if problems:
         raise ConfigError(problems)
-    if content is None:
-        return Settings(**given)  # type: ignore[arg-type]
-    sections = {QUEUES: QueueTable(content.queues), ROUTES: Routes(content.routes)}
-    return Settings(**{**content.server, **given, **sections})  # type: ignore[arg-type]
+    good = content.good if content is not None else {}
+    return from_converted(Settings, **{**good, **given})
 
 
 @attrs.frozen
@@ -78,15 +76,15 @@ class _Place:
 
 @attrs.define
 class _Content:
-    """What is good in a file, by section, and where everything stands that can be wrong.
+    """What is good in a file, and where everything stands that can be wrong.
 
-    A place goes by its section and the path of present names below.
+    `good` goes by the fields of `Settings`. A place goes by its section and the path of present
+    names below.
     """
 
     file: YamlFile
-    server: dict[str, object] = attrs.field(init=False, factory=dict)
-    queues: dict[str, dict[str, object]] = attrs.field(init=False, factory=dict)
-    routes: dict[str, tuple[bytes, ...]] = attrs.field(init=False, factory=dict)
+    good: dict[str, Any] = attrs.field(init=False, factory=dict)
+    _queues: dict[str, dict[str, object]] = attrs.field(init=False, factory=dict)
     _judged_wrong: bool = attrs.field(init=False, default=False)
     _places: dict[tuple[str | int, ...], _Place] = attrs.field(init=False, factory=dict)
 
@@ -121,7 +119,8 @@ class _Content:
 
     def _read_server(self, section: yaml.MappingNode) -> None:
         values = self._settings(section, (SECTION,), Settings)
-        self.server, faults = converted(Settings, values)
+        good, faults = converted(Settings, values)
+        self.good.update(good)
         for fault in faults:
             if fault.place[0] in (QUEUES, ROUTES):
                 message = f"must stand at the top, beside '{SECTION}:'"
@@ -140,7 +139,8 @@ class _Content:
             elif plain(entry.node) is not None:
                 text = text_of_node(entry.node)
                 self.file.report(entry.line, place.path, text, "must be a mapping of settings")
-        self.queues, faults = queue_table.judge(written)
+        self._queues, faults = queue_table.judge(written)
+        self.good[QUEUES] = from_converted(QueueTable, entries=self._queues)
         self._judged_wrong |= bool(faults)
         for fault in faults:
             self._report(QUEUES, fault)
@@ -173,20 +173,23 @@ class _Content:
                 for position, node in enumerate(nodes):
                     place = _Place(node.start_mark.line + 1, path, node)
                     self._places[ROUTES, entry.name, position] = place
-        self.routes, faults = routes.judge(written)
+        good, faults = routes.judge(written)
+        self.good[ROUTES] = from_converted(Routes, entries=good)
         self._judged_wrong |= bool(faults)
         for fault in faults:
             self._report(ROUTES, fault)
 
     def _follow_routes(self) -> None:
         """Report moves in a circle that only routes close; others were found without them."""
-        if self.routes and not self._judged_wrong:
-            for fault in move_circles.circles(Layers(self.queues), Routes(self.routes).targets):
+        routed: Routes | None = self.good.get(ROUTES)
+        if routed and not self._judged_wrong:
+            for fault in move_circles.circles(Layers(self._queues), routed.targets):
                 self._report(QUEUES, fault)
 
     def _compare_sizes(self, overrides: Mapping[str, object]) -> None:
-        most: Any = {**self.server, **overrides}.get("item_size_max", Settings().item_size_max)
-        for key, values in self.queues.items():
+        default = attrs.fields(Settings).item_size_max.default
+        most: Any = {**self.good, **overrides}.get("item_size_max", default)
+        for key, values in self._queues.items():
             size: Any = values.get("max_item_size")
             if size is not None and size > most:
                 message = f"must be at most the item_size_max of the server, {most} bytes"

@@ -8,12 +8,16 @@ that more than one class uses. Nothing here reads a file or knows which settings
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from starling_py.keys import MAX_KEY
 
+_Class = TypeVar("_Class", bound=attrs.AttrsInstance)
+
+_FACTORY: Final[Any] = attrs.Factory  # a class, which its stub calls a function
 _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -166,19 +170,22 @@ def setting(
     words = option.split()
     about = {
         "section": section,
+        "default": default,
         "allowed": kind.allowed,
         "meaning": meaning,
         "flags": tuple(each for each in words if each.startswith("-")),
         "metavar": next((each for each in words if not each.startswith("-")), None),
     }
-    converter = attrs.converters.optional(kind) if default is None else kind
-    return attrs.field(default=default, converter=converter, metadata=about | more)
+    convert: Any = attrs.converters.optional(kind) if default is None else kind
+    # The default is judged here, so that no load has to.
+    return attrs.field(default=convert(default), converter=convert, metadata=about | more)
 
 
+@cache
 def table(settings: type) -> tuple[Setting, ...]:
     """Return every setting of a class in the order of its declaration."""
     return tuple(
-        Setting(name=field.name, default=field.default, **field.metadata)
+        Setting(name=field.name, **field.metadata)
         for field in attrs.fields(settings)
         if field.metadata
     )
@@ -187,3 +194,23 @@ def table(settings: type) -> tuple[Setting, ...]:
 def aliases(settings: type) -> dict[str, str]:
     """Return the present names of the settings of a class by their old ones."""
     return {each.alias: each.name for each in table(settings) if each.alias}
+
+
+def from_converted(settings: type[_Class], /, **good: object) -> _Class:
+    """Make an object of a class of settings without judging what it is given.
+
+    ``good`` has values as the fields hold them, which ``problems.converted`` or the ``judge`` of a
+    module has returned; the other fields get their defaults. Everything else goes to the class
+    itself, which judges all its arguments.
+    """
+    made = object.__new__(settings)
+    # By ``object``, as the class is frozen and its ``__init__`` would convert, defaults included.
+    for name, value in good.items():
+        object.__setattr__(made, name, value)
+    for field in attrs.fields(settings):
+        if field.name not in good:
+            default: Any = field.default
+            if isinstance(default, _FACTORY):
+                default = default.factory(made) if default.takes_self else default.factory()
+            object.__setattr__(made, field.name, default)
+    return made

@@ -12,7 +12,7 @@ import attrs
 
 from starling_py.memo import Memo
 from starling_py.settings import move_circles
-from starling_py.settings.kinds import QUEUE, legal_name
+from starling_py.settings.kinds import QUEUE, from_converted, legal_name
 from starling_py.settings.problems import Fault, converted, refuse
 from starling_py.settings.queue_layers import DEFAULTS, Layers, is_pattern
 from starling_py.settings.queue_settings import QueueSettings
@@ -109,4 +109,4 @@ def _resolve(layers: Layers, name: bytes) -> QueueSettings:
     # a queue its own dead letter: then no delivery is one too many, and nothing is lost.
     if any(values.get(each) is None for each in _PAIR):
         values.update(dict.fromkeys(_PAIR))
-    return QueueSettings(**values)  # type: ignore[arg-type]
+    return from_converted(QueueSettings, **values)

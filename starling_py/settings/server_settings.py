@@ -11,6 +11,7 @@ absolute, which asks for the working directory and no more.
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -22,6 +23,7 @@ from starling_py.settings.kinds import (
     ITEM_SIZE,
     SECONDS,
     Kind,
+    from_converted,
     setting,
     table,
     text_of,
@@ -180,8 +182,8 @@ class Settings:
     log_level: str = setting("Logging", "INFO", _LEVEL,
         "Least severe messages that are logged", "-v --verbose", const="DEBUG")
     # fmt: on
-    queues: QueueTable = attrs.field(factory=QueueTable, converter=_queues)
-    routes: Routes = attrs.field(factory=Routes, converter=_routes)
+    queues: QueueTable = attrs.field(factory=partial(from_converted, QueueTable), converter=_queues)
+    routes: Routes = attrs.field(factory=partial(from_converted, Routes), converter=_routes)
 
 
 TABLE: Final = table(Settings)
