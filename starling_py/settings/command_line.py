@@ -1,9 +1,9 @@
 """The command line of the server: Starling's options over the table of settings.
 
-Every option of a setting is made from `settings.TABLE`, so a new one is declared there and nowhere
-else. Options give text and know no rules of their own: `config.load` judges them as it judges the
-file. This module prints only what argparse prints: help, version and usage errors. A
-`ConfigError` passes through to whoever wires the program.
+Every option of a setting is made from ``settings.TABLE``, so a new one is declared there and
+nowhere else. Options give text and know no rules of their own: ``config.load`` judges them as it
+judges the file. This module prints only what argparse prints: help, version and usage errors. A
+``ConfigError`` passes through to whoever wires the program.
 """
 
 import argparse
@@ -34,9 +34,9 @@ in docs/configuration.md; conf/production.yml has every setting with its default
 class CommandLine:
     """What the command line asks for.
 
-    `settings` are complete, `check_config` asks to stop once they have been found good, and
-    `config` is the file they came from, as given, or None. `read_again` reads it again, wherever
-    the process is by then, and raises `ConfigError`.
+    ``settings`` are complete, ``check_config`` asks to stop once they have been found good, and
+    ``config`` is the file they came from, as given, or None. ``read_again`` reads it again,
+    wherever the process is by then, and raises ``ConfigError``.
     """
 
     settings: Settings
@@ -46,10 +46,10 @@ class CommandLine:
 
 
 def parse(argv: Sequence[str] | None = None) -> CommandLine:
-    """Read the options in `argv`, without the program's name; by default those of the process.
+    """Read the options in ``argv``, without the program's name; by default those of the process.
 
-    Raises `SystemExit` with 0 after help or version and with 2 after bad usage, having printed
-    them, and `ConfigError` with all bad values of the options and of the file they name.
+    Raises ``SystemExit`` with 0 after help or version and with 2 after bad usage, having printed
+    them, and ``ConfigError`` with all bad values of the options and of the file they name.
     """
     given = vars(parser().parse_args(argv))
     check_config: bool = given.pop("check_config")

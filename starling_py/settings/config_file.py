@@ -1,8 +1,8 @@
-"""The configuration: a file read into `Settings`, and what is wrong with it, all at once.
+"""The configuration: a file read into ``Settings``, and what is wrong with it, all at once.
 
 A file has the settings of the server, entries for queues and routes in a section each. This
 module knows the sections and where a fault stands; what a value may be is known by the classes
-that hold it. `load` reads one file and no more.
+that hold it. ``load`` reads one file and no more.
 """
 
 from collections.abc import Mapping
@@ -45,10 +45,10 @@ _ALIASES: Final = aliases(Settings)
 def load(
     path: Path | None = None, overrides: Mapping[str, object] = MappingProxyType({})
 ) -> Settings:
-    """Make the settings from the file at `path`, if any, and `overrides`, which beat the file.
+    """Make the settings from the file at ``path``, if any, and ``overrides``, which beat the file.
 
-    `overrides` go by the names of the fields and have values as options or a file give them.
-    Relative paths start at the working directory. Raises `ConfigError` with everything that is
+    ``overrides`` go by the names of the fields and have values as options or a file give them.
+    Relative paths start at the working directory. Raises ``ConfigError`` with everything that is
     wrong with either, including values of the file that are overridden.
     """
     given, faults = converted(Settings, overrides)
@@ -78,7 +78,7 @@ class _Place:
 class _Content:
     """What is good in a file, and where everything stands that can be wrong.
 
-    `good` goes by the fields of `Settings`. A place goes by its section and the path of present
+    ``good`` goes by the fields of ``Settings``. A place goes by its section and the path of present
     names below.
     """
 
@@ -89,7 +89,7 @@ class _Content:
     _places: dict[tuple[str | int, ...], _Place] = attrs.field(init=False, factory=dict)
 
     def read(self, overrides: Mapping[str, object]) -> list[str]:
-        """Read the file and return what is wrong with it; `overrides` beat its settings."""
+        """Read the file and return what is wrong with it; ``overrides`` beat its settings."""
         root = self.file.root()
         if isinstance(root, yaml.MappingNode):
             self._read_sections(root)

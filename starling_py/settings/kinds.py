@@ -1,7 +1,7 @@
 """How a setting is declared: its kind of value, its default and what people are told about it.
 
-A class of settings is a frozen attrs class whose fields are made by `setting`; `table` shows them
-to whoever prints help, checks documentation or names what is unknown. The kinds here are those
+A class of settings is a frozen attrs class whose fields are made by ``setting``; ``table`` shows
+them to whoever prints help, checks documentation or names what is unknown. The kinds here are those
 that more than one class uses. Nothing here reads a file or knows which settings there are.
 """
 
@@ -23,16 +23,16 @@ _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 @attrs.frozen
 class Kind:
-    """A set of values. `parse` takes what a file, an option or code may give, and its own results.
+    """A set of values. ``parse`` takes what a file, an option or code gives, and its own results.
 
-    A `ValueError` from `parse` says what is wrong, or says nothing; then `allowed` says it.
+    A ``ValueError`` from ``parse`` says what is wrong, or says nothing; then ``allowed`` says it.
     """
 
     allowed: str
     parse: Callable[[object], object]
 
     def __call__(self, value: object) -> object:
-        """Return the value as a field holds it; a `ValueError` says what is wrong with it."""
+        """Return the value as a field holds it; a ``ValueError`` says what is wrong with it."""
         try:
             return self.parse(value)
         except ValueError as error:
@@ -43,9 +43,9 @@ class Kind:
 
 
 def text_of(value: object, numbers: bool = False) -> str:
-    """Take text that is not empty; with `numbers` also an int or a float, so that one rule does.
+    """Take text that is not empty; with ``numbers`` also an int or a float, so that one rule does.
 
-    Raises a `ValueError` that says nothing.
+    Raises a ``ValueError`` that says nothing.
     """
     if numbers and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
@@ -55,7 +55,7 @@ def text_of(value: object, numbers: bool = False) -> str:
 
 
 def whole(low: int, high: int, allowed: str, units: str = "") -> Kind:
-    """Make the kind of whole numbers from `low` to `high`, with a unit that matches `units`."""
+    """Make the kind of whole numbers from ``low`` to ``high``; a unit must match ``units``."""
 
     def parse(value: object) -> int:
         # No leading zeros: YAML reads 0777 as octal, people do not.
@@ -69,7 +69,7 @@ def whole(low: int, high: int, allowed: str, units: str = "") -> Kind:
 
 
 def word(pattern: str, allowed: str, numbers: bool = False) -> Kind:
-    """Make the kind of printable texts that match `pattern` from end to end."""
+    """Make the kind of printable texts that match ``pattern`` from end to end."""
 
     def parse(value: object) -> str:
         text = text_of(value, numbers)
@@ -102,7 +102,7 @@ def _flag(value: object) -> bool:
 def legal_name(value: object) -> bytes:
     """Take a queue's name as a client may send it: in bytes, or as text that becomes UTF-8.
 
-    A pattern of names is one, too. Raises a `ValueError` that says nothing.
+    A pattern of names is one, too. Raises a ``ValueError`` that says nothing.
     """
     text = (
         value.decode("utf-8", "surrogateescape")
@@ -139,9 +139,9 @@ QUEUE: Final = Kind(f"a queue's name, 1 to {MAX_KEY} bytes without slashes and b
 class Setting:
     """What is to be known about one field of a class of settings.
 
-    `default` has the form it has in a file; `None` stands for none. `allowed` and `meaning` are
-    phrases for people, without a full stop. `flags` are the command line options, short one first;
-    `metavar` names their value, and an option without one stands for `const`.
+    ``default`` has the form it has in a file; ``None`` stands for none. ``allowed`` and ``meaning``
+    are phrases for people, without a full stop. ``flags`` are the command line options, short one
+    first; ``metavar`` names their value, and an option without one stands for ``const``.
     """
 
     name: str
@@ -158,7 +158,7 @@ class Setting:
 
     @property
     def default_text(self) -> str:
-        """The default as a person reads it: `none`, `false`, `50ms`, `22122`."""
+        """The default as a person reads it: ``none``, ``false``, ``50ms``, ``22122``."""
         plain = self.default is None or isinstance(self.default, bool)
         return str(self.default).lower() if plain else str(self.default)
 
@@ -166,7 +166,7 @@ class Setting:
 def setting(
     section: str, default: object, kind: Kind, meaning: str, option: str = "", **more: object
 ) -> Any:  # noqa: ANN401 - as attrs.field itself: the annotation of the field is the type
-    """Declare a field; `option` has its flags and its metavar, `more` an alias or a const."""
+    """Declare a field; ``option`` has its flags and its metavar, ``more`` an alias or a const."""
     words = option.split()
     about = {
         "section": section,

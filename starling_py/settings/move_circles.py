@@ -1,6 +1,6 @@
 """Where items of queues are moved to, as far as entries name queues: moves that lead in a circle.
 
-An expired item moves to `expire_to`, one that was delivered in vain to `dead_letter`, and from
+An expired item moves to ``expire_to``, one that was delivered in vain to ``dead_letter``, and from
 there to whatever a put reaches. It is judged as if what reaches a parent so reached its children.
 Routes, where they are given, are followed too, but not if one of them leads back to where the item
 comes from, as then nobody gets a copy. Circles of one kind of move are found, as no item in them

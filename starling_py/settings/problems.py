@@ -1,7 +1,7 @@
 """What is wrong with values that are given for settings: each fault with its place, all at once.
 
-A place is the path of keys down to a value, without the section of the file: `("port",)`,
-`("jobs", "max_items")`, `("orders.*", 0)`. Nothing here knows a file or raises for bad values.
+A place is the path of keys down to a value, without the section of the file: ``("port",)``,
+``("jobs", "max_items")``, ``("orders.*", 0)``. Nothing here knows a file or raises for bad values.
 """
 
 import difflib
@@ -15,7 +15,7 @@ from starling_py.settings.kinds import aliases
 
 @attrs.frozen
 class Fault:
-    """One thing that is wrong, and where; `message` is a phrase without a full stop."""
+    """One thing that is wrong, and where; ``message`` is a phrase without a full stop."""
 
     place: tuple[str | int, ...]
     message: str
@@ -25,13 +25,13 @@ class Fault:
 
 
 def refuse(faults: Iterable[Fault]) -> None:
-    """Raise a `ValueError` with all faults, one a line, if there are any."""
+    """Raise a ``ValueError`` with all faults, one a line, if there are any."""
     if told := [str(fault) for fault in faults]:
         raise ValueError("\n".join(told))
 
 
 def shown(text: str, most: int = 60) -> str:
-    """Make any text fit for a place in a one-line message, of `most` characters and a little."""
+    """Make any text fit for a place in a one-line message, of ``most`` characters and a little."""
     short = text if len(text) <= most else f"{text[:most]}..."
     return short if short and short.isprintable() else repr(short)
 

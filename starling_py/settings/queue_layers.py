@@ -1,8 +1,8 @@
 """Which entries concern a queue, and what they give it when they are laid over one another.
 
-A queue starts from the entry `*`; every pattern that matches its name is laid over that, in their
-order, and the entry of its exact name over all. A fan-out child, `parent+child`, starts from what
-its parent has instead, without what concerns only the parent itself, and only patterns with a `+`
+A queue starts from the entry ``*``; every pattern that matches its name is laid over that, in their
+order, and the entry of its exact name over all. A fan-out child, ``parent+child``, starts from what
+its parent has instead, without what concerns only the parent itself, and only patterns with a ``+``
 match it. A value of None in an entry takes away what lies below. Whether the result makes sense
 is not judged here.
 """
@@ -45,7 +45,7 @@ class Given:
 
 @attrs.frozen
 class Layers:
-    """Entries by their keys, whose values are as the fields of `QueueSettings` hold them."""
+    """Entries by their keys, whose values are as the fields of ``QueueSettings`` hold them."""
 
     entries: Mapping[str, Mapping[str, object]]
     _patterns: tuple[str, ...] = attrs.field(init=False)

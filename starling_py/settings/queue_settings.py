@@ -1,7 +1,7 @@
-"""What one queue may be told: one table of settings, as `settings` has one for the server.
+"""What one queue may be told: one table of settings, as ``settings`` has one for the server.
 
 Every default means no limit, or that nothing special happens. Which queue gets which values is
-the matter of `queue_table`; nothing here knows a file, a client or a queue's items.
+the matter of ``queue_table``; nothing here knows a file, a client or a queue's items.
 """
 
 from typing import Final
@@ -18,9 +18,9 @@ _BYTES: Final = whole(1, 1 << 40, "bytes from 1 to 1024g, such as 64m", "[kmg]?"
 class QueueSettings:
     """All settings of a queue. Every value has been checked; names of queues are bytes.
 
-    Arguments take what a file may have (`max_bytes="64m"`) as well as what the fields then hold; a
-    wrong one is a `ValueError`, and so is one of `max_deliveries` and `dead_letter` without the
-    other: what was delivered too often would have nowhere to go. Sizes are in bytes, times in
+    Arguments take what a file may have (``max_bytes="64m"``) as well as what the fields then hold;
+    a wrong one is a ``ValueError``, and so is one of ``max_deliveries`` and ``dead_letter`` without
+    the other: what was delivered too often would have nowhere to go. Sizes are in bytes, times in
     seconds. Each field's meaning and default are the arguments of its declaration.
     """
 

@@ -1,6 +1,6 @@
 """The settings of every queue there is or may be, made of the entries of a configuration.
 
-How entries are laid over one another is told in `queue_layers`. No table moves expired items or
+How entries are laid over one another is told in ``queue_layers``. No table moves expired items or
 dead letters in a circle of queues that it names, and none has an item dropped because it was
 delivered too often. Nothing here knows which queues there are, or reads a file.
 """
@@ -25,7 +25,7 @@ Entries = Mapping[str, Mapping[str, object]]
 
 
 def judge(entries: Entries) -> tuple[dict[str, dict[str, object]], list[Fault]]:
-    """Return what is good of entries, as the fields of `QueueSettings` hold it, and all faults.
+    """Return what is good of entries, as the fields of ``QueueSettings`` hold it, and all faults.
 
     The place of a fault is an entry's key, and mostly the name of a setting.
     """
@@ -84,7 +84,7 @@ def _reason(name: str, empty: bool) -> str:
 class QueueTable:
     """The settings of all queues by their names.
 
-    Entries with faults are a `ValueError` that names them all, one a line.
+    Entries with faults are a ``ValueError`` that names them all, one a line.
     """
 
     entries: Entries = attrs.field(factory=dict, converter=_checked)

@@ -1,9 +1,9 @@
 """Routes: to which other queues a put goes, by its queue's name.
 
-A route leads from a pattern, as RabbitMQ's topic exchanges have them, to queues. Names and
-patterns are words with dots between them; in a pattern, the word `*` stands for exactly one word
-and `#` for any number of them, none included. A fan-out child, `parent+child`, is matched only by
-patterns with a `+`: what is put into a child is for that child. What a route brings is not routed
+A route leads from a pattern, as RabbitMQ's topic exchanges have them, to queues. Names and patterns
+are words with dots between them; in a pattern, the word ``*`` stands for exactly one word and ``#``
+for any number of them, none included. A fan-out child, ``parent+child``, is matched only by
+patterns with a ``+``: what is put into a child is for that child. What a route brings is not routed
 again. Nothing here knows which queues there are.
 """
 
@@ -70,7 +70,7 @@ def _checked(entries: Mapping[str, Sequence[str | bytes]]) -> Mapping[str, Seque
 class Routes:
     """All routes, from patterns to the names of queues.
 
-    Entries with faults are a `ValueError` that names them all, one a line.
+    Entries with faults are a ``ValueError`` that names them all, one a line.
     """
 
     entries: Mapping[str, Sequence[str | bytes]] = attrs.field(factory=dict, converter=_checked)
@@ -84,7 +84,7 @@ class Routes:
         return len(self.entries)
 
     def targets(self, name: bytes) -> tuple[bytes, ...]:
-        """Return the queues that a put to `name` goes to besides, each once, in their order."""
+        """Return the queues that a put to ``name`` goes to besides, each once, in their order."""
         return self._found(name) if self.entries else ()
 
     def _find(self, name: bytes) -> tuple[bytes, ...]:
@@ -100,7 +100,7 @@ class Routes:
 
 def _matches(pattern: Sequence[bytes], words: Sequence[bytes]) -> bool:
     """Tell whether words match, in time that grows with the product of both lengths at most."""
-    # The positions in the pattern that may come next; no step back, however many `#` there are.
+    # The positions in the pattern that may come next; no step back, however many ``#`` there are.
     positions = _past_any(pattern, {0})
     for word in words:
         following = set()
@@ -116,7 +116,7 @@ def _matches(pattern: Sequence[bytes], words: Sequence[bytes]) -> bool:
 
 
 def _past_any(pattern: Sequence[bytes], positions: set[int]) -> set[int]:
-    """Add the positions that are reached when each `#` stands for no word."""
+    """Add the positions that are reached when each ``#`` stands for no word."""
     reached = set(positions)
     for position in positions:
         while position < len(pattern) and pattern[position] == _ANY:

@@ -1,7 +1,7 @@
 """One YAML file: its nodes with their lines, and what is wrong with it, in the order of the file.
 
 A file is judged by PyYAML's nodes rather than by the values it would make of them, because only a
-node knows its line, a key that stands twice, and that `22:22` was not meant as 1342. Problems are
+node knows its line, a key that stands twice, and that ``22:22`` was not meant as 1342. Problems are
 collected, never raised. Nothing here knows what a file is to contain.
 """
 
@@ -67,7 +67,7 @@ class YamlFile:
     _problems: list[tuple[int, str]] = attrs.field(init=False, factory=list)
     _erb: list[int] = attrs.field(init=False, factory=list)
     is_yaml: bool = attrs.field(init=False, default=False)
-    """Whether `root` has found YAML, perhaps none at all, rather than something else."""
+    """Whether ``root`` has found YAML, perhaps none at all, rather than something else."""
 
     def report(self, line: int, *words: str) -> None:
         """Note a problem: what it is about, from the outside to the inside, and what is wrong."""
@@ -114,7 +114,7 @@ class YamlFile:
     ) -> Iterator[Entry]:
         """Yield the entries of a mapping; report a key, or its alias, that stands twice.
 
-        `above` is the path to the mapping, for messages.
+        ``above`` is the path to the mapping, for messages.
         """
         seen: dict[str, Entry] = {}
         for key, value in node.value:

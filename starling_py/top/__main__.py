@@ -1,4 +1,4 @@
-"""Run `starling-top` as `python -m starling_py.top`."""
+"""Run ``starling-top`` as ``python -m starling_py.top``."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""The command `starling-top`: options in, one of three outputs out, errors as one line.
+"""The command ``starling-top``: options in, one of three outputs out, errors as one line.
 
 Invariants: a server that cannot be reached at the start is one line on stderr and status 1 in every
-mode; a closed pipe is no error. Nothing is written to the server but `stats`.
+mode; a closed pipe is no error. Nothing is written to the server but ``stats``.
 """
 
 import argparse

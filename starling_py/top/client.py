@@ -1,13 +1,14 @@
-"""One connection to a server, and the one command a monitor needs: `stats`.
+"""One connection to a server, and the one command a monitor needs: ``stats``.
 
-Invariants: a call to `stats` takes at most the time-out for the reply (plus, for a new connection,
-what looking up and connecting take), and after any error the socket is closed. It never returns a
-reply that is cut short, and it hands keys and values on as the bytes they came in.
+Invariants: a call to ``stats`` takes at most the time-out for the reply (plus, for a new
+connection, what looking up and connecting take), and after any error the socket is closed. It never
+returns a reply that is cut short, and it hands keys and values on as the bytes they came in.
 
-It speaks over a socket of its own, not through pymemcache, for three reasons. pymemcache tries
-only the first address of a name, so `localhost` is refused where `::1` comes first and the server
+It speaks over a socket of its own, not through pymemcache, for three reasons. pymemcache tries only
+the first address of a name, so ``localhost`` is refused where ``::1`` comes first and the server
 listens on 127.0.0.1. It applies the time-out to each read, so a server that trickles holds it for
-ever. And it rewrites what the server said: a value loses its second word, `0.120000` becomes 0.12.
+ever. And it rewrites what the server said: a value loses its second word, and ``0.120000`` becomes
+``0.12``.
 """
 
 import socket
@@ -24,7 +25,7 @@ class StatsError(Exception):
 class StatsClient:
     """Asks one server for its statistics, over a connection that is kept between calls.
 
-    `timeout` is in seconds and applies to each connection attempt and to each whole reply.
+    ``timeout`` is in seconds and applies to each connection attempt and to each whole reply.
     """
 
     def __init__(self, host: str, port: int, timeout: float = DEFAULT_TIMEOUT) -> None:
@@ -33,7 +34,7 @@ class StatsClient:
         self._socket: socket.socket | None = None
 
     def stats(self) -> dict[bytes, bytes]:
-        """Return the server's statistics in its order; raise `StatsError` if it gives none."""
+        """Return the server's statistics in its order; raise ``StatsError`` if it gives none."""
         try:
             if self._socket is not None:
                 try:
@@ -52,7 +53,7 @@ class StatsClient:
             raise
 
     def close(self) -> None:
-        """Close the connection, if there is one; the next call to `stats` opens another."""
+        """Close the connection, if there is one; the next call to ``stats`` opens another."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -1,7 +1,7 @@
-"""From two replies to `stats` to the rows of a table: pure functions over frozen values.
+"""From two replies to ``stats`` to the rows of a table: pure functions over frozen values.
 
 Invariants: a rate is never negative; where the server does not tell, or a counter shrank because
-of a restart, the value is None and shows as `-`. Text made for a terminal holds only printable
+of a restart, the value is None and shows as ``-``. Text made for a terminal holds only printable
 characters, whatever bytes a queue's name has. Nothing here reads a clock, a socket or a screen.
 """
 
@@ -18,7 +18,7 @@ _COUNTER = re.compile(rb"\d{1,20}")
 _INTEGER = re.compile(rb"-?(0|[1-9]\d{0,19})")
 _DECIMAL = re.compile(rb"-?\d{1,20}\.\d{1,20}")
 _PREFIX, _ITEMS = b"queue_", b"_items"
-# What a `queue_Q_items` key may end in because it is another counter of a shorter-named queue.
+# What a ``queue_Q_items`` key may end in because it is another counter of a shorter-named queue.
 _COUNTERS_ENDING_IN_ITEMS = (b"_total", b"_expired", b"_mem")
 # Columns give way to a name up to the second of these, if there is one so long.
 _NARROWEST_NAME, _COMMON_NAME = 12, 18
@@ -30,8 +30,9 @@ _GROWING = ("uptime", "total_items", "total_connections", "cmd_get", "cmd_set", 
 class Queue:
     """One queue's counters at one moment; None is what the server does not tell.
 
-    `age` is in milliseconds, `bytes` and `logsize` in bytes; `get_hits` counts the items popped.
-    `open` counts the items handed out and not confirmed, `delayed` those of `items` due later.
+    ``age`` is in milliseconds, ``bytes`` and ``logsize`` in bytes; ``get_hits`` counts the items
+    popped. ``open`` counts the items handed out and not confirmed, ``delayed`` those of ``items``
+    due later.
     """
 
     items: int
@@ -49,18 +50,18 @@ class Queue:
 
 @frozen
 class Snapshot:
-    """One reply to `stats`, and when it came: `taken` is in seconds of a monotonic clock."""
+    """One reply to ``stats``, and when it came: ``taken`` is in seconds of a monotonic clock."""
 
     taken: float
     stats: Mapping[bytes, bytes]
     queues: Mapping[bytes, Queue]
 
     def number(self, key: str) -> int | None:
-        """Return the global counter `key`, or None if it is missing or not a whole number ≥ 0."""
+        """Return the global counter ``key``, or None if it is missing or not a whole number ≥ 0."""
         return _counter(self.stats.get(key.encode()))
 
     def text(self, key: str) -> str:
-        """Return the value of `key` as printable text, `-` if it is missing."""
+        """Return the value of ``key`` as printable text, ``-`` if it is missing."""
         return printable(self.stats.get(key.encode(), b"-"))
 
 
@@ -68,8 +69,8 @@ class Snapshot:
 class Row:
     """One line of the table: a queue, or all of them.
 
-    Rates are per second, `age` is in milliseconds, `bytes` and `logsize` in bytes. `is_broken`
-    tells that the server cannot use the queue's journal.
+    Rates are per second, ``age`` is in milliseconds, ``bytes`` and ``logsize`` in bytes.
+    ``is_broken`` tells that the server cannot use the queue's journal.
     """
 
     name: str
@@ -99,7 +100,7 @@ class Table:
 
 @frozen
 class Column:
-    """A column of the table: `key` names it in `--sort`; `value` is None for the queue's name."""
+    """A column: ``key`` names it in ``--sort``; ``value`` is None for the queue's name."""
 
     key: str
     title: str
@@ -109,7 +110,7 @@ class Column:
 
 
 def take_snapshot(stats: Mapping[bytes, bytes], taken: float) -> Snapshot:
-    """Find the queues in a reply to `stats` that came at `taken` (monotonic seconds)."""
+    """Find the queues in a reply to ``stats`` that came at ``taken`` (monotonic seconds)."""
     queues = {}
     for key, value in stats.items():
         items = _counter(value)
@@ -132,9 +133,9 @@ def take_snapshot(stats: Mapping[bytes, bytes], taken: float) -> Snapshot:
 
 
 def _is_queue(name: bytes, stats: Mapping[bytes, bytes]) -> bool:
-    """Tell a queue called `jobs_total` from the counter `total_items` of a queue called `jobs`.
+    """Tell a queue called ``jobs_total`` from the counter ``total_items`` of a queue ``jobs``.
 
-    The queue has a `total_items` of its own. Where both queues exist, two lines of the reply have
+    The queue has a ``total_items`` of its own. Where both queues exist, two lines of the reply have
     the same key and nobody can tell them apart.
     """
     if _PREFIX + name + b"_total_items" in stats:
@@ -146,9 +147,9 @@ def _is_queue(name: bytes, stats: Mapping[bytes, bytes]) -> bool:
 
 
 def _open_items(name: bytes, stats: Mapping[bytes, bytes]) -> int | None:
-    """Return how many items of `jobs` are open; nobody can tell if there is a queue `jobs_open`.
+    """Return how many items of ``jobs`` are open; None if there is a queue ``jobs_open``.
 
-    For that one has a counter `transactions`, and two lines of the reply have the same key.
+    For that one has a counter ``transactions``, and two lines of the reply have the same key.
     """
     if _PREFIX + name + b"_open" + _ITEMS in stats:
         return None
@@ -268,7 +269,7 @@ def _sum(values: Iterable[_Number | None]) -> _Number | None:
 
 
 def sort_rows(rows: Iterable[Row], column: Column, reverse: bool) -> list[Row]:
-    """Sort names ascending and numbers descending, or the other way round if `reverse`.
+    """Sort names ascending and numbers descending, or the other way round if ``reverse``.
 
     Equal rows are in the order of their names; unknown values are last either way.
     """
@@ -288,7 +289,7 @@ def sort_rows(rows: Iterable[Row], column: Column, reverse: bool) -> list[Row]:
 
 
 def fit_columns(width: int, sort: Column, longest_name: int) -> list[tuple[Column, int]]:
-    """Return the columns that fit into `width` cells, one cell between them, with their widths.
+    """Return the columns that fit into ``width`` cells, one cell between them, with their widths.
 
     The rightmost give way to the queue's name, but never the one that is sorted by. The name gets
     no more room than the longest one needs.
@@ -307,7 +308,7 @@ def fit_columns(width: int, sort: Column, longest_name: int) -> list[tuple[Colum
 
 
 def printable(value: bytes) -> str:
-    r"""Decode UTF-8; bytes that are none, and characters no terminal should get, become `\x1b`."""
+    r"""Decode UTF-8; bytes that are none, and characters unfit for a terminal, become ``\x1b``."""
     text = value.decode(errors="backslashreplace")
     if text.isprintable():
         return text
@@ -325,7 +326,7 @@ def json_value(key: bytes, value: bytes) -> int | float | str:
 
 
 def format_count(count: int | None, cells: int = 10) -> str:
-    """Write a number in full if that fits into so many cells, else in `k`, `M` and so on."""
+    """Write a number in full if that fits into so many cells, else in ``k``, ``M`` and so on."""
     if count is None:
         return "-"
     text, units = str(count), iter("kMGTPEZ")
@@ -347,7 +348,7 @@ def format_rate(per_second: float | None) -> str:
 
 
 def format_age(milliseconds: int | None) -> str:
-    """Write an age in its largest fitting unit: `1.2s`, `45s`, `3m`, `2h`, `5d`."""
+    """Write an age in its largest fitting unit: ``1.2s``, ``45s``, ``3m``, ``2h``, ``5d``."""
     if milliseconds is None:
         return "-"
     seconds = milliseconds / 1000
@@ -360,7 +361,7 @@ def format_age(milliseconds: int | None) -> str:
 
 
 def format_bytes(size: int | None) -> str:
-    """Write a size in bytes with at most four digits and a binary unit: `512B`, `1.5K`, `23M`."""
+    """Write bytes with at most four digits and a binary unit: ``512B``, ``1.5K``, ``23M``."""
     if size is None:
         return "-"
     if size < 1024:
@@ -373,7 +374,7 @@ def format_bytes(size: int | None) -> str:
 
 
 def format_uptime(seconds: int | None) -> str:
-    """Write a time the server has been up in its two largest units: `3h 4m`."""
+    """Write a time the server has been up in its two largest units: ``3h 4m``."""
     if seconds is None:
         return "-"
     minutes, seconds = divmod(seconds, 60)
@@ -401,5 +402,5 @@ COLUMNS = (
 )
 """The table's columns, those an operator looks at first on the left, for the right ones give way.
 
-`width` counts cells, and 0 is all that is left.
+``width`` counts cells, and 0 is all that is left.
 """

@@ -1,4 +1,4 @@
-"""The live screen: draws what `model` computes, and turns keys and clicks into a choice of order.
+"""The live screen: draws what ``model`` computes, and turns keys and clicks into a choice of order.
 
 Invariants: the poll runs in a thread, so a server that hangs never freezes the keys; whatever ends
 the program, a signal too, leaves the terminal as it was; no window size raises. While the server
@@ -48,9 +48,9 @@ _Markup = str | tuple[str, str]
 
 
 class TopView:
-    """The widgets of one screen; `widget` is the topmost.
+    """The widgets of one screen; ``widget`` is the topmost.
 
-    `address` is shown in the header. `sort` and `reverse` are the order to begin with.
+    ``address`` is shown in the header. ``sort`` and ``reverse`` are the order to begin with.
     """
 
     def __init__(self, address: str, sort: Column = COLUMNS[1], reverse: bool = False) -> None:
@@ -81,7 +81,7 @@ class TopView:
         )
 
     def show(self, snapshot: Snapshot, now: str) -> None:
-        """Show what the server told at the time of day `now`, such as `12:03:04`."""
+        """Show what the server told at the time of day ``now``, such as ``12:03:04``."""
         self._table = make_table(self._previous, snapshot)
         self._previous = snapshot
         self._down_since = None
@@ -94,7 +94,7 @@ class TopView:
         self._arrange_rows()
 
     def show_error(self, reason: str, now: str) -> None:
-        """Say that the server could not be reached at `now`; the first of several such counts."""
+        """Say that the server could not be reached at ``now``; the first of several such counts."""
         if self._down_since is None:
             self._down_since = now
         self._banner.set_text(f" DOWN since {self._down_since}: {reason}; trying again")
@@ -116,7 +116,7 @@ class TopView:
         return True
 
     def pick(self, column: Column) -> None:
-        """Sort by `column`; if that is the order already, turn it round."""
+        """Sort by ``column``; if that is the order already, turn it round."""
         self._order_by(column, column is self.sort and not self.reverse)
 
     def _order_by(self, column: Column, reverse: bool) -> None:
@@ -225,7 +225,7 @@ def _row_cell(row: Row, column: Column, width: int) -> str:
 
 
 def _cell(column: Column, width: int, text: str) -> str:
-    """Pad or cut `text` to `width` screen cells; `~` marks what was cut."""
+    """Pad or cut ``text`` to ``width`` screen cells; ``~`` marks what was cut."""
     used = _width(text)
     if used > width:
         _, end, _, missing = urwid.calc_trim_text(text, 0, len(text), 0, width - 1)
@@ -239,7 +239,7 @@ def _width(text: str) -> int:
 
 
 def run(client: StatsClient, first: Snapshot, view: TopView, delay: float, colours: bool) -> None:
-    """Show `first`, then what the server tells every `delay` seconds, until the user quits.
+    """Show ``first``, then what the server tells every ``delay`` seconds, until the user quits.
 
     SIGINT, SIGTERM and SIGHUP quit as well.
     """

@@ -1,7 +1,7 @@
 """The configuration file: what it may say, and what is said of a file that says something else.
 
-Every message names its place; nothing that stands in a file raises anything but `ConfigError`. The
-samples and the documentation are held to the tables of settings.
+Every message names its place; nothing that stands in a file raises anything but ``ConfigError``.
+The samples and the documentation are held to the tables of settings.
 """
 
 import re
@@ -45,7 +45,7 @@ def read(folder: Path, text: str | bytes, **overrides: object) -> Settings:
 
 
 def problems(folder: Path, text: str | bytes, **overrides: object) -> list[str]:
-    """Return what is wrong with a file, as if it had been named `conf.yml`."""
+    """Return what is wrong with a file, as if it had been named ``conf.yml``."""
     with pytest.raises(ConfigError) as caught:
         read(folder, text, **overrides)
     found = [line.replace(f"{folder}/", "") for line in caught.value.problems]

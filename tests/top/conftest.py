@@ -11,8 +11,8 @@ import pytest
 def serve() -> Iterator[Callable[[Sequence[bytes | None]], int]]:
     """Start a server on loopback and return its port.
 
-    Each `stats` gets the next answer of the script, whatever connection it comes on, and the last
-    one for ever after. None closes the connection without an answer, `b""` gives none.
+    Each ``stats`` gets the next answer of the script, whatever connection it comes on, and the last
+    one for ever after. None closes the connection without an answer, ``b""`` gives none.
     """
     listeners: list[socket.socket] = []
     threads: list[threading.Thread] = []
