@@ -1,9 +1,8 @@
-"""The command line of the server: Starling's options over the table of settings.
+"""Read the server's command line: Starling's options over the table of settings.
 
-Every option of a setting is made from ``settings.TABLE``, so a new one is declared there and
-nowhere else. Options give text and know no rules of their own: ``config.load`` judges them as it
-judges the file. This module prints only what argparse prints: help, version and usage errors. A
-``ConfigError`` passes through to whoever wires the program.
+Every option is made from ``server_settings.TABLE``, so a new setting is declared there and nowhere
+else. An option gives text, which ``config_file.load`` judges as it judges the file. This module
+prints only what argparse prints: help, version and usage errors.
 """
 
 import argparse
@@ -34,9 +33,10 @@ in docs/configuration.md; conf/production.yml has every setting with its default
 class CommandLine:
     """What the command line asks for.
 
-    ``settings`` are complete, ``check_config`` asks to stop once they have been found good, and
-    ``config`` is the file they came from, as given, or None. ``read_again`` reads it again,
-    wherever the process is by then, and raises ``ConfigError``.
+    ``settings`` are complete. ``check_config`` asks to stop once they have been judged good.
+    ``config`` is the path of the file they came from, as given; None if there is no file.
+    ``read_again`` reads the file again under the same options, from any working directory, and
+    raises ``ConfigError``.
     """
 
     settings: Settings
@@ -46,10 +46,11 @@ class CommandLine:
 
 
 def parse(argv: Sequence[str] | None = None) -> CommandLine:
-    """Read the options in ``argv``, without the program's name; by default those of the process.
+    """Read the options in ``argv``, without the program's name; None reads those of the process.
 
-    Raises ``SystemExit`` with 0 after help or version and with 2 after bad usage, having printed
-    them, and ``ConfigError`` with all bad values of the options and of the file they name.
+    Raises ``ConfigError`` with all bad values of the options and of the file they name, and
+    ``SystemExit`` as argparse does: with 0 after printing help or version, with 2 after printing a
+    usage error.
     """
     given = vars(parser().parse_args(argv))
     check_config: bool = given.pop("check_config")
@@ -59,7 +60,7 @@ def parse(argv: Sequence[str] | None = None) -> CommandLine:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the parser. A setting's option that is not given leaves nothing in the result."""
+    """Make the parser; a setting whose option is not given is missing from its result."""
     made = argparse.ArgumentParser(
         prog="starling-py",
         usage="%(prog)s [options]",

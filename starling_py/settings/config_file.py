@@ -1,8 +1,8 @@
-"""The configuration: a file read into ``Settings``, and what is wrong with it, all at once.
+"""Read a configuration file into ``Settings``, or tell everything that is wrong with it.
 
-A file has the settings of the server, entries for queues and routes in a section each. This
-module knows the sections and where a fault stands; what a value may be is known by the classes
-that hold it. ``load`` reads one file and no more.
+A file has up to three sections: the settings of the server, entries for queues, and routes. This
+module knows the sections and the line of each fault. What a value may be, the classes that hold it
+know.
 """
 
 from collections.abc import Mapping
@@ -45,11 +45,12 @@ _ALIASES: Final = aliases(Settings)
 def load(
     path: Path | None = None, overrides: Mapping[str, object] = MappingProxyType({})
 ) -> Settings:
-    """Make the settings from the file at ``path``, if any, and ``overrides``, which beat the file.
+    """Return the settings of the file at ``path``, if any, and ``overrides``, which beat the file.
 
-    ``overrides`` go by the names of the fields and have values as options or a file give them.
-    Relative paths start at the working directory. Raises ``ConfigError`` with everything that is
-    wrong with either, including values of the file that are overridden.
+    ``overrides`` go by the names of the fields and have values as options or a file give them. What
+    neither gives has its default. Relative paths start at the working directory. Raises
+    ``ConfigError`` with everything that is wrong with either, including values of the file that are
+    overridden.
     """
     given, faults = converted(Settings, overrides)
     content = _Content(YamlFile(path)) if path is not None else None
@@ -67,7 +68,11 @@ def load(
 
 @attrs.frozen
 class _Place:
-    """Where something stands: its line, its path as written, and its value, if that is shown."""
+    """The place of something in the file.
+
+    ``line`` counts from 1, ``path`` has the keys as written, and ``node`` is the value to be shown
+    in messages; None shows none.
+    """
 
     line: int
     path: str
@@ -76,10 +81,10 @@ class _Place:
 
 @attrs.define
 class _Content:
-    """What is good in a file, and where everything stands that can be wrong.
+    """The good values of a file, and the place of everything that can be wrong.
 
-    ``good`` goes by the fields of ``Settings``. A place goes by its section and the path of present
-    names below.
+    ``good`` goes by the fields of ``Settings``; ``_places`` go by the section and the keys below
+    it, old names replaced by present ones.
     """
 
     file: YamlFile
@@ -89,7 +94,7 @@ class _Content:
     _places: dict[tuple[str | int, ...], _Place] = attrs.field(init=False, factory=dict)
 
     def read(self, overrides: Mapping[str, object]) -> list[str]:
-        """Read the file and return what is wrong with it; ``overrides`` beat its settings."""
+        """Read the file and return its problems; ``overrides`` are good and beat its settings."""
         root = self.file.root()
         if isinstance(root, yaml.MappingNode):
             self._read_sections(root)
@@ -148,7 +153,11 @@ class _Content:
     def _settings(
         self, mapping: yaml.MappingNode, above: tuple[str, ...], settings: type
     ) -> dict[str, object]:
-        """Return the values of a mapping by present names, and keep their places."""
+        """Return the values of a mapping by present names, and keep their places.
+
+        ``above`` has the keys that lead to the mapping. Unknown names are returned too, for
+        ``converted`` to report.
+        """
         old = aliases(settings)
         known = {each.name for each in table(settings)}
         path = ".".join(map(shown, above))
@@ -180,7 +189,7 @@ class _Content:
             self._report(ROUTES, fault)
 
     def _follow_routes(self) -> None:
-        """Report moves in a circle that only routes close; others were found without them."""
+        """Report circles of moves that only routes close; ``queue_table`` found the others."""
         routed: Routes | None = self.good.get(ROUTES)
         if routed and not self._judged_wrong:
             for fault in move_circles.circles(Layers(self._queues), routed.targets):

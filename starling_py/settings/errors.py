@@ -1,4 +1,4 @@
-"""Why the settings cannot be used."""
+"""The exception of the settings."""
 
 from collections.abc import Iterable
 

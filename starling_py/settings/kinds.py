@@ -1,8 +1,8 @@
-"""How a setting is declared: its kind of value, its default and what people are told about it.
+"""Declare settings: the kinds of values, the defaults, and the words for people.
 
-A class of settings is a frozen attrs class whose fields are made by ``setting``; ``table`` shows
-them to whoever prints help, checks documentation or names what is unknown. The kinds here are those
-that more than one class uses. Nothing here reads a file or knows which settings there are.
+A class of settings is a frozen attrs class whose fields are made by ``setting``. ``table`` lists
+them for help, for documentation and for messages about unknown names. The kinds here are those that
+more than one class uses. Nothing here reads a file or knows which settings there are.
 """
 
 import re
@@ -23,16 +23,18 @@ _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 @attrs.frozen
 class Kind:
-    """A set of values. ``parse`` takes what a file, an option or code gives, and its own results.
+    """The values that a setting may have.
 
-    A ``ValueError`` from ``parse`` says what is wrong, or says nothing; then ``allowed`` says it.
+    ``parse`` takes what a file, an option or code gives, its own results included, and returns the
+    value as a field holds it. It raises ``ValueError`` with what is wrong or without a message;
+    then the message is "must be" and ``allowed``.
     """
 
     allowed: str
     parse: Callable[[object], object]
 
     def __call__(self, value: object) -> object:
-        """Return the value as a field holds it; a ``ValueError`` says what is wrong with it."""
+        """Return the value as a field holds it; raise ``ValueError`` with what is wrong with it."""
         try:
             return self.parse(value)
         except ValueError as error:
@@ -43,9 +45,9 @@ class Kind:
 
 
 def text_of(value: object, numbers: bool = False) -> str:
-    """Take text that is not empty; with ``numbers`` also an int or a float, so that one rule does.
+    """Return a text that is not empty; with ``numbers``, also an int or a float as text.
 
-    Raises a ``ValueError`` that says nothing.
+    Raises ``ValueError`` without a message for anything else.
     """
     if numbers and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
@@ -55,7 +57,11 @@ def text_of(value: object, numbers: bool = False) -> str:
 
 
 def whole(low: int, high: int, allowed: str, units: str = "") -> Kind:
-    """Make the kind of whole numbers from ``low`` to ``high``; a unit must match ``units``."""
+    """Make the kind of whole numbers from ``low`` to ``high``.
+
+    ``units`` is a pattern for the unit after the number, in capitals or not: ``[kmg]?`` allows k, m
+    and g, powers of 1024. By default there is none.
+    """
 
     def parse(value: object) -> int:
         # No leading zeros: YAML reads 0777 as octal, people do not.
@@ -69,7 +75,10 @@ def whole(low: int, high: int, allowed: str, units: str = "") -> Kind:
 
 
 def word(pattern: str, allowed: str, numbers: bool = False) -> Kind:
-    """Make the kind of printable texts that match ``pattern`` from end to end."""
+    """Make the kind of printable texts that match ``pattern`` from end to end.
+
+    With ``numbers``, a number is taken as its text.
+    """
 
     def parse(value: object) -> str:
         text = text_of(value, numbers)
@@ -100,9 +109,9 @@ def _flag(value: object) -> bool:
 
 
 def legal_name(value: object) -> bytes:
-    """Take a queue's name as a client may send it: in bytes, or as text that becomes UTF-8.
+    """Return the name of a queue in bytes, as a client may send it; text becomes UTF-8.
 
-    A pattern of names is one, too. Raises a ``ValueError`` that says nothing.
+    A pattern of names is legal, too. Raises ``ValueError`` without a message.
     """
     text = (
         value.decode("utf-8", "surrogateescape")
@@ -137,11 +146,12 @@ QUEUE: Final = Kind(f"a queue's name, 1 to {MAX_KEY} bytes without slashes and b
 
 @attrs.frozen
 class Setting:
-    """What is to be known about one field of a class of settings.
+    """What is known about one field of a class of settings.
 
-    ``default`` has the form it has in a file; ``None`` stands for none. ``allowed`` and ``meaning``
-    are phrases for people, without a full stop. ``flags`` are the command line options, short one
-    first; ``metavar`` names their value, and an option without one stands for ``const``.
+    ``default`` is in the form of a file; None stands for none. ``allowed`` and ``meaning`` are
+    phrases for people, without a full stop. ``flags`` are the command line options, short one
+    first, and ``metavar`` names their value; an option without a metavar stands for the value
+    ``const``. ``alias`` is the old name, if any.
     """
 
     name: str
@@ -158,7 +168,7 @@ class Setting:
 
     @property
     def default_text(self) -> str:
-        """The default as a person reads it: ``none``, ``false``, ``50ms``, ``22122``."""
+        """The default as people read it: ``none``, ``false``, ``50ms``, ``22122``."""
         plain = self.default is None or isinstance(self.default, bool)
         return str(self.default).lower() if plain else str(self.default)
 
@@ -166,7 +176,12 @@ class Setting:
 def setting(
     section: str, default: object, kind: Kind, meaning: str, option: str = "", **more: object
 ) -> Any:  # noqa: ANN401 - as attrs.field itself: the annotation of the field is the type
-    """Declare a field; ``option`` has its flags and its metavar, ``more`` an alias or a const."""
+    """Declare a field of a class of settings.
+
+    ``default`` is in the form of a file; None makes a setting that may be empty. ``option`` has the
+    flags and the metavar, as in ``-p --port PORT``. ``more`` are ``alias``, ``const`` and
+    ``limits_puts`` of ``Setting``. Raises ``ValueError`` for a default that is not of this kind.
+    """
     words = option.split()
     about = {
         "section": section,
@@ -183,7 +198,7 @@ def setting(
 
 @cache
 def table(settings: type) -> tuple[Setting, ...]:
-    """Return every setting of a class in the order of its declaration."""
+    """Return the settings of a class in the order of their declaration."""
     return tuple(
         Setting(name=field.name, **field.metadata)
         for field in attrs.fields(settings)
@@ -192,16 +207,17 @@ def table(settings: type) -> tuple[Setting, ...]:
 
 
 def aliases(settings: type) -> dict[str, str]:
-    """Return the present names of the settings of a class by their old ones."""
+    """Return the old names of a class's settings, each with the present name."""
     return {each.alias: each.name for each in table(settings) if each.alias}
 
 
 def from_converted(settings: type[_Class], /, **good: object) -> _Class:
     """Make an object of a class of settings without judging what it is given.
 
-    ``good`` has values as the fields hold them, which ``problems.converted`` or the ``judge`` of a
-    module has returned; the other fields get their defaults. Everything else goes to the class
-    itself, which judges all its arguments.
+    ``good`` has values as the fields hold them, which come from ``problems.converted`` or from the
+    ``judge`` of ``queue_table`` or ``routes``. Fields that it does not name get their defaults. All
+    other values go to the class itself, which judges its arguments. Raises ``AttributeError`` for a
+    name that is no field.
     """
     made = object.__new__(settings)
     # By ``object``, as the class is frozen and its ``__init__`` would convert, defaults included.

@@ -1,12 +1,14 @@
-"""Where items of queues are moved to, as far as entries name queues: moves that lead in a circle.
+"""Find the circles in which queues would move items for ever.
 
 An expired item moves to ``expire_to``, one that was delivered in vain to ``dead_letter``, and from
-there to whatever a put reaches. It is judged as if what reaches a parent so reached its children.
-Routes, where they are given, are followed too, but not if one of them leads back to where the item
-comes from, as then nobody gets a copy. Circles of one kind of move are found, as no item in them
-would ever rest. A circle of both kinds is not one of these: that a dead letter expires into the
-queue it came from is how a delivery is tried again later, and each round needs a client. Only
-queues that entries name are looked at: which others there will be, nobody knows.
+there to all queues that a put reaches. What reaches a parent is taken to reach its children.
+Routes, where they are given, are followed too, except where one leads back to the queue that the
+item comes from: then no copies are made.
+
+A circle of one kind of move is a fault, as no item in it would ever rest. A circle of both kinds is
+none: a dead letter that expires into the queue it came from is how a delivery is tried again later,
+and each round needs a client. Only queues that entries name are looked at; the names of others are
+not known.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,7 +25,10 @@ Routed = Callable[[bytes], Iterable[bytes]]
 
 
 def circles(layers: Layers, routed: Routed = lambda _: ()) -> Iterator[Fault]:
-    """Yield a fault for each circle, at that one of its settings that stands last."""
+    """Yield a fault for each circle, at the setting in it whose entry stands last.
+
+    ``routed`` follows the routes; by default there are none.
+    """
     order = {key: position for position, key in enumerate(layers.entries)}
     names = dict.fromkeys(_named(layers))
     names.update(dict.fromkeys(each for name in list(names) for each in routed(name)))
@@ -52,7 +57,7 @@ def _named(layers: Layers) -> Iterable[bytes]:
 
 
 def _move(given: Mapping[str, Given], target: str) -> tuple[bytes | None, str]:
-    """Return the queue that a queue's items move to, if any, and the entry that says so."""
+    """Return the queue that items move to, None for none, and the key of the entry that says so."""
     move = given.get(target)
     return (move.value, move.key) if move and isinstance(move.value, bytes) else (None, "")
 
@@ -60,7 +65,7 @@ def _move(given: Mapping[str, Given], target: str) -> tuple[bytes | None, str]:
 def _reached(
     name: bytes, to: bytes | None, routed: Routed, children: Mapping[bytes, list[bytes]]
 ) -> list[bytes]:
-    """Return the queues that get what a queue moves, but for the children of its target."""
+    """Return the queues that get what ``name`` moves to ``to``, except the children of ``to``."""
     if to is None:
         return []
     along = [each for route in routed(to) for each in (route, *children.get(route, ()))]
@@ -70,7 +75,7 @@ def _reached(
 
 
 def _circles_of(edges: Mapping[bytes, Iterable[bytes]]) -> Iterator[list[bytes]]:
-    """Yield a circle for each edge that closes one, going depth first."""
+    """Search depth first, and yield a circle for each edge that closes one."""
     done: set[bytes] = set()
     for start in edges:
         path = {} if start in done else {start: iter(edges[start])}

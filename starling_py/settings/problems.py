@@ -1,7 +1,8 @@
-"""What is wrong with values that are given for settings: each fault with its place, all at once.
+"""Collect everything that is wrong with values given for settings, each fault with its place.
 
 A place is the path of keys down to a value, without the section of the file: ``("port",)``,
-``("jobs", "max_items")``, ``("orders.*", 0)``. Nothing here knows a file or raises for bad values.
+``("jobs", "max_items")``, ``("orders.*", 0)``. Nothing here knows a file, and only ``refuse``
+raises for bad values.
 """
 
 import difflib
@@ -31,13 +32,19 @@ def refuse(faults: Iterable[Fault]) -> None:
 
 
 def shown(text: str, most: int = 60) -> str:
-    """Make any text fit for a place in a one-line message, of ``most`` characters and a little."""
+    """Return text fit for a one-line message: at most ``most`` characters, escaped if need be.
+
+    Dots for what was cut off, quotes and escapes come on top.
+    """
     short = text if len(text) <= most else f"{text[:most]}..."
     return short if short and short.isprintable() else repr(short)
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """Say that a name is none of those that are known, and which of them it is like."""
+    """Say that a setting or a section has an unknown name, and which known name is similar.
+
+    ``what`` is the word for it in the message.
+    """
     plain = name.lower().replace("-", "_")
     near = difflib.get_close_matches(plain, known, n=1)
     return f"unknown {what}" + (f"; did you mean '{near[0]}'?" if near else "")
@@ -46,10 +53,11 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 def converted(
     settings: type, values: Mapping[str, object]
 ) -> tuple[dict[str, object], list[Fault]]:
-    """Judge values by the names of a class of settings, which need not be all of its names.
+    """Convert values given for a class of settings; each value is judged here, and once.
 
-    Returns the good ones as the fields hold them, and the faults of the others in the order of the
-    class, unknown names last. What only several values together make wrong is left to the class.
+    ``values`` go by the names of fields and need not name all of them. Returns the good ones as the
+    fields hold them, and the faults of the others in the order of the class, unknown names last.
+    Values that are wrong only beside others are returned as good.
     """
     fields = {field.name: field for field in attrs.fields(settings) if field.metadata}
     good: dict[str, object] = {}

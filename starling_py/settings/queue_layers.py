@@ -1,10 +1,9 @@
-"""Which entries concern a queue, and what they give it when they are laid over one another.
+"""Find what entries give a queue, by laying them over one another.
 
-A queue starts from the entry ``*``; every pattern that matches its name is laid over that, in their
+A queue starts from the entry ``*``. Each pattern that matches its name is laid over that, in their
 order, and the entry of its exact name over all. A fan-out child, ``parent+child``, starts from what
-its parent has instead, without what concerns only the parent itself, and only patterns with a ``+``
-match it. A value of None in an entry takes away what lies below. Whether the result makes sense
-is not judged here.
+its parent has instead, except what concerns only the parent itself, and only patterns with a ``+``
+match it. A value of None takes away what lies below. Nothing here judges the result.
 """
 
 from collections.abc import Mapping
@@ -22,16 +21,16 @@ TARGETS: Final = ("expire_to", "dead_letter")
 """The settings that name a queue to which items are moved."""
 
 NOT_INHERITED: Final = frozenset({"fanout_only", "idle_expire", "paused"})
-"""What a child does not have from its parent.
+"""The settings that a child does not inherit from its parent.
 
-A parent keeps nothing because its children do; readers of one queue are halted without those of
-another; and a child that went away in a quiet hour would miss what comes later, and nobody would
-be told.
+A parent keeps nothing because its children do. Pausing the readers of one queue does not pause
+those of another. And a child that was deleted in a quiet hour would miss what comes later, and
+nobody would be told.
 """
 
 
 def is_pattern(key: str) -> bool:
-    """Tell whether a key means many queues rather than the one of this name."""
+    """Tell whether a key is a pattern for many queues rather than the name of one."""
     return "*" in key or "?" in key
 
 
@@ -45,7 +44,7 @@ class Given:
 
 @attrs.frozen
 class Layers:
-    """Entries by their keys, whose values are as the fields of ``QueueSettings`` hold them."""
+    """Entries by their keys, with values as the fields of ``QueueSettings`` hold them."""
 
     entries: Mapping[str, Mapping[str, object]]
     _patterns: tuple[str, ...] = attrs.field(init=False)
@@ -55,7 +54,7 @@ class Layers:
         return tuple(key for key in self.entries if is_pattern(key) and key != DEFAULTS)
 
     def of(self, name: bytes) -> dict[str, Given]:
-        """Return what a queue has from all entries together, by the names of settings."""
+        """Return what all entries together give a queue, by the names of settings."""
         text = name.decode("utf-8", "surrogateescape")
         parent = child_of(name)
         given: dict[str, Given] = {}

@@ -1,7 +1,7 @@
-"""What one queue may be told: one table of settings, as ``settings`` has one for the server.
+"""The settings of one queue, in one table.
 
-Every default means no limit, or that nothing special happens. Which queue gets which values is
-the matter of ``queue_table``; nothing here knows a file, a client or a queue's items.
+Every default means no limit, or that nothing special happens. ``queue_table`` finds which queue
+gets which values; nothing here knows a file, a client or a queue's items.
 """
 
 from typing import Final
@@ -16,12 +16,12 @@ _BYTES: Final = whole(1, 1 << 40, "bytes from 1 to 1024g, such as 64m", "[kmg]?"
 
 @attrs.frozen(kw_only=True)
 class QueueSettings:
-    """All settings of a queue. Every value has been checked; names of queues are bytes.
+    """All settings of a queue, every value judged; names of queues are bytes.
 
-    Arguments take what a file may have (``max_bytes="64m"``) as well as what the fields then hold;
-    a wrong one is a ``ValueError``, and so is one of ``max_deliveries`` and ``dead_letter`` without
-    the other: what was delivered too often would have nowhere to go. Sizes are in bytes, times in
-    seconds. Each field's meaning and default are the arguments of its declaration.
+    Sizes are in bytes, times in seconds. Arguments take what a file may have (``max_bytes="64m"``)
+    as well as what the fields then hold. A wrong one raises ``ValueError``, and so does one of
+    ``max_deliveries`` and ``dead_letter`` without the other: an item that was delivered too often
+    would have nowhere to go. The declaration of each field has its meaning and its default.
     """
 
     # fmt: off
@@ -73,5 +73,5 @@ _LIMITS: Final = tuple(each for each in QUEUE_TABLE if each.limits_puts)
 
 
 def limits_puts(settings: QueueSettings) -> bool:
-    """Tell whether anything in a queue's settings can have a put refused or changed."""
+    """Tell whether the settings of a queue can have a put refused or changed."""
     return any(getattr(settings, each.name) != each.default for each in _LIMITS)

@@ -1,8 +1,8 @@
-"""The settings of every queue there is or may be, made of the entries of a configuration.
+"""Make the settings of every queue, existing or not, from the entries of a configuration.
 
-How entries are laid over one another is told in ``queue_layers``. No table moves expired items or
-dead letters in a circle of queues that it names, and none has an item dropped because it was
-delivered too often. Nothing here knows which queues there are, or reads a file.
+``queue_layers`` lays entries over one another. No table moves expired items or dead letters in a
+circle of queues that it names, and none has an item dropped because it was delivered too often.
+Nothing here knows which queues there are, or reads a file.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -25,9 +25,9 @@ Entries = Mapping[str, Mapping[str, object]]
 
 
 def judge(entries: Entries) -> tuple[dict[str, dict[str, object]], list[Fault]]:
-    """Return what is good of entries, as the fields of ``QueueSettings`` hold it, and all faults.
+    """Return the good values of entries, as ``QueueSettings`` holds them, and all faults.
 
-    The place of a fault is an entry's key, and mostly the name of a setting.
+    The place of a fault is the key of an entry and, unless the key itself is wrong, a setting.
     """
     good: dict[str, dict[str, object]] = {}
     faults: list[Fault] = []
@@ -55,7 +55,10 @@ def _checked(entries: Entries) -> Entries:
 
 
 def _single(layers: Layers, unsure: set[str]) -> Iterator[Fault]:
-    """Find the entries that leave one of the pair without the other."""
+    """Yield a fault for each entry that leaves one of the pair without the other.
+
+    Entries in ``unsure`` have a fault in the pair already; with them, nobody can tell.
+    """
     for key, own in layers.entries.items():
         name = next((each for each in _PAIR if each in own), None)
         if name is None:
@@ -84,7 +87,7 @@ def _reason(name: str, empty: bool) -> str:
 class QueueTable:
     """The settings of all queues by their names.
 
-    Entries with faults are a ``ValueError`` that names them all, one a line.
+    Raises ``ValueError`` with all faults of the entries, one a line.
     """
 
     entries: Entries = attrs.field(factory=dict, converter=_checked)
@@ -99,7 +102,7 @@ class QueueTable:
         return len(self.entries)
 
     def resolve(self, name: bytes) -> QueueSettings:
-        """Return the settings of a queue, whether it exists or not; asking again costs little."""
+        """Return the settings of a queue, existing or not; asking again costs little."""
         return self._resolved(name)
 
 

@@ -1,8 +1,8 @@
-"""Routes: to which other queues a put goes, by its queue's name.
+"""Route puts to other queues besides their own, by the name of their queue.
 
 A route leads from a pattern, as RabbitMQ's topic exchanges have them, to queues. Names and patterns
-are words with dots between them; in a pattern, the word ``*`` stands for exactly one word and ``#``
-for any number of them, none included. A fan-out child, ``parent+child``, is matched only by
+are words with dots between them. In a pattern, the word ``*`` stands for exactly one word and ``#``
+for any number of words, also for none. A fan-out child, ``parent+child``, is matched only by
 patterns with a ``+``: what is put into a child is for that child. What a route brings is not routed
 again. Nothing here knows which queues there are.
 """
@@ -23,9 +23,9 @@ _MOST_FOUND: Final = 4096
 
 
 def judge(entries: Mapping[str, object]) -> tuple[dict[str, tuple[bytes, ...]], list[Fault]]:
-    """Return the good routes, and all that is wrong with the others.
+    """Return the good routes, and all faults of the others.
 
-    The place of a fault is a pattern, and the position of a target where it concerns only that.
+    The place of a fault is a pattern and, if only one target is wrong, its position from 0 on.
     """
     good: dict[str, tuple[bytes, ...]] = {}
     faults: list[Fault] = []
@@ -68,9 +68,9 @@ def _checked(entries: Mapping[str, Sequence[str | bytes]]) -> Mapping[str, Seque
 
 @attrs.frozen
 class Routes:
-    """All routes, from patterns to the names of queues.
+    """All routes: the names of queues by pattern.
 
-    Entries with faults are a ``ValueError`` that names them all, one a line.
+    Raises ``ValueError`` with all faults of the entries, one a line.
     """
 
     entries: Mapping[str, Sequence[str | bytes]] = attrs.field(factory=dict, converter=_checked)
@@ -84,7 +84,7 @@ class Routes:
         return len(self.entries)
 
     def targets(self, name: bytes) -> tuple[bytes, ...]:
-        """Return the queues that a put to ``name`` goes to besides, each once, in their order."""
+        """Return the other queues that a put to ``name`` goes to, each once, in their order."""
         return self._found(name) if self.entries else ()
 
     def _find(self, name: bytes) -> tuple[bytes, ...]:

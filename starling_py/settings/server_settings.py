@@ -1,10 +1,10 @@
-"""What the server may be told: one table of settings.
+"""The settings of the server, in one table.
 
-``Settings`` is that table: each field declares its default, its values, its meaning, its old name
-and its command line option once, and ``TABLE`` shows them to whoever prints help or checks
-documentation. What single queues are told, and where puts go besides, stands beside the table in
-two fields. Nothing here reads a file, opens a socket, looks up a user or creates a file; paths are
-made absolute, which asks for the working directory and no more.
+Each field of ``Settings`` declares its default, its values, its meaning, its old name and its
+command line option once, and ``TABLE`` lists them for help and documentation. The settings of
+single queues and the routes are two fields beside the table. Nothing here reads a file, opens a
+socket, looks up a user or creates a file; paths are made absolute, which asks for the working
+directory and no more.
 """
 # ruff: noqa: RUF009 - ``setting`` makes an attrs.field, which is not a default shared by instances
 
@@ -40,10 +40,10 @@ _LEVELS: Final = {"WARN": "WARNING", "FATAL": "CRITICAL"} | {
 
 @attrs.frozen
 class SyncPolicy:
-    """When the journal is forced to disk; ``str()`` gives the form that a file has.
+    """When the journal is forced to disk; ``str()`` gives the form of a file.
 
     ``kind`` is ``never``, ``interval`` or ``always``. ``interval`` is in seconds: from 0.001 to
-    3600 with the kind ``interval``, else 0. Anything else is a ``ValueError``.
+    3600 with the kind ``interval``, else 0. Raises ``ValueError`` for anything else.
     """
 
     kind: Literal["never", "interval", "always"]
@@ -59,7 +59,7 @@ class SyncPolicy:
 
     @classmethod
     def parse(cls, text: str) -> "SyncPolicy":
-        """Read ``never``, ``always``, ``<n>ms`` or ``<n>s``; anything else is a ``ValueError``."""
+        """Read ``never``, ``always``, ``<n>ms`` or ``<n>s``; else raise ``ValueError``."""
         if text == "never":
             return cls("never")
         if text == "always":
@@ -120,12 +120,13 @@ _ROOM: Final = whole(0, 1 << 40, "bytes from 0 to 1024g, such as 512m", "[kmg]?"
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """All settings of a server. Every value has been checked; every path is absolute.
+    """All settings of a server, every value judged and every path absolute.
 
-    Arguments take what a file may have (``item_size_max="1m"``) as well as what the fields then
-    hold (``item_size_max=1 << 20``); a wrong one is a ``ValueError``. Sizes are in bytes, times in
-    seconds. Each field's meaning, range and default are the arguments of its declaration.
-    ``queues`` and ``routes`` are the sections of a file by these names, and no part of ``TABLE``.
+    Sizes are in bytes, times in seconds. Arguments take what a file may have
+    (``item_size_max="1m"``) as well as what the fields then hold (``item_size_max=1 << 20``). A
+    wrong one raises ``ValueError``. The declaration of each field has its meaning, its range and
+    its default. ``queues`` and ``routes`` are the sections of a file by these names, and no part of
+    ``TABLE``.
     """
 
     # fmt: off

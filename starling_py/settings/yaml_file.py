@@ -1,8 +1,9 @@
-"""One YAML file: its nodes with their lines, and what is wrong with it, in the order of the file.
+"""Read one YAML file into nodes with their lines, and collect what is wrong with it.
 
-A file is judged by PyYAML's nodes rather than by the values it would make of them, because only a
-node knows its line, a key that stands twice, and that ``22:22`` was not meant as 1342. Problems are
-collected, never raised. Nothing here knows what a file is to contain.
+A file is judged by PyYAML's nodes rather than by the values it would make of them: only a node
+knows its line, a key that stands twice, and that ``22:22`` was not meant as 1342. Problems are
+collected, never raised, and told in the order of the file. Nothing here knows what a file must
+contain.
 """
 
 import re
@@ -22,7 +23,7 @@ _ERB: Final = "ERB (<%) is not evaluated; write the value itself"
 
 
 def text_of_node(node: yaml.Node) -> str:
-    """Return what stands in the file, for a message: short, and fit for one line."""
+    """Return what stands in the file, cut and escaped for a one-line message."""
     if isinstance(node, yaml.ScalarNode):
         tag = "" if _kind(node) in _SCALARS else f"{node.tag} "
         return shown(tag + node.value)
@@ -34,7 +35,7 @@ def _kind(node: yaml.Node) -> str:
 
 
 def plain(node: yaml.Node) -> object:
-    """Turn a scalar into None, a bool, an int or text; leave what no setting can be as its node.
+    """Turn a scalar into None, a bool, an int or text; return every other node as it is.
 
     Only what people read as an int becomes one: 22:22 and 0777 stay text, and are refused as such.
     """
@@ -61,16 +62,19 @@ class Entry:
 
 @attrs.define
 class YamlFile:
-    """One file that is being read, and what is wrong with it by line, 0 for the whole of it."""
+    """A file that is being read, and its problems by line; line 0 is the whole file."""
 
     path: Path
     _problems: list[tuple[int, str]] = attrs.field(init=False, factory=list)
     _erb: list[int] = attrs.field(init=False, factory=list)
     is_yaml: bool = attrs.field(init=False, default=False)
-    """Whether ``root`` has found YAML, perhaps none at all, rather than something else."""
+    """Whether ``root`` has found YAML, even an empty document, rather than something else."""
 
     def report(self, line: int, *words: str) -> None:
-        """Note a problem: what it is about, from the outside to the inside, and what is wrong."""
+        """Note a problem on ``line``, 0 for the whole file.
+
+        ``words`` say what it is about, from the outside to the inside, and last what is wrong.
+        """
         place = f"{self.path}:{line}" if line else f"{self.path}"
         self._problems.append((line, ": ".join((place, *words))))
 
@@ -86,7 +90,7 @@ class YamlFile:
         return [words for _, words in sorted(told)]
 
     def root(self) -> yaml.Node | None:
-        """Return the top node; None if the file is empty or, which is reported, no YAML."""
+        """Return the top node; None if the file is empty, or if it is no YAML and was reported."""
         text = self._text()
         if text is None:
             return None
@@ -112,9 +116,10 @@ class YamlFile:
         above: str,
         aliases: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator[Entry]:
-        """Yield the entries of a mapping; report a key, or its alias, that stands twice.
+        """Yield the entries of a mapping; report a key that stands twice, also by its old name.
 
-        ``above`` is the path to the mapping, for messages.
+        ``above`` is the path to the mapping with its last dot, for messages; ``aliases`` has the
+        present names by the old ones.
         """
         seen: dict[str, Entry] = {}
         for key, value in node.value:
@@ -131,7 +136,7 @@ class YamlFile:
                 self.report(entry.line, place, f"{same} on line {earlier.line}; keep one")
 
     def _text(self) -> str | None:
-        """Return what the file contains; report it and return None if that is not text."""
+        """Return the text of the file; report why not and return None if there is none."""
         try:
             with self.path.open("rb") as file:
                 data = file.read(_MAX_FILE_BYTES + 1)
