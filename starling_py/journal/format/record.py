@@ -322,7 +322,7 @@ def find_sound_record(
     """
     for candidate in range(offset, len(data) - HEADER_SIZE + 1):
         _, _, record_type, record_id = _HEADER.unpack_from(data, candidate)
-        if not PUSH <= record_type <= PUSH_MARKED or record_id > highest_id:
+        if record_type not in _LENGTHS or record_id > highest_id:
             continue
         if next(walk(data, candidate, salt), None) is not None:
             return candidate
