@@ -1,6 +1,6 @@
 """The code is laid out as docs/architecture.md says.
 
-The counts are held against their bounds, and whatever that page names is there.
+The counts are held against their bounds, and whatever that page and CONTRIBUTING.md name is there.
 """
 
 import ast
@@ -17,7 +17,7 @@ from tests import house
 
 ROOT = Path(__file__).parent.parent
 ARCHITECTURE = ROOT / "docs/architecture.md"
-PAGES = (ARCHITECTURE,)
+PAGES = (ARCHITECTURE, ROOT / "CONTRIBUTING.md")
 WATCHES = ("watched", "watched_queues", "watched_session")
 MOST = {"rooms": 18, "floors": 8, "circles": 0}
 MOST_WORDS = 25

@@ -21,12 +21,12 @@ PATIENCE = 60.0
 """Seconds in which a process must start, stop or answer, however busy the machine is."""
 
 
-def environment() -> dict[str, str]:
-    """Return an environment in which the checkout's package is found from any directory.
+def environment(source: Path = ROOT) -> dict[str, str]:
+    """Return an environment in which the package below ``source`` is found from any directory.
 
     What is compiled is kept there: compiling would be a fifth of a start, and there are hundreds.
     """
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    path = os.pathsep.join(filter(None, (str(source), os.environ.get("PYTHONPATH"))))
     return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": ""}
 
 
@@ -152,11 +152,17 @@ class ServerProcess:
     It may be started again after it has ended, on the same port and with the same options.
     """
 
-    def __init__(self, spool: Path, *options: object, patience: float = PATIENCE) -> None:
-        """``patience`` is in seconds: how long it may take to start, and to stop."""
+    def __init__(
+        self, spool: Path, *options: object, patience: float = PATIENCE, source: Path | None = None
+    ) -> None:
+        """``patience`` is in seconds: how long it may take to start, and to stop.
+
+        ``source`` holds another package than the checkout's, and is the working directory then.
+        """
         self._keeper = contextlib.ExitStack()
         self.port = self._keeper.enter_context(free_port())
         self._patience = patience
+        self._source = source
         self.log: list[str] = []
         """Everything it has said on standard error, over all its lives."""
         self._options = ("-q", spool, *options)
@@ -182,7 +188,11 @@ class ServerProcess:
         """Start it and return when it listens and obeys signals."""
         command = [*COMMAND, *map(str, self._options), "--port", str(self.port)]
         self._process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, env=environment(), text=True
+            command,
+            cwd=self._source,
+            stderr=subprocess.PIPE,
+            env=environment(self._source or ROOT),
+            text=True,
         )
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, args=(self._process, lines))
