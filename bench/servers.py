@@ -64,10 +64,16 @@ class Server:
         return lines[0].strip()
 
 
-def starling_command(sync: str, folder: Path, port: int, host: str = HOST) -> list[str]:
-    """Return how this checkout's server is started, on a spool below the folder."""
-    command = [sys.executable, "-m", "starling_py", "--queue_path", str(folder / "spool")]
-    return [*command, "--host", host, "--port", str(port), "--sync", sync]
+def starling_command(
+    sync: str, folder: Path, port: int, host: str = HOST, program: str | None = None
+) -> list[str]:
+    """Return how a server of this kind is started, on a spool below the folder.
+
+    `program` is the `starling-py` of another version; without it, this checkout's is meant.
+    """
+    start = [sys.executable, "-m", "starling_py"] if program is None else [program]
+    spool = ("--queue_path", str(folder / "spool"))
+    return [*start, *spool, "--host", host, "--port", str(port), "--sync", sync]
 
 
 def find(named: Mapping[str, str]) -> tuple[list[Server], dict[str, str]]:
@@ -99,6 +105,16 @@ def ours() -> list[Server]:
 
     version = (sys.executable, "-m", "starling_py", "--version")
     return [Server(f"{OURS}-{sync}", Text(), command(sync), version, sync) for sync in SYNCS]
+
+
+def before(program: str) -> list[Server]:
+    """Return another version of this server, such as the one before a change."""
+
+    def command(sync: str) -> Command:
+        return lambda folder, port: starling_command(sync, folder, port, program=program)
+
+    version = (program, "--version")
+    return [Server(f"before-{sync}", Text(), command(sync), version, sync) for sync in SYNCS]
 
 
 def redis(program: str) -> list[Server]:
@@ -195,6 +211,7 @@ def siberite(program: str) -> list[Server]:
 
 
 FAMILIES = {
+    "before": before,
     "redis": redis,
     "beanstalkd": beanstalkd,
     "memcached": memcached,
