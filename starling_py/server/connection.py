@@ -67,22 +67,6 @@ class Connection:
             return "syncing"
         return "waiting" if self.client.waiting else "reading"
 
-    def read(self, now: float) -> bytes | None:
-        """Read once: nothing at the end of the client's input, ``None`` if there is none now.
-
-        Raises ``OSError`` when the client is gone.
-        """
-        try:
-            data = self.socket.recv(READ_SIZE)
-        except BlockingIOError:
-            return None
-        if not self.lingers:
-            self.active = now
-            self._counters.bytes_read += len(data)
-        if not data:
-            self.input_ended = True
-        return data
-
     def send(self, now: float) -> bool:
         """Send what could not be sent before, else the replies; return whether that was all.
 

@@ -18,7 +18,7 @@ from starling_py.clock import Clock
 from starling_py.journal.commit import GroupCommit
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.server.acceptor import Acceptor
-from starling_py.server.connection import Connection
+from starling_py.server.connection import READ_SIZE, Connection
 from starling_py.server.idle_wait import IdleWait
 from starling_py.server.readiness import HANG_UP, READ, WRITE, Readiness, Ready
 from starling_py.server.threads import BackgroundThread, SyncThread
@@ -35,6 +35,8 @@ for syncs: a sync takes longer than what it is put off for."""
 LINGER: Final = 1.0
 """Seconds that a client has to notice that the server ended the connection."""
 
+Received = tuple[Connection, bytes]
+"""What a client has sent; nothing for one whose session is to go on."""
 MakeSession = Callable[[str, Callable[[], None]], Session]
 """Makes a session from the client's address and a function to call when it can go on."""
 
@@ -146,10 +148,8 @@ class Tick:
             self._acceptor.go_on(self._clock.monotonic)
         again, self._again = self._again, []
         received = self._read(ready)
-        for connection in again:
-            self._execute(connection)
-        for connection, data in received:
-            self._execute(connection, data)
+        self._execute([(connection, b"") for connection in again])
+        self._execute(received)
         if self._syncer.waits:
             self._gather()
         self._queues.run_due()
@@ -199,14 +199,14 @@ class Tick:
                 self._counters.idle_kicks += 1
                 self._drop(connection)
 
-    def _read(self, ready: Ready) -> list[tuple[Connection, bytes]]:
+    def _read(self, ready: Ready) -> list[Received]:
         """Read from everybody who is ready, before anything is executed for anybody.
 
         So an item is never handed to a client that has hung up by then. New clients are put at the
         end of those who are ready: most have sent something along with their connecting.
         """
-        received: list[tuple[Connection, bytes]] = []
-        now = self._clock.monotonic
+        received: list[Received] = []
+        now, size = self._clock.monotonic, 0
         for descriptor, events in ready:
             connection = self._connections.get(descriptor)
             if connection is None:
@@ -220,16 +220,21 @@ class Tick:
                 if events & HANG_UP and connection.interest == HANG_UP:
                     connection.session.stop_waiting()
                     continue
-                data = connection.read(now)
+                data = connection.socket.recv(READ_SIZE)
+            except BlockingIOError:
+                continue
             except OSError as error:
                 log.debug("%s: %s", connection.peer, error)
                 self._drop(connection)
                 continue
-            if data is None:
-                continue
-            if not data:
-                connection.session.end_of_input()
             received.append((connection, data))
+            if not data:
+                connection.input_ended = True
+                connection.session.end_of_input()
+            elif not connection.lingers:
+                connection.active = now
+                size += len(data)
+        self._counters.bytes_read += size
         return received
 
     def _gather(self) -> None:
@@ -238,8 +243,7 @@ class Tick:
             ready = self._readiness.ready() if self._commits.touched else None
             if not ready:
                 return
-            for connection, data in self._read(ready):
-                self._execute(connection, data)
+            self._execute(self._read(ready))
 
     def _take_news(self, descriptor: int) -> Ready:
         """Take what a thread has finished, or clients that a listening socket has; return those."""
@@ -262,19 +266,21 @@ class Tick:
                     if connection.ticket >= batch.ticket:
                         connection.session.revoke(failed)
 
-    def _execute(self, connection: Connection, data: bytes = b"") -> None:
-        """Let a session take what its client sent, or go on with what it had to leave."""
-        if connection.dropped:
-            return
-        if connection.lingers:
-            if connection.input_ended:
-                self._drop(connection)
-            return
-        try:
-            connection.session.run(data)
-        except Exception:
-            self._crashed(connection)
-        self._touched[connection] = None
+    def _execute(self, received: list[Received]) -> None:
+        """Let sessions take what their clients sent, or go on with what they had to leave."""
+        touched = self._touched
+        for connection, data in received:
+            if connection.dropped:
+                continue
+            if connection.lingers:
+                if connection.input_ended:
+                    self._drop(connection)
+                continue
+            try:
+                connection.session.run(data)
+            except Exception:
+                self._crashed(connection)
+            touched[connection] = None
 
     def _finish(self) -> None:
         """Let whoever has waited long enough go on, and commit, until nothing is left to do."""
@@ -284,8 +290,7 @@ class Tick:
             while self._woken:
                 # Whoever was woken first goes on first: there may not be enough for everybody.
                 woken, self._woken = self._woken, []
-                for connection in woken:
-                    self._execute(connection)
+                self._execute([(connection, b"") for connection in woken])
             if not self._commits.touched:
                 return
             committed = self._commits.commit()
