@@ -200,7 +200,7 @@ class SegmentWriter:
             # What is idle is safe, and an error would refuse the next operation for nothing.
             for each in () if self.idle else self._both:
                 if each is not None:
-                    failed_syncs.sync(self._place.files, each, self._paths[each])
+                    failed_syncs.sync_or_note(self._place.files, each, self._paths[each])
         except OSError as error:
             self._trouble = error
         self.close()
@@ -247,7 +247,8 @@ class SegmentWriter:
                 self._place.files.truncate(descriptor, size)
                 if self._place.syncs:
                     # What was refused must not be there after a power cut either.
-                    failed_syncs.sync(self._place.files, descriptor, self._paths[descriptor])
+                    path = self._paths[descriptor]
+                    failed_syncs.sync_or_note(self._place.files, descriptor, path)
             except OSError as error:
                 spoiled = FileSpoiledError(error.errno, f"half a record cannot be cut off: {error}")
                 if syncing is not None:

@@ -34,7 +34,7 @@ class SyncOnDemand:
             for path in self.paths:
                 with files.closing(files.open(path)) as descriptor:
                     self.failed = path
-                    failed_syncs.sync(files, descriptor, path)
+                    failed_syncs.sync_or_note(files, descriptor, path)
                     self.failed = ""
             files.sync_directory(directory)
             files.sync_directory(directory.rpartition("/")[0])

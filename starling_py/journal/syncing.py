@@ -62,7 +62,7 @@ class Syncing:
         files = self.place.files
         self._check()
         for descriptor, path in zip(self.descriptors, self.paths, strict=True):
-            failed_syncs.sync(files, descriptor, path)
+            failed_syncs.sync_or_note(files, descriptor, path)
         with self.cutting:
             self._check()
         if self.unfinished is not None:

@@ -1,1 +1,1 @@
-"""The file system as the journals see it."""
+"""The disk as the journals see it: file calls, work on files in a thread, room kept free."""

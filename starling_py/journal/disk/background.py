@@ -1,7 +1,9 @@
-"""Work on files that nobody waits for, done in another thread while the queues are served.
+"""File work in another thread: items read back, segments copied, files removed.
 
-A piece of work is small, touches nothing but its own fields and the files, and notes what goes
-wrong; whoever submitted it hears of it where the queues are served, never in the other thread.
+A piece of work is small, touches nothing but its own fields and the files, and keeps its error as
+one of its results. The journal that submitted it takes these in the tick, never in the other
+thread. ``Background`` is that thread, shared by all journals; ``Chores`` does the work on one
+journal's files one piece at a time, and keeps it apart from a healing.
 """
 
 import logging
@@ -17,31 +19,31 @@ log = logging.getLogger(__name__)
 
 
 class Work(Protocol):
-    """A piece of work."""
+    """A piece of work on files."""
 
     def run(self) -> None:
-        """Do it; safe in any thread, and raises nothing but for defects."""
+        """Do it, in any thread. What the disk refuses is kept as a result, not raised."""
 
 
 class Background(Protocol):
-    """Where such work is done, one piece after the other in the order of submission."""
+    """The thread for such work: what is submitted first is done first, one piece at a time."""
 
     def submit(self, work: Work, done: Callable[[], None] | None = None) -> None:
-        """Have a piece of work done; ``done`` is called afterwards, unless the server ends."""
+        """Queue ``work``; ``done`` is called in the tick afterwards, unless the server ends."""
 
     def close(self) -> None:
-        """Finish what was submitted; nobody is told any more."""
+        """Wait for what was submitted. No ``done`` is called any more."""
 
 
 @attrs.frozen
 class Removal:
-    """Files to be removed. One that stays behind is harmless: the next start removes it."""
+    """Removes files. One that stays behind is harmless: the next start removes it."""
 
     files: Files
     paths: Sequence[str]
 
     def run(self) -> None:
-        """Remove them."""
+        """Remove the files, and log those that cannot be removed."""
         for path in self.paths:
             try:
                 self.files.unlink(path)
@@ -53,15 +55,16 @@ class Removal:
 
 @attrs.frozen
 class DirectoryRemoval:
-    """A deleted queue's directory, renamed already, to be removed with what is in it."""
+    """Removes a deleted queue's directory, which was renamed out of its place before."""
 
     files: Files
     path: str
     syncs: bool
-    """Whether it must first be sure to stay out of its place."""
+    """Whether to sync that renaming first. Else a power cut could bring the directory back into its
+    place with some of its files missing: with old items, but without the record of the deletion."""
 
     def run(self) -> None:
-        """Remove it."""
+        """Remove the files in it, then the directory itself; log what cannot be removed."""
         try:
             if self.syncs:
                 self.files.sync_directory(self.path.rpartition("/")[0])
@@ -73,16 +76,16 @@ class DirectoryRemoval:
 
 
 Make = Callable[[], tuple[Work, Callable[[], None]]]
-"""Makes a piece of work ready, and says whom to call when it is done."""
+"""Builds a piece of work when its turn has come; returns it and what to call when it is done."""
 
 
 class Chores:
-    """What is done, and what waits to be done, on the files of one journal.
+    """The work on the files of one journal: one piece under way, the others in a queue.
 
-    Reading, copying and removing happen in another thread, and healing in yet another; none of
-    them may find that the files change under it. So each piece of work waits here until nothing
-    else is done on this journal's files, and is only then made ready, from the state of that
-    moment.
+    Reading, copying and removing run in the background thread, healing runs where syncs run; none
+    of them may find that the files change under it. So each piece waits here until nothing else is
+    done on this journal's files. Only then is it built, from the ledger of that moment: a segment
+    that it would have read when it was asked for may have been replaced since.
     """
 
     def __init__(
@@ -92,7 +95,10 @@ class Chores:
         heal: Callable[[], None],
         idle: Callable[[], None],
     ) -> None:
-        """``heal`` is called when a healing that was put off can begin; ``idle`` after the last."""
+        """``heal`` is called when a healing that had to wait can begin.
+
+        ``idle`` is called when work ends and none is left.
+        """
         self._background = background
         self._files = files
         self._heal = heal
@@ -100,10 +106,10 @@ class Chores:
         self._waiting: deque[Make] = deque()
         self._heals_next = False
         self.busy = False
-        """Whether anything is done right now."""
+        """Whether work or a healing is under way."""
 
     def submit(self, make: Make) -> None:
-        """Have a piece of work done when its turn comes."""
+        """Begin a piece of work, or queue it behind what is under way."""
         if self.busy:
             self._waiting.append(make)
             return
@@ -111,20 +117,21 @@ class Chores:
         work, done = make()
 
         def finished() -> None:
-            done()  # what it asks for is done after what waits already
+            # While this is still busy: what it submits has to go behind what waits already.
+            done()
             self.free()
 
         self._background.submit(work, finished)
 
     def remove(self, paths: Sequence[str]) -> None:
-        """Have files removed; until then the journal must stay where it is."""
+        """Remove files in their turn. Until then the journal's directory must stay in its place."""
         if paths:
             self.submit(lambda: (Removal(self._files, paths), lambda: None))
 
     def begin_healing(self) -> bool:
-        """Keep everything else away for a healing; return whether it can begin at once.
+        """Claim the files for a healing; return whether it can begin at once.
 
-        Otherwise ``heal`` is called when it can; ``free`` ends it.
+        If not, ``heal`` is called when it can. ``free`` ends a healing.
         """
         if self.busy:
             self._heals_next = True
@@ -133,7 +140,7 @@ class Chores:
         return True
 
     def free(self) -> None:
-        """Let the files be worked on by whoever waits for that; a healing comes first."""
+        """End what was under way and begin what waits: a healing first, as its queue is refused."""
         self.busy = False
         if self._heals_next:
             self._heals_next = False

@@ -1,9 +1,13 @@
-"""Segments whose sync failed: what is read of them may not be what the disk has.
+"""Segments whose sync failed: each gets a note file beside it, and the next start copies it.
 
-The system may have dropped what it could not write, though it still shows it to whoever reads the
-file, and reports success when the file is synced again. So such a segment is marked at once, by a
-file beside it, and the next start writes all that it reads of it to a fresh file before it believes
-it. A mark has to outlast the process alone: a power cut takes with it all that the disk has not.
+When a sync fails, the system may drop what it could not write. It still shows those bytes to every
+reader of the file, and reports success when the file is synced again. So what is read of such a
+segment may not be on the disk, and no further sync can tell. The running server believes nothing in
+the file behind its last good sync (see ``healing``). The next start does not know where that is: by
+the note file it learns to write all that it reads of the segment to a fresh file first.
+
+A note file is empty and is never synced: it has to outlast the process, not a power cut. After a
+power cut only what the disk has is read, so there is nothing to distrust.
 """
 
 import contextlib
@@ -24,59 +28,65 @@ _BLOCK = 1 << 20
 """Bytes that are copied at once."""
 
 
-def sync(files: Files, descriptor: int, path: str) -> None:
-    """Sync the file of a segment. Raises ``OSError``, and then the segment is marked."""
+def sync_or_note(files: Files, descriptor: int, path: str) -> None:
+    """Sync the open file of a segment; if that fails, make its note file and raise ``OSError``."""
     try:
         files.sync(descriptor)
     except OSError:
-        _mark(files, path)
+        _make_note(files, path)
         raise
 
 
-def marks(names: Iterable[str]) -> list[str]:
-    """Return those of the names in a directory that are marks."""
-    return [name for name in names if segment.is_mark(name)]
+def note_files(names: Iterable[str]) -> list[str]:
+    """Return which of the names in a directory are those of note files."""
+    return [name for name in names if segment.is_note_file(name)]
 
 
 def write_anew(files: Files, directory: str, names: Iterable[str]) -> bool:
-    """Put a fresh file in the place of every segment that is marked; return whether any was.
+    """Replace every segment that has a note file by a fresh copy; return whether there was one.
 
-    ``names`` are those in the directory. Raises ``OSError``, and then the marks are still there.
+    ``names`` are all that are in the directory. Raises ``OSError``; the note files are still there
+    then, so that the next start tries again.
     """
-    found = marks(names)
-    for mark in found:
-        named = mark.removesuffix(DISTRUSTED_SUFFIX)
+    notes = note_files(names)
+    for note in notes:
+        named = note.removesuffix(DISTRUSTED_SUFFIX)
         for name in (named, named + UNFINISHED_SUFFIX):
             if name in names:
                 _copy(files, f"{directory}/{name}", f"{directory}/{named}{COMPACTED_SUFFIX}")
                 log.warning("%s/%s: a sync of it had failed; written anew", directory, name)
-    if found:
+    if notes:
+        # The copies must be in force for good before the first note goes.
         files.sync_directory(directory)
-        for mark in found:
-            files.unlink(f"{directory}/{mark}")
-    return bool(found)
+        for note in notes:
+            files.unlink(f"{directory}/{note}")
+    return bool(notes)
 
 
 def forget(files: Files, directory: str) -> None:
-    """Remove the marks in a directory, as what they mark is not needed any more."""
+    """Remove the note files in a directory: what was not safe in the segments is saved elsewhere.
+
+    One that cannot be removed costs the next start a copy, no more.
+    """
     try:
-        for name in marks(files.list_directory(directory)):
+        for name in note_files(files.list_directory(directory)):
             files.unlink(f"{directory}/{name}")
     except OSError as error:
-        log.warning("%s: the mark of a failed sync cannot be removed: %s", directory, error)
+        log.warning("%s: the note of a failed sync cannot be removed: %s", directory, error)
 
 
-def _mark(files: Files, path: str) -> None:
-    mark = path.removesuffix(UNFINISHED_SUFFIX) + DISTRUSTED_SUFFIX
+def _make_note(files: Files, path: str) -> None:
+    # One note for both names of a segment: a sync under way may be about to rename it.
+    note = path.removesuffix(UNFINISHED_SUFFIX) + DISTRUSTED_SUFFIX
     try:
-        files.close(files.create(mark))
+        files.close(files.create(note))
     except OSError as error:
         log.error("%s: cannot be marked after a sync that failed: %s", path, error)
 
 
 def _copy(files: Files, path: str, copy: str) -> None:
     with contextlib.suppress(FileNotFoundError):
-        files.unlink(copy)  # never to be used again: a sync of it may have failed
+        files.unlink(copy)  # a leftover is never written to again: a sync of it may have failed
     with files.closing(files.create(copy)) as descriptor:
         offset = 0
         while data := files.read_at(path, offset, _BLOCK):

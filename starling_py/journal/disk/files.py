@@ -1,8 +1,8 @@
 """Every file system call of the journal, and nothing else.
 
-This is the seam where tests inject faults: a short write, a full disk, a failing fsync, a crash
-between any two calls. It knows nothing of segments or records, and it never hides an error:
-every method raises ``OSError`` as the system reported it.
+Tests put a simulated disk in its place to inject faults: a short write, a full disk, a failing
+fsync, a crash between any two calls. It knows nothing of segments or records, and it never hides an
+error: every method raises ``OSError`` as the system reported it.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from mypy_extensions import mypyc_attr
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Files:
-    """The calls; paths are strings, open files are descriptors."""
+    """The calls. Paths are strings, open files are descriptors, sizes and offsets are bytes."""
 
     def make_directory(self, path: str) -> None:
         """Create one directory, unless it is there already."""
@@ -48,7 +48,7 @@ class Files:
             return file.read()
 
     def read_at(self, path: str, offset: int, size: int) -> bytes:
-        """Return so many bytes of a file from an offset on; fewer only where it ends."""
+        """Return ``size`` bytes of a file from ``offset`` on; fewer only where the file ends."""
         descriptor = os.open(path, os.O_RDONLY)
         try:
             data = os.pread(descriptor, size, offset)
@@ -65,7 +65,7 @@ class Files:
         return os.stat(path).st_size  # noqa: PTH116
 
     def free_space(self, path: str) -> int:
-        """Return how many bytes the file system of a path has left for this process."""
+        """Return how many bytes the file system that holds ``path`` has free for this process."""
         room = os.statvfs(path)
         return room.f_bavail * room.f_frsize
 
@@ -74,7 +74,7 @@ class Files:
         os.link(old, new)
 
     def allocate(self, descriptor: int, size: int) -> None:
-        """Make a file this large, with room on the disk for all of it."""
+        """Make a file ``size`` bytes large, with room on the disk for all of them."""
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(descriptor, 0, size)
         else:
@@ -82,7 +82,7 @@ class Files:
                 os.write(descriptor, bytes(min(missing, 1 << 16)))
 
     def write(self, descriptor: int, data: bytes) -> int:
-        """Append bytes; return how many were taken, which may be fewer than given."""
+        """Append bytes; return how many were written, which may be fewer than given."""
         return os.write(descriptor, data)
 
     def write_all(self, descriptor: int, data: bytes) -> None:
@@ -92,7 +92,7 @@ class Files:
             written += self.write(descriptor, data[written:])
 
     def truncate(self, descriptor: int, size: int) -> None:
-        """Cut a file to a size in bytes."""
+        """Cut a file to ``size`` bytes."""
         os.ftruncate(descriptor, size)
 
     def sync(self, descriptor: int) -> None:
@@ -113,14 +113,14 @@ class Files:
 
     @contextlib.contextmanager
     def closing(self, descriptor: int) -> Iterator[int]:
-        """Close an open file at the end of the block, whatever happens in it."""
+        """Close an open file at the end of the ``with`` block, also after an exception."""
         try:
             yield descriptor
         finally:
             self.close(descriptor)
 
     def rename(self, old: str, new: str) -> None:
-        """Give a file another name, replacing what had it."""
+        """Give a file another name, replacing the file that had it."""
         os.replace(old, new)  # noqa: PTH105
 
     def unlink(self, path: str) -> None:
@@ -132,7 +132,7 @@ class Files:
         os.rmdir(path)  # noqa: PTH106
 
     def random_bits(self) -> int:
-        """Return 32 random bits that nobody outside can know."""
+        """Return 32 random bits that a client cannot guess."""
         return int.from_bytes(os.urandom(4), "little")
 
     def lock(self, path: str) -> int:

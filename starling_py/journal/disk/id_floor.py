@@ -1,10 +1,11 @@
-"""The floor of the ids: whatever was deleted, no item gets an id that another one had.
+"""The floor of the ids: no item of a new queue gets an id that an item of a deleted queue had.
 
-Clients may remember the id of an item that they opened, and confirm it from anywhere. A queue that
-was deleted leaves nothing behind that tells how far its ids had come; so a queue that is made
-begins behind all of those that went away. One small file in the spool says how high that may be
-by now. It is written before a queue goes, and then says much more than is needed: so it is
-written once for very many deletions, and a start skips the ids in between.
+A client may remember the id of an item that it opened, and confirm it from any connection, much
+later: under that id there must never be another item. A deleted queue leaves nothing behind that
+tells how far its ids came, so a new queue begins above the ids of all queues that were deleted. One
+small file in the spool holds that floor, and is written before a queue's directory goes. Its number
+is rounded up to the next million: so it is written once for very many deletions, and a start skips
+the ids in between.
 """
 
 import contextlib
@@ -18,31 +19,31 @@ NAME = ".ids"
 UNFINISHED = NAME + ".new"
 """The file that takes the other's place when it is whole."""
 STEP = 1_000_000
-"""Ids that are put by for deletions to come, at the most."""
+"""The file's number is rounded up to a multiple of this, plus 1, for deletions to come."""
 _CONTENT = re.compile(rb"(starling ids 1 ([1-9][0-9]{0,18}) )([0-9a-f]{8})\n\Z")
 
 
 class IdFloor:
-    """The id that a new queue begins with, in memory and on disk."""
+    """The lowest id that a new queue may begin with, in memory and on disk."""
 
     def __init__(self, files: Files, directory: str, *, syncs: bool) -> None:
-        """Read the file in the spool's directory, if there is one.
+        """Read the file in the spool's ``directory``, if there is one.
 
-        ``syncs``: whether anything is ever synced. Raises ``OSError`` and ``JournalDamagedError``.
+        ``syncs``: whether the policy ever syncs. Raises ``OSError`` and ``JournalDamagedError``.
         """
         self._files = files
         self._directory = directory
         self._path = f"{directory}/{NAME}"
         self._syncs = syncs
         self._noted = self._read()
-        """What the file says: no id of a queue that has gone is as high as this."""
+        """The number in the file: every id of a deleted queue is below it."""
         self.first_id = self._noted
         """The id of the first item of a new queue."""
 
     def raise_to(self, next_id: int) -> None:
-        """Give no id below this one to an item of a queue that is made from now on.
+        """Begin queues that are made from now on with ``next_id`` or a higher id.
 
-        Raises ``OSError`` when that could not be noted, and then nothing is changed.
+        Raises ``OSError`` when the file could not be written; the floor is then as before.
         """
         if next_id > self._noted:
             noted = -(-next_id // STEP) * STEP + 1
@@ -65,7 +66,8 @@ class IdFloor:
         unfinished = f"{self._directory}/{UNFINISHED}"
         told = b"starling ids 1 %d " % noted
         with contextlib.suppress(FileNotFoundError):
-            files.unlink(unfinished)  # never to be used again: a sync of it may have failed
+            # A leftover is never written to again: a sync of it may have failed.
+            files.unlink(unfinished)
         try:
             with files.closing(files.create(unfinished)) as descriptor:
                 files.write_all(descriptor, b"%b%08x\n" % (told, zlib.crc32(told)))

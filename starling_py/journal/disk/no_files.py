@@ -1,36 +1,36 @@
 """A disk that keeps nothing, for the journals of queues that are in memory only.
 
-Such a queue goes the same way as any other, so it has the same rules; only nothing of it is ever
-written, nor read back, and there is nothing to be reserved for it.
+Such a queue goes through the same journal code as any other, so the same rules hold for it. Nothing
+of it is ever written or read back, and no room on the disk is reserved for it.
 """
 
 from starling_py.journal.disk.files import Files
 from starling_py.journal.disk.reserve import SomeReserve
 
 SEGMENT_SIZE = 1 << 62
-"""No second segment is ever begun."""
+"""Bytes that no segment reaches, so no second one is ever begun."""
 
 
 class NoFiles(Files):
-    """The file calls of a journal's writing, without effect."""
+    """The file calls that a journal makes when it writes, without effect."""
 
     def make_directory(self, path: str) -> None:
         """Do nothing."""
 
     def list_directory(self, path: str) -> list[str]:
-        """Return that there is nothing."""
+        """Return no names."""
         return []
 
     def create(self, path: str) -> int:
-        """Return what is no descriptor."""
+        """Return -1, as no file is opened."""
         return -1
 
     def open(self, path: str) -> int:
-        """Return what is no descriptor."""
+        """Return -1, as no file is opened."""
         return -1
 
     def write(self, descriptor: int, data: bytes) -> int:
-        """Take all of it, and forget it."""
+        """Drop ``data``, and return that all of it was written."""
         return len(data)
 
     def close(self, descriptor: int) -> None:
@@ -44,7 +44,7 @@ class NoFiles(Files):
 
 
 class NoReserve(SomeReserve):
-    """Room for removals that take none."""
+    """The reserve of a journal whose removals take no room."""
 
     def __init__(self) -> None:
         self.short = False
@@ -53,13 +53,13 @@ class NoReserve(SomeReserve):
         """Do nothing."""
 
     def restore(self) -> bool:
-        """Return that there is enough."""
+        """Return ``True``: nothing is needed."""
         return True
 
     def can_spare(self, size: int) -> bool:
-        """Return that there is enough."""
+        """Return ``True``: nothing is needed."""
         return True
 
     def lend(self, size: int, *, removals_only: bool) -> bool:
-        """Return that there is nothing to give away."""
+        """Return ``False``: there is nothing to lend."""
         return False

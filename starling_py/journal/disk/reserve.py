@@ -1,9 +1,9 @@
 """Room on the disk that is kept for removals: a full disk must not keep a queue from shrinking.
 
-Every live item has room for the record of its removal reserved, in one file that takes up space
-and holds nothing. When the disk is full, puts are refused and the file gives its room away, a
-little at a time, to the records of removals. When there is room again, the file grows back to what
-is needed, and puts are taken again.
+For every live item, room for the record of its removal is reserved, in one file that takes up space
+and holds nothing. When the disk is full, puts are refused, and the file gives its room away to the
+records of removals, a little at a time. When there is room again, the file grows back to what is
+needed, and puts are accepted again.
 """
 
 import logging
@@ -21,19 +21,19 @@ NAME: Final = ".reserve"
 SLACK: Final = 1 << 18
 """Bytes reserved beside what removals need: for new segments, and for what one commit holds."""
 STEP: Final = 1 << 18
-"""Bytes by which the reserve grows at least, and above which it is worth shrinking."""
+"""Bytes reserved beyond what is needed, so that the file need not grow with every put."""
 
 
 @trait
 class SomeReserve(ABC):
-    """What a journal asks of the room that is reserved, or of what stands for it in memory."""
+    """What a journal asks of the reserve: the file's, or ``NoReserve`` for a queue in memory."""
 
     short: bool
-    """Whether there is too little, so that nothing more may be put."""
+    """Whether less is reserved than is needed, so that puts are refused."""
 
     @abstractmethod
     def changed(self, items: int) -> None:
-        """Count ``items`` more live items; reserve room for their removals."""
+        """Count ``items`` more live items, fewer if negative; reserve room for their removals."""
 
     @abstractmethod
     def restore(self) -> bool:
@@ -41,20 +41,20 @@ class SomeReserve(ABC):
 
     @abstractmethod
     def can_spare(self, size: int) -> bool:
-        """Tell whether ``size`` bytes of records that are no removals leave those enough."""
+        """Tell whether removals keep enough when other records take ``size`` bytes."""
 
     @abstractmethod
     def lend(self, size: int, *, removals_only: bool) -> bool:
-        """Give away room for records that the disk has refused; tell whether to try again."""
+        """Give up room for ``size`` bytes that the disk refused; return whether to try again."""
 
 
 class Reserve(SomeReserve):
-    """The file that keeps the room. Its own trouble is never raised: it makes puts wait."""
+    """The file that keeps the room. Its own errors are never raised: they make it ``short``."""
 
     def __init__(self, files: Files, path: str) -> None:
-        """Open the file in the spool's directory, or make it. Raises ``OSError``.
+        """Open the file in the spool's directory ``path``, or create it. Raises ``OSError``.
 
-        What a server has reserved that died stays reserved.
+        What a server that was killed had reserved stays reserved.
         """
         self._files = files
         self._path = f"{path}/{NAME}"
@@ -66,14 +66,17 @@ class Reserve(SomeReserve):
             self._descriptor = files.create(self._path)
         self._items = 0
         self.needed = SLACK
-        """Bytes that the removals of all live items would take, and some more."""
+        """Bytes that the removals of all live items would take, and ``SLACK``."""
         self.short = True
-        """Whether there is too little, so that nothing more may be put."""
+        """Whether less is reserved than is needed, so that puts are refused."""
         self._full = False
         """Whether the disk has refused something, and nothing could be reserved since."""
 
     def changed(self, items: int) -> None:
-        """Count ``items`` more live items, fewer if negative; reserve room for their removals."""
+        """Count ``items`` more live items, fewer if negative; reserve room for their removals.
+
+        While it is ``short``, nothing is reserved here: the next put looks for room by ``restore``.
+        """
         self._items += items
         self.needed += items * record.REMOVE_SIZE
         if self.needed > self._size and not self.short:
@@ -88,30 +91,32 @@ class Reserve(SomeReserve):
         return True
 
     def tidy(self) -> None:
-        """Give back what is reserved and not needed any more."""
+        """Cut the file when it has more than twice the room that is needed."""
         if not self.short and self._size > 2 * (self.needed + STEP):
             self._shrink(self.needed + STEP)
 
     def lend(self, size: int, *, removals_only: bool) -> bool:
-        """Give away room for so many bytes of records that the disk has refused.
+        """Give up room for ``size`` bytes that the disk refused; return whether to try again.
 
-        Puts may only have what no removal needs. Returns whether it is worth trying again.
+        ``removals_only``: whether they only make queues smaller. Others get no more than what the
+        removals of all live items leave.
         """
         if not self.short:
             log.error("%s: the disk is full; nothing more can be put", self._path)
             self.short = True
         self._full = True
         free = self._size if removals_only else self._size - self._items * record.REMOVE_SIZE
-        # File systems hand out whole blocks, and some of them for the bookkeeping.
+        # File systems hand out whole blocks, and take some for their own bookkeeping.
         wanted = (size // 4096 + 4) * 4096
         if free < wanted:
             return False
         return self._shrink(self._size - wanted)
 
     def can_spare(self, size: int) -> bool:
-        """Return whether so many bytes of records that are no removals leave those enough.
+        """Tell whether removals keep enough when other records take ``size`` bytes.
 
-        On a full disk, half of the slack is left to what removals need beside their records.
+        They do while the disk is not full. When it is, half of the slack is kept too, for what
+        removals need beside their records: the beginning of a segment, whole blocks.
         """
         if not self.short and not self._full:
             return True
@@ -119,7 +124,7 @@ class Reserve(SomeReserve):
         return self._size >= least or self._grow(least + STEP)
 
     def close(self) -> None:
-        """Give all room back."""
+        """Remove the file: its room is free again."""
         try:
             self._files.close(self._descriptor)
             self._files.unlink(self._path)
@@ -132,7 +137,7 @@ class Reserve(SomeReserve):
         except OSError as error:
             if not self.short and not self._full:
                 log.error("%s: no room can be reserved: %s", self._path, error.strerror or error)
-            self._shrink(self._size)  # it may have got some of it
+            self._shrink(self._size)  # some of it may have been allocated
             return False
         self._size = size
         self._full = False

@@ -103,8 +103,8 @@ def unfinished_number_of(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def is_mark(name: str) -> bool:
-    """Tell whether a file's name is that of the mark of a segment whose sync failed."""
+def is_note_file(name: str) -> bool:
+    """Tell whether a file's name is that of the note file of a segment whose sync failed."""
     return _DISTRUSTED_NAME.match(name) is not None
 
 

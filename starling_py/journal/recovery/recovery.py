@@ -69,5 +69,5 @@ def recover(
 def _is_known(name: str) -> bool:
     finished = name.removesuffix(UNFINISHED_SUFFIX).removesuffix(COMPACTED_SUFFIX)
     known = segment.number_of(finished) is not None
-    known = known or segment.is_mark(name)
+    known = known or segment.is_note_file(name)
     return known or TORN_SUFFIX in name or name.endswith(DAMAGED_SUFFIX)

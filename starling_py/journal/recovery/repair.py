@@ -36,7 +36,7 @@ def cut(files: Files, directory: str, names: Container[str], torn: TornTail) -> 
         return
     with files.closing(files.open(torn.path)) as descriptor:
         files.truncate(descriptor, torn.offset)
-        failed_syncs.sync(files, descriptor, torn.path)
+        failed_syncs.sync_or_note(files, descriptor, torn.path)
 
 
 def give_up(files: Files, names: Container[str], lost: Segment) -> None:
@@ -57,7 +57,7 @@ def prepare(files: Files, directory: str, state: Recovered, *, syncs: bool) -> N
         lost = {each.number for each, _ in state.lost}
         for each in [each for each in state.ledger.segments if each.number not in lost]:
             with files.closing(files.open(each.path)) as descriptor:
-                failed_syncs.sync(files, descriptor, each.path)
+                failed_syncs.sync_or_note(files, descriptor, each.path)
     if state.unfinished:
         finished = last.path.removesuffix(UNFINISHED_SUFFIX)
         files.rename(last.path, finished)
