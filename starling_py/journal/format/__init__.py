@@ -1,1 +1,1 @@
-"""What stands in the files: records, and the headers of segments."""
+"""The bytes of a journal's files: records, and the headers of segments."""

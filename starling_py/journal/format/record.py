@@ -2,9 +2,10 @@
 
 A record is a checksum, a length, a type, an id, and what its type adds (``docs/journal.md``
 has the layout). The checksum covers everything after itself, so no damaged record is ever taken
-for a sound one, whichever of its fields was hit; and it begins with the journal's salt, which
+for a sound one, whichever of its fields was hit. It is computed from the journal's salt on, which
 clients do not know, so no item's data is ever taken for a record either. This module never
-decides what damage means: ``walk`` stops in front of it, and the caller knows which file that is.
+decides what damage means: ``walk`` stops in front of it, and the caller knows which file it reads.
+A ``salt`` below is the 32 bits from the header of the segment.
 
 To change the format: add a type or a field under a new ``segment.VERSION``, keep reading every
 older version, write down the difference in ``docs/journal.md``, and add a golden file of the old
@@ -22,10 +23,10 @@ from mypy_extensions import mypyc_attr
 PUSH: Final = 1
 """An item was put at the end of the queue; the id is the item's."""
 REMOVE: Final = 2
-"""The item with this id left the queue; since version 2, the record tells its size as well."""
+"""The item with this id left the queue. Since version 2, the record has its size as well."""
 FLUSH: Final = 3
-"""Every item with this id or a lower one left the queue, but for those that are listed: the open
-ones, with their sizes. Before version 3 none was."""
+"""Every item with this id or a lower one left the queue, except those listed in the record: the
+open ones, with their sizes. Before version 3 there was no such list."""
 DELETE: Final = 4
 """The queue was deleted; the id is the highest one it had given out."""
 RECLAIM: Final = 5
@@ -33,14 +34,14 @@ RECLAIM: Final = 5
 CHECKPOINT: Final = 6
 """Where the journal stood when this segment was begun; the id is the next item's."""
 DISCARD: Final = 7
-"""The items from this id on, up to another one, were given up because they cannot be read."""
+"""The items from this id to another one were given up because they cannot be read."""
 OPEN: Final = 8
 """The item with this id was handed out and stays in the queue until it is confirmed: one more
 delivery."""
 DELAY: Final = 9
 """The item with this id is not to be handed out before a time."""
 PUSH_MARKED: Final = 10
-"""As ``PUSH``, for an item that is due later, was put in front, or was delivered before."""
+"""Like ``PUSH``, for an item that is due later, was put in front, or was delivered before."""
 PUTS: Final = frozenset({PUSH, PUSH_MARKED})
 """The records that hold an item."""
 
@@ -53,7 +54,7 @@ _DELAY_AFTER_CHECKSUM: Final = struct.Struct("<IBQq")
 _HEADER: Final = struct.Struct("<IIBQ")
 _PUSH_HEADER: Final = struct.Struct("<IIBQqqI")
 _SIZE: Final = struct.Struct("<I")
-# What every put and get calls is looked up once.
+# Each put and get calls these: looked up here, once, they are not looked up in a module each time.
 _crc32: Final = zlib.crc32
 _pack_checksum: Final = struct.Struct("<I").pack
 _pack_push: Final = _PUSH_AFTER_CHECKSUM.pack
@@ -63,17 +64,17 @@ _DISCARDED: Final = struct.Struct("<QQQ")
 _KEPT: Final = struct.Struct("<QI")
 _DUE: Final = struct.Struct("<q")
 # due, deliveries, in front
-_MARKS: Final = struct.Struct("<qIB")
+_FACTS: Final = struct.Struct("<qIB")
 
 LENGTH_OFFSET: Final = CHECKSUM_SIZE + 4
 """A record's length counts the bytes from here on."""
 HEADER_SIZE: Final = _HEADER.size
 PUSH_HEADER_SIZE: Final = _PUSH_HEADER.size
-MARKED_HEADER_SIZE: Final = PUSH_HEADER_SIZE + _MARKS.size
+MARKED_HEADER_SIZE: Final = PUSH_HEADER_SIZE + _FACTS.size
 REMOVE_SIZE: Final = HEADER_SIZE + _SIZE.size
 """Bytes of the record of a removal."""
 DELAY_SIZE: Final = HEADER_SIZE + _DUE.size
-"""Bytes of the longest record that is neither a put nor a removal and is of one item."""
+"""Bytes of the longest record about one item that is neither a put nor a removal."""
 MAX_DATA: Final = 1 << 30
 """Bytes of the largest item's data that a record may hold."""
 
@@ -113,7 +114,8 @@ class Item:
     """The client's 32 bits, given back untouched."""
     data: bytes
 
-    # Written out, as are others that are made for every put: compiled, it is called directly.
+    # Written by hand, as in other classes of which every put makes one: the ``__init__`` that
+    # ``dataclass`` generates is not compiled, and calling it would go through the interpreter.
     def __init__(
         self,
         id: int,  # noqa: A002 - as the attribute
@@ -132,10 +134,10 @@ class Item:
 @mypyc_attr(acyclic=True)
 @dataclass(init=False)
 class MarkedItem(Item):
-    """An item that its record says more of; most items are none."""
+    """An item that is due later, stands in front, or was delivered before; few items are."""
 
     due_ms: int
-    """Not to be handed out before this time, in milliseconds since the epoch; 0 for at once."""
+    """When it may be handed out, in milliseconds since the Unix epoch; 0 for at once."""
     deliveries: int
     """How often it had been handed out before it came to this queue."""
     front: bool
@@ -159,7 +161,7 @@ class MarkedItem(Item):
 
 
 def push(item: Item, salt: int = 0) -> tuple[bytes, bytes]:
-    """Return the record of a put in two pieces, so that the data is not copied."""
+    """Return the record of a put in two pieces, head and data, so that the data is not copied."""
     data = item.data
     head = _pack_push(
         _PUSH_LENGTH + len(data), PUSH, item.id, item.added_ms, item.expiry_ms, item.flags
@@ -169,7 +171,7 @@ def push(item: Item, salt: int = 0) -> tuple[bytes, bytes]:
 
 
 def push_marked(item: MarkedItem, salt: int = 0) -> tuple[bytes, bytes]:
-    """Return the record of a put of a marked item in two pieces."""
+    """Return the record of a put of a marked item in two pieces, as ``push`` does."""
     data = item.data
     head = _PUSH_AFTER_CHECKSUM.pack(
         _MARKED_LENGTH + len(data),
@@ -178,7 +180,7 @@ def push_marked(item: MarkedItem, salt: int = 0) -> tuple[bytes, bytes]:
         item.added_ms,
         item.expiry_ms,
         item.flags,
-    ) + _MARKS.pack(item.due_ms, item.deliveries, item.front)
+    ) + _FACTS.pack(item.due_ms, item.deliveries, item.front)
     checksum = _crc32(data, _crc32(head, salt))
     return _pack_checksum(checksum) + head, data
 
@@ -190,7 +192,10 @@ def remove(item_id: int, size: int, salt: int = 0) -> bytes:
 
 
 def discard(first_id: int, last_id: int, items: int, size: int, salt: int = 0) -> bytes:
-    """Return the record that gives up ``items`` items of ``size`` bytes of data altogether."""
+    """Return the record that gives up the live items from ``first_id`` to ``last_id``.
+
+    They are ``items`` items with ``size`` bytes of data altogether.
+    """
     head = _DISCARD_AFTER_CHECKSUM.pack(
         _BARE_LENGTH + _DISCARDED.size, DISCARD, first_id, last_id, items, size
     )
@@ -198,29 +203,29 @@ def discard(first_id: int, last_id: int, items: int, size: int, salt: int = 0) -
 
 
 def flush(last_id: int, kept: Iterable[tuple[int, int]], salt: int = 0) -> bytes:
-    """Return the record of a flush; ``kept`` are ids and sizes of what stays, in order."""
+    """Return the record of a flush; ``kept`` are ids and sizes of the items that stay, in order."""
     return bare(FLUSH, last_id, salt, b"".join(_KEPT.pack(*each) for each in kept))
 
 
 def flush_size(kept: int) -> int:
-    """Return the bytes of the record of a flush that leaves so many items."""
+    """Return the size in bytes of the record of a flush that leaves ``kept`` items."""
     return HEADER_SIZE + kept * _KEPT.size
 
 
 def delay(item_id: int, due_ms: int, salt: int = 0) -> bytes:
-    """Return the record that keeps an item back until a time, in milliseconds since the epoch."""
+    """Return the record that keeps an item back until ``due_ms``, in ms since the Unix epoch."""
     head = _DELAY_AFTER_CHECKSUM.pack(_BARE_LENGTH + _DUE.size, DELAY, item_id, due_ms)
     return _pack_checksum(_crc32(head, salt)) + head
 
 
 def bare(record_type: int, record_id: int, salt: int = 0, payload: bytes = b"") -> bytes:
-    """Return a record of any other type."""
+    """Return a record of any other type; most of them have no ``payload``."""
     head = _AFTER_CHECKSUM.pack(_BARE_LENGTH + len(payload), record_type, record_id) + payload
     return _pack_checksum(_crc32(head, salt)) + head
 
 
 def walk(data: memoryview, offset: int, salt: int = 0) -> Iterator[Found]:
-    """Yield the sound records from ``offset`` on, up to the first bytes that are none."""
+    """Yield the sound records from ``offset`` on; stop in front of bytes that are none."""
     limit = len(data) - HEADER_SIZE
     while offset <= limit:
         checksum, length, record_type, record_id = _HEADER.unpack_from(data, offset)
@@ -234,7 +239,10 @@ def walk(data: memoryview, offset: int, salt: int = 0) -> Iterator[Found]:
 
 
 def needed(data: memoryview, offset: int) -> int:
-    """Return how many bytes the record at ``offset`` says it has, if it can be one; else 0."""
+    """Return how many bytes the record at ``offset`` claims to have; 0 if it cannot be a record.
+
+    Where not even a whole header is left in ``data``, that is ``HEADER_SIZE``.
+    """
     if offset + HEADER_SIZE > len(data):
         return HEADER_SIZE
     _, length, record_type, _ = _HEADER.unpack_from(data, offset)
@@ -244,9 +252,9 @@ def needed(data: memoryview, offset: int) -> int:
 
 
 def push_at(data: bytes, offset: int, salt: int = 0) -> Item | None:
-    """Return the item of the ``PUSH`` record at ``offset``; ``None`` if that is no sound one.
+    """Return the item of the ``PUSH`` record at ``offset``; ``None`` if there is no sound one.
 
-    As ``walk`` and ``item_at`` do it, in one step: queues are read back so, one item after another.
+    It is ``walk`` and ``item_at`` in one step: reading a queue back is mostly this.
     """
     start = offset + PUSH_HEADER_SIZE
     if start > len(data):
@@ -270,7 +278,7 @@ def item_at(data: memoryview, start: int, end: int) -> Item:
 def marked_item_at(data: memoryview, start: int, end: int) -> MarkedItem:
     """Return the item of a sound ``PUSH_MARKED`` record."""
     _, _, _, item_id, added_ms, expiry_ms, flags = _PUSH_HEADER.unpack_from(data, start)
-    due_ms, deliveries, front = _MARKS.unpack_from(data, start + PUSH_HEADER_SIZE)
+    due_ms, deliveries, front = _FACTS.unpack_from(data, start + PUSH_HEADER_SIZE)
     body = bytes(data[start + MARKED_HEADER_SIZE : end])
     return MarkedItem(item_id, added_ms, expiry_ms, flags, body, due_ms, deliveries, bool(front))
 
@@ -293,13 +301,13 @@ def kept_items(data: memoryview, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def due(data: memoryview, start: int) -> int:
-    """Return the time that a sound ``DELAY`` record tells, in milliseconds since the epoch."""
+    """Return the time in a sound ``DELAY`` record, in milliseconds since the Unix epoch."""
     due_ms: int = _DUE.unpack_from(data, start + HEADER_SIZE)[0]
     return due_ms
 
 
 def removed_size(data: memoryview, start: int, end: int) -> int | None:
-    """Return the data's size that a sound record of a removal tells; ``None`` in version 1."""
+    """Return the size of the item's data in a sound ``REMOVE`` record; version 1 has ``None``."""
     if end - start == HEADER_SIZE:
         return None
     size: int = _SIZE.unpack_from(data, start + HEADER_SIZE)[0]
@@ -307,7 +315,7 @@ def removed_size(data: memoryview, start: int, end: int) -> int | None:
 
 
 def discarded(data: memoryview, start: int) -> tuple[int, int, int]:
-    """Return the last id, the items and their bytes that a sound ``DISCARD`` record tells."""
+    """Return the last id, the number of items and their bytes in a sound ``DISCARD`` record."""
     last_id, items, size = _DISCARDED.unpack_from(data, start + HEADER_SIZE)
     return int(last_id), int(items), int(size)
 
@@ -315,10 +323,11 @@ def discarded(data: memoryview, start: int) -> tuple[int, int, int]:
 def find_sound_record(
     data: memoryview, offset: int, salt: int = 0, highest_id: int = 2**64 - 1
 ) -> int | None:
-    """Look for a sound record anywhere at or behind ``offset`` and return where it starts.
+    """Return where the first sound record from ``offset`` on starts; ``None`` if there is none.
 
-    This tells a torn tail (nothing sound follows) from damage in the middle of a file. No record
-    can have an id above ``highest_id``, which saves the checksums of most of what is none.
+    This tells a torn tail, which nothing sound follows, from damage in the middle of a file.
+    Every byte is tried. No record can have an id above ``highest_id``: that spares most of them the
+    checksum.
     """
     for candidate in range(offset, len(data) - HEADER_SIZE + 1):
         _, _, record_type, record_id = _HEADER.unpack_from(data, candidate)

@@ -1,10 +1,10 @@
 """Segments: the files that a journal is cut into, and the header that each opens with.
 
 A segment is named by its number, so the names sort in the order of writing. Its header carries
-the magic, the format's version, the queue's true name, and where the journal stood when the
-segment was begun. A segment gets its name only when its header is whole, so a crash never
-leaves a named segment without one. A segment keeps ``UNFINISHED_SUFFIX`` behind its name until it
-and the one before it are safe.
+the magic, the format's version, the queue's true name, the journal's salt, and the id of the next
+item when the segment was begun. A segment keeps ``UNFINISHED_SUFFIX`` behind its name until it and
+the one before it are safe; where nothing is synced, until its beginning is written. So a process
+that dies never leaves a segment under its final name without a header.
 """
 
 import re
@@ -29,13 +29,13 @@ SUFFIX: Final = ".segment"
 UNFINISHED_SUFFIX: Final = ".new"
 """A segment that was begun, while it or the one before it is not known to be safe."""
 COMPACTED_SUFFIX: Final = ".compacting"
-"""A copy that is to take the place of segments; left over only by a crash, and then removed."""
+"""A copy that takes the place of segments once it is whole; the next start removes a leftover."""
 TORN_SUFFIX: Final = ".torn"
-"""What a crash left at the end of a segment, kept aside."""
+"""What a crash left at the end of a segment: kept aside, and cut off."""
 DAMAGED_SUFFIX: Final = ".damaged"
 """A second name for a segment whose items were given up because it cannot be read."""
 DISTRUSTED_SUFFIX: Final = ".distrusted"
-"""Marks a segment whose sync failed."""
+"""The note file of a segment whose sync failed; it is empty."""
 MAX_HEADER = _FIXED.size + 250 + _CHECKSUM.size
 """Bytes of the longest header."""
 _NAME = re.compile(r"([0-9]{16})\.segment\Z")
@@ -45,22 +45,23 @@ _DISTRUSTED_NAME = re.compile(r"[0-9]{16}\.segment\.distrusted\Z")
 
 @dataclass(frozen=True)
 class Header:
-    """What a segment says of itself."""
+    """The header of a segment."""
 
     queue: bytes
     """The queue's true name."""
     number: int
-    """Counts the queue's segments from 1; never used twice."""
+    """Counts the journal's segments from 1. A copy takes the highest of those that it replaces."""
     first_id: int
-    """No item pushed in this segment has a lower id; the next one pushed may have this very id."""
+    """No item put in this segment has a lower id."""
     oldest: int
     """Version 1: the lowest number of a segment that was still needed when this one was begun.
-    Since version 2: the lowest number of those that this one stands for, its own if it is alone."""
+    Since version 2: the lowest number of the segments that this one stands for; its own, unless it
+    is a copy."""
     salt: int = 0
-    """What the checksums of the journal's records begin with: 32 random bits, the same in every
-    segment of a journal."""
+    """Where the checksums of the journal's records begin: 32 random bits, the same in every segment
+    of a journal."""
     compacted: bool = False
-    """Whether this is no part of the journal as it was written, but what was live of such parts."""
+    """Whether this is a copy of the items that were live in other segments."""
     version: int = VERSION
 
 
@@ -72,7 +73,7 @@ class Segment:
     path: str
     first_id: int
     size: int
-    """Bytes, the header included; what a file has beyond them does not count."""
+    """Bytes, the header included. What the file has behind them does not count."""
     items: int = 0
     """Live items in it."""
     bytes: int = 0
@@ -82,7 +83,7 @@ class Segment:
 
     @property
     def waste(self) -> int:
-        """Bytes that are not of live items."""
+        """Bytes that are not records of live items."""
         return self.size - self.bytes - self.items * PUSH_HEADER_SIZE
 
 
@@ -128,7 +129,10 @@ def encode(header: Header) -> bytes:
 
 
 def expected_size(beginning: bytes) -> tuple[int, int]:
-    """Return how long a header is by what its beginning says, and its salt, as far as it goes."""
+    """Return the size in bytes and the salt that ``beginning``, a part of a header, tells.
+
+    What is cut off counts as zeros.
+    """
     length, salt = _FIXED.unpack_from(beginning.ljust(_FIXED.size, b"\0"))[4:6]
     return _FIXED.size + length + _CHECKSUM.size, salt
 
@@ -136,7 +140,8 @@ def expected_size(beginning: bytes) -> tuple[int, int]:
 def decode(data: memoryview) -> tuple[Header, int]:
     """Read the header at the start of a segment; return it and its size in bytes.
 
-    Raises ``SegmentError``.
+    Raises ``HeaderCutShortError`` when ``data`` ends before the header does, and ``SegmentError``
+    when it is no header that this version can read.
     """
     if len(data) < _FIXED.size and MAGIC.startswith(bytes(data[: len(MAGIC)])):
         raise HeaderCutShortError
