@@ -98,7 +98,7 @@ class Healing:
         data = memoryview(content)
         opened = open_segment(path, data, self._number, None)
         assert opened is not None, "the header was made above"
-        start = replay.begin(opened, data)
+        start = replay.begin_segment(opened, data)
         assert start is not None, "the checkpoint was made above"
         replay.run(opened, data, start)
         self.ledger = replay.ledger

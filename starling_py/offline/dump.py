@@ -255,7 +255,7 @@ class Dump:
                 if isinstance(part, Gap):
                     continue
                 if not begun:
-                    replay.begin(file, like, part)
+                    replay.begin_segment(file, like, part)
                     begun = True
                 replay.feed(part)
         return replay.ledger

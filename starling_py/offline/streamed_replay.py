@@ -33,7 +33,7 @@ class StreamedReplay:
         """Version 1: the lowest number of a segment that is still needed."""
         return self._replay.oldest
 
-    def begin(self, file: SegmentFile, like: Header, first: Stretch | None) -> bool:
+    def begin_segment(self, file: SegmentFile, like: Header, first: Stretch | None) -> bool:
         """Take a segment's header and checkpoint; return whether ``first`` begins with that one.
 
         ``like`` stands for a header that cannot be read. Without its checkpoint, a segment goes on
@@ -44,10 +44,10 @@ class StreamedReplay:
         self._header = file.header or like
         nothing = memoryview(b"")
         if file.is_version_1:
-            self._replay.begin(Opened(file.path, self._header, file.start), nothing)
+            self._replay.begin_segment(Opened(file.path, self._header, file.start), nothing)
             return False
         if first is not None and checkpoint_of(file, like, first) is not None:
-            self._replay.begin(Opened(file.path, self._header, 0), first.data)
+            self._replay.begin_segment(Opened(file.path, self._header, 0), first.data)
             return True
         first_id = self.ledger.next_id if file.header is None else file.header.first_id
         self.ledger.segments.append(Segment(file.number, file.path, first_id, file.start))

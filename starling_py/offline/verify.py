@@ -300,7 +300,7 @@ class _Scan:
             return 0
         read = None if first is None else checkpoint_of(file, self._like, first)
         if self.is_sound:
-            self.replay.begin(file, self._like, first)
+            self.replay.begin_segment(file, self._like, first)
             if not file.is_version_1 and read is None:
                 self.tell(file.start, "the checkpoint is missing")
         if read is None or first is None:

@@ -97,7 +97,7 @@ def replayed(data: bytes) -> Ledger:
     opened = open_segment(PATH, view, 1, None)
     assert opened is not None
     replay = Replay()
-    start = replay.begin(opened, view)
+    start = replay.begin_segment(opened, view)
     assert start is not None
     assert replay.run(opened, view, start) == len(data)
     return replay.ledger

@@ -1,1 +1,1 @@
-"""Reading a journal back when the server starts, and what it repairs before it writes."""
+"""A journal read back when the server starts, and repaired before it is written to."""

@@ -1,8 +1,10 @@
-"""One look at a queue's directory: what the journal in it holds, and what a crash left.
+"""One read of a queue's directory: what is live in its journal, and what a crash left.
 
-The header of every segment is read, and the records of the last one alone. Only the last one may
-end in the middle of a record; everything else that is not as it was written is damage, and damage
-is never skipped: ``JournalDamagedError`` names the file and the offset. Nothing is changed.
+The header of every segment is read, but only the last segment's records: its checkpoint tells what
+the others hold. (Version 1 had no checkpoints, so there all records are read.) Only the last
+segment may end in the middle of a record. Everything else that is not as it was written is damage,
+and damage is never skipped: ``JournalDamagedError`` names the file and the offset. Nothing is
+changed on the disk.
 """
 
 import attrs
@@ -28,15 +30,15 @@ class TornTail:
 
 @attrs.define
 class Recovered:
-    """A journal after it was read, and what has to be done on disk before it is written to."""
+    """A journal as it was read, and what has to be done on disk before it is written to."""
 
     header: Header
-    """That of the last segment."""
+    """The header of the last segment."""
     ledger: Ledger
     unfinished: bool = False
     """Whether the last segment still lacks its final name."""
     lost: list[tuple[Segment, JournalDamagedError]] = attrs.field(factory=list)
-    """Segments that cannot be read, and that are to be given up."""
+    """Segments that cannot be read and will be given up, each with what is wrong with it."""
 
     @property
     def queue(self) -> bytes:
@@ -45,12 +47,12 @@ class Recovered:
 
     @property
     def salt(self) -> int:
-        """What the journal's checksums begin with."""
+        """The 32 bits that the checksums of the journal's records begin with."""
         return self.header.salt
 
 
 class Examination:
-    """The look, which is taken once."""
+    """One read of a queue's directory; what it finds is of that moment."""
 
     def __init__(
         self,
@@ -60,7 +62,12 @@ class Examination:
         quarantine: bool = False,
         until: tuple[int, int] | None = None,
     ) -> None:
-        """With ``until``, what was written behind that segment and size is left out."""
+        """List the directory. Raises ``OSError``.
+
+        ``quarantine``: whether older segments that are damaged are left to the caller to give up,
+        in ``Recovered.lost``. ``until``: the number of a segment and its size in bytes; what was
+        written behind that is left out.
+        """
         self._files = files
         self._directory = directory
         self._quarantine = quarantine
@@ -69,14 +76,17 @@ class Examination:
         self.names = files.list_directory(directory)
         """Everything in the directory."""
         self.torn: list[TornTail] = []
-        """What a crash left; to be kept aside and cut off."""
+        """What a crash left at the end of segments: the caller keeps it aside and cuts it off."""
         self.needless: list[str] = []
-        """Files that are not needed any more."""
+        """The paths of files that are not needed any more."""
         self._opened: dict[int, Opened] = {}
         self._damaged: dict[int, JournalDamagedError] = {}
 
     def run(self) -> Recovered | None:
-        """Return what is there; ``None`` for no journal. Raises ``JournalDamagedError``."""
+        """Read the journal; return ``None`` if there is none.
+
+        Raises ``JournalDamagedError`` and ``OSError``; ``torn`` has what was found until then.
+        """
         numbers = sorted(
             number for name in self.names if (number := segment.number_of(name)) is not None
         )
@@ -106,7 +116,7 @@ class Examination:
         return state
 
     def _open_all(self, numbers: list[int]) -> None:
-        """Read the headers."""
+        """Read the headers, the newest first: by it, all others are known to be of this journal."""
         like: Header | None = None
         for number in reversed(numbers):
             path = f"{self._directory}/{segment.file_name(number)}"
@@ -125,9 +135,10 @@ class Examination:
             like = opened.header
 
     def _note_headless(self, path: str, is_last: bool, number: int) -> None:
-        """Take a segment without a whole header: a crash leaves that of the last one alone."""
+        """Count a segment without a whole header as torn; a crash leaves only the last one so."""
         data = self._files.read(path)
-        open_segment(path, memoryview(data), number, None)  # raises if there is more than a crash
+        # The beginning alone was looked at before: raise if sound records follow in the file.
+        open_segment(path, memoryview(data), number, None)
         if not is_last:
             raise JournalDamagedError(
                 path, 0, "the header is missing, and this is not the last segment"
@@ -135,7 +146,7 @@ class Examination:
         self.torn.append(TornTail(path, 0, data))
 
     def _replay_finished(self) -> Opened | None:
-        """Replay what has its final name, up to the first byte that is not sound."""
+        """Replay the segments that have their final names; return the last, if there is one."""
         if not self._opened:
             if self.torn and not self.torn[0].path.endswith(segment.file_name(1)):
                 # The first segment of a journal may be empty; those before this one are gone.
@@ -155,7 +166,7 @@ class Examination:
             data = memoryview(self._files.read(opened.path))
             if self._until is not None and number == self._until[0]:
                 data = data[: self._until[1]]
-            start = self._replay.begin(opened, data)
+            start = self._replay.begin_segment(opened, data)
             if start is None:
                 raise JournalDamagedError(opened.path, opened.start, "the checkpoint is missing")
             end = self._replay.run(opened, data, start)
@@ -164,7 +175,11 @@ class Examination:
         return opened
 
     def _replay_unfinished(self, last: Opened | None) -> Opened | None:
-        """Replay a segment that was begun last, if it goes on where the one before ends."""
+        """Replay the segment that was begun last, if it goes on where the one before it ends.
+
+        It was begun without waiting for a sync. A power cut may have taken its own beginning, or
+        the end of the segment before it, on which its checkpoint is built; then it does not count.
+        """
         found = None
         for name in self.names:
             number = segment.unfinished_number_of(name)
@@ -184,7 +199,8 @@ class Examination:
                     raise
                 opened = begins = None
             if opened is None or begins is None or not self._follows(last, begins[0].previous_end):
-                # It was begun, and what it begins behind did not last, or neither did its own head.
+                # No sync of it was completed, so nothing in it was called safe. What was written
+                # to it is kept aside all the same; a healing's segment (unlinked) is removed.
                 unlinked = begins is not None and begins[0].previous_end == checkpoint.UNLINKED
                 if any(data) and not unlinked:
                     self.torn.append(TornTail(path, 0, bytes(data)))
@@ -192,7 +208,7 @@ class Examination:
                     self.needless.append(path)
                 continue
             self._check_agrees(path, begins[0].ledger, last)
-            start = self._replay.begin(opened, data)
+            start = self._replay.begin_segment(opened, data)
             assert start is not None, "the checkpoint was read above"
             end = self._replay.run(opened, data, start)
             if end < len(data):
@@ -213,9 +229,9 @@ class Examination:
 
 
 def state_at(files: Files, directory: str, number: int, size: int) -> Ledger:
-    """Return the ledger as it was when segment ``number`` had ``size`` bytes; changes nothing.
+    """Return the ledger as it was when the last segment, ``number``, had ``size`` bytes.
 
-    Raises ``JournalDamagedError`` and ``OSError``.
+    Raises ``JournalDamagedError``, also if the segments do not reach that far, and ``OSError``.
     """
     state = Examination(files, directory, until=(number, size)).run()
     if state is None:

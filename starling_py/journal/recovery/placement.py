@@ -1,7 +1,7 @@
-"""Where the segments of a journal are: which file holds each that is needed, and which are not.
+"""Which file holds each segment that the ledger needs, and which files are not needed any more.
 
-A segment may have been replaced by a copy that stands for it and its neighbours. Nothing is read
-here but the files' sizes, and nothing is changed.
+A segment may have been replaced by a copy that stands for it and its neighbours. Only the files'
+sizes are read here, and nothing is changed on the disk.
 """
 
 from collections.abc import Mapping
@@ -27,24 +27,28 @@ class Placement:
         *,
         quarantine: bool,
     ) -> None:
-        """``damaged`` are those whose headers cannot be read, and why."""
+        """Take the segments by number: ``opened`` have a sound header, ``damaged`` have none.
+
+        ``quarantine``: whether segments that cannot be read are noted in ``lost`` instead of
+        raising ``JournalDamagedError``.
+        """
         self._files = files
         self._directory = directory
         self._opened = opened
         self._damaged = damaged
         self._quarantine = quarantine
         self.needless: list[str] = []
-        """Files that are not needed any more."""
+        """The paths of files that are not needed any more."""
         self.lost: list[tuple[Segment, JournalDamagedError]] = []
-        """Segments that cannot be read, and that are to be given up."""
+        """Segments that cannot be read and will be given up, each with what is wrong with it."""
 
     def place(self, ledger: Ledger) -> None:
-        """Give every segment of the ledger that is needed its file.
+        """Set the path of each segment that has live items; those that share a copy become one.
 
         Raises ``JournalDamagedError`` for one that is missing, damaged or too short, unless such
         segments are given up.
         """
-        # Where one that was itself replaced has come back, the later one counts.
+        # A copy that was itself replaced may be back after a power cut: the later copy counts.
         stands_for = {
             older: opened
             for _, opened in sorted(self._opened.items())
@@ -71,7 +75,7 @@ class Placement:
                 first.items += each.items
                 first.bytes += each.bytes
             else:
-                # One that is given up stays in the ledger until the journal says that it is.
+                # One that is lost stays in the ledger until a record says that it was given up.
                 self._check_file(each)
                 placed[number] = each
         ledger.segments = [*placed.values(), last]
@@ -82,7 +86,7 @@ class Placement:
         ]
 
     def check_numbers(self, oldest: int, last: int) -> None:
-        """Version 1: refuse a journal with a segment missing that was still needed."""
+        """Version 1: raise ``JournalDamagedError`` if a segment that was needed is missing."""
         for number in range(oldest, last):
             if number not in self._opened:
                 raise JournalDamagedError(self._path(number), 0, "this segment is missing")

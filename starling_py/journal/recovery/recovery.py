@@ -1,8 +1,8 @@
-"""A journal read back: what is live in the queue, and where writing goes on.
+"""A journal read back when the server starts: what is live, and where writing goes on.
 
-The directory is looked at first; only when that has found no damage, or the operator has said that
-a queue is to be served without its damaged older segments, is anything changed in it. (Before all
-that, segments that are distrusted get fresh files; their bytes stay as they are read.)
+The directory is examined first. Nothing in it is changed before that has found no damage, or only
+damage that the operator has allowed to be given up (``quarantine``). There is one exception:
+segments whose sync had failed are copied to fresh files before, byte by byte as they are read.
 """
 
 import logging
@@ -32,15 +32,16 @@ def recover(
     syncs: bool = True,
     quarantine: bool = False,
 ) -> Recovered | None:
-    """Read the journal in a directory and make it fit to be written to.
+    """Read the journal in a directory and make it ready to be written to.
 
-    Returns ``None`` when it holds no journal, only what a crash left before there was one.
-    Removes the files that a crash left behind and cuts a torn tail off. With ``syncs``, what was
-    read is synced: the process that wrote it may have died before it did so, and nobody may be
-    handed an item that a power cut could still take back. (The directory's own name is left to
-    the caller, who has all directories to care for.) ``is_right`` tells whether a queue of
-    this name belongs into this directory. With ``quarantine``, older segments that are damaged
-    are given up. Raises ``JournalDamagedError`` and ``OSError``.
+    Returns ``None`` when there is no journal in it, only what a crash left before there was one.
+    Removes the files that a crash left behind and cuts a torn tail off.
+
+    With ``syncs``, what was read is synced: the process that wrote it may have died before its
+    sync, and no client may get an item that a power cut could still take back. (The name of the
+    directory itself is synced by the caller, once for all directories.) ``is_right`` tells whether
+    a queue of this name belongs in this directory. With ``quarantine``, older segments that are
+    damaged are given up. Raises ``JournalDamagedError`` and ``OSError``.
     """
     examination = Examination(files, directory, quarantine=quarantine)
     if failed_syncs.write_anew(files, directory, examination.names):

@@ -1,7 +1,8 @@
-"""What has to be done to a journal that was read back, before it is written to.
+"""Repairs to a journal that was read back, before it is written to.
 
-What a crash left behind the last sound record is kept aside and cut off; what is left is made
-safe, as the process that wrote it may have died before it did so.
+What a crash left behind the last sound record is kept in a file of its own and cut off. What
+remains is synced, as the process that wrote it may have died before its sync. No byte that was read
+from a queue's files is ever thrown away here.
 """
 
 import itertools
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def cut(files: Files, directory: str, names: Container[str], torn: TornTail) -> None:
-    """Keep a torn tail in a file of its own and cut it off the segment."""
+    """Keep a torn tail in a file of its own and cut it off the segment. Raises ``OSError``."""
     if torn.tail:
         aside = _keep(files, directory, names, torn)
         log.warning(
@@ -47,10 +48,10 @@ def give_up(files: Files, names: Container[str], lost: Segment) -> None:
 
 
 def prepare(files: Files, directory: str, state: Recovered, *, syncs: bool) -> None:
-    """Make sure that what is there cannot be lost any more, and give it its final name.
+    """Sync the segments, and give the last one its final name. Raises ``OSError``.
 
-    The older segments were synced already, unless nothing was when they were written; then it
-    costs little.
+    With ``syncs`` the older segments are synced too: they may have been written under ``never``.
+    If they were synced before, it costs little.
     """
     last = state.ledger.segments[-1]
     if syncs:
@@ -67,7 +68,7 @@ def prepare(files: Files, directory: str, state: Recovered, *, syncs: bool) -> N
 
 
 def _keep(files: Files, directory: str, names: Container[str], torn: TornTail) -> str:
-    """Write a torn tail to a file under a name that is not taken, and return its path."""
+    """Write a torn tail to a new file beside the segment, and return its path."""
     stem = f"{torn.path}{TORN_SUFFIX}-{torn.offset}"
     candidates = (stem if count == 0 else f"{stem}-{count}" for count in itertools.count())
     aside = next(path for path in candidates if _name(path) not in names)

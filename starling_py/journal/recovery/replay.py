@@ -1,6 +1,6 @@
 """A journal's records replayed: bytes in, a ledger out.
 
-The last segment tells the state of the whole journal: its checkpoint, then its records. Version 1
+The last segment gives the state of the whole journal: its checkpoint, then its records. Version 1
 had no checkpoints; there, every segment is replayed from the first one on. Damage is never
 skipped: ``JournalDamagedError`` names the file and the offset. Nothing here touches a file.
 """
@@ -28,13 +28,14 @@ class Opened:
 
 
 def open_segment(path: str, data: memoryview, number: int, like: Header | None) -> Opened | None:
-    """Read the header of a segment that must belong to the same journal as another, if given.
+    """Read the header of segment ``number`` from the beginning of its file.
 
-    ``data`` is the file or a beginning of it. Returns ``None`` when the file ends before its
-    header does, as after a crash. Raises ``JournalDamagedError``.
+    ``data`` is the file or a beginning of it, with at least the longest header. ``like`` is the
+    header of another segment of the same journal, if one was read. Returns ``None`` when the file
+    ends before its header does, as after a crash. Raises ``JournalDamagedError``.
     """
     if not any(data):
-        # A name without content: what a power cut leaves of a segment that was never synced.
+        # A name without content, or zeros: what a power cut leaves of a file that was not synced.
         return None
     try:
         header, start = segment.decode(data)
@@ -55,7 +56,7 @@ def open_segment(path: str, data: memoryview, number: int, like: Header | None) 
 
 
 def read_checkpoint(opened: Opened, data: memoryview) -> tuple[Checkpoint, int] | None:
-    """Return the checkpoint that a segment opens with and where it ends, if it is sound."""
+    """Return a segment's checkpoint and where it ends; ``None`` if there is no sound one."""
     found = next(record.walk(data, opened.start, opened.header.salt), None)
     if found is None or found[0] != record.CHECKPOINT:
         return None
@@ -65,19 +66,19 @@ def read_checkpoint(opened: Opened, data: memoryview) -> tuple[Checkpoint, int] 
 
 
 class Replay:
-    """The state of a journal after the segments that it was given, in their order."""
+    """The state of a journal after the segments replayed so far, oldest first."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
         self._oldest = 0
         self._sizes: dict[int, int] | None = None
-        """The live items' sizes, kept for version 1 alone, whose removals do not tell them."""
+        """The live items' sizes, for version 1 alone, whose records of removals have no size."""
 
-    def begin(self, opened: Opened, data: memoryview) -> int | None:
-        """Take a segment's header and checkpoint; return where its other records start.
+    def begin_segment(self, opened: Opened, data: memoryview) -> int | None:
+        """Start from a segment's checkpoint; return where the records behind it start.
 
-        Returns ``None`` when the segment ends before its checkpoint does. Raises
-        ``JournalDamagedError``.
+        A segment of version 1 goes on from the state before it instead. Returns ``None`` when the
+        segment ends before its checkpoint does. Raises ``JournalDamagedError``.
         """
         header = opened.header
         start = opened.start
@@ -96,9 +97,10 @@ class Replay:
         return start
 
     def run(self, opened: Opened, data: memoryview, start: int) -> int:
-        """Replay the records of the segment that was begun; return where the sound ones end.
+        """Replay records of the segment begun last, from ``start`` on; return where they end.
 
-        Raises ``JournalDamagedError`` when that is not the end of what was written.
+        What follows them is at most a torn tail: raises ``JournalDamagedError`` when a sound record
+        comes behind bytes that are none.
         """
         salt = opened.header.salt
         ledger = self.ledger
@@ -118,7 +120,7 @@ class Replay:
             else:
                 self._apply_rare(record_type, record_id, data, offset, end)
             start = end
-        # A segment cannot hold more records than it has room for.
+        # An id behind this would take more records than the segment has room for.
         highest_id = max(ledger.next_id + len(data) // record.HEADER_SIZE, opened.header.number)
         reason = "this record is not sound"
         _no_sound_record_from(opened.path, data, start, salt, highest_id, reason)
@@ -159,7 +161,10 @@ class Replay:
         self._give_up(header.oldest)
 
     def _give_up(self, oldest: int) -> None:
-        """Forget what segments below a number hold; they may have come back without the others."""
+        """Remove the items of segments numbered below ``oldest``: they were all taken.
+
+        A power cut may have brought such a segment back without the later ones that say so.
+        """
         if oldest <= self._oldest or self._sizes is None:
             return
         self._oldest = oldest
@@ -175,9 +180,9 @@ class Replay:
 
 
 def _is_torn_header(path: str, data: memoryview, reason: str) -> bool:
-    """Tell whether there is a beginning of a header, then zeros, as a power cut may leave it.
+    """Tell whether a header's beginning is followed by zeros alone, as a power cut may leave it.
 
-    Raises ``JournalDamagedError`` when there are sound records behind it.
+    Raises ``JournalDamagedError`` when a sound record follows.
     """
     content = bytes(data[: segment.MAX_HEADER]).rstrip(b"\0")
     if not segment.MAGIC.startswith(content[: len(segment.MAGIC)]):
@@ -192,7 +197,10 @@ def _is_torn_header(path: str, data: memoryview, reason: str) -> bool:
 def _no_sound_record_from(
     path: str, data: memoryview, offset: int, salt: int, highest_id: int, reason: str
 ) -> None:
-    """Raise ``JournalDamagedError`` if damage at ``offset`` is not the unwritten end."""
+    """Raise ``JournalDamagedError`` if a sound record follows the bytes at ``offset``.
+
+    Then they are damage in the middle; else they are a torn tail, as a crash leaves it.
+    """
     sound = record.find_sound_record(data, offset, salt, highest_id)
     if sound is not None:
         raise JournalDamagedError(

@@ -82,7 +82,7 @@ def replayed(data: bytes, number: int) -> tuple[Replay, int]:
     opened = open_segment(PATH, view, number, None)
     assert opened is not None
     replay = Replay()
-    start = replay.begin(opened, view)
+    start = replay.begin_segment(opened, view)
     assert start is not None
     return replay, replay.run(opened, view, start)
 
@@ -140,13 +140,13 @@ def test_a_segment_without_its_checkpoint_is_not_begun() -> None:
         opened = open_segment(PATH, view, 4, None)
         assert opened is not None
         assert read_checkpoint(opened, view) is None
-        assert Replay().begin(opened, view) is None
+        assert Replay().begin_segment(opened, view) is None
     broken = bytearray(data + record.remove(1, 2, SALT))
     broken[header_end + 20] ^= 1
     opened = open_segment(PATH, memoryview(broken), 4, None)
     assert opened is not None
     with pytest.raises(JournalDamagedError, match="the checkpoint is not sound"):
-        Replay().begin(opened, memoryview(broken))
+        Replay().begin_segment(opened, memoryview(broken))
 
 
 def test_a_segment_must_be_what_its_name_and_its_neighbours_say() -> None:
@@ -176,7 +176,7 @@ def test_version_1_is_replayed_from_its_first_segment_on_and_its_removals_tell_n
         data = memoryview(segment.encode(header) + b"".join(records))
         opened = open_segment(f"/{number}", data, number, None)
         assert opened is not None
-        start = replay.begin(opened, data)
+        start = replay.begin_segment(opened, data)
         assert start is not None
         assert replay.run(opened, data, start) == len(data)
     ledger = replay.ledger
@@ -195,7 +195,7 @@ def test_version_1_gives_up_what_stands_in_segments_that_are_not_needed() -> Non
         data = memoryview(segment.encode(header) + b"".join(records))
         opened = open_segment(f"/{number}", data, number, None)
         assert opened is not None
-        start = replay.begin(opened, data)
+        start = replay.begin_segment(opened, data)
         assert start is not None
         replay.run(opened, data, start)
     assert (replay.ledger.items, replay.ledger.bytes, replay.ledger.head) == (1, 1, 3)
