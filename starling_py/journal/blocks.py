@@ -1,8 +1,8 @@
 """Items read back from the segments of a journal, in order, a block at a time.
 
-Reading goes by position, a segment and an offset in it, and never holds a file open. What is
-found is checked record by record, also where nothing is needed of it. Nothing here changes
-anything, so it may run in any thread.
+Reading goes from a position, a segment and an offset in it, and holds no file open between two
+blocks. Every record that is passed is checked, also those that are not wanted. Nothing is changed
+on the disk, so it may run in any thread.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,10 +17,10 @@ from starling_py.journal.format.segment import UNFINISHED_SUFFIX, Segment
 from starling_py.journal.id_ranges import IdRanges
 
 BLOCK: Final = 1 << 17
-"""Bytes that are read at once where there is no room for large items. Not more, as what is done
-with each item holds up everything else."""
+"""Bytes read at once while ``room`` is small. Not more: decoding the items of a block keeps the
+interpreter from the tick."""
 LARGE_BLOCK: Final = 1 << 18
-"""Bytes that are read at once where a record is larger than a block, if that is not larger yet."""
+"""Bytes read at once, at least, where a record is larger than a block."""
 
 OVERHEAD: Final = 256
 """Bytes that an item takes in memory beside its data, about."""
@@ -31,34 +31,37 @@ Position = tuple[int, int]
 
 @dataclass
 class Reading:
-    """One piece of reading: from a position on, until enough is found or the end is reached."""
+    """One piece of reading: the items in the next block from a position on, as far as they fit.
+
+    What is left of the block, and of the segments, is for the next piece.
+    """
 
     files: Files
     salt: int
     segments: Sequence[Segment]
-    """Where to read, in order, as they were when the reading was asked for; copies."""
+    """Where to read, oldest first: copies, as they were when the reading was built."""
     position: Position
-    """Where to begin; afterwards, where to go on."""
+    """Where to begin; after ``run``, where to go on."""
     after_id: int
     """Items with this id or a lower one are passed over."""
-    gone: IdRanges
+    removed_ids: IdRanges
     """Items with these ids are passed over."""
     room: int
-    """Bytes of memory that the items may take, but for the last one; up to half as many are read
-    from the disk at once, or a block."""
+    """Bytes of memory that the items may take; the last one may exceed it. Up to half as many are
+    read from the disk at once, or a block."""
     complete: bool = True
-    """Whether the segments are all that there are from the position on."""
+    """Whether ``segments`` are all that the journal has from the position on."""
     items: list[Item] = field(default_factory=list)
     """What was found."""
     marked: bool = False
     """Whether there are marked items among them."""
     at_end: bool = False
-    """Whether everything was read."""
+    """Whether everything up to the end of the journal was read."""
     error: OSError | JournalDamagedError | None = None
-    """What stopped the reading, if anything did."""
+    """What stopped the reading; ``None`` if nothing did."""
 
     def run(self) -> None:
-        """Read; what goes wrong is noted."""
+        """Read, and keep what is found in ``items``, what goes wrong in ``error``."""
         try:
             for each in self.segments:
                 if each.number < self.position[0]:
@@ -70,7 +73,7 @@ class Reading:
                 except FileNotFoundError:
                     if not each.path.endswith(UNFINISHED_SUFFIX):
                         raise
-                    # It has got its name in the meantime.
+                    # A sync has given it its final name since this was built.
                     each.path = each.path.removesuffix(UNFINISHED_SUFFIX)
                     more = not self._read(each)
                 if more:
@@ -80,7 +83,7 @@ class Reading:
             self.error = error
 
     def _read(self, each: Segment) -> bool:
-        """Read one segment on; return whether its end was reached."""
+        """Read the next block of a segment; return whether there was none left."""
         number, offset = self.position
         end = self.files.size(each.path) if each.compacted else each.size
         if offset == 0:
@@ -104,7 +107,11 @@ class Reading:
         return False
 
     def _take(self, data: bytes) -> int:
-        """Take the items of a block; return where the whole records in it end."""
+        """Add the wanted items of a block, as far as they fit; return where to go on in it.
+
+        0 means that it begins with no whole record. Ordinary puts are decoded here, with one call
+        each; everything else is left to ``_take_others``.
+        """
         items, salt = self.items, self.salt
         end = 0
         while True:
@@ -123,7 +130,7 @@ class Reading:
             end += record.PUSH_HEADER_SIZE + len(item.data)
 
     def _take_others(self, data: memoryview, offset: int) -> int:
-        """Take the marked items up to the next ordinary one; return where that, or the end, is."""
+        """Add the marked items up to the next ordinary put; return where that, or the end, is."""
         for record_type, record_id, start, end in record.walk(data, offset, self.salt):
             if record_type == record.PUSH:
                 return offset
@@ -138,11 +145,14 @@ class Reading:
         return offset
 
     def _wants(self, item_id: int) -> bool:
-        return item_id > self.after_id and not (self.gone and item_id in self.gone)
+        return item_id > self.after_id and not (self.removed_ids and item_id in self.removed_ids)
 
 
 def read_at(files: Files, path: str, offset: int, size: int) -> bytes:
-    """Read so many bytes, which must be there. Raises ``OSError`` and ``JournalDamagedError``."""
+    """Return ``size`` bytes from ``offset`` on.
+
+    Raises ``JournalDamagedError`` if the file ends before, and ``OSError``.
+    """
     data = files.read_at(path, offset, size)
     if len(data) < size:
         end = offset + len(data)
@@ -159,7 +169,7 @@ def first_record(files: Files, path: str) -> int:
 
 
 def pushes(files: Files, salt: int, each: Segment) -> Iterator[list[tuple[int, bytes]]]:
-    """Yield, block by block, the ids and the whole records of the items put in a segment.
+    """Yield, block by block, the id and the whole record of each item put in a segment.
 
     Raises ``OSError`` and ``JournalDamagedError``.
     """

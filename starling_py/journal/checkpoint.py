@@ -1,7 +1,7 @@
-"""Checkpoints: what each segment says, in its first record, of the journal up to there.
+"""Checkpoints: the first record of each segment, which holds the ledger up to there.
 
-The last segment's checkpoint and the records behind it tell the state of the whole journal, so a
-start reads no other segment. A checkpoint is a ledger written down.
+The last segment's checkpoint and the records behind it give the state of the whole journal, so a
+start reads no other segment.
 """
 
 import struct
@@ -13,15 +13,15 @@ from starling_py.journal.id_ranges import IdRanges
 from starling_py.journal.ledger import Facts, Ledger
 
 UNLINKED = 2**64 - 1
-"""Stands for the end of the segment before when the checkpoint does not depend on it."""
+"""The ``previous_end`` of a healing's checkpoint: it does not depend on the segment before."""
 
 # end of the segment before, head, next id, items, bytes, deleted, segments, ranges of ids
 _FIXED = struct.Struct("<QQQQQBII")
 _SEGMENT = struct.Struct("<QQQQQB")
 _RANGE = struct.Struct("<QQ")
-# since version 3: marks; of each, id, due, deliveries, in front
+# since version 3: how many items have facts; of each, id, due, deliveries, in front
 _COUNT = struct.Struct("<I")
-_MARK = struct.Struct("<QqIB")
+_FACTS = struct.Struct("<QqIB")
 # since version 4: the id of the first item since the queue was made
 _FIRST_ID = struct.Struct("<Q")
 
@@ -31,13 +31,17 @@ class Checkpoint:
     """The journal as it was when a segment was begun."""
 
     previous_end: int
-    """Bytes that the segment before had then, or ``UNLINKED``."""
+    """Bytes that the segment before had then, 0 for the first segment, or ``UNLINKED``.
+
+    Should the segment before end elsewhere after a power cut, the checkpoint tells of records that
+    are lost, and does not count.
+    """
     ledger: Ledger
     """What was live. Its segments have no paths."""
 
 
 def encode(ledger: Ledger, previous_end: int) -> bytes:
-    """Return the payload of a checkpoint's record."""
+    """Return the payload of a checkpoint's record: segments without live items are left out."""
     segments = [each for each in ledger.segments if each.items]
     fixed = _FIXED.pack(
         previous_end,
@@ -55,15 +59,15 @@ def encode(ledger: Ledger, previous_end: int) -> bytes:
     )
     ranges = (_RANGE.pack(*each) for each in ledger.removed_ids)
     facts = (
-        _MARK.pack(item_id, mark.due_ms, mark.deliveries, mark.front)
-        for item_id, mark in ledger.facts.items()
+        _FACTS.pack(item_id, each.due_ms, each.deliveries, each.front)
+        for item_id, each in ledger.facts.items()
     )
     count = _COUNT.pack(len(ledger.facts))
     return b"".join((fixed, *table, *ranges, count, *facts, _FIRST_ID.pack(ledger.first_id)))
 
 
 def decode(data: memoryview, version: int = VERSION) -> Checkpoint | None:
-    """Read a payload back; ``None`` if it is none, which its checksum all but rules out."""
+    """Read a payload back; ``None`` if it is none, which the checksum all but rules out."""
     if len(data) < _FIXED.size:
         return None
     previous_end, head, next_id, items, size, deleted, segments, ranges = _FIXED.unpack_from(data)
@@ -82,8 +86,8 @@ def decode(data: memoryview, version: int = VERSION) -> Checkpoint | None:
             data[_FIXED.size : table_end]
         )
     ]
-    gone = IdRanges(_RANGE.iter_unpack(data[table_end:ranges_end]))
-    ledger = Ledger(table, head, gone, next_id, items, size, bool(deleted), facts, first_id)
+    removed_ids = IdRanges(_RANGE.iter_unpack(data[table_end:ranges_end]))
+    ledger = Ledger(table, head, removed_ids, next_id, items, size, bool(deleted), facts, first_id)
     return Checkpoint(previous_end, ledger)
 
 
@@ -93,9 +97,9 @@ def _decode_facts(data: memoryview, version: int) -> dict[int, Facts] | None:
     if len(data) < _COUNT.size:
         return None
     (count,) = _COUNT.unpack_from(data)
-    if len(data) != _COUNT.size + count * _MARK.size:
+    if len(data) != _COUNT.size + count * _FACTS.size:
         return None
     return {
         item_id: Facts(deliveries, due_ms, bool(front))
-        for item_id, due_ms, deliveries, front in _MARK.iter_unpack(data[_COUNT.size :])
+        for item_id, due_ms, deliveries, front in _FACTS.iter_unpack(data[_COUNT.size :])
     }

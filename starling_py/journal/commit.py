@@ -1,10 +1,10 @@
-"""Group commit: one write per touched journal, then one sync for everybody who waits.
+"""Group commit: one write per touched journal, then one sync for all replies that wait.
 
-Under ``always``, a reply that depends on a write waits for the sync that covers it; the sync
-itself runs wherever the ``Syncer`` runs it, one at a time, and each covers all that was written
-before it began. Under an interval nobody waits: what was written is synced at that interval.
-Under ``never`` nothing is synced. Journals whose file went bad are healed in the same place. This
-module decides when; it never touches a socket.
+Under ``always``, a reply that depends on a write waits for the sync that covers it. Syncs run where
+the ``Syncer`` runs them, one batch at a time, and each covers all that was written before it began.
+Under an interval no reply waits: what was written is synced at that interval. Under ``never``
+nothing is synced. Journals whose file went bad are healed by the same batches. This module decides
+when; it never touches a socket.
 """
 
 from collections.abc import Iterable
@@ -27,10 +27,10 @@ class Syncer(Protocol):
     """Where syncs run."""
 
     def submit(self, batch: "Batch") -> None:
-        """Begin to sync a batch; ``GroupCommit.finish`` is called when it is done."""
+        """Run ``batch``, at once or in another thread; the tick then gives it to ``finish``."""
 
     def close(self) -> "list[Batch]":
-        """Wait for what was submitted; return what is done and not told of yet."""
+        """Wait for what was submitted; return the batches that ``finish`` was not given yet."""
 
 
 @dataclass
@@ -38,21 +38,22 @@ class Batch:
     """Journals that are synced together."""
 
     ticket: int
-    """Counts the batches from 1."""
+    """The number of this batch, from 1."""
     work: list[tuple[Journal, Syncing | Healing]]
-    """What is to be done for each journal."""
+    """Each journal with its sync, or with its healing if it is broken."""
     undone: frozenset[Journal] = frozenset()
-    """Those whose unsafe operations are not made safe by this but taken back."""
+    """Under ``always``: journals that broke after a write whose replies wait for this batch. The
+    healing takes back what was not safe, so those replies tell of a failure."""
     errors: list[OSError | None] = field(default_factory=list)
-    """The outcome for each, once it is there."""
+    """After ``run``, the outcome of each piece of ``work``."""
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing has to be done but to sync files."""
+        """Whether it takes no more than one file sync for each journal."""
         return all(isinstance(work, Syncing) and work.is_plain for _, work in self.work)
 
     def run(self) -> None:
-        """Do the work, one journal after the other, and note each outcome; safe in any thread."""
+        """Sync or heal one journal after the other, and keep each outcome; safe in any thread."""
         for _, work in self.work:
             try:
                 work.run()
@@ -69,7 +70,7 @@ class Committed:
         self.failed = failed
         """Journals whose operations since the last commit could not be written."""
         self.ticket = ticket
-        """The batch that replies have to wait for; 0 when they need not wait."""
+        """The ticket of the batch that replies have to wait for; 0 when they need not wait."""
 
 
 _NOTHING_FAILED: frozenset[Journal] = frozenset()
@@ -86,46 +87,49 @@ class GroupCommit:
         self._syncer = syncer
         self._clock = clock
         self.touched: list[Journal] = []
-        """Journals that have something to be committed."""
+        """Journals with records for the next commit, each once."""
         self._unsynced: dict[Journal, None] = {}
         self._begun = 0
         self._closing = False
         self._hurried = False
         self.finished = 0
-        """The ticket of the last batch that was synced."""
+        """The ticket of the last batch that ``finish`` was given."""
         self._sync_due: float | None = None
         self._heal_due: float | None = None
         self.syncs = 0
-        """Times that one journal was synced since the server started."""
+        """Syncs of one journal since the server started; a batch of three counts as three."""
         self.failures = 0
         """Writes and syncs that failed since the server started."""
         self.healed = 0
         """Times that a journal was saved into a fresh segment since the server started."""
         self.broken: dict[Journal, None] = {}
-        """Journals that take nothing for now, in the order in which they broke."""
+        """Journals that take no records until they are healed, in the order in which they broke."""
 
     def touch(self, journal: Journal) -> None:
-        """Take part in the next commit."""
+        """Write ``journal`` in the next commit: its first record since its last write was added."""
         self.touched.append(journal)
 
     def broke(self, journal: Journal, wait: float = 0) -> None:
-        """Heal a journal in so many seconds, or sooner; again and again, if need be."""
+        """Heal ``journal`` with the next batch, which begins in ``wait`` seconds at the latest."""
         due = self._clock.monotonic + wait
         self._heal_due = due if self._heal_due is None else min(due, self._heal_due)
         self.broken[journal] = None
 
     def hurry(self) -> None:
-        """Let the next commit begin its sync as soon as it can, though nobody has to wait."""
+        """Make the interval's sync due with the next commit, if there is anything to sync then."""
         self._hurried = True
 
     def forget(self, journal: Journal) -> None:
-        """Do nothing more for a journal that was removed."""
+        """Neither sync nor heal ``journal`` any more: it was removed."""
         self._unsynced.pop(journal, None)
         self.broken.pop(journal, None)
 
     @property
     def sync_due(self) -> float | None:
-        """When the next sync can begin, on the monotonic clock, if one is due at all."""
+        """When the next batch has to begin, in seconds on the monotonic clock.
+
+        ``None`` while a batch is under way, and while nothing is due.
+        """
         if self._begun != self.finished:
             return None
         if self._sync_due is None or self._heal_due is None:
@@ -133,7 +137,22 @@ class GroupCommit:
         return min(self._sync_due, self._heal_due)
 
     def commit(self) -> Committed:
-        """Write every touched journal, tell its owner, and begin a sync if it is time for one."""
+        """Write every touched journal, tell its owner, and begin or plan the sync.
+
+        For each journal, the order is the write, then ``on_committed``, then ``after_safe``:
+
+        - The write comes first: until the records are in the file, no client may be told of them.
+          If it fails, ``on_rolled_back`` makes the queue what the ledger says, and the ledger knows
+          nothing of this commit.
+        - ``on_committed`` makes the operations final. ``after_safe`` builds on that: it answers
+          those that wait for a sync, and it removes a deleted queue, but only if the deletion is
+          final.
+        - ``after_safe`` follows at once only where nothing is ever synced; elsewhere ``end_sync``
+          calls it. It may record more, as when a move goes on, and so touch journals again: the
+          tick commits until none is touched.
+
+        The sync begins after the loop, so that one batch covers all that was written.
+        """
         touched, self.touched = self.touched, []
         failed = []
         for journal in touched:
@@ -144,7 +163,9 @@ class GroupCommit:
                 failed.append(journal)
                 self.failures += 1
                 if journal.needs_sync:
-                    self._unsynced[journal] = None  # a segment was begun before
+                    # Only the records were not written: a segment was begun for them, and without
+                    # a sync it would not get its name before the next write.
+                    self._unsynced[journal] = None
                 if owner is not None:
                     owner.on_rolled_back()
                 continue
@@ -156,6 +177,8 @@ class GroupCommit:
                 journal.after_safe()
         ticket = 0
         if self._interval == 0 and self._unsynced:
+            # A batch under way began before these writes, so the next one covers them; ``finish``
+            # begins it.
             ticket = self._begun + 1
             if self._begun == self.finished and not self._closing:
                 self._begin_sync()
@@ -168,15 +191,15 @@ class GroupCommit:
         return Committed(frozenset(failed), ticket) if failed or ticket else _PLAIN
 
     def sync_if_due(self) -> None:
-        """Begin the sync of the interval when its time has come and none is running."""
+        """Begin the next batch if its time has come and none is under way."""
         if (due := self.sync_due) is not None and due <= self._clock.monotonic:
             self._begin_sync()
 
     def finish(self, batch: Batch) -> frozenset[Journal]:
-        """Take a batch that the syncer has finished.
+        """Take the outcome of a batch that the syncer has finished.
 
-        Returns the journals that could not be synced though replies waited for that: what they
-        were asked for since their last sync is not done.
+        Returns the journals that could not be synced though replies wait for that, under
+        ``always``: their operations since the last sync that succeeded have failed.
         """
         self.finished = batch.ticket
         failed = set(batch.undone)
@@ -198,9 +221,10 @@ class GroupCommit:
         return frozenset(failed) if failed else _NOTHING_FAILED
 
     def sync_everything(self, finished: Iterable[Batch] = ()) -> None:
-        """Take the batches that the syncer finished last, and sync here and now what they left.
+        """Sync here and now all that is not safe, at the end of a server.
 
-        This is for the end of a server; nothing may be committed afterwards.
+        ``finished`` are the batches that ``Syncer.close`` returned. Nothing may be committed
+        afterwards.
         """
         self._closing = True
         for batch in finished:
@@ -214,7 +238,7 @@ class GroupCommit:
         self._syncer.submit(self._batch())
 
     def _batch(self) -> Batch:
-        """Return the work for all that is not safe."""
+        """Return the batch that makes safe all that is not, and heals what is broken."""
         self._begun += 1
         self._sync_due = self._heal_due = None
         batch = Batch(self._begun, [])

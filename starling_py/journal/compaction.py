@@ -1,10 +1,10 @@
-"""Copying forward: segments that hold little that is live give way to one that holds only that.
+"""Compaction: segments that hold little that is live are replaced by one that holds only that.
 
 The live items of neighbouring segments are copied, in order and a block at a time, into a new
-segment. It takes the name of the last of them in one step, and says in its header which segments
-it stands for, so a crash at any moment leaves either the old ones or the new one in force. The
-copying goes by removals that are safe already: no item is left behind that a power cut could
-bring back.
+segment. It takes the name of the last of them by one rename, and its header tells which segments it
+stands for, so a crash at any moment leaves either the old ones or the new one in force. Only items
+whose removal is safe are left out: were a removal lost in a power cut, its item would have to be
+there again.
 """
 
 import contextlib
@@ -24,13 +24,13 @@ from starling_py.journal.syncing import Place
 
 
 def choose(ledger: Ledger, segment_size: int) -> list[Segment]:
-    """Return neighbouring segments that are worth being replaced by one; none if none are.
+    """Return neighbouring segments that are worth replacing by one; an empty list if none are.
 
-    All segments together may take one and a half times what is live and as many segments; that
-    leaves room for the copy, within twice what is live and two segments. So a queue that is only
-    taken from its head is hardly ever copied: its first segment goes as a whole soon. The last
-    segment cannot be copied, and the others are left as they are while they alone take no more
-    than one and a half times what is live in them and half a segment.
+    All segments together may take one and a half times the size of what is live and of one segment.
+    That leaves room for the copy: with it, they stay within twice what is live and two segments.
+    A queue that is only taken from its head is hardly ever copied, as its first segment soon goes
+    as a whole. The last segment cannot be copied, and the others are left as they are while they
+    alone take no more than one and a half times what is live in them and half a segment.
     """
     waste = ledger.waste
     last = ledger.segments[-1]
@@ -58,29 +58,30 @@ def choose(ledger: Ledger, segment_size: int) -> list[Segment]:
 
 @attrs.define
 class Compaction:
-    """The replacement of neighbouring segments; each ``run`` does a small piece of it."""
+    """The replacement of neighbouring segments; each ``run`` copies one block."""
 
     place: Place
     segments: Sequence[Segment]
-    """Those to be replaced; copies."""
+    """The segments to be replaced, as they were when that was decided; copies."""
     head: int
-    gone: IdRanges
-    """Together with ``head``: what was live when the copying was decided on."""
+    removed_ids: IdRanges
+    """With ``head``: what was live then, as in the ledger."""
     syncs: bool
     replacement: Segment | None = None
     """The new segment, once it is in force."""
     error: OSError | JournalDamagedError | None = None
-    """What stopped the copying, if anything did; with a replacement, it may not be safe."""
+    """What stopped the work; ``None`` if nothing did. With a ``replacement``, that is in force but
+    may not be safe: its directory could not be synced."""
     _pieces: Iterator[None] | None = None
     _descriptor: int | None = None
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to be done."""
+        """Whether the work has ended, well or not."""
         return self.replacement is not None or self.error is not None
 
     def run(self) -> None:
-        """Do the next piece of the work; what goes wrong is noted."""
+        """Do the next piece of the work; keep what goes wrong in ``error``."""
         if self._pieces is None:
             self._pieces = self._work()
         try:
@@ -91,7 +92,7 @@ class Compaction:
                 self.abandon()
 
     def abandon(self) -> None:
-        """Remove what there is of the copy."""
+        """Close and remove the unfinished copy."""
         files = self.place.files
         with contextlib.suppress(OSError):
             if self._descriptor is not None:
@@ -113,7 +114,8 @@ class Compaction:
             place.queue, last.number, first.first_id, self._oldest(), place.salt, compacted=True
         )
         with contextlib.suppress(FileNotFoundError):
-            files.unlink(self._temporary)  # never to be used again: a sync of it may have failed
+            # A leftover is never written to again: a sync of it may have failed.
+            files.unlink(self._temporary)
         descriptor = self._descriptor = files.create(self._temporary)
         begin = segment.encode(header)
         files.write_all(descriptor, begin)
@@ -130,7 +132,9 @@ class Compaction:
         self._descriptor = None
         files.close(descriptor)
         files.rename(self._temporary, path)
-        # From here on it is in force, though a power cut may still undo that.
+        # From here on it is in force, as a start or a reading would find it; but a power cut may
+        # still bring the old segment back. So ``replacement`` is set before the directory is
+        # synced, and the others that were replaced are only removed when that has succeeded.
         self.replacement = Segment(last.number, path, first.first_id, size, compacted=True)
         if self.syncs:
             files.sync_directory(place.directory)
@@ -144,16 +148,16 @@ class Compaction:
         return segment.decode(memoryview(data))[0].oldest
 
     def _is_live(self, item_id: int) -> bool:
-        return item_id >= self.head and item_id not in self.gone
+        return item_id >= self.head and item_id not in self.removed_ids
 
 
 class Compactor:
-    """When copying forward happens in one journal: at most once at a time."""
+    """Decides when segments of one journal are compacted; one compaction at a time."""
 
     def __init__(
         self, place: Place, chores: Chores, segment_size: int, done: Callable[[Compaction], None]
     ) -> None:
-        """``done`` is called when a compaction is over."""
+        """``done`` is called in the tick when a compaction has ended, well or not."""
         self._place = place
         self._chores = chores
         self._segment_size = segment_size
@@ -161,18 +165,19 @@ class Compactor:
         self._work: Compaction | None = None
         self._running = False
         self.stopped = False
-        """Whether nothing more is to be done for now, as the journal is broken."""
+        """Whether a compaction under way is given up at its next piece: the journal is broken."""
 
     @property
     def segments(self) -> frozenset[int]:
-        """The numbers of the segments that are being replaced: they must not go meanwhile."""
+        """The numbers of the segments that are being replaced: they must not be removed."""
         segments = () if self._work is None else self._work.segments
         return frozenset(each.number for each in segments)
 
     def choose(self, ledger: Ledger, limit: int | None = None) -> None:
-        """Decide on what to copy, by the removals up to now; ``begin`` when they are safe.
+        """Choose segments to compact, by the removals written up to now.
 
-        With ``limit``, no more than so many bytes are copied.
+        ``begin_copy`` is called when those are safe. ``limit``: the copy must have fewer bytes;
+        ``None`` for any size.
         """
         if self._work is not None or len(ledger.segments) < 2:
             return
@@ -180,23 +185,23 @@ class Compactor:
         size = sum(each.size - each.waste for each in chosen)
         if chosen and (limit is None or size < limit):
             copies = [replace(each) for each in chosen]
-            gone = ledger.removed_ids.copy()
-            self._work = Compaction(self._place, copies, ledger.head, gone, self._place.syncs)
+            removed = ledger.removed_ids.copy()
+            self._work = Compaction(self._place, copies, ledger.head, removed, self._place.syncs)
 
     @property
     def chosen(self) -> bool:
-        """Whether a copy was decided on and is not under way."""
+        """Whether segments were chosen and their copy has not begun."""
         return self._work is not None and not self._running
 
     def begin_copy(self) -> None:
-        """Begin what was decided on, unless it is under way."""
+        """Begin the copy of the chosen segments, if there are any and it has not begun."""
         work = self._work
         if work is not None and not self._running:
             self._running = True
             self._chores.submit(lambda: self._piece(work))
 
     def give_up(self) -> None:
-        """Leave everything as it is; to be called when nothing is done on the files."""
+        """Drop the compaction and its copy. No other work on the files may be under way."""
         if self._work is not None:
             self._work.abandon()
         self._work = None
@@ -215,5 +220,5 @@ class Compactor:
         elif self.stopped:
             self.give_up()
         else:
-            # Whoever wants to read comes first.
+            # Behind what waits already: readings do not wait for more than one block.
             self._chores.submit(lambda: self._piece(work))

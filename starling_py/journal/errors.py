@@ -1,12 +1,12 @@
-"""What can go wrong with a journal, as exceptions."""
+"""The journal's exceptions."""
 
 
 class JournalError(Exception):
-    """An operation could not be made durable; its text is fit for the client."""
+    """An operation could not be recorded or written; the text can be sent to the client."""
 
 
 class JournalDamagedError(Exception):
-    """A journal that cannot be read whole; its text names the file, the offset and the reason."""
+    """A journal cannot be read whole; the text names the file, the offset and the reason."""
 
     def __init__(self, path: str, offset: int, reason: str) -> None:
         super().__init__(f"{path}: damaged at byte {offset}: {reason}")
@@ -15,7 +15,7 @@ class JournalDamagedError(Exception):
 
 
 class FileSpoiledError(OSError):
-    """A file that must not be written to any more."""
+    """A segment's file must not be written to any more: the journal has to be healed."""
 
 
 class SpoolError(Exception):
@@ -23,7 +23,7 @@ class SpoolError(Exception):
 
 
 class SegmentError(Exception):
-    """Bytes that are not the header of a segment this version can read."""
+    """The bytes are no header of a segment that this version can read."""
 
 
 class HeaderCutShortError(SegmentError):
@@ -32,4 +32,4 @@ class HeaderCutShortError(SegmentError):
     def __init__(self, salt: int = 0) -> None:
         super().__init__("too short for a segment's header")
         self.salt = salt
-        """The salt, if it is there."""
+        """The salt in the header; 0 if it is cut off too."""

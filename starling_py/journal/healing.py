@@ -1,9 +1,12 @@
-"""A journal whose file went bad: what it holds is saved into a fresh segment.
+"""Healing: what a journal with a bad file holds is saved into a fresh segment.
 
-After a failed sync the system may have dropped the very data it reported, while it still shows it
-to whoever reads the file; so a file is neither appended to nor read again behind the point up to
-which it was safe. What was acknowledged since then is still in memory, and is written to a new
-segment, which is synced before the queue goes on.
+After a failed sync the system may have dropped the data that it could not write, while it still
+shows it to every reader of the file. So the file is never appended to again, and never read behind
+the point up to which it was safe. Under an interval, what was acknowledged since then is still in
+memory; it is written to the new segment, which is synced before the queue goes on. Under ``always``
+nothing was acknowledged since then, so what was written is taken back. Under ``never`` nothing is
+known to be safe; there a file goes bad by a failed write alone, and what the ledger in memory says
+is carried on.
 """
 
 import contextlib
@@ -19,7 +22,7 @@ from starling_py.journal.syncing import Place
 
 
 class Healing:
-    """The writing of a fresh segment; ``run`` is fit for any thread."""
+    """The writing of a fresh segment; ``run`` is safe in any thread."""
 
     def __init__(
         self,
@@ -30,12 +33,12 @@ class Healing:
         base: Ledger | None,
         acknowledged: list[bytes],
     ) -> None:
-        """Prepare to write the segment with this number.
+        """Prepare to write the segment with this ``number``.
 
-        The old ones hold up to ``safe``, a segment and its size; without it they hold nothing, and
-        the journal's first id is ``first_id``.
-        ``base`` is what was live then, where that is known; it is read from disk otherwise.
-        ``acknowledged`` are the records since then that must be kept.
+        ``safe`` is the end of what is safe in the old segments, the number of a segment and its
+        size; ``None`` if nothing is, and then ``first_id`` is the id of the journal's first item.
+        ``base`` is what was live there; ``None`` if it has to be read from the disk.
+        ``acknowledged`` are the records since then that must be kept, in order.
         """
         self._place = place
         self._number = number
@@ -44,14 +47,14 @@ class Healing:
         self._base = base
         self._acknowledged = acknowledged
         self.descriptor: int | None = None
-        """The new segment, open, if it was made."""
+        """The new segment, open for appending; ``None`` if it was not made."""
         self.ledger = Ledger()
         """What is live afterwards."""
         self.error: OSError | JournalDamagedError | None = None
-        """Why it failed, if it did."""
+        """Why it failed; ``None`` if it did not."""
 
     def run(self) -> None:
-        """Write the segment and make it safe; what goes wrong is noted."""
+        """Write the segment and make it safe; keep what goes wrong in ``error``."""
         try:
             self._write(self._base_ledger())
             failed_syncs.forget(self._place.files, self._place.directory)
@@ -60,7 +63,7 @@ class Healing:
             self._abandon()
 
     def _abandon(self) -> None:
-        """Remove what there is of the segment, unless it has its name: then it holds all of it."""
+        """Remove the unfinished segment. One that has its final name is whole, and stays."""
         files = self._place.files
         if self.descriptor is not None:
             with contextlib.suppress(OSError):
@@ -94,6 +97,7 @@ class Healing:
         if place.syncs:
             files.sync_directory(place.directory)
             files.sync_directory(place.directory.rpartition("/")[0])
+        # The ledger is what a start would find: the bytes that were written are replayed.
         replay = Replay()
         data = memoryview(content)
         opened = open_segment(path, data, self._number, None)

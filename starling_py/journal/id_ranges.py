@@ -1,8 +1,7 @@
 """Sets of ids that lie close together, kept as ranges.
 
-The ids that have left a queue out of turn are such a set: one item that nobody takes, and all
-the millions behind it that were taken, are one range. What it costs grows with the ranges, not
-with the ids.
+The ids of items that left a queue out of turn are such a set: if one item stays and millions behind
+it are taken, those are one range. Memory and time grow with the ranges, not with the ids.
 """
 
 from bisect import bisect_left, bisect_right
@@ -10,10 +9,10 @@ from collections.abc import Iterable, Iterator
 
 
 class IdRanges:
-    """A set of whole numbers as ranges, each from its first number up to, but not with, its end."""
+    """A set of whole numbers, kept as ranges; the end of a range is not in it."""
 
     def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
-        """Take ranges in their order, none of them empty, no two of them touching."""
+        """``ranges``, each a start and an end, are in order; none is empty, no two touch."""
         self._starts: list[int] = []
         self._ends: list[int] = []
         for start, end in ranges:
@@ -35,7 +34,7 @@ class IdRanges:
         return index > 0 and number < self._ends[index - 1]
 
     def copy(self) -> "IdRanges":
-        """Return a set of its own with the same numbers."""
+        """Return another set with the same numbers."""
         return IdRanges(self)
 
     def add(self, start: int, end: int) -> None:
@@ -60,7 +59,7 @@ class IdRanges:
         return number
 
     def drop_below(self, number: int) -> None:
-        """Forget all numbers below this one."""
+        """Drop all numbers below ``number`` from the set."""
         count = bisect_right(self._ends, number)
         del self._starts[:count]
         del self._ends[:count]

@@ -1,10 +1,11 @@
 """The journal of one queue, as it is written.
 
-Records collect in memory until ``write`` puts all of them into the last segment with one call;
-nobody may be told of an operation before that, and the ledger does not know of it. Nothing here
-waits for the disk but that one write: what has to be synced, read back, copied or removed is
-handed over as work for another thread, and its outcome comes back here. A journal whose file went
-bad is *broken*: it takes no record until it has been healed.
+Records collect in memory until ``write`` puts all of them into the last segment with one call.
+Before that no client may be told of an operation, and the ledger does not know of it. Nothing here
+waits for the disk but that write and what goes with it: a segment that is begun, half a record that
+is cut off again. What has to be synced, read back, copied or removed is handed to another thread as
+work, and its outcome is taken here, in the tick. A journal whose file went bad is *broken*: it
+takes no record until it is healed. ``Safety`` counts the writes and which of them are safe.
 """
 
 import logging
@@ -39,7 +40,11 @@ class Journal:
         *,
         must_begin: bool = False,
     ) -> None:
-        """``must_begin``: the last segment is of an older version, and not to be written to."""
+        """``ledger`` is what was read back, or that of a new queue.
+
+        ``must_begin``: whether the next write has to begin a segment, as the last one is of an
+        older version of the format.
+        """
         durability = shared.durability
         chores = Chores(
             shared.background, place.files, lambda: shared.broke(self), self.tell_if_all_safe
@@ -56,7 +61,7 @@ class Journal:
         )
         """What the queue asks to be recorded."""
         self.syncs = durability.syncs
-        """Whether it is ever synced."""
+        """Whether the policy ever syncs; not so under ``never``, and in memory."""
         self._writer = SegmentWriter(place, shared.open_files, durability.segment_size)
         self._rotation = Rotation(
             self._writer, shared.reserve, place.directory, must_begin=must_begin
@@ -75,14 +80,14 @@ class Journal:
             shared.reserve,
             durability.segment_size,
             ledger=lambda: self.ledger,
-            moved=self._moved,
+            on_compacted=self._tell_compacted,
             broke=lambda error: self._break("cannot be synced", error),
             all_safe=lambda: self._all_safe,
         )
         self.owner: JournalOwner | None = None
-        """Who hears of the outcome of each ``write``."""
+        """The queue, which is told of the outcome of each ``write``."""
         self.failure = ""
-        """Why the last write or sync that failed did so."""
+        """Why the last failed write or sync failed; the text is for the client."""
 
     @property
     def path(self) -> str:
@@ -96,12 +101,12 @@ class Journal:
 
     @property
     def busy(self) -> bool:
-        """Whether anything is done on the files in the background."""
+        """Whether work on its files is under way in the background, or a healing."""
         return self._chores.busy
 
     @property
     def rotations(self) -> int:
-        """Segments begun since the server started, beside the first."""
+        """Segments begun since the server started, not counting a journal's first."""
         return self._rotation.count
 
     @property
@@ -116,7 +121,7 @@ class Journal:
 
     @property
     def next_id(self) -> int:
-        """The id that the next item gets; as of the last successful ``write``."""
+        """The id that the next item gets, as of the last successful ``write``."""
         return self.ledger.next_id
 
     @property
@@ -126,46 +131,46 @@ class Journal:
 
     @property
     def written(self) -> int:
-        """How many writes there were."""
+        """Successful writes since the server started."""
         return self._safety.written
 
     @property
     def safe(self) -> int:
-        """How many of the writes are as safe as the policy makes them."""
+        """How many of the writes are as safe as the policy makes them; under ``never``, all."""
         return self._safety.covered if self.syncs else self._safety.written
 
     @property
     def needs_sync(self) -> bool:
-        """Whether there is anything in its files that a sync has to make safe."""
+        """Whether its files hold anything that a sync has to make safe."""
         return self.broken is None and bool(self.ledger.segments) and not self._writer.idle
 
     @property
     def in_memory(self) -> bool:
-        """Whether nothing of it is on disk, so nothing can be read back."""
+        """Whether nothing of it is ever on disk, so that nothing can be read back."""
         return isinstance(self._place.files, NoFiles)
 
     @property
     def size(self) -> int:
-        """Bytes of all segments on disk."""
+        """Bytes of all segments on disk, those included that are about to be removed."""
         return 0 if self.in_memory else self.ledger.size + self._reclaiming.size
 
     @property
     def end_path(self) -> str:
-        """The file that is written to, or the directory while there is none."""
+        """The path of the segment that is written to; of the directory while there is none."""
         segments = self.ledger.segments
         return segments[-1].path if segments else self.path
 
     @property
     def end(self) -> Position:
-        """Where the next record goes, unless a segment is begun before."""
+        """Where the next record goes, unless a segment is begun for it."""
         segments = self.ledger.segments
         return (segments[-1].number, segments[-1].size) if segments else (1, 0)
 
     def write(self) -> None:
-        """Put the collected records into the last segment.
+        """Write the collected records to the end of the last segment, and apply them to the ledger.
 
-        Raises ``JournalError`` when they could not be written; then nothing counts that was
-        collected.
+        Raises ``JournalError`` when they could not be written; they are dropped then, and the
+        ledger is as before.
         """
         recorder = self.recorder
         pending = recorder.take()
@@ -189,7 +194,7 @@ class Journal:
             safety.kept.append(data)
 
     def _not_written(self, error: OSError | JournalError) -> None:
-        """Drop what was to be written, and note why."""
+        """Undo what the dropped records have changed, and keep the reason in ``failure``."""
         self.recorder.pending.pushed_id = self.ledger.next_id - 1
         self._reader.take_back()
         log.error("%s: journal cannot be written: %s", self.end_path, error)
@@ -198,7 +203,11 @@ class Journal:
         self.failure = self.broken or f"journal cannot be written: {_reason(error)}"
 
     def begin_sync(self) -> Syncing | Healing | None:
-        """Return what makes all that was written safe; ``None`` if there is nothing to do."""
+        """Return the work that makes safe all that was written: a sync, or a healing if broken.
+
+        ``None`` if there is nothing to do, or a healing has to wait for other work on the files.
+        What can be removed or compacted is chosen here: by removals that this sync covers.
+        """
         if self.broken is not None:
             return self._healing() if self._chores.begin_healing() else None
         if not self.ledger.segments:
@@ -210,7 +219,7 @@ class Journal:
         return syncing
 
     def end_sync(self, work: Syncing | Healing, error: OSError | None) -> None:
-        """Take the outcome of what ``begin_sync`` returned."""
+        """Take the outcome of the work that ``begin_sync`` returned, in the tick."""
         if isinstance(work, Healing):
             self._end_healing(work)
             self._chores.free()
@@ -229,15 +238,23 @@ class Journal:
     def after_safe(self) -> None:
         """Do what had to wait until the records that were written were safe.
 
-        Under a policy that syncs, ``end_sync`` calls it; else it follows each commit, and mostly
-        finds nothing to do. The order matters: segments go only by removals that are safe by now,
-        and whoever waits for safety is told before the queue itself may go.
+        Under a policy that syncs, ``end_sync`` calls it. Under ``never`` it follows each commit and
+        mostly finds nothing to do. The order matters:
+
+        1. What was chosen when the sync began is removed and compacted. The removals that made it
+           dead are safe by now; a power cut cannot bring its items back into the queue. Under
+           ``never`` nothing gets any safer, so it is chosen here.
+        2. On a full disk, if a new segment would help to give the last one back, the journal is
+           touched: the next ``write`` begins it.
+        3. The owner is told last. ``on_safe`` answers those that wait for this, and may record
+           more. Only then may a deleted queue go: ``on_all_safe`` has its journal removed, so it
+           waits until every write is safe and nothing works on the files, step 1 included.
         """
         ledger, reclaiming = self.ledger, self._reclaiming
         if not self.syncs and (ledger.has_dead or len(ledger.segments) > 1):
             reclaiming.choose(ledger)
         if reclaiming.chosen:
-            reclaiming.begin()
+            reclaiming.begin_chosen()
         if self._reserve.short and ledger.segments and self._rotation.is_due(ledger):
             self._shared.touch(self)  # so that the next segment is begun, and this one can go
         owner = self.owner
@@ -247,21 +264,27 @@ class Journal:
                 self.tell_if_all_safe()
 
     def read(self, where: Where, done: Callable[[int, Reading], None]) -> None:
-        """Begin to read items back; ``done`` is called when that is over."""
+        """Read items back in the background, from where ``where`` says when its turn comes.
+
+        ``done`` is called in the tick, with the epoch that ``where`` gave and with the reading.
+        """
         self._reader.read(lambda: self.ledger, where, done)
 
     def hurry(self) -> None:
-        """Have what is to be written next synced as soon as possible."""
+        """Ask for a sync right after the next commit, without waiting for the interval."""
         self._shared.hurry()
 
     def sync_whole(self, done: Callable[[OSError | None], None]) -> None:
-        """Sync everything that was written up to now, where the policy is to sync nothing."""
+        """Under ``never``, sync all that was written up to now in the background.
+
+        ``done`` is told why that failed, or ``None``.
+        """
         self._syncs_on_demand.begin_sync(lambda: self.ledger, done)
 
     def seal(self, size: int) -> None:
-        """Have the next ``write`` begin a new segment if the last one has more than ``size`` bytes.
+        """Begin a new segment with the next ``write`` if the last one has more than ``size`` bytes.
 
-        This is for the end of a server: the next start reads the last segment.
+        This is for the end of a server: the next start is quick, as it reads the last segment.
         """
         segments = self.ledger.segments
         if segments and segments[-1].size > size and self.broken is None:
@@ -273,11 +296,11 @@ class Journal:
         self._writer.close()
 
     def remove_from(self, aside: str) -> None:
-        """Take the journal out of its place, giving its directory the path ``aside``.
+        """Rename the journal's directory to ``aside``; the journal is empty then.
 
-        The renaming is what makes the removal whole: were files to vanish one by one from their
-        place, a power cut could leave the older ones without the record that voids them.
-        Raises ``OSError`` when the journal is still in its place.
+        The renaming makes the removal atomic: if files vanished one by one from their place, a
+        power cut could leave the older ones without the record of the deletion. Raises ``OSError``;
+        the journal is still in its place then.
         """
         if self.ledger.segments:
             self._place.files.rename(self.path, aside)
@@ -287,13 +310,14 @@ class Journal:
         self._reclaiming.start_over()
 
     def tell_if_all_safe(self) -> None:
-        """Tell the owner if all that was written is safe, and nothing is under way."""
-        # A deleted queue's journal must not go in the middle of a write, or while it is worked on.
+        """Tell the owner if all that was written is safe and nothing is under way."""
+        # The owner may remove the journal of a deleted queue now. That must not happen in the
+        # middle of a write, nor while its files are worked on.
         if self.owner is not None and self._all_safe and not self._writing and not self.busy:
             self.owner.on_all_safe()
 
     def _go_by(self, ledger: Ledger) -> None:
-        """Take another ledger's word for what is live."""
+        """Replace the ledger, here and in the recorder."""
         self.ledger = self.recorder.ledger = ledger
 
     @property
@@ -302,12 +326,12 @@ class Journal:
         covered = not self.syncs or safety.written == safety.covered
         return self.broken is None and covered
 
-    def _moved(self, work: Compaction) -> None:
+    def _tell_compacted(self, work: Compaction) -> None:
         if self.owner is not None and work.replacement is not None:
             self.owner.on_compacted(work.segments, work.replacement)
 
     def _healing(self) -> Healing:
-        """Return the work that saves what is acknowledged into a fresh segment."""
+        """Return the work that saves what was acknowledged into a fresh segment."""
         base = None if self.syncs else self.ledger.copy()
         last = max((each.number for each in self.ledger.segments), default=0)
         number = max(self._writer.highest, last) + 1
@@ -348,39 +372,39 @@ def _reason(error: Exception) -> str:
 
 
 class Safety:
-    """What of a journal is written, and how much of that is safe.
+    """The writes of a journal, and which of them are safe.
 
-    More may be written while a sync is under way, and that sync does not cover it. What was
-    acknowledged before it was safe is kept in memory until it is: should the file go bad, that is
-    all there is of it.
+    More may be written while a sync is under way, and that sync does not cover it. Under an
+    interval, what was acknowledged before it was safe is kept in memory until it is: if the file
+    goes bad, there is no other copy of it that can be believed.
     """
 
     def __init__(self, end: tuple[int, int] | None, *, keeps: bool) -> None:
         self.end = end
-        """Up to where everything is safe, a segment and its size; ``None`` if nothing is."""
+        """Where what is safe ends, the number of a segment and its size; ``None`` if nothing is."""
         self.keeps = keeps
-        """Whether what is written is kept until it is safe."""
+        """Whether records are kept until they are safe: under an interval."""
         self.kept: list[bytes] = []
         """The records since ``end``, if they are kept, one piece for each write."""
         self.written = 0
-        """Writes up to now."""
+        """Successful writes since the server started."""
         self.covered = 0
         """How many of them the last sync that succeeded covers."""
         self._written_before = self._kept_before = 0
 
     def begin_sync(self) -> None:
-        """Take notice that a sync of all that is written begins."""
+        """Remember what the sync that begins now will cover."""
         self._written_before = self.written
         self._kept_before = len(self.kept)
 
     def end_sync(self, end: tuple[int, int]) -> None:
-        """Take notice that it succeeded, and that everything up to ``end`` is safe."""
+        """Count as safe what the sync covered: everything up to ``end``."""
         self.end = end
         self.covered = self._written_before
         del self.kept[: self._kept_before]
 
     def healed(self, end: tuple[int, int]) -> None:
-        """Take notice that all that counts is safe elsewhere, and ends there."""
+        """Count everything as safe: a healing has saved it, up to ``end`` in the fresh segment."""
         self.end = end
         self.covered = self.written
         self.kept.clear()

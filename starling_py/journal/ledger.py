@@ -1,8 +1,9 @@
 """The ledger: which items of a journal are live, and how many of them each segment holds.
 
-It knows ids and sizes and no item's data, so what it costs grows with the segments and with the
-gaps among the live items, never with the items. Writing a journal and reading it back both go
-through it, so what a running server counts is what a start would find. It never touches a file.
+It has ids and sizes, but no item's data: its memory grows with the segments and with the gaps among
+the live items, never with the items. (The few items with ``Facts`` take a little each.) Writing a
+journal and reading it back both go through it, so what a running server counts is what a start
+would find. It never touches a file.
 """
 
 from bisect import bisect_left, bisect_right
@@ -18,12 +19,13 @@ from starling_py.journal.id_ranges import IdRanges
 
 @dataclass(init=False, unsafe_hash=True)
 class Facts:
-    """What is to be known of a live item beside its record. As an item, it is never changed."""
+    """What happened to a live item, beyond the record of its put. Treat it as immutable."""
 
     deliveries: int
     """How often it was handed out for a reliable read."""
     due_ms: int
-    """Not to be handed out before this time, if it came back with a delay; else 0."""
+    """When it may be handed out, in ms since the Unix epoch, if it came back with a delay; else 0.
+    """
     front: bool
     """Whether it was put in front of all others."""
 
@@ -33,15 +35,15 @@ class Facts:
         self.front = front
 
 
-_UNMARKED: Final = Facts()
+_NO_FACTS: Final = Facts()
 
 
 @dataclass
 class Ledger:
-    """What is live in one journal. Ids below ``head`` and those among ``gone`` are not."""
+    """What is live in one journal: ids from ``head`` on, except ``removed_ids``."""
 
     segments: list[Segment] = field(default_factory=list)
-    """Those with live items, and the one that is written to, in the order of writing."""
+    """The segments with live items, and the one that is written to, in the order of writing."""
     head: int = 1
     """No live item has a lower id."""
     removed_ids: IdRanges = field(default_factory=IdRanges)
@@ -53,22 +55,23 @@ class Ledger:
     bytes: int = 0
     """Bytes of the live items' data."""
     deleted: bool = False
-    """Whether the queue was deleted, and nothing was put since."""
+    """Whether the queue was deleted and nothing was put since; so too before its first put."""
     facts: dict[int, Facts] = field(default_factory=dict)
-    """What is to be known of a few live items, by their ids."""
+    """The facts of the few live items that have any, by their ids."""
     first_id: int = 1
     """The id of the first item since the queue was made."""
     has_dead: bool = False
-    """Whether a segment may have no live item left."""
+    """Whether some segment but the last may have no live item left."""
     _older_size: int | None = field(default=None, compare=False)
+    """Bytes of all segments but the last; ``None`` if they have to be added up anew."""
 
     @classmethod
     def of_new_queue(cls, first_id: int = 1) -> "Ledger":
-        """Return the ledger of a queue that does not exist yet, and gets its first id then."""
+        """Return the ledger of a queue that is yet to be made; its first item gets ``first_id``."""
         return cls(head=first_id, next_id=first_id, deleted=True, first_id=first_id)
 
     def copy(self) -> "Ledger":
-        """Return a ledger of its own that tells the same."""
+        """Return an equal ledger that shares nothing with this one."""
         return replace(
             self,
             segments=[replace(each) for each in self.segments],
@@ -93,7 +96,10 @@ class Ledger:
         )
 
     def pushed(self, items: int, size: int, next_id: int) -> None:
-        """Take items of ``size`` bytes of data altogether into the last segment."""
+        """Count ``items`` more items, ``size`` bytes of data altogether, in the last segment.
+
+        ``next_id`` is the id behind the highest of them.
+        """
         last = self.segments[-1]
         last.items += items
         last.bytes += size
@@ -105,17 +111,19 @@ class Ledger:
     def opened(self, item_id: int) -> None:
         """Count one more delivery of an item, if it is live."""
         if self.is_live(item_id):
-            mark = self.facts.get(item_id, _UNMARKED)
-            self.facts[item_id] = Facts(mark.deliveries + 1, mark.due_ms, mark.front)
+            facts = self.facts.get(item_id, _NO_FACTS)
+            self.facts[item_id] = Facts(facts.deliveries + 1, facts.due_ms, facts.front)
 
     def delayed(self, item_id: int, due_ms: int) -> None:
-        """Keep an item back until a time, if it is live."""
+        """Keep an item back until ``due_ms``, in ms since the Unix epoch, if it is live."""
         if self.is_live(item_id):
-            mark = self.facts.get(item_id, _UNMARKED)
-            self.facts[item_id] = Facts(mark.deliveries, due_ms, mark.front)
+            facts = self.facts.get(item_id, _NO_FACTS)
+            self.facts[item_id] = Facts(facts.deliveries, due_ms, facts.front)
 
     def removed_all(self, items: Sequence[Item]) -> None:
-        """Let items go: at once those that are taken in turn, as most are."""
+        """Remove items; those that are not live count for nothing."""
+        # Most items are taken in the order of their ids, from one segment and with no gaps: those
+        # are counted in one go. As soon as that does not hold, ``removed`` does the rest.
         taken = 0
         if not self.removed_ids and not self.facts:
             segments, head, size = self.segments, self.head, 0
@@ -133,7 +141,7 @@ class Ledger:
             self.removed(item.id, len(item.data))
 
     def removed(self, item_id: int, size: int) -> None:
-        """Let an item go, if it is live."""
+        """Remove an item with ``size`` bytes of data, if it is live."""
         if item_id == self.head and item_id < self.next_id:
             self.head = item_id + 1
             if self.removed_ids:
@@ -152,16 +160,19 @@ class Ledger:
         self._count_out(segment, 1, size)
 
     def _count_out(self, segment: Segment, items: int, size: int) -> None:
-        """Count items as gone that a segment held, and the bytes of their data."""
+        """Count ``items`` fewer items, ``size`` bytes of data altogether, in a segment."""
         segment.items -= items
         segment.bytes -= size
         self.items -= items
         self.bytes -= size
         if not segment.items and segment is not self.segments[-1]:
-            self.has_dead = True  # the last one cannot go; ``begin_segment`` looks at it once more
+            self.has_dead = True  # the last one stays; ``begin_segment`` looks at it again
 
     def given_up(self, first_id: int, last_id: int, items: int, size: int) -> None:
-        """Let go of what one segment holds from an id on, up to and with another."""
+        """Remove the live items from ``first_id`` to ``last_id``, which one segment holds.
+
+        They are ``items`` items with ``size`` bytes of data altogether.
+        """
         self._count_out(self.segment_of(first_id), items, size)
         self.removed_ids.add(max(first_id, self.head), last_id + 1)
         self.head = self.removed_ids.skip(self.head)
@@ -171,9 +182,9 @@ class Ledger:
         self.has_dead = True
 
     def flushed(self, last_id: int, kept: Sequence[tuple[int, int]] = ()) -> None:
-        """Let go of everything; ``last_id`` is the highest id given out.
+        """Remove all items but those in ``kept``; ``last_id`` is the highest id given out.
 
-        Of live items, those in ``kept``, by id and size and in order, stay.
+        ``kept`` has ids and sizes, in order. Those of them that are not live count for nothing.
         """
         kept = [each for each in kept if self.is_live(each[0])]
         self.next_id = max(self.next_id, last_id + 1)
@@ -214,14 +225,17 @@ class Ledger:
         return bisect_left(self.segments, number, key=lambda each: each.number)
 
     def begin_segment(self, segment: Segment) -> None:
-        """Go on with a new last segment."""
+        """Add a new last segment."""
         if self.segments and not self.segments[-1].items:
             self.has_dead = True
         self.segments.append(segment)
         self._older_size = None
 
     def replace(self, numbers: Container[int], replacement: Segment) -> bool:
-        """Let one segment take the place, and the items, of others; return whether any is left."""
+        """Put ``replacement`` in the place of segments, with their items.
+
+        Returns ``False``, and changes nothing, if none of them is in the ledger any more.
+        """
         older = [each for each in self.segments if each.number in numbers]
         if older:
             replacement.items = sum(each.items for each in older)
@@ -234,14 +248,14 @@ class Ledger:
 
     @property
     def waste(self) -> int:
-        """Bytes of all segments but the last that are not of live items."""
+        """Bytes of all segments but the last that are not records of live items."""
         if self._older_size is None:
             self._older_size = sum(each.size for each in self.segments[:-1])
         last = self.segments[-1]
         return self._older_size - self.live_size + last.size - last.waste
 
     def take_dead(self, but: Container[int] = ()) -> list[Segment]:
-        """Forget the segments without live items, all but the last, and return them.
+        """Drop the segments without live items from the ledger, except the last, and return them.
 
         Those whose numbers are in ``but`` stay for now.
         """
@@ -249,8 +263,8 @@ class Ledger:
             return []
         dead = [each for each in self.segments[:-1] if not each.items and each.number not in but]
         if dead:
-            gone = {each.number for each in dead}
-            self.segments = [each for each in self.segments if each.number not in gone]
+            numbers = {each.number for each in dead}
+            self.segments = [each for each in self.segments if each.number not in numbers]
             self._older_size = None
         self.has_dead = any(not each.items for each in self.segments[:-1])
         return dead

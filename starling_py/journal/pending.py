@@ -1,7 +1,7 @@
-"""What a queue was asked for since its journal was last written.
+"""The records of the next write, and what they will do to the ledger.
 
-The records wait here for the commit, and with them what they will do to the ledger: nothing of it
-counts before it is written, and if that fails, dropping it undoes it.
+Nothing of it counts before it is written: the ledger changes only by ``apply``. If the write fails,
+the ``Pending`` is dropped, and nothing has to be taken back in the ledger.
 """
 
 from collections.abc import Sequence
@@ -14,45 +14,53 @@ from starling_py.journal.ledger import Facts, Ledger
 
 @dataclass
 class _Rare:
-    """What most commits have nothing of."""
+    """What most commits have none of; made only when there is any."""
 
     before: "Pending | None" = None
-    """What came before a flush that leaves items, as it has an effect on those."""
+    """What came before a flush that keeps items: it may concern those."""
     flushed: int | None = None
-    """The highest id that a flush or a deletion takes."""
+    """The highest id that a flush or a deletion removes; ``None`` if there was neither."""
     kept: Sequence[tuple[int, int]] = ()
+    """Ids and sizes of the items that the flush keeps."""
     deleted: bool = False
     first_id: int | None = None
-    """The next id when the queue was deleted, if it was."""
+    """The next id when the queue was deleted; ``None`` if it was not."""
     flush_costs: bool = False
+    """Whether the flush takes more room than the removals that it stands for."""
     facts: dict[int, Facts] = field(default_factory=dict)
-    """Of items put."""
+    """The facts of items put, by their ids."""
     opened: list[int] = field(default_factory=list)
     delayed: list[tuple[int, int]] = field(default_factory=list)
+    """Ids of items, and when they may be handed out, in milliseconds since the Unix epoch."""
     given_up: list[tuple[int, int, int, int]] = field(default_factory=list)
+    """First id, last id, items and bytes of their data."""
 
 
 class Pending:
-    """The records of one commit, and their effect."""
+    """The records of one write, and their effect on the ledger.
+
+    The rare things are applied in an order of their own, not in that of the records; see ``flush``
+    and ``apply``. ``Recorder`` adds ordinary puts and removals to the fields itself.
+    """
 
     def __init__(self, salt: int, pushed_id: int) -> None:
-        """``pushed_id`` is the highest id that was given out before."""
+        """``salt`` is the journal's; ``pushed_id`` is the highest id given out before."""
         self._salt = salt
         self.pushed_id = pushed_id
-        """The highest id that was given out."""
+        """The highest id given out."""
         self.records: list[bytes] = []
         """The bytes to be written, in pieces."""
         self.pushes = 0
-        """Items put, and not flushed since."""
+        """Items put since the last flush in here."""
         self.bytes = 0
         """Bytes of their data."""
         self.removed: list[Item] = []
-        """Items removed, and not flushed since."""
+        """Items removed since the last flush in here."""
         self._rare: _Rare | None = None
 
     @property
     def costs(self) -> bool:
-        """Whether it takes more room than was reserved for the removal of what it removes."""
+        """Whether it takes more room on the disk than is reserved for the removals in it."""
         rare = self._rare
         if self.pushes or rare is None:
             return self.pushes > 0
@@ -74,14 +82,16 @@ class Pending:
         self._rarely().opened.append(item_id)
 
     def delay(self, item_id: int, due_ms: int) -> None:
-        """Add that an item is kept back until a time."""
+        """Add that an item is kept back until ``due_ms``, in milliseconds since the Unix epoch."""
         self.records.append(record.delay(item_id, due_ms, self._salt))
         self._rarely().delayed.append((item_id, due_ms))
 
     def flush(self, kept: Sequence[tuple[int, int]], *, delete: bool, costs: bool = False) -> None:
-        """Add a flush that leaves some items, by id and size, or the deletion, which leaves none.
+        """Add a flush that keeps the items ``kept``, by id and size; or the queue's deletion.
 
-        What came before has no effect of its own but on what is kept.
+        A deletion keeps none. ``costs``: whether the flush takes more room than the removals that
+        it stands for. What came before is forgotten, as the flush removes it; where items are kept,
+        it is set aside as ``before``, since it may concern those.
         """
         before = self._up_to_now() if kept else None
         if delete:
@@ -96,12 +106,19 @@ class Pending:
         self._rare = _Rare(before, self.pushed_id, kept, delete, first_id, costs)
 
     def give_up(self, first_id: int, last_id: int, items: int, size: int) -> None:
-        """Add that items of one segment are given up."""
+        """Add that the live items from ``first_id`` to ``last_id``, in one segment, are given up.
+
+        They are ``items`` items with ``size`` bytes of data altogether.
+        """
         self.records.append(record.discard(first_id, last_id, items, size, self._salt))
         self._rarely().given_up.append((first_id, last_id, items, size))
 
     def apply(self, ledger: Ledger) -> None:
-        """Let the ledger know of it, now that it is written."""
+        """Apply it to the ledger: it was written.
+
+        The flush comes first, as everything else came after it; removals come after puts and opens,
+        since an item may have been put, opened and removed in one commit.
+        """
         rare = self._rare
         if rare is not None and rare.flushed is not None:
             if rare.before is not None:
@@ -125,6 +142,7 @@ class Pending:
                 ledger.given_up(*each)
 
     def _up_to_now(self) -> "Pending":
+        """Return a copy of what was added up to now."""
         other = Pending(self._salt, self.pushed_id)
         other.records = self.records
         other.pushes = self.pushes

@@ -1,7 +1,8 @@
-"""Reading back: which segments one piece of reading looks at, by the ledger of that moment.
+"""Reading back: builds each piece of reading, from the ledger of the moment in which it begins.
 
-A reading waits for its turn among the other work on the journal's files. What segments there are
-is only asked when it begins: they may have been copied or removed in the meantime.
+A reading waits for its turn among the other work on the journal's files. Where to read, and which
+segments there are, is asked only when it begins: until then segments may have been replaced or
+removed. Segments that were given up as unreadable are passed over.
 """
 
 import logging
@@ -20,13 +21,13 @@ _AT_ONCE = 3
 """Segments that one piece of reading may look at: it ends in the first one that has anything."""
 
 Where = Callable[[], tuple[int, Position | None, int, int]]
-"""Tells where to read when a reading begins: a mark that is handed back with it; a position, or
-``None`` if it is to be looked for; the id of the item before the first one that is wanted; and
-how many bytes there is room for."""
+"""Called when a reading begins. Returns an epoch, which is given back with the reading, so that the
+queue can tell whether it still wants it; the position to read from, ``None`` for the segment of the
+first item that is wanted; the id before that item's; and the bytes of memory there is room for."""
 
 
 class Reader:
-    """What is read back of one journal, and what is not."""
+    """Reads items of one journal back, from the segments that can be read."""
 
     def __init__(self, place: Place, chores: Chores) -> None:
         self._place = place
@@ -36,17 +37,25 @@ class Reader:
     def read(
         self, ledger: Callable[[], Ledger], where: Where, done: Callable[[int, Reading], None]
     ) -> None:
-        """Begin to read items; ``done`` is called with the mark when that is over."""
+        """Begin a piece of reading when its turn comes; ``done`` is called in the tick afterwards.
+
+        ``ledger`` returns the journal's ledger of that moment; ``done`` gets the epoch and the
+        reading.
+        """
 
         def make() -> tuple[Work, Callable[[], None]]:
-            mark, position, after_id, room = where()
+            epoch, position, after_id, room = where()
             reading = self._reading(ledger(), position, after_id, room)
-            return reading, lambda: done(mark, reading)
+            return reading, lambda: done(epoch, reading)
 
         self._chores.submit(make)
 
     def give_up(self, damaged: Segment) -> None:
-        """Read a segment no more, and give it a second name, so that it outlasts its items."""
+        """Never read ``damaged`` again. Give it a second name, under which the file is kept.
+
+        The file is removed under its own name once its items are given up; the operator may still
+        want it. If the second name cannot be made, that is logged.
+        """
         self._unreadable.add(damaged.number)
         try:
             self._place.files.link(damaged.path, damaged.path + DAMAGED_SUFFIX)
@@ -56,7 +65,7 @@ class Reader:
             log.warning("%s: cannot be kept aside: %s", damaged.path, error)
 
     def take_back(self) -> None:
-        """Read again what was given up: that could not be written."""
+        """Read again what was given up: the record that gave it up could not be written."""
         self._unreadable.clear()
 
     def _reading(
@@ -74,5 +83,5 @@ class Reader:
             if each.number not in self._unreadable
         ]
         complete = index + _AT_ONCE >= len(ledger.segments)
-        place, gone = self._place, ledger.removed_ids.copy()
-        return Reading(place.files, place.salt, segments, position, behind, gone, room, complete)
+        place, removed = self._place, ledger.removed_ids.copy()
+        return Reading(place.files, place.salt, segments, position, behind, removed, room, complete)

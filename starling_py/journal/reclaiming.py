@@ -1,7 +1,7 @@
-"""Room on the disk given back: dead segments are removed, wasteful ones are copied forward.
+"""Room on the disk given back: dead segments are removed, wasteful ones are compacted.
 
-Both are decided by the removals up to now, and done when those are safe: a power cut must not
-bring items back to a journal that has lost them.
+Both are chosen by the removals written up to some moment, and begun when those are safe. Else a
+power cut could take the removals and leave the queue without the items that are then live again.
 """
 
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Reclaiming:
-    """The segments of one journal that are on their way out."""
+    """The segments of one journal that are about to be removed or compacted."""
 
     def __init__(
         self,
@@ -28,52 +28,53 @@ class Reclaiming:
         reserve: SomeReserve,
         segment_size: int,
         ledger: Callable[[], Ledger],
-        moved: Callable[[Compaction], None],
+        on_compacted: Callable[[Compaction], None],
         broke: Callable[[OSError], None],
         all_safe: Callable[[], bool],
     ) -> None:
-        """Hear by ``moved`` of replacements, and by ``broke`` of one that may not be safe.
+        """``on_compacted`` is called when a replacement is in force.
 
-        ``all_safe`` tells whether everything that was written is safe.
+        ``broke`` is called when it may not be safe. ``all_safe`` tells whether everything that was
+        written is safe.
         """
         self._path = place.directory
         self._chores = chores
         self._reserve = reserve
         self._ledger = ledger
-        self._moved = moved
+        self._on_compacted = on_compacted
         self._broke = broke
         self._all_safe = all_safe
         self._compactor = Compactor(place, chores, segment_size, self._compacted)
         self._dying: list[Segment] = []
         self.chosen = False
-        """Whether anything was decided on and is yet to be begun."""
+        """Whether anything was chosen that has not begun."""
         self.compactions = 0
         """Times that segments were replaced by what was live in them."""
 
     @property
     def size(self) -> int:
-        """Bytes of the segments that the ledger has let go and that are still there."""
+        """Bytes of the segments that the ledger has dropped and that are not removed yet."""
         return sum(each.size for each in self._dying)
 
     def choose(self, ledger: Ledger) -> None:
-        """Decide on what can go, by the removals up to now."""
+        """Choose what can be removed and compacted, by the removals written up to now."""
         self._choose_dead(ledger)
         # On a full disk, copies must not take the room that removals need.
         self._compactor.choose(ledger, SMALL if self._reserve.short else None)
         self.chosen = bool(self._dying) or self._compactor.chosen
 
-    def begin(self) -> None:
-        """Begin with what was decided on: the removals that decided it are safe."""
+    def begin_chosen(self) -> None:
+        """Begin to remove and compact what was chosen: the removals it was chosen by are safe."""
         self.chosen = False
         self._remove_dying()
         self._compactor.begin_copy()
 
     def stop(self) -> None:
-        """Begin with nothing more: the journal is broken."""
+        """Give up the compaction under way at its next piece: the journal is broken."""
         self._compactor.stopped = True
 
     def start_over(self) -> None:
-        """Forget what was decided on; to be called when nothing is done on the files."""
+        """Drop what was chosen. Nothing but a healing may be under way on the files."""
         self.chosen = False
         self._dying.clear()
         self._compactor.give_up()
@@ -88,7 +89,7 @@ class Reclaiming:
         self._chores.remove([each.path for each in dying])
 
     def _compacted(self, work: Compaction) -> None:
-        """Take the outcome of copying forward, and remove what could not go meanwhile."""
+        """Take the outcome of a compaction, and remove what died while its segments were copied."""
         self._replace(work)
         if self._all_safe():
             self._choose_dead(self._ledger())
@@ -106,9 +107,11 @@ class Reclaiming:
             self._chores.remove([replacement.path])
             return
         self.compactions += 1
-        self._moved(work)
+        self._on_compacted(work)
         if work.error is None:
             self._chores.remove([each.path for each in work.segments[:-1]])
         elif isinstance(work.error, OSError):
-            # No segment may be begun that builds on the replacement before that is safe.
+            # The copy is in force, but a power cut may still bring back what it replaced. Until it
+            # is safe no segment may be begun, as its checkpoint would know of the copy alone. So
+            # the journal is healed first.
             self._broke(work.error)

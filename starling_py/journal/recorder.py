@@ -1,8 +1,9 @@
-"""What a queue asks its journal to record, until that is written.
+"""Takes what a queue asks its journal to record, until that is written.
 
-Nothing here touches a file. A record is taken, or ``JournalError`` says why not, and then the
-queue has to do without it: while the journal is broken none is taken, and on a full disk only
-those that make the queue smaller, when those would miss the room.
+A record is accepted, or refused with ``JournalError``; then nothing has changed, and the queue must
+not do what it asked for. While the journal is broken every record is refused. On a full disk puts
+are refused, and whatever would take the room that the removals of the live items need; removals
+are always accepted. Nothing here touches a segment.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ DISK_FULL: Final = "the disk is full"
 
 
 class Recorder:
-    """The side of a journal that its queue writes on."""
+    """The side of a journal that its queue records operations on."""
 
     def __init__(
         self,
@@ -31,7 +32,7 @@ class Recorder:
         ledger: Ledger,
         touch: Callable[[], None],
     ) -> None:
-        """``reader`` is told what cannot be read and is given up.
+        """``ledger`` is the journal's; ``reader`` is told of segments that are given up.
 
         ``touch`` is called when the first record since the last write is added.
         """
@@ -40,27 +41,30 @@ class Recorder:
         self._salt = salt
         self._touch = touch
         self.pending = Pending(salt, ledger.next_id - 1)
-        """What is not written yet."""
+        """What was recorded and is not written yet."""
         self.ledger = ledger
         """What is live, as of the last successful write."""
         self.broken: str | None = None
-        """Why no more records are taken for now; ``None`` while they are."""
+        """Why every record is refused for now; ``None`` while the journal is not broken."""
 
     def take(self) -> Pending:
-        """Hand over what is to be written, and begin anew."""
+        """Return what was recorded since the last call, and start an empty ``Pending``."""
         pending = self.pending
         self.pending = Pending(self._salt, pending.pushed_id)
         return pending
 
     def check(self) -> None:
-        """Raise ``JournalError`` if no item can be put."""
+        """Raise ``JournalError`` if a put would be refused; on a full disk, look for room again."""
         if self.broken is not None:
             raise JournalError(self.broken)
         if self._reserve.short and not self._reserve.restore():
             raise JournalError(DISK_FULL)
 
     def push(self, item: Item) -> None:
-        """Add the record of a put. Raises ``JournalError`` when it cannot be taken."""
+        """Add the record of a put. Raises ``JournalError``."""
+        # What ``check``, ``_begin_record`` and a method of ``Pending`` would do stands in ``push``
+        # and ``remove`` itself: every item goes through both, and each call that is spared counts.
+        # What is rare goes through the methods below.
         if self.broken is not None or self._reserve.short:
             self.check()
         pending = self.pending
@@ -84,67 +88,70 @@ class Recorder:
     def push_marked(self, item: MarkedItem) -> None:
         """Add the record of a put of a marked item. Raises ``JournalError``, as ``push`` does."""
         self.check()
-        self._begin()
+        self._begin_record()
         self.pending.push_marked(item)
 
     def open(self, item: Item) -> None:
-        """Add that an item is handed out and stays.
+        """Add that an item is handed out and stays in the queue: one more delivery.
 
         Raises ``JournalError`` when the journal is broken, and on a full disk when what is left of
         the reserve is needed for removals.
         """
         self._afford(record.DELAY_SIZE)
-        self._begin()
+        self._begin_record()
         self.pending.open(item.id)
 
     def delay(self, item: Item, due_ms: int) -> None:
-        """Add that an item is kept back until a time, in milliseconds since the Unix epoch.
+        """Add that an item is kept back until ``due_ms``, in milliseconds since the Unix epoch.
 
         Raises ``JournalError``, as ``open`` does.
         """
         self._afford(record.DELAY_SIZE)
-        self._begin()
+        self._begin_record()
         self.pending.delay(item.id, due_ms)
 
     def flush(self, kept: Sequence[tuple[int, int]] = ()) -> None:
-        """Add the record of a flush that leaves some items, by id and size, in their order.
+        """Add the record of a flush that keeps the items ``kept``, by id and size, in order.
 
-        Raises ``JournalError`` when the journal is broken, and, for one that takes more room than
-        the removals that it stands for, as ``open`` does.
+        Raises ``JournalError`` when the journal is broken. If the record is larger than the
+        removals that it stands for, it also raises it on a full disk, as ``open`` does.
         """
         size = record.flush_size(len(kept))
         costs = size > (self.ledger.items - len(kept)) * record.REMOVE_SIZE
         if costs:
             self._afford(size)
-        self._begin()
+        self._begin_record()
         self.pending.flush(kept, delete=False, costs=costs)
 
     def delete(self) -> None:
         """Add the record of the queue's deletion. Raises ``JournalError`` when broken."""
-        self._begin()
+        self._begin_record()
         self.pending.flush((), delete=True)
 
     def give_up(self, damaged: Segment, first_id: int, items: int, size: int) -> None:
-        """Give up what a segment, which is not the last, holds from an id on: it cannot be read.
+        """Give up the live items from ``first_id`` to the end of a segment that cannot be read.
 
-        Raises ``JournalError`` when the journal is broken.
+        They are ``items`` items with ``size`` bytes of data altogether. ``damaged`` is not the last
+        segment. Raises ``JournalError`` when the journal is broken.
         """
         segments = self.ledger.segments
         last_id = next(each.first_id for each in segments if each.number > damaged.number) - 1
-        self._begin()
+        self._begin_record()
         self.pending.give_up(first_id, last_id, items, size)
         self._reader.give_up(damaged)
 
-    def _begin(self) -> None:
+    def _begin_record(self) -> None:
+        """Raise ``JournalError`` when broken; have the journal written in the next commit."""
         if self.broken is not None:
             raise JournalError(self.broken)
         if not self.pending.records:
             self._touch()
 
     def _afford(self, size: int) -> None:
-        """Raise ``JournalError`` if a record that is no removal would take the room of those."""
+        """Raise ``JournalError`` if ``size`` more bytes would take the room that removals need."""
         if self.broken is not None:
             raise JournalError(self.broken)
+        # An estimate: most records that wait here take no more, and a full disk refuses puts.
         waiting = len(self.pending.records) * record.DELAY_SIZE
         if not self._reserve.can_spare(waiting + size):
             raise JournalError(DISK_FULL)

@@ -1,11 +1,11 @@
-"""The end of a journal: the segment that is written to, and how the next one is begun.
+"""The end of a journal: the segment that is written to, and the beginning of the next one.
 
-A segment is begun without waiting for the disk: it keeps the ending ``.new`` until a sync has made
-it and the one before it safe, and only then gets its name. So, among segments that have their
-names, only the last can have lost its end. After a failed write the file is cut back to where it
-was, so half a record is never followed by good ones. What cannot be cut back, and any failed sync,
-spoils the file for good: see ``healing``. A sync that is under way in another thread is told: it
-would hear of success, as the system tells of a failure only once.
+``SegmentWriter`` has the open file; ``Rotation`` decides when the next segment is begun. A segment
+is begun without waiting for a sync: its name keeps the ending ``.new`` until a sync has made it and
+the one before it safe. So, among segments that have their final names, only the last can have lost
+its end. After a failed write the file is cut back to where it was, so half a record is never
+followed by whole ones. If it cannot be cut back, or a sync fails, the file is spoiled for good: see
+``healing``.
 """
 
 import contextlib
@@ -26,15 +26,16 @@ from starling_py.journal.syncing import Place, Syncing
 log = logging.getLogger(__name__)
 
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""The errors of a full disk, after which a file is as good as before."""
+"""The errors of a full disk: once cut back, the file is as good as before."""
 _NEVER: Final = 1 << 62
-"""The size that no segment reaches: none may be begun before the last one has its name."""
+"""A size that no segment reaches: no segment may be begun before the last one has its name."""
 
 
 class SegmentWriter:
-    """The open file of a journal's last segment."""
+    """The open file of a journal's last segment, and of the one before it until that is safe."""
 
     def __init__(self, place: Place, open_files: OpenFiles, segment_size: int) -> None:
+        """``segment_size``: bytes of the last segment after which the next one is begun."""
         self._place = place
         self._open_files = open_files
         self._segment_size = segment_size
@@ -46,27 +47,30 @@ class SegmentWriter:
         self._leftover = False
         self._begin_at = segment_size
         self.full_at = segment_size
-        """Bytes of the last segment at which the next one is to be begun."""
+        """Bytes of the last segment at which the next one is due."""
         self.beginning = 0
-        """Bytes of the last segment's own beginning, if it was begun here."""
+        """Bytes of the last segment's header and checkpoint; 0 if it was not begun here."""
         self.put_off_until = 0
-        """Bytes that the last segment must have before another one is tried to be begun."""
+        """Bytes of the last segment at which the next one is tried again; 0 if none was put off."""
         self._under_way: Syncing | None = None
+        """The sync that another thread may be doing now."""
         self._trouble: OSError | None = None
+        """Why an eviction's sync failed; every later sync fails with it, until a healing."""
         self.idle = True
-        """Whether the file can be closed, as nothing in it needs a sync."""
+        """Whether the files can be closed as they are, since nothing in them needs a sync."""
         self.highest = 0
-        """The highest number that a segment ever had."""
+        """The highest number that a segment had since the server started."""
 
     @property
     def ready(self) -> bool:
-        """Whether another segment may be begun: the last one has its name."""
+        """Whether another segment may be begun: the last one has its final name."""
         return self._unfinished is None
 
     def begin_first_segment(self, ledger: Ledger) -> None:
         """Make the journal's directory and begin its first segment.
 
-        Raises ``OSError``, and ``JournalError`` if there is a journal already.
+        Raises ``OSError``, and ``JournalError`` if there are segments in the directory: a journal
+        that was put back by hand while the server runs is never written over.
         """
         files, directory = self._place.files, self._place.directory
         files.make_directory(directory)
@@ -78,13 +82,17 @@ class SegmentWriter:
         self.begin_segment(ledger, 0)
 
     def begin_segment(self, ledger: Ledger, previous_end: int) -> None:
-        """Begin the next segment of the ledger. Raises ``OSError``, and then nothing changed."""
+        """Begin the next segment, and add it to the ledger.
+
+        ``previous_end``: bytes of the segment before, 0 for the first one; the checkpoint depends
+        on them. Raises ``OSError``; nothing changed then.
+        """
         files = self._place.files
         number = max(self.highest, ledger.segments[-1].number if ledger.segments else 0) + 1
         path = self._place.path(number)
         unfinished = path + UNFINISHED_SUFFIX
         if self._leftover:
-            # Not to be used again: a sync of it may have failed.
+            # A leftover is never written to again: a sync of it may have failed.
             files.unlink(unfinished)
             self._leftover = False
         beginning = self._place.beginning(number, ledger, previous_end)
@@ -110,7 +118,8 @@ class SegmentWriter:
         self._paths[descriptor] = path
         self.idle = not self._place.syncs
         self.highest = number
-        # Where many small segments make for a large checkpoint, segments must be larger.
+        # With many segments, or gaps in the ids, a checkpoint can be as large as a small segment:
+        # then most of what is written would be checkpoints, so segments become larger.
         self.beginning = len(beginning)
         self._begin_at = max(self._segment_size, 4 * len(beginning))
         self.full_at = _NEVER if self._unfinished is not None else self._begin_at
@@ -119,15 +128,19 @@ class SegmentWriter:
         ledger.begin_segment(Segment(number, path, ledger.next_id, len(beginning)))
 
     def put_off(self, size: int) -> None:
-        """Try to begin the next segment only when the present one has grown some more."""
+        """Begin the next segment later: when the last one, now ``size`` bytes, has grown some more.
+
+        Trying again at each write would cost a failing call, and a line in the log, each time.
+        """
         self._begin_at = self.put_off_until = size + self._segment_size // 4
         self.full_at = self._begin_at
 
     def append(self, last: Segment, data: bytes) -> None:
-        """Write to the end of the last segment.
+        """Write ``data`` to the end of the last segment.
 
-        Raises ``OSError`` when nothing was written, and the file is as good as before;
-        ``FileSpoiledError`` when the file must not be used any more.
+        Raises ``OSError`` on a full disk: nothing was written, and the file is as good as before.
+        Raises ``FileSpoiledError`` after any other error, or when what was half written cannot be
+        cut off: the file must not be written to any more.
         """
         if self._descriptor is None:
             self._descriptor = self._open(last.path)
@@ -146,7 +159,7 @@ class SegmentWriter:
             self._open_files.trim()
 
     def begin_sync(self, last: Segment) -> Syncing | None:
-        """Return what makes all that was written safe; ``None`` if all of it is."""
+        """Return the sync that makes all that was written safe; ``None`` if all of it is."""
         if self.idle:
             return None
         descriptors = tuple(each for each in self._both if each is not None)
@@ -162,7 +175,10 @@ class SegmentWriter:
         return self._under_way
 
     def end_sync(self, last: Segment, syncing: Syncing, *, unchanged: bool) -> None:
-        """Take notice that a sync has done its work; ``unchanged``: nothing was written since."""
+        """Take the outcome of a sync that succeeded.
+
+        ``unchanged``: whether nothing was written since it began.
+        """
         self._under_way = None
         self.idle = unchanged
         if syncing.new_directory:
@@ -176,7 +192,7 @@ class SegmentWriter:
             self._previous = None
 
     def adopt(self, descriptor: int, number: int) -> None:
-        """Go on with the segment of a journal that was healed."""
+        """Go on with the segment that a healing wrote, which is open and safe."""
         self.close()
         self._descriptor = descriptor
         self._paths[descriptor] = self._place.path(number)
@@ -190,14 +206,18 @@ class SegmentWriter:
         self._open_files.opened(self)
 
     def evict(self) -> bool:
-        """Close the files though something in them may need a sync, unless one is under way.
+        """Sync and close the files; return ``False`` if another thread is syncing them just now.
 
-        It is done here and now: the error of a sync is only told to who has the file open.
+        They are synced here, in the tick, although that may take long. When the system fails to
+        write data to the disk, it reports that to a sync only if the file was open at that time. If
+        the file were closed first, and opened again for a sync in the thread, that sync could
+        succeed although data is lost. A failure here is kept in ``_trouble``: the next sync raises
+        it, and that breaks the journal.
         """
         if any(self._is_synced(each) for each in self._both):
             return False
         try:
-            # What is idle is safe, and an error would refuse the next operation for nothing.
+            # What is in idle files is safe: an error would break the journal for nothing.
             for each in () if self.idle else self._both:
                 if each is not None:
                     failed_syncs.sync_or_note(self._place.files, each, self._paths[each])
@@ -219,7 +239,7 @@ class SegmentWriter:
         return self._previous, self._descriptor
 
     def _is_synced(self, descriptor: int | None) -> bool:
-        """Tell whether a sync of a file is under way."""
+        """Tell whether another thread may be syncing an open file just now."""
         return self._under_way is not None and descriptor in self._under_way.descriptors
 
     def _open(self, path: str) -> int:
@@ -228,7 +248,7 @@ class SegmentWriter:
         except FileNotFoundError:
             if not path.endswith(UNFINISHED_SUFFIX):
                 raise
-            # A sync that is under way has given it its name already.
+            # A sync under way has given it its final name already.
             return self._place.files.open(path.removesuffix(UNFINISHED_SUFFIX))
 
     def _close(self, descriptor: int | None) -> None:
@@ -241,6 +261,11 @@ class SegmentWriter:
                 log.warning("%s: error on closing a segment: %s", directory, error)
 
     def _cut_back(self, descriptor: int, size: int) -> None:
+        """Cut off what a failed write has left behind ``size`` bytes.
+
+        Raises ``FileSpoiledError`` if that fails; a sync under way in another thread then fails
+        with it. The lock makes that thread wait until the outcome is known: see ``Syncing``.
+        """
         syncing = self._under_way if self._is_synced(descriptor) else None
         with syncing.cutting if syncing is not None else contextlib.nullcontext():
             try:
@@ -257,40 +282,40 @@ class SegmentWriter:
 
 
 SMALL: Final = 1 << 16
-"""Bytes of a segment that is not worth giving up early."""
+"""Bytes of a segment up to which it is not worth a new one to get its room back."""
 
 
 class Rotation:
-    """Decides which segment is written to, and begins the next one when it is due.
+    """Writes to the last segment, and begins the next one first when that is due.
 
-    A segment that cannot be begun when it is due is tried again later, and the last one goes on.
-    On a full disk, what was reserved for removals is lent to them, and a segment is only begun if
-    that helps to give the present one up.
+    If a segment cannot be begun when it is due, the last one goes on, and it is tried again later.
+    On a full disk, room that was reserved for removals is lent to them, and a segment is only begun
+    if most of the last one is waste: once it is not the last any more, its room can be given back.
     """
 
     def __init__(
         self, writer: SegmentWriter, reserve: SomeReserve, path: str, *, must_begin: bool
     ) -> None:
-        """``path`` is the journal's directory.
+        """``path`` is the journal's directory, for the log.
 
-        ``must_begin``: nothing more is to be written to the last segment.
+        ``must_begin``: whether nothing may be written to the last segment any more.
         """
         self._writer = writer
         self._reserve = reserve
         self._path = path
         self._must_begin = must_begin
         self.count = 0
-        """Segments begun since the server started, beside the first."""
+        """Segments begun since the server started, not counting a journal's first."""
 
     def write(self, ledger: Ledger, data: bytes, pending: Pending) -> None:
-        """Write records to the end of the journal, and begin a segment before if one is due.
+        """Write records to the end of the journal; begin a segment first if one is due.
 
-        ``data`` are the bytes of the pending records.
-
-        Raises ``OSError`` and ``JournalError``, as ``SegmentWriter`` does, and then none of them
-        was written.
+        ``data`` are the bytes of the records in ``pending``. Raises ``OSError`` and
+        ``JournalError``, as ``SegmentWriter`` does; none of the records was written then.
         """
         writer, segments = self._writer, ledger.segments
+        # Nearly every write finds room in the last segment and goes straight to ``append``. So the
+        # ordinary part of ``is_due`` stands here too, to spare calls; ``_make_ready`` decides.
         if (
             not segments
             or self._reserve.short
@@ -307,11 +332,11 @@ class Rotation:
             writer.append(last, data)
 
     def leave(self) -> None:
-        """Write nothing more to the last segment."""
+        """Write nothing more to the last segment: the next write begins another, or fails."""
         self._must_begin = True
 
     def is_due(self, ledger: Ledger) -> bool:
-        """Tell whether the next segment is to be begun before more is written."""
+        """Tell whether the next segment has to be begun before more is written."""
         last = ledger.segments[-1]
         if self._reserve.short:
             writer = self._writer
@@ -320,6 +345,7 @@ class Rotation:
         return last.size >= self._writer.full_at
 
     def _make_ready(self, ledger: Ledger) -> None:
+        """Begin a segment if there is none or one is due. Raises ``OSError``, ``JournalError``."""
         writer = self._writer
         if not ledger.segments:
             writer.begin_first_segment(ledger)
@@ -345,5 +371,5 @@ class Rotation:
             self._writer.begin_segment(ledger, previous_end)
 
     def _has_lent(self, error: OSError, size: int, *, removals_only: bool) -> bool:
-        """Tell whether the disk is full, and room that was reserved has been given away for it."""
+        """Tell whether ``error`` is that of a full disk, and reserved room was given up for it."""
         return error.errno in NO_ROOM and self._reserve.lend(size, removals_only=removals_only)

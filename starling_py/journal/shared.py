@@ -1,7 +1,7 @@
-"""What is around a journal: what it has in common with all others, and whose operations it records.
+"""What the journals of a spool share, and what a journal tells the queue that it belongs to.
 
-A journal knows of the others only through what they share: the policy they are written by, where
-work is done in the background, the room that is reserved on the disk, the files that may be open.
+A journal knows of the others only through what they share: the policy they are written by, the
+thread for background work, the room that is reserved on the disk, the files that may be open.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,19 +16,19 @@ from starling_py.journal.disk.reserve import SomeReserve
 from starling_py.journal.format.segment import Segment
 
 Own = TypeVar("Own")
-"""The journal itself."""
+"""The class of journals, which this module cannot import."""
 
 
 @attrs.frozen
 class Durability:
-    """What every journal of a server has in common."""
+    """How the journals of a server are written."""
 
     syncs: bool
-    """Whether anything is ever synced (every policy but ``never``)."""
+    """Whether the policy ever syncs: every one but ``never``."""
     segment_size: int
     """Bytes after which a new segment is begun."""
     waits: bool = False
-    """Whether replies wait for the sync, so that nothing unsafe was ever acknowledged."""
+    """Whether replies wait for the sync, as under ``always``: nothing unsafe is acknowledged."""
 
 
 @attrs.frozen
@@ -40,31 +40,31 @@ class Shared(Generic[Own]):
     touch: Callable[[Own], None]
     """Called when the first record since the last ``write`` of a journal is added."""
     broke: Callable[[Own], None]
-    """Called when a journal has to be healed."""
+    """Called when a journal has to be healed, or a healing that had to wait can begin."""
     hurry: Callable[[], None]
-    """Called to have the next sync begin at once."""
+    """Called to have the next commit followed by a sync, without waiting for the interval."""
     background: Background
     reserve: SomeReserve
     open_files: OpenFiles
 
 
 class JournalOwner(Protocol):
-    """Whose operations a journal records; the notices are called in the order of their writes."""
+    """The queue whose operations a journal records. Its notices are called in the tick."""
 
     deleted: bool
-    """Whether it waits for its removal to be safe, to be told so by ``on_all_safe``."""
+    """Whether it was deleted, and waits for ``on_all_safe`` to be removed."""
 
     def on_committed(self) -> None:
-        """Make final what happened up to now: it is written."""
+        """Make the operations since the last commit final: they are written."""
 
     def on_rolled_back(self) -> None:
-        """Take the ledger's word for what is live: operations are undone, or files changed."""
+        """Take over what the ledger says: operations were undone, or the journal was healed."""
 
     def on_safe(self) -> None:
-        """Go on with what waited: more of what is written is as safe as the policy makes it."""
+        """Answer what waited for a sync: more writes are as safe as the policy makes them."""
 
     def on_all_safe(self) -> None:
-        """Go, if deleted: all that is written is as safe as the policy makes it."""
+        """Remove the queue if it is deleted: all writes are as safe as the policy makes them."""
 
     def on_compacted(self, segments: Sequence[Segment], replacement: Segment) -> None:
-        """Read on elsewhere, if need be: one segment has taken the place of others."""
+        """Read on in ``replacement`` what would have been read in ``segments``."""

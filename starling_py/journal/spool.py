@@ -1,8 +1,8 @@
 """The spool: the directory that holds every queue's journal, and the lock on it.
 
-It gives each queue a directory of its own under a file-safe name, so no queue's name ever
-reaches the file system as it is, and it keeps a second server out. What it did not make, it
-leaves alone.
+Each queue has a directory of its own under a file-safe name, so no queue's name ever reaches the
+file system as it is. The lock keeps a second server out. Files and directories that this server did
+not make are left alone.
 """
 
 import errno
@@ -35,11 +35,12 @@ log = logging.getLogger(__name__)
 
 LOCK = ".lock"
 OWN_FILES = frozenset({LOCK, reserve.NAME, id_floor.NAME, id_floor.UNFINISHED})
-"""What there is in a spool beside the directories of queues."""
+"""The server's own files in a spool, beside the directories of queues."""
 REMOVED = "~removed-"
-"""Marks a directory that is being removed; ``~`` is in no directory name of a queue."""
+"""Stands, with a number, behind the name of a directory that is being removed; ``~`` is in no
+directory name of a queue."""
 SEALED_SIZE = 1 << 18
-"""Bytes of a last segment that a start may have to read after the server was stopped in order."""
+"""Bytes of a last segment that a clean stop leaves; of a larger one, a start would take longer."""
 _REMOVED_NAME = re.compile(rf"[^~]+{REMOVED}([0-9]+)\Z")
 
 
@@ -61,10 +62,11 @@ class Spool:
     quarantine: bool = False
     """Whether older segments that are damaged are given up, and the rest of a queue is served."""
     _removed: int = 0
+    """The highest number given to a directory that is being removed."""
     _first_id_in_memory: int = 1
-    """No id of a queue in memory that was removed is as high as this."""
+    """Every id of a removed queue in memory is below this."""
     _stuck: set[Journal] = attrs.field(factory=set)
-    """Those of deleted queues that could not be removed."""
+    """Journals of deleted queues that could not be removed; each is logged once."""
 
     @classmethod
     def open(
@@ -78,7 +80,10 @@ class Spool:
         quarantine: bool = False,
         open_files: int = 256,
     ) -> "Spool":
-        """Create the directory if it is missing and lock it. Raises ``SpoolError``."""
+        """Create the directory if it is missing, and lock it. Raises ``SpoolError``.
+
+        ``open_files``: how many journals may keep a segment open.
+        """
         try:
             _make_path(files, path, durability)
             lock = files.lock(f"{path}/{LOCK}")
@@ -108,8 +113,9 @@ class Spool:
     def recover(self) -> list[tuple[Journal, list[Segment]]]:
         """Read every journal of the spool back, in the order of their directories' names.
 
-        Returns each with its segments that cannot be read and are to be given up. Raises
-        ``SpoolError`` when one is damaged: better no server than one that lost items.
+        Returns each with the segments that the caller has to give up, as they cannot be read; there
+        are none without ``quarantine``. Raises ``SpoolError`` when a journal is damaged: a server
+        that does not start is better than one that loses items.
         """
         found = []
         path = self.path
@@ -139,39 +145,42 @@ class Spool:
 
     def journal(self, queue: bytes) -> Journal:
         """Return the journal of a new queue; nothing is on disk before its first write."""
-        return self._new_journal(queue, self._surroundings(), self.ids.first_id)
+        return self._new_journal(queue, self._shared(), self.ids.first_id)
 
     def journal_in_memory(self, queue: bytes, now_ms: int) -> Journal:
         """Return the journal of a new queue of which nothing is ever on disk.
 
-        Nothing tells a server how far the ids had come in the one before. So they begin with the
-        time, in microseconds since the Unix epoch: no server puts an item every microsecond.
+        ``now_ms``: milliseconds since the Unix epoch. After a restart nothing tells how far the ids
+        had come. So they begin with the time, in microseconds: no server puts more than one item a
+        microsecond, so no id comes twice, unless the clock is set back.
         """
-        around = attrs.evolve(
-            self._surroundings(),
+        shared = attrs.evolve(
+            self._shared(),
             files=NoFiles(),
             durability=Durability(syncs=False, segment_size=SEGMENT_SIZE),
             reserve=NoReserve(),
             open_files=OpenFiles(1),
         )
         first_id = max(now_ms * 1000, self._first_id_in_memory, self.ids.first_id)
-        return self._new_journal(queue, around, first_id)
+        return self._new_journal(queue, shared, first_id)
 
     def free_space(self) -> int:
         """Return how many bytes of the disk are free. Raises ``OSError``."""
         return self.files.free_space(self.path)
 
     def remove(self, journal: Journal) -> bool:
-        """Remove the journal of a deleted queue; return whether it is out of its place.
+        """Remove the journal of a deleted queue; return whether its directory is out of its place.
 
-        What stays in its place can be removed later. What is left of it elsewhere goes at the next
-        start.
+        If not, that is logged, and the caller may try again later. Once renamed, the directory is
+        removed in the background; what is left of it goes at the next start.
         """
         aside = self._aside(journal.path)
         on_disk = journal.size > 0
         next_id = journal.recorder.pending.pushed_id + 1
         try:
             if on_disk:
+                # First: were the directory gone and the floor not raised, a new queue could give
+                # out ids that clients remember.
                 self._raise_ids_to(next_id)
             journal.remove_from(aside)
         except OSError as error:
@@ -187,14 +196,14 @@ class Spool:
             self._remove_directory(aside)
         return True
 
-    def _new_journal(self, queue: bytes, around: Shared[Journal], first_id: int) -> Journal:
+    def _new_journal(self, queue: bytes, shared: Shared[Journal], first_id: int) -> Journal:
         directory = f"{self.path}/{directory_names.directory_name(queue)}"
         salt = self.files.random_bits()
-        place = Place(around.files, directory, queue, salt, around.durability.syncs)
-        return Journal(around, place, Ledger.of_new_queue(first_id))
+        place = Place(shared.files, directory, queue, salt, shared.durability.syncs)
+        return Journal(shared, place, Ledger.of_new_queue(first_id))
 
     def _raise_ids_to(self, next_id: int) -> None:
-        """Have it noted that a queue goes whose ids had come so far. Raises ``OSError``."""
+        """Raise the floor of the ids, on a full disk with reserved room. Raises ``OSError``."""
         try:
             self.ids.raise_to(next_id)
         except OSError as error:
@@ -202,7 +211,7 @@ class Spool:
                 raise
             self.ids.raise_to(next_id)
 
-    def _surroundings(self) -> Shared[Journal]:
+    def _shared(self) -> Shared[Journal]:
         return Shared(
             self.files,
             self.durability,
@@ -215,7 +224,10 @@ class Spool:
         )
 
     def _recover(self, entry: str, path: str) -> Recovered | None:
-        """Read one directory back, unless it is not a queue's."""
+        """Read one entry of the spool back; return ``None`` if there is no queue in it.
+
+        The directory of a deleted queue is removed.
+        """
         is_directory = self._is_directory(path)
         if _REMOVED_NAME.match(entry) and is_directory:
             self._remove_directory(path)
@@ -226,7 +238,7 @@ class Spool:
         try:
             state = self._read_back(entry, path)
         except OSError as error:
-            # A torn tail is kept as a copy: that needs room.
+            # A torn tail is copied to a file of its own, which needs room.
             if error.errno not in NO_ROOM or not self.reserve.lend(
                 self.durability.segment_size, removals_only=True
             ):
@@ -260,14 +272,15 @@ class Spool:
     def _journal(self, path: str, state: Recovered) -> Journal:
         place = Place(self.files, path, state.queue, state.salt, self.durability.syncs)
         old = state.header.version < segment.VERSION
-        return Journal(self._surroundings(), place, state.ledger, must_begin=old)
+        return Journal(self._shared(), place, state.ledger, must_begin=old)
 
     def _aside(self, path: str) -> str:
+        """Return a path that is not taken, for a queue's directory that is being removed."""
         self._removed += 1
         return f"{path}{REMOVED}{self._removed}"
 
     def _remove_directory(self, aside: str) -> None:
-        """Remove a directory that is out of its place, once it is sure to stay out of it."""
+        """Remove a renamed directory in the background, once the renaming is safe."""
         self.background.submit(DirectoryRemoval(self.files, aside, self.durability.syncs))
 
     def _remove_if_empty(self, path: str) -> None:
@@ -280,7 +293,7 @@ class Spool:
 
 
 def _make_path(files: Files, path: str, durability: Durability) -> None:
-    """Create a directory and those above it, each of them safely if anything is to be safe."""
+    """Create a directory and those above it; sync each in its parent if the policy ever syncs."""
     parent = path.rpartition("/")[0]
     try:
         if files.is_directory(path):

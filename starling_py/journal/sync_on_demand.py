@@ -1,8 +1,8 @@
-"""Syncing a whole journal on demand, where the policy is to sync nothing.
+"""A sync of a whole journal on demand, under ``never``.
 
-A file whose sync failed is not believed again: what the system dropped then, a later sync would
-call safe. So it is marked for the next start, nothing more is written to it, and as long as it
-is needed, every further sync of the journal fails.
+A file whose sync failed is not believed again, as a later sync would call safe what the system
+dropped then. So it gets a note file for the next start, nothing more is written to it, and as long
+as it is needed, every further sync of the journal fails.
 """
 
 import errno
@@ -18,17 +18,18 @@ from starling_py.journal.syncing import Place
 
 @attrs.define
 class SyncOnDemand:
-    """One sync of all files of a journal, and of their names."""
+    """One sync of all segments of a journal, and of their names."""
 
     place: Place
     paths: Sequence[str]
+    """The paths of the segments."""
     error: OSError | None = None
-    """Why it failed, if it did."""
+    """Why it failed; ``None`` if it did not."""
     failed: str = ""
-    """The file that must not be believed any more, if that is why."""
+    """The path of the file whose sync failed, if that is why: it must not be believed any more."""
 
     def run(self) -> None:
-        """Do it; what goes wrong is noted."""
+        """Sync them; keep what goes wrong in ``error``."""
         files, directory = self.place.files, self.place.directory
         try:
             for path in self.paths:
@@ -43,10 +44,10 @@ class SyncOnDemand:
 
 
 class SyncsOnDemand:
-    """Those of one journal, and what they found."""
+    """The syncs on demand of one journal, and the files that failed in one of them."""
 
     def __init__(self, place: Place, chores: Chores, spoiled: Callable[[], None]) -> None:
-        """``spoiled`` is called when nothing more is to be written to the last segment."""
+        """``spoiled`` is called when nothing may be written to the last segment any more."""
         self._place = place
         self._chores = chores
         self._spoiled = spoiled
@@ -55,7 +56,10 @@ class SyncsOnDemand:
     def begin_sync(
         self, ledger: Callable[[], Ledger], done: Callable[[OSError | None], None]
     ) -> None:
-        """Sync everything that was written up to now; ``done`` is told why that failed, if so."""
+        """Sync all that was written up to now, in the background.
+
+        ``done`` is called in the tick with the error, or with ``None``.
+        """
 
         def make() -> tuple[Work, Callable[[], None]]:
             paths = [each.path for each in ledger().segments]

@@ -1,4 +1,4 @@
-"""Making a journal's files safe: where they are, and one sync of what was written to them."""
+"""Where a journal's files are, and one sync of what was written to them."""
 
 import threading
 from dataclasses import dataclass, field
@@ -18,16 +18,21 @@ class Place:
     files: Files
     directory: str
     queue: bytes
+    """The queue's true name."""
     salt: int
+    """The 32 bits that the checksums of the journal's records begin with."""
     syncs: bool
-    """Whether anything is ever synced."""
+    """Whether the policy ever syncs."""
 
     def path(self, number: int) -> str:
-        """Return the path of a segment."""
+        """Return the path of a segment with its final name."""
         return f"{self.directory}/{segment.file_name(number)}"
 
     def beginning(self, number: int, ledger: Ledger, previous_end: int) -> bytes:
-        """Return the header and the checkpoint of a segment."""
+        """Return the bytes of a segment's header and checkpoint.
+
+        ``previous_end`` is as in ``Checkpoint``.
+        """
         header = segment.encode(Header(self.queue, number, ledger.next_id, number, self.salt))
         payload = checkpoint.encode(ledger, previous_end)
         return header + record.bare(record.CHECKPOINT, ledger.next_id, self.salt, payload)
@@ -35,30 +40,53 @@ class Place:
 
 @dataclass(eq=False)
 class Syncing:
-    """What has to be done to make all that was written safe; ``run`` is fit for any thread."""
+    """One sync of all that was written to a journal; ``run`` is safe in any thread.
+
+    While the sync thread is in ``run``, the tick goes on writing to the same files. When such a
+    write fails, the tick cuts the file back and syncs it (``SegmentWriter._cut_back``). If that
+    fails, the file is spoiled, and ``run`` must not call it safe: the failure may have been of data
+    that this sync covers, and as the system tells of it only once, the sync in the thread may
+    report success. So the tick notes the failure in ``trouble``, and ``run`` looks at that once
+    more after its syncs.
+
+    ``cutting`` makes that look reliable. The tick holds it from before it cuts until ``trouble`` is
+    set, and ``run`` takes it for its last look. Without the lock, ``run`` could look between the
+    failure in the tick and the note of it, and then give the segment its final name. A cut that
+    begins after the last look does no harm: what this sync covers was synced before.
+
+    ``trouble`` is the only field that changes while the thread is at work, and ``cutting`` is the
+    only lock of the journal.
+    """
 
     place: Place
     descriptors: tuple[int, ...]
+    """The open files: the last segment, and the one before it until that is safe. Empty if they
+    were evicted: then they were synced in the tick."""
     paths: tuple[str, ...]
-    """Those of the open files."""
+    """The paths of these files, in the same order."""
     unfinished: str | None
-    """The path of a segment that gets its name when it is safe."""
+    """The path of a segment that gets its final name when it is safe; ``None`` if all have it."""
     new_directory: bool
-    """Whether the journal's directory is not known to be safe itself."""
+    """Whether the journal's directory is new, so that its own name has to be synced too."""
     end: tuple[int, int]
-    """The segment's number and its size up to which everything is safe then."""
+    """Where what is safe will end: the number of a segment and its size in bytes."""
     trouble: OSError | None
-    """Why what is synced is not safe all the same."""
+    """Why the files are not safe even if they can be synced; ``None`` while nothing is known.
+    Set by an eviction before, or by the tick during ``run``."""
     cutting: threading.Lock = field(default_factory=threading.Lock)
-    """Held while one of the files is cut back, as that may be a trouble."""
+    """Held by the tick while it cuts back one of the files, and by ``run`` for its last look."""
 
     @property
     def is_plain(self) -> bool:
-        """Whether there is one file to be synced, and nothing else."""
+        """Whether it takes one file sync and nothing else."""
         return self.unfinished is None and not self.new_directory and len(self.descriptors) == 1
 
     def run(self) -> None:
-        """Do it. Raises ``OSError``."""
+        """Sync the files, then the names. Raises ``OSError``.
+
+        A segment gets its final name only when it and the one before it are safe: a start takes a
+        torn end of any other segment than the last for damage.
+        """
         files = self.place.files
         self._check()
         for descriptor, path in zip(self.descriptors, self.paths, strict=True):
@@ -72,9 +100,10 @@ class Syncing:
             files.sync_directory(self.place.directory.rpartition("/")[0])
 
     def _check(self) -> None:
-        """Raise what another thread may have noted meanwhile.
+        """Raise ``trouble``, which the tick may have set by now.
 
-        Of its own, as mypyc takes what was looked at once in a function for what it is for good.
+        A method of its own: in one function, mypy would conclude from the first look that it is
+        ``None`` from there on, and the compiled form would leave the second look out.
         """
         if self.trouble is not None:
             raise self.trouble
