@@ -1,1 +1,1 @@
-"""Work on a spool without a server: starling-journal."""
+"""The command ``starling-journal``: checks, shows and imports journals without a server."""

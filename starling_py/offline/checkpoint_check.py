@@ -1,4 +1,4 @@
-"""Compares a checkpoint with what the segment before it gives."""
+"""Compares a checkpoint with what replaying the segment before it gives."""
 
 from starling_py.journal import checkpoint
 from starling_py.journal.checkpoint import Checkpoint
@@ -11,7 +11,12 @@ from starling_py.offline.streamed_replay import StreamedReplay
 def contradictions(
     file: SegmentFile, record_id: int, read: Checkpoint, before: StreamedReplay | None
 ) -> list[str]:
-    """Return in what a checkpoint does not fit its header and the segment before."""
+    """Return what of a checkpoint contradicts the segment's header and the segment before.
+
+    ``record_id`` is that of the checkpoint's record, ``read`` what is in it. ``before`` is the
+    state at the end of the segment before; ``None`` if that is not known, and then only the header
+    is compared.
+    """
     told = read.ledger
     wrong = []
     first_id = told.next_id if file.header is None else file.header.first_id
@@ -24,11 +29,11 @@ def contradictions(
     elif before is not None and before.number == file.number - 1:
         ends, end, is_version_1 = before.ledger, before.ledger.segments[-1].size, before.oldest > 0
         if is_version_1 and before.first > before.oldest:
-            return wrong  # what the older ones did is not known
+            return wrong  # older segments are missing, so the state before is not known
     else:
         return wrong
     if read.previous_end != end:
-        wrong.append(f"the segment before is to end at byte {read.previous_end}, not {end}")
+        wrong.append(f"the segment before should end at byte {read.previous_end}, not {end}")
     pairs = [
         ("items", told.items, ends.items),
         ("bytes", told.bytes, ends.bytes),
@@ -52,7 +57,7 @@ def contradictions(
 
 
 def _agree_on_segments(told: list[Segment], ends: list[Segment]) -> bool:
-    """Compare tables of segments, where in the later one neighbours may have become one."""
+    """Compare two tables of segments; in ``told``, neighbours may have been compacted into one."""
     left = [each for each in ends if each.items]
     for each in told:
         items = size = 0

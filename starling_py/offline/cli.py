@@ -64,7 +64,7 @@ All queues arrive together, or none of them does.
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong."""
+    """Reports a wrong option in one line."""
 
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message} (try --help)", file=sys.stderr)
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A path may have characters that the terminal's encoding lacks.
+            # A path may have characters that the terminal's encoding does not.
             stream.reconfigure(errors="backslashreplace")
     try:
         status: int = options.run(options)

@@ -1,4 +1,4 @@
-"""The four commands: each takes its options, prints what it finds, and returns an exit status."""
+"""The four commands of ``starling-journal``: each prints what it finds and returns a status."""
 
 import argparse
 import json
@@ -29,15 +29,15 @@ from starling_py.settings.server_settings import Settings
 
 _READERS = {"starling": ruby_starling.read, "kestrel": kestrel.read}
 OLD_SERVERS = tuple(_READERS)
-"""Whose spools can be imported."""
+"""The servers whose spools can be imported."""
 _ATTEMPTS = 4
-"""How often a queue is looked at that a server uses, before it counts as damaged."""
+"""How often a queue is read that a server is using, before it counts as damaged."""
 _PAUSE = 0.1
-"""Seconds between two such looks."""
+"""Seconds between two such attempts."""
 
 
 def run_verify(options: argparse.Namespace) -> int:
-    """Check journals."""
+    """Check a spool or one queue. Raises ``WrongPathError``."""
     files = Files()
     place = _look(files, options.path)
     progress = Progress(_segment_bytes(files, place), "bytes read", wanted=options.progress)
@@ -57,7 +57,11 @@ def run_verify(options: argparse.Namespace) -> int:
 
 
 def _verify_one(files: Files, place: Place, directory: str, progress: Progress) -> Report:
-    """Check one queue; of one that a server changes meanwhile, believe what is seen every time."""
+    """Check one queue. If a server is changing it meanwhile, only lasting damage counts.
+
+    Reading beside a server may show half of a change. So what looks damaged is read up to
+    ``_ATTEMPTS`` times, and only damage that was there every time is reported.
+    """
     report = verify.verify(files, directory, progress, in_spool=place.is_spool)
     for _ in range(1, _ATTEMPTS):
         if not report.damage or not spool_directory.is_in_use(place.lock):
@@ -90,7 +94,7 @@ def _report_lines(report: Report) -> Iterator[str]:
 
 
 def run_dump(options: argparse.Namespace) -> int:
-    """Print the records of a queue's journal, or what is asked for of them."""
+    """Print a queue's records, its live items, or one item's data. Raises ``WrongPathError``."""
     files = Files()
     place = _look(files, options.path)
     if place.is_spool:
@@ -119,7 +123,7 @@ def _json(entry: Entry) -> str:
 
 
 def run_stats(options: argparse.Namespace) -> int:
-    """Print what is in each queue."""
+    """Print the figures of each queue. Raises ``WrongPathError``."""
     files = Files()
     place = _look(files, options.path)
     now_ms = time.time_ns() // 1_000_000
@@ -159,7 +163,7 @@ def _measure(files: Files, place: Place, directory: str, now_ms: int) -> Figures
 
 
 def run_import(options: argparse.Namespace) -> int:
-    """Take over an old spool."""
+    """Take over an old spool. Raises ``ImportRefused`` and ``ImportFailedError``."""
     old, new = Path(options.old), Path(options.new)
     importing.refuse_nested(old, new)
     now_ms = time.time_ns() // 1_000_000
@@ -205,13 +209,13 @@ def _look(files: Files, path: str) -> Place:
 
 
 def _segment_bytes(files: Files, place: Place) -> int:
-    """Return how much there is to be read."""
+    """Return how many bytes of segments there are to read."""
     total = 0
     for directory in place.queues:
         try:
             own = QueueFiles.read(files, directory)
             total += sum(each.size - each.start for each in own)
-        except OSError:  # it will be told when the queue's turn comes
+        except OSError:  # reported when the queue's turn comes
             continue
     return total
 

@@ -1,8 +1,8 @@
-"""Tells what is in a queue's journal, record by record, whatever state it is in.
+"""Shows what is in a queue's journal, record by record, whatever state it is in.
 
-Damage ends nothing: what is behind it is told as well, from the next sound record on. Which items
-are live is the journal's own word, where a start would take it. Where it would not, they are found
-by replaying whatever is sound, and then some may be told that were taken already.
+Damage ends nothing: reading goes on from the next sound record. Which items are live is taken from
+the journal as a start would take it. If a start would refuse the journal, every sound record is
+replayed instead; then some items may be shown as live that were taken already.
 """
 
 import base64
@@ -51,22 +51,22 @@ class Entry:
     """A record's type, or ``segment``, ``torn`` and ``damage``."""
     id: int | None = None
     fields: dict[str, int | str] = attrs.field(factory=dict)
-    """What else there is to tell."""
+    """Whatever else the line shows, by name."""
     item: Item | None = None
-    """Of a put."""
+    """The item of a put."""
     due_ms: int = 0
-    """Of what is not to be handed out before a time."""
+    """When the item may be handed out, in milliseconds since the Unix epoch; 0 for at once."""
     kept: list[int] = attrs.field(factory=list)
     """The ids that a flush left in the queue."""
 
-    def take(self, mark: Facts) -> None:
-        """Tell of an item what became of it since it was put."""
-        if mark.deliveries:
-            self.fields["deliveries"] = mark.deliveries
-        self.due_ms = mark.due_ms or self.due_ms
+    def add_facts(self, facts: Facts) -> None:
+        """Show of an item also what happened to it since it was put."""
+        if facts.deliveries:
+            self.fields["deliveries"] = facts.deliveries
+        self.due_ms = facts.due_ms or self.due_ms
 
     def text(self) -> str:
-        """Return it as a line of text."""
+        """Return it as a line of text, with the beginning of the data."""
         pairs = [] if self.id is None else [f"id={self.id}"]
         pairs += [f"{name}={value}" for name, value in self.fields.items()]
         if self.due_ms:
@@ -85,7 +85,7 @@ class Entry:
         return " ".join((self.file, str(self.offset), self.type, *pairs))
 
     def values(self) -> dict[str, int | str | list[int] | None]:
-        """Return it as what becomes a JSON object."""
+        """Return it by name, for a JSON object, with all of the data in base64."""
         values: dict[str, int | str | list[int] | None] = {
             "file": self.file,
             "offset": self.offset,
@@ -112,7 +112,10 @@ class Entry:
 
 
 def iso(milliseconds: int) -> str:
-    """Return a time since the Unix epoch in UTC; as a number, if no calendar has it."""
+    """Return a time, in milliseconds since the Unix epoch, in UTC as ISO 8601 has it.
+
+    One that no calendar has is returned as a number.
+    """
     try:
         time = _EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError:
@@ -121,20 +124,20 @@ def iso(milliseconds: int) -> str:
 
 
 class Dump:
-    """The records of a queue's directory."""
+    """The records in a queue's directory."""
 
     def __init__(self, files: Files, directory: str) -> None:
-        """Read the headers. Raises ``OSError``."""
+        """Read the headers of the segments. Raises ``OSError``."""
         self._files = files
         self._directory = directory
         self._own = QueueFiles.read(files, directory)
         self.skipped = 0
         """Bytes of damage that were passed over so far."""
         self.warnings: list[str] = []
-        """What else kept the dump from being whole and right."""
+        """What else kept the dump from being complete or right, one line each."""
 
     def records(self) -> Iterator[Entry]:
-        """Yield every record of every segment."""
+        """Yield every record of every segment, and the damage between them."""
         segments = list(self._own)
         for file in segments:
             yield from self._header(file)
@@ -148,10 +151,10 @@ class Dump:
     def live(self) -> Iterator[Entry]:
         """Yield the live items, the next one to be handed out first. Raises ``OSError``.
 
-        Those that are due later come in their places.
+        Those that are due later stand where they would be if they were due now.
         """
         ledger, ends = self._ledger()
-        front = {item_id for item_id, mark in ledger.facts.items() if mark.front}
+        front = {item_id for item_id, facts in ledger.facts.items() if facts.front}
         if front:
             in_front = [each for each in self._live(ledger, ends) if each.id in front]
             self.skipped = 0
@@ -159,7 +162,10 @@ class Dump:
         yield from (each for each in self._live(ledger, ends) if each.id not in front)
 
     def _live(self, ledger: Ledger, ends: dict[str, int]) -> Iterator[Entry]:
-        """Yield the live items in the order of their ids, and the damage among them."""
+        """Yield the live items in the order of their ids, and the damage between them.
+
+        ``ends``: for each segment's path, how many bytes of it count.
+        """
         last_id = 0
         for file in self._own:
             end = ends.get(file.path, 0)
@@ -172,8 +178,8 @@ class Dump:
                     if kind in record.PUTS and record_id > last_id and ledger.is_live(record_id):
                         last_id = record_id
                         entry = _entry(file, part, found)
-                        if (mark := ledger.facts.get(record_id)) is not None:
-                            entry.take(mark)
+                        if (facts := ledger.facts.get(record_id)) is not None:
+                            entry.add_facts(facts)
                         yield entry
 
     def data(self, item_id: int) -> bytes | None:
@@ -190,7 +196,7 @@ class Dump:
         return data
 
     def _read(self, file: SegmentFile, end: int) -> "segment_reader.Parts":
-        """Read a segment; one without a header by the salt of the others."""
+        """Read a segment up to ``end``; one without a header with the salt of the others."""
         header = file.header or self._own.like
         if header is None:
             if end:
@@ -219,7 +225,10 @@ class Dump:
         yield Entry(file.name, 0, "segment", None, fields)
 
     def _gap(self, file: SegmentFile, gap: Gap, *, is_last: bool) -> Entry:
-        """Tell of bytes that are passed over; at the end of everything a crash leaves them."""
+        """Return the line for bytes that are passed over; count them in ``skipped`` if damaged.
+
+        At the end of the last segment they are a torn tail, as a crash leaves it, and no damage.
+        """
         is_torn = is_last and gap.end == file.size
         if not is_torn:
             self.skipped += gap.size
@@ -227,7 +236,7 @@ class Dump:
         return Entry(file.name, gap.offset, kind, None, {"skipped": gap.size})
 
     def _ledger(self) -> tuple[Ledger, dict[str, int]]:
-        """Return what is live, and how far each segment that is needed is to be read."""
+        """Return what is live, and for each segment's path how many bytes of it count."""
         try:
             state = Examination(self._files, self._directory, quarantine=True).run()
         except JournalDamagedError as damage:
@@ -242,7 +251,10 @@ class Dump:
         }
 
     def _guess(self) -> Ledger:
-        """Replay what is sound, from the newest checkpoint on that is."""
+        """Replay every sound record, and return the ledger that this gives.
+
+        A sound checkpoint starts it anew, so the newest one and what is behind it decide.
+        """
         like = self._own.like
         replay = StreamedReplay()
         if like is None:
@@ -268,7 +280,7 @@ def _entry(file: SegmentFile, part: Stretch, found: Found) -> Entry:
     if kind in record.PUTS:
         entry.item = record.any_item_at(kind, part.data, start, end)
         if isinstance(entry.item, record.MarkedItem):
-            fields |= _marks(entry.item)
+            fields |= _facts(entry.item)
             entry.due_ms = entry.item.due_ms
     elif kind == record.DELAY:
         entry.due_ms = record.due(part.data, start)
@@ -291,7 +303,7 @@ def _entry(file: SegmentFile, part: Stretch, found: Found) -> Entry:
     return entry
 
 
-def _marks(item: record.MarkedItem) -> dict[str, int]:
-    """Return what is special about an item."""
-    marks = {"deliveries": item.deliveries, "front": int(item.front)}
-    return {name: value for name, value in marks.items() if value}
+def _facts(item: record.MarkedItem) -> dict[str, int]:
+    """Return what a marked item has beyond an ordinary one, without what is 0."""
+    facts = {"deliveries": item.deliveries, "front": int(item.front)}
+    return {name: value for name, value in facts.items() if value}

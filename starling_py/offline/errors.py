@@ -1,14 +1,14 @@
-"""What keeps ``starling-journal`` from doing what it was asked for."""
+"""The exceptions of ``starling-journal``."""
 
 from pathlib import Path
 
 
 class OutputClosedError(Exception):
-    """Nobody reads the output any more."""
+    """Standard output is a pipe that its reader has closed."""
 
 
 class OutputFailedError(Exception):
-    """The output cannot be written; the text is one line that says so."""
+    """Standard output cannot be written to; the text is one line that says why."""
 
 
 class ImportRefused(Exception):
@@ -16,17 +16,18 @@ class ImportRefused(Exception):
 
 
 class ImportFailedError(Exception):
-    """The import was given up, and what it had made is removed."""
+    """The import was given up; the text tells whether what it had made could be removed."""
 
 
 class WrongPathError(Exception):
-    """A path that holds no journal; the text is one line that says so."""
+    """There is no journal at a path; the text is one line that says so."""
 
 
 class UnreadableError(Exception):
-    """A place in an old file behind which nothing can be read."""
+    """Behind some place in an old file nothing can be read."""
 
     def __init__(self, path: Path, offset: int, what: str, unread: int) -> None:
+        """``offset``: bytes from the start of the file. ``unread``: bytes from there to its end."""
         super().__init__(f"{path}: at byte {offset}: {what}")
         self.path = path
         self.offset = offset

@@ -1,9 +1,9 @@
 """Takes the queues of an old spool over into a spool of this server.
 
 Everything is written through the server's own journal code, into a spool of its own inside the new
-one, ``.importing``, which a server leaves alone. Only when all queues are whole and safe do their
-directories move into their places, so no server ever finds a queue that is half there. Whatever
-fails before that leaves the new spool as it was. The old files are only read.
+one, ``.importing``, which a server leaves alone. Only when all queues are whole and safe are their
+directories renamed into their places, so no server ever finds a queue that is half there. If
+anything fails, what was made is removed again. The old files are only read.
 """
 
 import contextlib
@@ -28,15 +28,16 @@ from starling_py.offline.old_spool import OldQueue, OldSpool, Problem
 from starling_py.server.core import Core, InlineThreads, Storage
 
 STAGING = ".importing"
-"""The directory in the new spool where queues are until they are whole; no queue can have it."""
+"""The directory in the new spool that holds queues until they are whole; no queue has this name."""
 BATCH_ITEMS = 1000
+"""Items that are written at once."""
 BATCH_BYTES = 1 << 20
-"""So much is written at once, at the most, but for the last item."""
+"""Bytes of data that are written at once; the last item may exceed them."""
 
 
 @attrs.define
 class Outcome:
-    """What became of one old queue."""
+    """What was imported of one old queue."""
 
     queue: bytes
     imported: int = 0
@@ -47,7 +48,7 @@ class Outcome:
 
 
 def refuse_nested(old: Path, new: Path) -> None:
-    """Refuse to write into the old spool, or around it. Raises ``ImportRefused``."""
+    """Raise ``ImportRefused`` if one of the two spools is the other, or inside it."""
     old, new = old.resolve(), new.resolve()
     if old.is_relative_to(new) or new.is_relative_to(old):
         raise ImportRefused(f"{new}: the new spool must not be the old one, in it, or around it")
@@ -66,7 +67,12 @@ class Import:
         keep_expired: bool,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """``path`` is the new spool's; ``progress`` is told how many more items were read."""
+        """``path`` is the new spool's.
+
+        ``now_ms``, in milliseconds since the Unix epoch, decides what has expired; with
+        ``keep_expired`` that is taken over too. ``progress`` is called with the number of items
+        read since its last call.
+        """
         self._files = files
         self._path = path.rstrip("/") or "/"
         self._staging = f"{self._path}/{STAGING}"
@@ -75,10 +81,14 @@ class Import:
         self._keep_expired = keep_expired
         self._progress = progress
         self._made: list[str] = []
-        self._moved: list[str] = []
+        self._in_place: list[str] = []
+        """Names of the directories that were renamed into their places."""
 
     def run(self, old: OldSpool) -> list[Outcome]:
-        """Take everything over. Raises ``ImportRefused`` and ``ImportFailedError``."""
+        """Take all queues over; return what was imported of each.
+
+        Raises ``ImportRefused``, and then nothing is changed; or ``ImportFailedError``.
+        """
         try:
             queues = list(old.queues)
         except OSError as error:
@@ -107,7 +117,7 @@ class Import:
         return outcomes
 
     def _refuse_present(self, queues: list[OldQueue]) -> None:
-        """Refuse queues that are there already."""
+        """Raise ``ImportRefused`` if the new spool has a queue of the same name as one of these."""
         try:
             present = set(self._files.list_directory(self._path))
         except FileNotFoundError:
@@ -135,7 +145,10 @@ class Import:
         return self._files.lock(f"{self._path}/{LOCK}")
 
     def _ids(self) -> IdFloor:
-        """Return where the ids of queues begin that come into the new spool. Raises ``OSError``."""
+        """Return the new spool's floor of the ids: imported queues begin their ids above it.
+
+        Raises ``ImportRefused`` when its file is damaged, and ``OSError``.
+        """
         try:
             return IdFloor(self._files, self._path, syncs=True)
         except JournalDamagedError as damage:
@@ -152,13 +165,16 @@ class Import:
         for outcome in (outcome for outcome in outcomes if outcome.imported):
             name = directory_names.directory_name(outcome.queue)
             self._files.rename(f"{self._staging}/{name}", f"{self._path}/{name}")
-            self._moved.append(name)
+            self._in_place.append(name)
         self._files.sync_directory(self._path)
         self._remove_staging()
         return outcomes
 
     def _take_over(self, core: Core, queue: OldQueue) -> Outcome:
-        """Write the items of one queue, and have them safe."""
+        """Write the items of one queue to its journal, and make them safe.
+
+        Raises ``OSError`` and ``JournalError``.
+        """
         outcome = Outcome(queue.name, problems=queue.problems)
         journal = core.spool.journal(queue.name)
         count = size = 0
@@ -177,7 +193,7 @@ class Import:
         return outcome
 
     def _items(self, queue: OldQueue, outcome: Outcome, first_id: int) -> Iterator[Item]:
-        """Yield what is to be written, and count."""
+        """Yield the items to write, with ids from ``first_id`` on; count them in ``outcome``."""
         for old in queue.items:
             self._progress(1)
             if old.expiry_ms and old.expiry_ms <= self._now_ms and not self._keep_expired:
@@ -189,9 +205,9 @@ class Import:
             yield Item(item_id, old.added_ms, old.expiry_ms, old.flags, old.data)
 
     def _undo(self) -> str:
-        """Remove what was made, and say so."""
+        """Remove what was made; return a text that says whether that worked."""
         try:
-            for name in self._moved:
+            for name in self._in_place:
                 self._files.rename(f"{self._path}/{name}", f"{self._staging}/{name}")
             self._remove_staging()
             self._remove_made()
@@ -200,7 +216,7 @@ class Import:
         return "what was made is removed again"
 
     def _remove_staging(self) -> None:
-        """Remove what this import, or one that was killed, has in its own place."""
+        """Remove the directory ``.importing``: this import's, or one's that was killed."""
         files, staging = self._files, self._staging
         if not _exists(files, staging):
             return
@@ -215,7 +231,7 @@ class Import:
         files.remove_directory(staging)
 
     def _remove_made(self) -> None:
-        """Remove the directories of the new spool that were not there, if nobody uses them."""
+        """Remove the directories that were made for the new spool, and its lock."""
         if not self._made:
             return
         # The lock is still held, so no server has begun to use it.

@@ -1,11 +1,12 @@
 """Reads the spool of Kestrel, Twitter's queue server in Scala (2008 to 2016).
 
 ``kestrel_files`` tells which files are a queue and in which order, ``kestrel_records`` what is in
-them. The result is what Kestrel itself would have served after a start: what was open goes back
-to the front. A fan-out child, ``parent+child``, is a queue like others, with copies of its own.
+them. The items are those that Kestrel itself would have served after a start: items that were open
+go back to the front. A fan-out child, ``parent+child``, is a queue like others, with copies of its
+own.
 
-Kestrel cut a broken end off the current file even when it was in another one. Here the sound
-part of every file is read, and nothing is cut.
+When an older file was broken, Kestrel cut the current file instead. Here the sound part of every
+file is read, and nothing is cut.
 """
 
 from collections.abc import Iterator
@@ -23,9 +24,9 @@ from starling_py.offline.old_spool import OldFile, OldItem, OldQueue, OldSpool, 
 def read(directory: Path, now_ms: int) -> OldSpool:
     """Read a spool of Kestrel.
 
-    ``now_ms`` (milliseconds since the Unix epoch) is when items count as put whose record does
-    not say when, as old ones do. Raises ``OSError`` when the directory cannot be listed; what is
-    wrong with a file is in the problems.
+    ``now_ms``, in milliseconds since the Unix epoch, counts as the time of the put of items whose
+    record does not say it; old ones do not. Raises ``OSError`` when the directory cannot be listed;
+    what is wrong with a file is in the problems.
     """
     queues, left_out = kestrel_files.find(directory)
     return OldSpool((_read_queue(each, now_ms) for each in queues), left_out)
@@ -37,6 +38,7 @@ class _Part:
 
     path: Path
     end: int
+    """Bytes of it."""
 
 
 @attrs.frozen
@@ -77,7 +79,7 @@ class _Items:
     def _read_front(
         self, front: list[int], places: dict[int, tuple[Path, Record]]
     ) -> Iterator[OldItem]:
-        """Yield what came back to the front, which need not be in the order of the files."""
+        """Yield the items that came back to the front; their order is not that of the files."""
         for path, record in (places[each] for each in front if each in places):
             with OldFile(path) as file:
                 yield self._item(file, record)
@@ -90,7 +92,7 @@ class _Items:
 
 
 def _read_queue(files: QueueFiles, now_ms: int) -> OldQueue:
-    """Read the files of a queue for the first time: replay them, without the data."""
+    """Read the files of a queue for the first time: replay their records without the data."""
     paths, problems = files.in_order()
     replay = Replay()
     parts = []

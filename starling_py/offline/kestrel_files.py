@@ -4,8 +4,8 @@
 smallest number first. ``NAME.MILLISECONDS.pack`` takes the place of every older file whose number
 is not larger than its own. ``NAME~~MILLISECONDS`` is a file that Kestrel had not finished, and
 holds nothing that is not elsewhere. The rules are ``Journal.archivedFilesForQueue`` and
-``LocalDirectory.listQueues`` of twitter-archive/kestrel at cc280ec; what Kestrel renames and
-removes at its start is here only thought of as done.
+``LocalDirectory.listQueues`` of twitter-archive/kestrel at cc280ec. Kestrel renames and removes
+files at its start; here they are read as if that had been done, and nothing is changed.
 """
 
 import os
@@ -45,11 +45,11 @@ class QueueFiles:
     unfinished: list[Path] = attrs.field(factory=list)
 
     def in_order(self) -> tuple[list[Path], list[Problem]]:
-        """Return the files to read, in this order, and what is to be said of the others."""
+        """Return the files to read, in this order, and a problem for each of the others."""
         problems = []
         archives = []
         for each in sorted(self.archives, key=lambda each: (each.number, each.path.name)):
-            # The name is taken before the file that was prepared is renamed to it.
+            # Kestrel makes an empty file of that name first, then renames the finished pack to it.
             if each.is_pack and self.unfinished and each.is_empty:
                 what = "this pack is empty, and the file that was to become it is still there"
                 problems.append(Problem(each.path, 0, what, _LEFT_OUT))
@@ -67,11 +67,11 @@ class QueueFiles:
         return paths + ([self.current] if self.current is not None else []), problems
 
     def _doubt(self, pack: Archive) -> list[Problem]:
-        """Say so when a pack may hold what the current file holds too.
+        """Return a problem if ``pack`` may hold what the current file holds too.
 
-        A pack that replaces older files only has the number of the newest of them; one that
-        replaces the current file as well has a number of its own. But a crash may also have come
-        when that newest one had been removed already.
+        A pack of older files alone has the number of the newest of them. One that replaces the
+        current file as well has a number of its own. So if no other file has the pack's number or a
+        higher one, it may be either: the newest of the older files may have been removed already.
         """
         if any(each.number >= pack.number and each is not pack for each in self.archives):
             return []
@@ -87,7 +87,7 @@ def _number(archive: Archive) -> int:
 
 
 def find(directory: Path) -> tuple[list[QueueFiles], list[Problem]]:
-    """Return the queues of a spool, by name, and what was left out.
+    """Return the queues of a spool, in order of their names, and a problem for each file left out.
 
     Raises ``OSError`` when the directory cannot be listed.
     """
@@ -96,7 +96,9 @@ def find(directory: Path) -> tuple[list[QueueFiles], list[Problem]]:
     for path in paths:
         match = _FILE_NAME.fullmatch(os.fsencode(path.name))
         if match is None:
-            left_out.append(Problem(path, 0, "Kestrel names no queue's file so", _LEFT_OUT))
+            left_out.append(
+                Problem(path, 0, "no file of a Kestrel queue has such a name", _LEFT_OUT)
+            )
             continue
         queue = queues.setdefault(match[1], QueueFiles(match[1]))
         if match["unfinished"] is not None:

@@ -1,8 +1,8 @@
 """The records of a Kestrel journal, and what they do to a queue.
 
-The layouts and their meaning are ``Journal.readJournalEntry`` and
-``PersistentQueue.replayJournal`` of twitter-archive/kestrel at cc280ec, where the document that
-came with it says otherwise. All numbers are little-endian and signed.
+The layouts and their meaning are taken from ``Journal.readJournalEntry`` and
+``PersistentQueue.replayJournal`` of twitter-archive/kestrel at cc280ec, also where the document
+that came with it says otherwise. All numbers are little-endian and signed.
 """
 
 import struct
@@ -18,21 +18,21 @@ ADD_WITH_SECONDS = 0
 REMOVE = 1
 """The item at the head left the queue."""
 ADD = 2
-"""Size, when it was put and when it dies in milliseconds (0 for never), data."""
+"""Size; the times of the put and of the expiry in milliseconds, 0 for never; data."""
 OPEN_NEXT = 3
-"""The item at the head was given out on trust, under its own number or the next free one."""
+"""The item at the head was opened, under its own number or the next free one."""
 SAVE_COUNTER = 4
 """The number that was given last."""
 ABORT = 5
-"""What is open under this number came back to the head."""
+"""The item that is open under this number came back to the head."""
 CONFIRM = 6
-"""What is open under this number is gone."""
+"""The item that is open under this number left the queue."""
 ADD_OPEN = 7
-"""A number, then as ``ADD``: an item that will be opened under this number next."""
+"""A number, then as ``ADD``: an item was put that will be opened under this number."""
 CONTINUE = 8
-"""A number, then as ``ADD``: what is open under this number is gone, and an item was put."""
+"""A number, then as ``ADD``: the item open under this number left the queue, another was put."""
 OPEN = 9
-"""The item at the head was given out on trust under this number."""
+"""The item at the head was opened under this number."""
 
 _NUMBERED = frozenset([SAVE_COUNTER, ABORT, CONFIRM, ADD_OPEN, CONTINUE, OPEN])
 _TIMES_SIZE = {ADD_WITH_SECONDS: 4, ADD: 16, ADD_OPEN: 16, CONTINUE: 16}
@@ -51,17 +51,17 @@ class Record:
     end: int
     """Where the next one starts."""
     number: int = 0
-    """Of an open read (Kestrel calls it xid); 0 where the type has none."""
+    """The number of an open read, which Kestrel calls xid; 0 where the type has none."""
     data_offset: int | None = None
-    """Where the data of a put item starts; it ends with the record. ``None``: nothing is put."""
+    """Where the data of a put starts, up to the end of the record; ``None`` if nothing is put."""
     added_ms: int | None = None
-    """When the item was put; ``None`` where the type does not say."""
+    """When the item was put, in milliseconds since the Unix epoch; ``None`` if not recorded."""
     expiry_ms: int = 0
-    """When the item dies, in milliseconds since the Unix epoch; 0 for never."""
+    """When the item expires, in milliseconds since the Unix epoch; 0 for never."""
 
 
 def read_all(file: OldFile) -> Iterator[Record]:
-    """Yield the records of a file. Raises ``Unreadable`` in front of what is none."""
+    """Yield the records of a file. Raises ``UnreadableError`` at bytes that are no record."""
     offset = 0
     while offset < file.end:
         record = _read(file, offset)
@@ -103,23 +103,24 @@ def _read(file: OldFile, offset: int) -> Record:
 class Replay:
     """What is left in a queue after the records so far.
 
-    Items are known by their place among all that were put: 0 is the first. What was never opened
-    leaves in this order, so only what was given out and may come back has to be remembered.
+    An item is named by its place among all that were put; the first is 0. Items leave in this order
+    unless they were opened, so only those that are open or came back have to be remembered.
     """
 
     head: int = 0
-    """The first item that was never taken."""
+    """The first item that was never taken or opened."""
     put: int = 0
-    """How many items were put; the queue's end."""
+    """How many items were put."""
     came_back: list[int] = attrs.field(factory=list)
-    """In front of ``head``, the next one to leave last."""
+    """Items in front of ``head``; the last of the list is the next to leave."""
     open: dict[int, int] = attrs.field(factory=dict)
     """The item that is open under each number."""
     overtaken: list[tuple[int, int]] = attrs.field(factory=list)
-    """Items whose number was used again while they were open, with this number."""
+    """Numbers that were used again while an item was open under them, and that item."""
     counter: int = 0
+    """The number that was given last."""
     own_number: dict[int, int] = attrs.field(factory=dict)
-    """The number that an item is to be opened under."""
+    """For items put by ``ADD_OPEN``: the number to open them under."""
     unmatched: Unmatched = attrs.field(factory=Unmatched)
 
     @property
@@ -128,16 +129,16 @@ class Replay:
         return len(self.in_front()) + self.put - self.head
 
     def in_front(self) -> list[int]:
-        """Return what stands in front of ``head`` once Kestrel was started again.
+        """Return the items that stand in front of ``head`` after a start of Kestrel, in order.
 
-        What is still open goes to the front, the lowest number first: the oldest, as numbers
+        Items that are still open come first, by their numbers: the lowest is the oldest, as numbers
         only grow while a server runs.
         """
         still_open = sorted([*self.open.items(), *self.overtaken])
         return [item for _, item in still_open] + self.came_back[::-1]
 
     def apply(self, record: Record, file: OldFile) -> None:
-        """Replay one record of a file."""
+        """Replay one record of ``file``."""
         found = True
         if record.type == REMOVE:
             found = self._take() is not None
@@ -190,7 +191,7 @@ class Replay:
         return True
 
     def _next_number(self) -> int:
-        """Return the next number that is free; they are 32 bits wide, and 0 is none."""
+        """Return the next free number: 32 bits, signed, never 0."""
         while True:
             self.counter = (self.counter + 1 + (1 << 31)) % (1 << 32) - (1 << 31)
             if self.counter and self.counter not in self.open:

@@ -1,14 +1,12 @@
-"""An old queue once it is read, whichever server wrote it, and reading its files in blocks.
+"""The queues of an old server, as all readers return them; and reading its files in blocks.
 
-The servers before this one left files without a checksum: a record is believed when it is one
-that the server could have written, and behind the first one that is not, nothing can be: where
-the next record begins is not to be found. Every reader stops there and says how many bytes it
-left unread.
+The old servers wrote no checksums. A record is believed if the server could have written it. Behind
+the first one that it could not have written nothing is believed, as nothing tells where the next
+record begins: every reader stops there and reports how many bytes it left unread.
 
 A queue is read twice: once when it is found, to learn which items are left in it, and again
-while its items are asked for. So what is in memory is one block of a file and one item, whatever
-the size of the files. The old files are opened for reading and for nothing else; the old server
-must not run meanwhile.
+while its items are asked for. So memory holds one block of a file and one item, whatever the size
+of the files. The old files are only ever opened for reading. The old server must not run meanwhile.
 """
 
 import os
@@ -23,7 +21,7 @@ from starling_py import keys
 from starling_py.offline.errors import UnreadableError
 
 MAX_DATA = 1 << 30
-"""Bytes of the largest item that is believed; a larger size is taken for damage."""
+"""Bytes of the largest item that is believed; a record with a larger one counts as damage."""
 
 _BLOCK = 1 << 16
 
@@ -36,9 +34,9 @@ class OldItem:
     added_ms: int
     """When it was put, in milliseconds since the Unix epoch."""
     expiry_ms: int
-    """When it dies, in milliseconds since the Unix epoch; 0 for never. It may be dead already."""
+    """When it expires, in milliseconds since the Unix epoch; 0 for never. It may have expired."""
     flags: int = 0
-    """The client's 32 bits. Neither Starling nor Kestrel kept them."""
+    """The client's 32 bits. Neither Starling nor Kestrel kept them, so 0."""
 
 
 @attrs.frozen
@@ -50,7 +48,7 @@ class Problem:
     """Where in the file, in bytes from its start."""
     what: str
     done: str
-    """What was done about it."""
+    """What the reader did about it."""
 
     def __str__(self) -> str:
         return f"{self.path}: at byte {self.offset}: {self.what}; {self.done}"
@@ -61,15 +59,15 @@ class OldQueue:
     """One queue of an old spool."""
 
     name: bytes
-    """A name that is legal here."""
+    """The queue's name, which is a legal one here."""
     count: int
     """How many items are left in it."""
     items: Iterable[OldItem]
-    """The items, the next one to be handed out first. They are read from the files as they are
-    asked for, and may be asked for again."""
+    """The items, the next one to be handed out first. They are read from the files while they are
+    iterated over, each time anew."""
     problems: list[Problem]
-    """What was noticed so far. It grows when a file cannot be read any more while ``items`` are
-    taken from it, and then fewer than ``count`` come."""
+    """What was noticed so far. It grows if a file cannot be read any more during an iteration over
+    ``items``, and then fewer than ``count`` items come."""
 
 
 @attrs.define
@@ -77,15 +75,18 @@ class OldSpool:
     """All queues of an old spool."""
 
     queues: Iterator[OldQueue]
-    """The queues, by name. Each is read for the first time when it is asked for."""
+    """The queues, in order of their names. Each is read for the first time when its turn comes."""
     left_out: list[Problem]
-    """Files and directories that are read as no part of a queue, with the reason."""
+    """Files and directories that belong to no queue, or to one that is left out, and why."""
 
 
 def problem_of(
     error: UnreadableError, consequence: str = "what is in front of them was"
 ) -> Problem:
-    """Return what to report of a place that cannot be read."""
+    """Return what to report of a place that cannot be read.
+
+    ``consequence`` ends the report: what becomes of the rest of the queue.
+    """
     extent = f"{error.unread} bytes, up to the end of the file, were not read"
     done = f"{extent}; {consequence}" if error.unread else "nothing of it was read"
     return Problem(error.path, error.offset, error.what, done)
@@ -134,7 +135,7 @@ class OldFile:
         return data
 
     def unreadable(self, offset: int, what: str) -> UnreadableError:
-        """Return the exception that says that nothing behind ``offset`` can be read."""
+        """Return the exception that nothing behind ``offset`` can be read, because of ``what``."""
         return UnreadableError(self.path, offset, what, self.end - offset)
 
     def cut_short(self, offset: int) -> UnreadableError:
@@ -144,14 +145,14 @@ class OldFile:
 
 @attrs.define
 class Unmatched:
-    """Counts the records of a queue that concern an item that is not there."""
+    """Counts the records of a queue that remove an item which is not there."""
 
     count: int = 0
     path: Path = Path()
     offset: int = 0
 
     def note(self, path: Path, offset: int) -> None:
-        """Count one more; the first is the one that is reported."""
+        """Count one more; the place of the first is reported."""
         if not self.count:
             self.path, self.offset = path, offset
         self.count += 1
@@ -166,9 +167,9 @@ class Unmatched:
 
 
 def list_files(directory: Path) -> tuple[list[Path], list[Problem]]:
-    """Return the regular files in a directory, by name, and what else there is as left out.
+    """Return the regular files in a directory, by name; and a problem for each other entry.
 
-    Raises ``OSError`` when the directory cannot be read.
+    Raises ``OSError`` when the directory cannot be listed.
     """
     files, left_out = [], []
     for path in sorted(directory.iterdir(), key=os.fsencode):
@@ -198,9 +199,9 @@ def name_problem(name: bytes) -> str | None:
 def checked_count(
     path: Path, count: int, items: Iterator[OldItem], report: Callable[[Problem], None]
 ) -> Iterator[OldItem]:
-    """Yield the items of a second reading and report if they are not as many as the first found.
+    """Yield the items of a second reading; report if they are not ``count``, as the first found.
 
-    ``path`` is the file to name then. ``UnreadableError`` ends the items too, with a report.
+    ``path`` is the file that the report names. ``UnreadableError`` ends the items with a report.
     """
     came = 0
     try:

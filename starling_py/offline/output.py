@@ -6,7 +6,7 @@ import time
 from starling_py.offline.errors import OutputClosedError, OutputFailedError
 
 _EVERY = 0.5
-"""Seconds from one sign of progress to the next."""
+"""Seconds between two lines of progress."""
 
 
 def line(text: str) -> None:
@@ -26,7 +26,7 @@ def raw(data: bytes) -> None:
 
 
 def flush() -> None:
-    """See to it that all is printed. Raises ``OutputClosedError`` and ``OutputFailedError``."""
+    """Write what is buffered. Raises ``OutputClosedError`` and ``OutputFailedError``."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -34,7 +34,7 @@ def flush() -> None:
 
 
 def warn(text: str) -> None:
-    """Tell the user something that is not what was asked for."""
+    """Print a line on standard error, behind the name of the command."""
     print(f"starling-journal: {text}", file=sys.stderr)
 
 
@@ -45,10 +45,10 @@ def _trouble(error: OSError) -> Exception:
 
 
 class Progress:
-    """Shows how far work is that takes long: on a terminal, or where it is asked for."""
+    """Shows how far the work is, if standard error is a terminal or ``--progress`` is given."""
 
     def __init__(self, total: int | None, unit: str, *, wanted: bool) -> None:
-        """``total`` is how much there is to do, where that is known."""
+        """``total`` is in units; ``None`` if it is not known. ``wanted``: whether asked for."""
         self._total = total
         self._unit = unit
         self._done = 0
@@ -59,13 +59,13 @@ class Progress:
         self._begun = False
 
     def __call__(self, more: int) -> None:
-        """Take notice of so much more work that is done."""
+        """Count ``more`` units as done."""
         self._done += more
         if self._is_shown and time.monotonic() >= self._next:
             self._show()
 
     def end(self) -> None:
-        """Show that the work is over, if anything was shown or it is asked for."""
+        """Show the final count, if any was shown before or progress was asked for."""
         if self._begun or self._is_wanted:
             self._show()
             if self._is_terminal:

@@ -7,18 +7,18 @@ starling/starling at 058512e)::
     PUSH  00 | size, 4 bytes | expiry, 4 bytes | data of size - 4 bytes
     POP   01
 
-The numbers are unsigned and in the order of the machine that wrote them; little-endian is what
-is read. The expiry is a Unix time in seconds, whatever the client meant by it, 0 for never. A
-pop takes the oldest item, so a count of the pops is all there is to know about what is left.
+The numbers are unsigned and in the byte order of the machine that wrote them; they are read as
+little-endian. The expiry is a Unix time in seconds, 0 for never: Starling took it as it came, even
+if the client meant seconds from now. A pop takes the oldest item, so counting the pops tells which
+items are left.
 
-Starling skipped bytes that it did not know, one by one. This reader stops there instead: the
-bytes that follow would be taken for pushes and pops by chance, and each such pop would cost a
-sound item.
+Starling skipped bytes that it did not know, one by one. This reader stops there instead: some of
+the bytes that follow would look like pushes and pops, and each such pop would cost a sound item.
 
-When an emptied queue's file was larger than 16 MiB, Starling renamed it to ``NAME.SECONDS``,
-began a new one and removed the old. It also did so when the item that made the file too large
-had just been put; then the old file alone holds that item. A crash in between leaves it, and it
-is read in front of its queue.
+When a queue was empty and its file larger than 16 MiB, Starling renamed the file to
+``NAME.SECONDS``, began a new one and removed the old. It also did so when the item that made the
+file too large had just been put; then the old file alone holds that item. A crash in between leaves
+the old file, and it is read in front of its queue.
 """
 
 import os
@@ -57,7 +57,7 @@ class _Record:
     offset: int
     end: int
     expiry: int | None = None
-    """Of a push: in seconds since the Unix epoch, 0 for never."""
+    """In seconds since the Unix epoch, 0 for never; ``None`` for a pop."""
 
 
 @attrs.frozen
@@ -66,7 +66,7 @@ class _Log:
 
     path: Path
     end: int
-    """Where its last sound record ends."""
+    """Where its last sound record ends, in bytes."""
     pushed: int
     popped: int
     problems: list[Problem]
@@ -107,9 +107,9 @@ class _Items:
 def read(directory: Path, now_ms: int) -> OldSpool:
     """Read a spool of the Ruby Starling.
 
-    ``now_ms`` (milliseconds since the Unix epoch) is when the items count as put: Starling kept
-    no time. Every file counts as a queue, as Starling would have served it. Raises ``OSError``
-    when the directory cannot be listed; what is wrong with a file is in the problems.
+    ``now_ms``, in milliseconds since the Unix epoch, counts as the time of every put, as Starling
+    did not keep it. Every file counts as a queue, as Starling would have served it. Raises
+    ``OSError`` when the directory cannot be listed; what is wrong with a file is in the problems.
     """
     paths, left_out = old_spool.list_files(directory)
     rotated = _find_rotated(paths)
@@ -134,9 +134,10 @@ _Rotated = dict[Path, tuple[bytes, int, _Log]]
 
 
 def _find_rotated(paths: list[Path]) -> _Rotated:
-    """Tell what an interrupted rotation left from a queue that happens to have such a name.
+    """Return the files that an interrupted rotation left.
 
-    What Starling renamed was large, and nothing was left in it except perhaps its last push.
+    A queue may happen to have such a name. But what Starling renamed was large, and no item was
+    left in it except perhaps the last.
     """
     rotated: _Rotated = {}
     for path in paths:
@@ -190,7 +191,7 @@ def _replay(path: Path) -> _Log:
 
 
 def _records(file: OldFile) -> Iterator[_Record]:
-    """Yield the records of a file. Raises ``UnreadableError`` in front of what is none."""
+    """Yield the records of a file. Raises ``UnreadableError`` at bytes that are no record."""
     offset = 0
     while offset < file.end:
         head = file.read(offset, _HEAD.size)

@@ -1,9 +1,9 @@
 """Reads a segment from its first byte to its last, sound or not, a block at a time.
 
 What a server refuses at its start is read here as well: behind bytes that are no record, the next
-sound one is looked for, wherever it begins. No record is believed whose checksum is wrong, so
-nothing that is damaged is ever taken for sound. What is in memory is one block, or one record
-that is larger than a block and whose checksum was found right before.
+sound one is looked for, wherever it begins. No record with a wrong checksum is believed, so nothing
+that is damaged is ever taken for sound. Memory holds one block, or one record that is larger than a
+block; its checksum is verified piece by piece before it is read as a whole.
 """
 
 import re
@@ -19,7 +19,7 @@ from starling_py.journal.format.record import CHECKSUM_SIZE, HEADER_SIZE, Found
 BLOCK = 1 << 20
 """Bytes that are read at once."""
 
-# Where a record may begin: a type that there is, and an id below 2**48, as all ids are.
+# Where a record may begin: its type exists, and its id is below 2**48, as all ids are.
 _CANDIDATE = re.compile(rb"(?=.{8}[\x01-\x0a].{6}\x00\x00)", re.DOTALL)
 
 
@@ -28,11 +28,11 @@ class Stretch:
     """Sound records, one behind the other."""
 
     data: memoryview
-    """A piece of the file that begins with the first of them."""
+    """A piece of the file, from the first of them on; what follows the last does not count."""
     offset: int
     """Where in the file ``data`` begins."""
     found: list[Found]
-    """The records, by their places in ``data``; at least one."""
+    """The records, with their places in ``data``; at least one."""
 
     @property
     def end(self) -> int:
@@ -96,7 +96,10 @@ def find_sound(files: Files, path: str, start: int, end: int, salt: int) -> int:
 
 
 def _is_sound(files: Files, path: str, offset: int, end: int, salt: int, data: memoryview) -> bool:
-    """Tell whether a sound record begins at ``offset``; ``data`` is what was read from there on."""
+    """Tell whether a sound record begins at ``offset``. Raises ``OSError``.
+
+    ``data`` is what was read of the file from there on.
+    """
     if len(data) < HEADER_SIZE:
         return False
     needed = record.needed(data, 0)

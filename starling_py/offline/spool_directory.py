@@ -1,4 +1,4 @@
-"""What there is in a spool and in a queue's directory, told without changing anything."""
+"""Lists what is in a spool and in a queue's directory. Nothing is changed, and no lock is kept."""
 
 import fcntl
 import os
@@ -39,13 +39,13 @@ class Place:
     queues: list[str]
     """The directories of its queues, in order of their names."""
     notes: list[str]
-    """What else there is in a spool."""
+    """One line on each other entry of a spool."""
     lock: str
-    """The path of the lock that a server on it holds."""
+    """The path of the file that a server on the spool has locked."""
 
 
 def look(files: Files, path: str) -> Place:
-    """Find out what a path is. Raises ``WrongPathError``."""
+    """Find out what is at a path. Raises ``WrongPathError`` if it is no journal."""
     path = path.rstrip("/") or "/"
     try:
         entries = files.list_directory(path)
@@ -69,7 +69,7 @@ def look(files: Files, path: str) -> Place:
 
 
 def is_in_use(lock: str) -> bool:
-    """Tell whether a server holds a lock. Nothing is written, and the lock is not kept."""
+    """Tell whether a server holds the lock. The file is not made, and the lock is not kept."""
     try:
         descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -85,18 +85,19 @@ def is_in_use(lock: str) -> bool:
 
 @attrs.frozen
 class SegmentFile:
-    """One segment as its file says."""
+    """One segment, as its file and its header have it."""
 
     number: int
-    """From the file's name."""
+    """The number in the file's name."""
     path: str
     size: int
+    """Bytes of the file."""
     header: Header | None
-    """``None`` when it cannot be read."""
+    """The header; ``None`` if it cannot be read."""
     start: int
-    """Where the first record begins; 0 without a header."""
+    """Where the first record begins, in bytes; 0 without a header."""
     problem: str = ""
-    """Why the header cannot be read."""
+    """Why the header cannot be read; empty if it can."""
 
     @property
     def name(self) -> str:
@@ -105,17 +106,17 @@ class SegmentFile:
 
     @property
     def version(self) -> int:
-        """The format's version; the present one when the header cannot be read."""
+        """The format's version; the newest if the header cannot be read."""
         return segment.VERSION if self.header is None else self.header.version
 
     @property
     def is_version_1(self) -> bool:
-        """Whether it has no checkpoint because there were none yet."""
+        """Whether it is of version 1, which had no checkpoints."""
         return self.header is not None and self.header.version == 1
 
     @property
     def is_compacted(self) -> bool:
-        """Whether it holds what was live in others, and nothing else."""
+        """Whether it is a copy of the items that were live in other segments."""
         return self.header is not None and self.header.compacted
 
 
@@ -125,11 +126,11 @@ class QueueFiles:
 
     directory: str
     segments: list[SegmentFile]
-    """Those with their final names, in order."""
+    """The segments with their final names, in order."""
     unfinished: list[SegmentFile]
-    """Those that were begun and did not get their names yet, in order."""
+    """The segments that do not have their final names yet, in order."""
     notes: list[str]
-    """What else there is."""
+    """One line on each other file."""
 
     @classmethod
     def read(cls, files: Files, directory: str) -> "QueueFiles":
@@ -146,19 +147,19 @@ class QueueFiles:
         return own
 
     def __iter__(self) -> Iterator[SegmentFile]:
-        """Go through the segments, those last that are not finished."""
+        """Yield the segments in order, the unfinished ones last."""
         yield from self.segments
         yield from self.unfinished
 
     @property
     def like(self) -> Header | None:
-        """The header that the others are to agree with: that of the newest segment."""
+        """The header that all others have to agree with: the newest; ``None`` if none is sound."""
         headers = [each.header for each in (*self.unfinished, *self.segments) if each.header]
         return headers[-1] if headers else None
 
     @property
     def queue(self) -> bytes:
-        """The queue's name; that of the directory, where no segment tells it."""
+        """The queue's true name; the directory's name if no header is sound."""
         like = self.like
         name = posixpath.basename(self.directory)
         return os.fsencode(name) if like is None else like.queue
@@ -174,7 +175,7 @@ def _open(files: Files, path: str, number: int) -> SegmentFile:
 
 
 def _kind(name: str) -> str:
-    """Return what tells a file's kind by its name; empty for one that is not of this server."""
+    """Return the suffix that tells a file's kind; empty for a file that is not of this server."""
     if segment.number_of(name) is not None or segment.unfinished_number_of(name) is not None:
         return segment.SUFFIX
     stem, suffix, _ = name.partition(segment.SUFFIX)
@@ -196,7 +197,7 @@ def _is_queue(files: Files, directory: str) -> bool:
 
 
 def damage(path: str, error: OSError) -> JournalDamagedError:
-    """Return what to report of a file that the disk does not hand out."""
+    """Return what to report of a file that the disk cannot read."""
     return JournalDamagedError(
         error.filename or path, 0, f"the disk says: {error.strerror or error}"
     )

@@ -1,7 +1,7 @@
-"""What the queues of a spool hold, in figures, as a start would find it.
+"""The figures of a spool's queues, as a start would find them.
 
-Only the last segment of each queue is read, and the beginning of the first one for the age of its
-oldest item, so this is quick on any spool, and it does not find damage in between.
+Of each queue only the last segment is read, and a block of the first one for the age of the item at
+the head. So this is quick on any spool, but finds no damage in the other segments.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,14 +40,14 @@ class Figures:
     delivered: int
     """Live items that were handed out before and not confirmed."""
     next_id: int | None
-    """What the next item gets; ``None`` for more than one queue."""
+    """The id that the next item gets; ``None`` in a total."""
     segments: int
     disk_bytes: int
     """Of all files in the queue's directory."""
     live_bytes: int
     """Of the live items' records."""
     age_ms: int | None
-    """Since when the item at the head waits; ``None`` if there is none."""
+    """How long the item at the head has waited, in milliseconds; ``None`` if there is none."""
 
     @property
     def dead_bytes(self) -> int:
@@ -55,7 +55,7 @@ class Figures:
         return self.disk_bytes - self.live_bytes
 
     def values(self) -> dict[str, int | str | None]:
-        """Return what becomes a JSON object."""
+        """Return the figures by name, for a JSON object."""
         values: dict[str, int | str | None] = {
             name: getattr(self, name) for name, _ in _COLUMNS if name != "queue"
         }
@@ -65,7 +65,8 @@ class Figures:
 def measure(files: Files, directory: str, now_ms: int) -> Figures | None:
     """Return the figures of the queue in a directory; ``None`` if there is no queue in it.
 
-    Raises ``OSError`` and ``JournalDamaged``.
+    ``now_ms``: milliseconds since the Unix epoch, for the age. Raises ``OSError`` and
+    ``JournalDamagedError``.
     """
     state = Examination(files, directory, quarantine=True).run()
     if state is None or state.ledger.deleted:
@@ -79,7 +80,7 @@ def measure(files: Files, directory: str, now_ms: int) -> Figures | None:
         state.queue,
         ledger.items,
         ledger.bytes,
-        sum(mark.deliveries > 0 for mark in ledger.facts.values()),
+        sum(each.deliveries > 0 for each in ledger.facts.values()),
         ledger.next_id,
         len(own.segments) + len(own.unfinished),
         disk_bytes,
@@ -89,7 +90,10 @@ def measure(files: Files, directory: str, now_ms: int) -> Figures | None:
 
 
 def _age(files: Files, state: Recovered, ledger: Ledger, now_ms: int) -> int | None:
-    """Return how long the item at the head has waited."""
+    """Return how long the item at the head has waited, in milliseconds; ``None`` if there is none.
+
+    Raises ``OSError`` and ``JournalDamagedError``.
+    """
     if not ledger.items:
         return None
     reading = Reading(
@@ -119,7 +123,7 @@ def total(figures: Iterable[Figures]) -> Figures:
 
 
 def table(figures: Sequence[Figures]) -> list[str]:
-    """Return lines of text, the total last."""
+    """Return the figures as lines of a table, with a head, and the total last."""
     rows = [[title for _, title in _COLUMNS]]
     rows += [_row(each, keys.printable(each.queue)) for each in figures]
     rows.append(_row(total(figures), "total"))

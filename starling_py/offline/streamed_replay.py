@@ -1,7 +1,8 @@
 """The journal's own replay, fed with one stretch of records after the other.
 
 The server replays a segment that it holds in memory. Here the segments may be many and large, so
-they come in stretches; what they do to the ledger is still decided by ``journal.replay`` alone.
+they come in stretches. What the records do to the ledger is still decided by
+``journal.recovery.replay`` alone.
 """
 
 from starling_py.journal.checkpoint import Checkpoint
@@ -13,15 +14,15 @@ from starling_py.offline.spool_directory import SegmentFile
 
 
 class StreamedReplay:
-    """The state of a journal after what was given so far."""
+    """The state of a journal after the records that it was fed so far."""
 
     def __init__(self) -> None:
         self._replay = Replay()
         self._header = Header(b"", 0, 0, 0)
         self.first = 0
-        """The number of the segment that was begun first."""
+        """The number of the first segment that it was given; 0 before."""
         self.number = 0
-        """The number of the segment that was begun last."""
+        """The number of the last segment that it was given; 0 before."""
 
     @property
     def ledger(self) -> Ledger:
@@ -34,10 +35,11 @@ class StreamedReplay:
         return self._replay.oldest
 
     def begin_segment(self, file: SegmentFile, like: Header, first: Stretch | None) -> bool:
-        """Take a segment's header and checkpoint; return whether ``first`` begins with that one.
+        """Start from a segment's checkpoint; return whether ``first`` begins with one.
 
-        ``like`` stands for a header that cannot be read. Without its checkpoint, a segment goes on
-        from the state before it.
+        ``first``: the segment's first sound records, ``None`` if there are none. ``like`` is used
+        in place of a header that cannot be read. A segment without a checkpoint goes on from the
+        state before it.
         """
         self.first = self.first or file.number
         self.number = file.number
@@ -54,7 +56,7 @@ class StreamedReplay:
         return False
 
     def feed(self, stretch: Stretch, skip: int = 0) -> None:
-        """Take sound records, all but the first ``skip``."""
+        """Replay sound records, all but the first ``skip``."""
         found = stretch.found
         if skip < len(found):
             opened = Opened("", self._header, 0)
@@ -63,6 +65,6 @@ class StreamedReplay:
 
 
 def checkpoint_of(file: SegmentFile, like: Header, first: Stretch) -> Checkpoint | None:
-    """Return the checkpoint that a stretch begins with."""
+    """Return the checkpoint that a stretch begins with; ``None`` if it begins with none."""
     read = read_checkpoint(Opened(file.path, file.header or like, 0), first.data)
     return None if read is None else read[0]

@@ -1,9 +1,9 @@
-"""Checks a queue's journal as a whole: every record, and that all that is live is there.
+"""Checks a queue's journal as a whole: that every record is sound, and every live item is there.
 
-A start reads the last segment and believes it, which is quick. This reads every byte: each record
-against its checksum, each checkpoint against what replaying the segment before it gives, and the
-items that are found against those that the journal counts. What a start would refuse or give up
-is damage; what a crash leaves is a note. Nothing is changed.
+A start reads the last segment and believes it, which is quick. This reads every byte. It checks
+each record against its checksum, each checkpoint against what replaying the segment before it
+gives, and the items that are found against those that the journal counts. What a start would refuse
+or give up is damage; what a crash leaves is a note. Nothing is changed.
 """
 
 from collections.abc import Callable
@@ -23,31 +23,33 @@ from starling_py.offline.spool_directory import QueueFiles, SegmentFile
 from starling_py.offline.streamed_replay import StreamedReplay, checkpoint_of
 
 Progress = Callable[[int], None]
-"""Is told how many more bytes were read."""
+"""Called with the number of bytes read since the last call."""
 
 
 @attrs.define
 class Report:
-    """What was found out about one queue."""
+    """The findings about one queue."""
 
     directory: str
     queue: bytes = b""
     items: int | None = None
-    """Live items; ``None`` when the journal's state cannot be told."""
+    """Live items; ``None`` when the journal is too damaged to tell."""
     bytes: int = 0
     """Bytes of the live items' data."""
     unreadable: int = 0
-    """How many of the live items are not there, or cannot be read."""
+    """How many of the live items are missing or cannot be read."""
     segments: int = 0
+    """Segments that were read."""
     deleted: bool = False
+    """Whether the queue was deleted, and only its directory is left."""
     damage: list[JournalDamagedError] = attrs.field(factory=list)
     notes: list[str] = attrs.field(factory=list)
 
 
 def verify(files: Files, directory: str, progress: Progress, *, in_spool: bool) -> Report:
-    """Check the journal in a directory.
+    """Check the journal in a directory. Whatever is wrong is in the report; nothing is raised.
 
-    In a spool, the directory's name must be the one that the server gives the queue.
+    ``in_spool``: whether the directory must have the name that the server gives the queue.
     """
     check = _Check(files, directory, progress, in_spool)
     try:
@@ -58,7 +60,7 @@ def verify(files: Files, directory: str, progress: Progress, *, in_spool: bool) 
 
 
 class _Check:
-    """One look at a queue's directory."""
+    """The check of one queue's directory."""
 
     def __init__(self, files: Files, directory: str, progress: Progress, in_spool: bool) -> None:
         self.files = files
@@ -68,8 +70,9 @@ class _Check:
         self._in_spool = in_spool
         self._state: Recovered | None = None
         self._torn: set[tuple[str, int]] = set()
+        """Torn tails that a start would cut off: paths, and offsets in bytes."""
         self._before: StreamedReplay | None = None
-        """The state at the end of the segment before, if all of that was sound."""
+        """The state at the end of the segment before; ``None`` if not all of that was sound."""
 
     def run(self) -> None:
         """Fill the report. Raises ``OSError`` when the directory cannot be listed."""
@@ -90,7 +93,7 @@ class _Check:
             self._check_totals(self._state, {file.path for file in own})
 
     def _examine(self, own: QueueFiles) -> JournalDamagedError | None:
-        """Look at it as a start does; return why that would refuse it altogether."""
+        """Read the journal as a start does; return why that would refuse it, ``None`` if not."""
         report = self.report
         examination = Examination(self.files, self._directory, quarantine=True)
         try:
@@ -124,7 +127,10 @@ class _Check:
         return None
 
     def _in_use(self, own: QueueFiles) -> list[SegmentFile]:
-        """Return the segments to read; of those not finished, the one that counts."""
+        """Return the segments to read; of the unfinished ones only the one that counts.
+
+        All of them, if the journal's state is not known.
+        """
         if self._state is None:
             return list(own)
         last = self._state.ledger.segments[-1].path
@@ -137,7 +143,7 @@ class _Check:
         return [each for each in own if each.path not in others]
 
     def _check(self, file: SegmentFile, like: Header, *, is_last: bool) -> None:
-        """Read one segment; ``like`` is what its header is to agree with."""
+        """Read one segment and report what is wrong; its header has to agree with ``like``."""
         placed = self._placed(file)
         scan = _Scan(self, file, like, placed)
         scan.is_needed = placed is not None or self._state is None
@@ -164,11 +170,12 @@ class _Check:
             )
 
     def _placed(self, file: SegmentFile) -> Segment | None:
-        """Return what the journal says of a segment, if that is needed."""
+        """Return a segment as the journal's ledger has it; ``None`` if it is not needed."""
         segments = self._state.ledger.segments if self._state is not None else []
         return next((each for each in segments if each.path == file.path), None)
 
     def _check_totals(self, state: Recovered, present: set[str]) -> None:
+        """Check the ledger against itself. ``present``: the paths of the files that are there."""
         ledger, report = state.ledger, self.report
         missing = [each for each in ledger.segments if each.path not in present]
         report.unreadable += sum(each.items for each in missing)
@@ -182,25 +189,25 @@ class _Check:
             )
             what += f" itself, and the queue {ledger.items} of {ledger.bytes}"
             report.damage.append(JournalDamagedError(ledger.segments[-1].path, 0, what))
-        gone = [item_id for item_id in ledger.facts if not ledger.is_live(item_id)]
-        if gone:
-            what = f"the journal has a mark of item {gone[0]}, which is not in the queue"
+        removed = [item_id for item_id in ledger.facts if not ledger.is_live(item_id)]
+        if removed:
+            what = f"the journal has a mark of item {removed[0]}, which is not in the queue"
             report.damage.append(JournalDamagedError(ledger.segments[-1].path, 0, what))
 
     def is_torn(self, path: str, offset: int) -> bool:
-        """Tell whether a start takes what is at the end of a file for a torn tail."""
+        """Tell whether a start would cut a torn tail off a file at ``offset``."""
         return (path, offset) in self._torn
 
     def is_live(self, item_id: int) -> bool:
-        """Tell whether an item is in the queue, as far as that is known."""
+        """Tell whether an item is live; ``False`` if the journal's state is not known."""
         return self._state is not None and self._state.ledger.is_live(item_id)
 
     def told(self, path: str) -> bool:
-        """Tell whether damage to a file is in the report already."""
+        """Tell whether the report has damage to a file already."""
         return any(each.path == path for each in self.report.damage)
 
     def read(self, file: SegmentFile, end: int, salt: int) -> "segment_reader.Parts":
-        """Read a segment and tell of the progress."""
+        """Read a segment up to ``end``, and show the progress."""
         for part in segment_reader.read(self.files, file.path, file.start, end, salt):
             self._progress(part.end - part.offset)
             yield part
@@ -212,6 +219,7 @@ class _Scan:
     def __init__(
         self, check: _Check, file: SegmentFile, like: Header, placed: Segment | None
     ) -> None:
+        """``placed`` is the segment in the ledger; ``None`` if it is not needed or not known."""
         self._check = check
         self._file = file
         self._like = like
@@ -221,15 +229,17 @@ class _Scan:
         self._last_id = 0 if file.header is None else file.header.first_id - 1
         self.replay = StreamedReplay()
         self.is_needed = True
-        """Whether a start needs it; what is wrong with others is not damage."""
+        """Whether a start needs the segment; what is wrong with others is noted, no damage."""
         self.is_last = False
+        """Whether it is the last segment, which alone may have a torn tail."""
         self.is_sound = True
+        """Whether everything read so far is as it was written."""
         self.items = 0
         """Live items that were found."""
         self.bytes = 0
 
     def tell(self, offset: int, what: str) -> None:
-        """Report something that is not as it should be."""
+        """Report at ``offset``, in bytes, ``what`` is wrong with the segment."""
         self.is_sound = False
         damage = JournalDamagedError(self._file.path, offset, what)
         if self.is_needed:
@@ -238,7 +248,10 @@ class _Scan:
             self._check.report.notes.append(str(damage))
 
     def run(self, before: StreamedReplay | None) -> None:
-        """Read it. Raises ``OSError``."""
+        """Read the segment and report what is wrong with it. Raises ``OSError``.
+
+        ``before``: the state at the end of the segment before, if all of that was sound.
+        """
         file = self._file
         if self._check.is_torn(file.path, 0):
             self.is_sound = False
@@ -281,7 +294,7 @@ class _Scan:
         if self._check.is_torn(path, gap.offset):
             self.is_sound = False
         elif gap.offset == 0 and self._check.told(path):
-            pass  # what is wrong with the header was told
+            pass  # what is wrong with the header is in the report already
         elif gap.end < self._file.size:
             self.tell(
                 gap.offset, f"this record is not sound; the next one begins at byte {gap.end}"
@@ -294,7 +307,10 @@ class _Scan:
             self.tell(gap.offset, f"the last {gap.size} bytes hold no sound record")
 
     def _begin(self, first: Stretch | None, before: StreamedReplay | None) -> int:
-        """Take the header and the checkpoint; return how many of the records that were."""
+        """Start the replay of the segment; return how many records that took: the checkpoint's.
+
+        ``first``: the first sound records, ``None`` if there are none.
+        """
         file = self._file
         if file.is_compacted:
             return 0
@@ -311,19 +327,19 @@ class _Scan:
         return 1
 
     def _records(self, stretch: Stretch, skip: int) -> None:
-        """Look at sound records, all but the first ``skip``."""
+        """Check and count sound records, all but the first ``skip``."""
         is_live = self._check.is_live
         is_compacted = self._file.is_compacted
         last_id = self._last_id
         for kind, record_id, start, end in stretch.found[skip:]:
             if kind in record.PUTS:
                 if record_id <= last_id:
-                    what = f"the item {record_id} comes where one above {last_id} is to come"
+                    what = f"the item {record_id} comes where only ids above {last_id} can"
                     self.tell(stretch.offset + start, what)
                 last_id = max(record_id, last_id)
                 if is_live(record_id):
                     self.items += 1
                     self.bytes += record.data_size(kind, start, end)
             elif is_compacted or kind == record.CHECKPOINT:
-                self.tell(stretch.offset + start, f"a record of type {kind} is not to be here")
+                self.tell(stretch.offset + start, f"a record of type {kind} cannot be here")
         self._last_id = last_id
