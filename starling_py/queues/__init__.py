@@ -1,5 +1,5 @@
-"""Queues: one FIFO with its rules, those who wait for it, and the collection of all by name.
+"""Queues: one FIFO with its rules, the clients that wait for it, and all queues by name.
 
-Everything here is synchronous and knows neither protocols nor sockets; files are reached
-through ``starling_py.journal`` alone.
+Everything here is synchronous and knows neither protocols nor sockets nor threads; files are
+reached only through ``starling_py.journal``.
 """

@@ -1,7 +1,8 @@
-"""What is to happen at a time: waits that end, leases that run out, delays that are over.
+"""Deadlines: waits that end, leases that run out, delays that are over.
 
-Times are on the monotonic clock, in seconds, so no jump of the wall clock hurries or holds up
-anything. What is cancelled never happens, and costs nothing but its place until then.
+Times are in seconds of the monotonic clock, so no jump of the wall clock hurries or delays
+anything. A cancelled deadline never runs; its place in the heap is freed when its time comes, or
+when more than half of the places are such.
 """
 
 import heapq
@@ -11,18 +12,18 @@ from typing import Final
 
 NEVER: Final = float("inf")
 _FEW: Final = 64
-"""Entries that may be dead without being worth a cleaning."""
+"""Places for which it is not worth looking for cancelled deadlines."""
 
 
 @dataclass(eq=False, init=False)
 class Deadline:
-    """One thing that is to happen."""
+    """One action, and when to run it."""
 
     when: float
     """The time, in seconds of the monotonic clock."""
     action: Callable[[], None]
     pending: bool
-    """Whether it is still to happen."""
+    """Whether it has neither run nor been cancelled."""
 
     def __init__(self, when: float, action: Callable[[], None]) -> None:
         self.when = when
@@ -31,17 +32,17 @@ class Deadline:
 
 
 class Deadlines:
-    """All that is to happen, in the order of the times."""
+    """All deadlines, in the order of their times."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Deadline]] = []
         self._serial = 0
         self._pending = 0
         self.soonest = NEVER
-        """No earlier time has anything that is to happen, on the monotonic clock."""
+        """Nothing is due before this time; the turn looks only here, so it may be too early."""
 
     def add(self, when: float, action: Callable[[], None]) -> Deadline:
-        """Have something happen at a time."""
+        """Run ``action`` at a time; what is returned can be cancelled."""
         deadline = Deadline(when, action)
         self._serial += 1
         self._pending += 1
@@ -50,7 +51,7 @@ class Deadlines:
         return deadline
 
     def cancel(self, deadline: Deadline) -> None:
-        """Let it not happen; it is no error when it has happened already."""
+        """Do not run a deadline; it is no error when it has run already."""
         if not deadline.pending:
             return
         deadline.pending = False
@@ -61,14 +62,14 @@ class Deadlines:
 
     @property
     def next(self) -> float | None:
-        """When the next thing is to happen; ``None`` when there is none."""
+        """When the next deadline is due; ``None`` when there is none."""
         heap = self._heap
         while heap and not heap[0][2].pending:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
     def run_due(self, now: float) -> None:
-        """Let happen whose time has come, in order; nothing before ``soonest``."""
+        """Run what is due, in order of time; there is nothing before ``soonest``."""
         while (when := self.next) is not None and when <= now:
             deadline = heapq.heappop(self._heap)[2]
             deadline.pending = False

@@ -1,9 +1,9 @@
-"""A put, with all that can be said about it: verb, delay, limits, copies for other queues.
+"""A put with all that may come with it: limits, a delay, a place in front, other queues.
 
-A put either goes to all the queues that it concerns or to none: whether each of them takes it is
-found out before the first of them gets it. The commits of all of them must succeed before anybody
-is told that it is stored. The plain put to a queue without rules does not come through here; what
-is moved to another queue does.
+A put goes to all the queues that it concerns or to none: each is asked whether it accepts the
+item before the first one gets it. No client may be told that it is stored before the commits of
+all of them have succeeded. A plain put to a queue without rules does not come through here; an
+item that is moved to another queue does.
 """
 
 from collections.abc import Callable, Container
@@ -21,25 +21,26 @@ from starling_py.queues.traffic import MoveSource
 
 @dataclass
 class Put:
-    """What is to be put."""
+    """An item to be put."""
 
     name: bytes
     data: bytes
     flags: int
     exptime: int
-    """memcached's number."""
+    """When it expires: memcached's number, which ``expiry`` reads."""
     due_ms: int = 0
-    """Not to be handed out before this time, in milliseconds since the epoch; 0 for at once."""
+    """When it can be taken, in milliseconds since the Unix epoch; 0 for at once."""
     front: bool = False
     """Whether it goes in front of all others."""
     deliveries: int = 0
-    """How often it was handed out in another queue."""
+    """How often it was handed out in the queue that it comes from."""
 
 
 def put(directory: QueueDirectory, what: Put) -> list[PersistentQueue]:
-    """Put an item into every queue that it concerns, and return those; there may be none.
+    """Put an item into its queue and those that get a copy; return all of them.
 
-    Raises ``JournalError``, ``QueueRefused`` and ``NotLoaded``, and then it is in none of them.
+    There may be none: a queue with ``fanout_only`` keeps nothing itself. Raises ``JournalError``,
+    ``QueueRefused`` and ``NotLoaded``, and then the item is in none of them.
     """
     directory.limits.check()
     concerned = _others(directory, what.name)
@@ -52,12 +53,12 @@ def put(directory: QueueDirectory, what: Put) -> list[PersistentQueue]:
 def put_moved(
     directory: QueueDirectory, what: Put, source: MoveSource, missing: Container[bytes]
 ) -> list[PersistentQueue]:
-    """Put an item of another queue into every queue that it is moved to, and return those.
+    """Put an item that leaves ``source`` into its target and those that get a copy; return them.
 
-    Those are the ones that a put would concern. But nothing comes back to its ``source`` as a
-    copy, or the item would go round for ever; and where nobody else would get it, the queue that
-    it is moved to keeps it in any case, or it would be lost. With ``missing``, only the queues of
-    these names get it. Raises as ``put``, and then it is in none of them.
+    Two things differ from ``put``. If ``source`` itself would get a copy, nobody gets one, or the
+    item would go round for ever. And if nobody else gets the item, the target keeps it even with
+    ``fanout_only``, or it would be lost. ``missing`` names the queues that still have to get it;
+    none for all of them. Raises as ``put``, and then the item is in none of them.
     """
     concerned = _others(directory, what.name)
     if source in concerned:
@@ -76,7 +77,11 @@ def _put_into_all(
     concerned: list[PersistentQueue],
     admit: Callable[[PersistentQueue, int], bool],
 ) -> None:
-    """Put an item into all of these queues, or into none; ``admit`` as in ``limits``."""
+    """Put an item into all of these queues, or into none.
+
+    ``admit`` tells whether a queue must make room for an item of some bytes, or raises
+    ``QueueRefused``, as ``limits.check`` does.
+    """
     size = len(what.data)
     now_ms = directory.clock.wall_ms
     try:
@@ -96,7 +101,10 @@ def _put_into_all(
 
 
 def _others(directory: QueueDirectory, name: bytes) -> list[PersistentQueue]:
-    """Return every other queue that a put to this one goes to, each once. Raises ``NotNow``."""
+    """Return the queues that get a copy of a put to this one, each once.
+
+    Those of the routes are made if need be. Raises ``NotNowRefused``.
+    """
     fan_out = directory.fan_out
     found = [directory.find(child) for child in fan_out.children(name)]
     for target in fan_out.routes.targets(name):
@@ -108,7 +116,7 @@ def _others(directory: QueueDirectory, name: bytes) -> list[PersistentQueue]:
 
 
 def put_into(queue: PersistentQueue, what: Put, now_ms: int) -> None:
-    """Put an item into one queue, by that queue's rules for expiry. Raises ``JournalError``."""
+    """Put an item into one queue, whose settings bound its expiry. Raises ``JournalError``."""
     settings = queue.settings
     expiry = 0
     if what.exptime and not settings.ignore_client_expiry:
@@ -134,10 +142,10 @@ def put_into(queue: PersistentQueue, what: Put, now_ms: int) -> None:
 
 
 def make_room(queue: PersistentQueue, size: int, now_ms: int) -> None:
-    """Drop the oldest items of a queue as long as it is full.
+    """Drop the oldest items of a queue until one of ``size`` bytes fits, if its settings say so.
 
-    Raises ``QueueFullRefused`` when all that is left is open or due later, ``JournalError`` and
-    ``NotLoaded``.
+    Raises ``QueueFullRefused`` when all that is left is open or delayed, ``JournalError`` and
+    ``NotLoaded``; what was dropped before stays dropped.
     """
     while queue.settings.discard_old_when_full and limits.is_full(queue, size):
         if not queue.drop_oldest(now_ms) and limits.is_full(queue, size):

@@ -1,4 +1,4 @@
-"""Why a queue does not do what it was asked for: a rule forbids it, or it has to read first."""
+"""Why a queue does not do what was asked: a rule forbids it, or it has to read from disk first."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from starling_py.journal.errors import JournalError
 
 
 class QueueRefused(Exception):
-    """The queues' rules forbid it; the text says why, and is fit for a client."""
+    """The rules forbid it; the text says why, and is fit for a client."""
 
 
 class QueueFullRefused(QueueRefused):
@@ -19,18 +19,18 @@ class QueueFullRefused(QueueRefused):
 
 
 class TooLargeRefused(QueueRefused):
-    """An item is larger than its queue takes."""
+    """An item is larger than its queue accepts."""
 
 
 class NotNowRefused(QueueRefused):
-    """The server takes nothing for now, or no more of it."""
+    """The server accepts no puts for now, or there are as many queues as there may be."""
 
 
 class NotLoaded(Exception):
     """A signal, and no error: what was asked for has to be read from disk first.
 
-    Nothing was changed. Ask again when the function that was given to ``when_loaded`` is called;
-    it gets the reason if nothing could be read, and ``None`` otherwise.
+    Nothing was changed. Give ``when_loaded`` a function: it is called when to ask again, with
+    ``None``, or with the reason if nothing could be read.
     """
 
     def __init__(

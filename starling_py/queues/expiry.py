@@ -4,7 +4,7 @@ RELATIVE_LIMIT = 2_592_000
 """Thirty days in seconds: up to here the number counts from now (memcached's protocol.txt)."""
 
 _MINUS_ONE_UNSIGNED = (2**32 - 1, 2**64 - 1)
-"""How libraries without signed numbers send -1 (Django's timeout=0 through libmemcached does)."""
+"""How libraries without signed numbers send -1, as Django's ``timeout=0`` through libmemcached."""
 _LONG_AGO = 1
 _FOR_EVER = 2**63 - 1
 

@@ -1,7 +1,7 @@
-"""What has to be done for the queues now and then, a little at a time.
+"""Housekeeping: work on the queues that no client asks for, done now and then.
 
-Windows that are too large are cut, dead items at the heads of queues are removed, at a bounded
-rate, queues that nobody uses are deleted, and it is looked at how much memory and disk there is.
+It cuts windows that are too large, removes dead items at the heads of queues, a bounded number
+each time, deletes queues that nobody uses, and checks how much memory and disk is left.
 """
 
 import contextlib
@@ -19,28 +19,28 @@ from starling_py.queues.waiters import Waiters
 log = logging.getLogger(__name__)
 
 IDLE_FILES = 64
-"""Idle files that are closed at once, at the most."""
+"""The most idle files that are closed each time."""
 SWEPT = 10_000
-"""Dead items that are removed at once, about, at the most."""
+"""Dead items after which no more queues are swept, each time."""
 
 
 class Housekeeping:
-    """The work on all queues of a spool that nobody asks for."""
+    """The housekeeping of all queues of a spool."""
 
     def __init__(self, directory: QueueDirectory, waiters: Waiters, spool: Spool) -> None:
         self._directory = directory
         self._waiters = waiters
         self._spool = spool
         self._idle_since: dict[PersistentQueue, tuple[float, int]] = {}
-        """Since when nobody has used a queue, and what was put and taken by then."""
+        """Since when nobody has used a queue, in monotonic time, and its puts and gets by then."""
 
     def run(self) -> None:
         """Do a little of everything."""
         swept = 0
         self._directory.remove_deleted()
         queues = list(self._directory)
-        for gone in self._idle_since.keys() - set(queues):
-            del self._idle_since[gone]
+        for removed in self._idle_since.keys() - set(queues):
+            del self._idle_since[removed]
         for queue in queues:
             queue.sync_waits.fail_if_broken()
             queue.waiting.cut_window()
@@ -55,9 +55,9 @@ class Housekeeping:
         self._directory.take_care()
 
     def _sweep(self, queue: PersistentQueue) -> int:
-        """Remove the dead items at the head of a queue, as far as it is in memory."""
+        """Remove the dead items at the head of a queue that are in memory; return how many."""
         before = queue.counted.expired
-        # What is not in memory will be the next time; what cannot be read, never.
+        # What is not in memory will be the next time; what cannot be read is left.
         with contextlib.suppress(NotLoaded, JournalError):
             queue.peek(self._directory.clock.wall_ms)
         return queue.counted.expired - before

@@ -1,6 +1,6 @@
-"""Whether an item may come into a queue: the limits of queues, and of the server as a whole.
+"""Whether a put is accepted: the limits of queues, and of the server as a whole.
 
-Nothing is changed here. A queue that would drop its oldest items to make room is not full.
+Nothing is changed here; where a check tells that room has to be made, ``delivery`` makes it.
 """
 
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from starling_py.queues.persistent_queue import PersistentQueue
 
 @dataclass
 class ServerLimits:
-    """Whether the server takes anything, beside the limits of each queue."""
+    """Whether the server accepts puts at all, beside the limits of each queue."""
 
     draining: bool = False
-    """Whether nothing is taken, so that everything gets out."""
+    """Whether no puts are accepted, so that the queues run empty."""
     disk_low: bool = False
-    """Whether less of the disk is free than is to stay free."""
+    """Whether less of the disk is free than ``disk_free_min``."""
     memory_high: bool = False
-    """Whether the items in memory take more than they may."""
+    """Whether the items in memory take more than ``memory_max``."""
 
     @property
     def closed(self) -> bool:
-        """Whether nothing is taken."""
+        """Whether no puts are accepted."""
         return self.draining or self.disk_low or self.memory_high
 
     def check(self) -> None:
-        """Raise ``NotNowRefused`` if nothing is taken."""
+        """Raise ``NotNowRefused`` if no puts are accepted."""
         if self.draining:
             raise NotNowRefused("draining: no items are taken")
         if self.disk_low:
@@ -37,7 +37,10 @@ class ServerLimits:
 
 
 def in_memory(queue: PersistentQueue) -> int:
-    """Return how many bytes the items of a queue take in memory, about."""
+    """Return about how many bytes of memory a queue's items take.
+
+    It goes by their average: to add up all of them would take too long.
+    """
     count = queue.waiting.loaded + queue.elsewhere
     average = queue.bytes // queue.items if queue.items else 0
     return count * (average + OVERHEAD)
@@ -46,13 +49,13 @@ def in_memory(queue: PersistentQueue) -> int:
 def check(queue: PersistentQueue, size: int) -> bool:
     """Tell whether room has to be made for an item of ``size`` bytes.
 
-    Raises ``TooLargeRefused`` or ``QueueFullRefused`` if it may not come into the queue.
+    Raises ``TooLargeRefused`` or ``QueueFullRefused`` if the queue does not accept it.
     """
     settings = queue.settings
     if settings.max_item_size is not None and size > settings.max_item_size:
         raise TooLargeRefused("object too large for cache")
     if settings.max_bytes is not None and size > settings.max_bytes:
-        raise TooLargeRefused("object too large for cache")  # to wait for room would be in vain
+        raise TooLargeRefused("object too large for cache")  # waiting for room would be in vain
     full = is_full(queue, size)
     if full and not _can_make_room(queue, size):
         raise QueueFullRefused(queue.name)
@@ -62,10 +65,8 @@ def check(queue: PersistentQueue, size: int) -> bool:
 def check_moved(queue: PersistentQueue, size: int) -> bool:
     """Tell whether room has to be made for an item of ``size`` bytes that is moved into a queue.
 
-    Raises ``QueueFullRefused`` if it may not be moved there now.
-
-    One that is larger than the queue ever takes may come when the queue is empty, rather than
-    never get there.
+    An empty queue accepts any, even one larger than ``max_bytes``: it could never be moved
+    otherwise. Raises ``QueueFullRefused`` if the queue does not accept it now.
     """
     if not is_full(queue, size) or not queue.items:
         return False
@@ -76,7 +77,7 @@ def check_moved(queue: PersistentQueue, size: int) -> bool:
 
 
 def is_full(queue: PersistentQueue, size: int) -> bool:
-    """Tell whether an item of so many bytes would be beyond a limit of its queue.
+    """Tell whether an item of ``size`` bytes would exceed a limit of its queue.
 
     Open items do not count as items (Kestrel's rule), but their bytes do.
     """
@@ -87,7 +88,7 @@ def is_full(queue: PersistentQueue, size: int) -> bool:
 
 
 def _can_make_room(queue: PersistentQueue, size: int) -> bool:
-    """Tell whether dropping items that wait is enough; open ones and those due later stay."""
+    """Tell whether dropping items that wait makes enough room; open and delayed ones stay."""
     settings = queue.settings
     if not settings.discard_old_when_full:
         return False

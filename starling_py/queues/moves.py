@@ -1,9 +1,9 @@
-"""Items on their way from one queue to another: expired ones, and those that came back too often.
+"""Moving items from one queue to another: expired ones, and those that came back too often.
 
-A move is a put into the other queue: it goes on to whatever that reaches, children and routes. The
-item is put there first, and removed from its own queue only when it is safe in all of them:
-whatever happens in between, none of them has to do without it. Until then it waits in neither its
-old place nor for a client. What cannot be moved now is tried again, as long as the queue is there.
+A move is a put into the target, so children and routes of the target get copies. The item is put
+there first, and removed from its own queue only when all copies are safe: a crash in between may
+leave it in both, but never in neither. Until then it is still counted in its own queue, but does
+not wait there. A move that fails is tried again as long as its queue exists.
 """
 
 import logging
@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 TRY_AGAIN = 1.0
 """Seconds after which something that failed is tried again."""
 AT_ONCE = 10_000
-"""Copies that are put at once, about, at the most."""
+"""Copies that are put in one turn, about: more would keep clients waiting."""
 PAUSE = 0.001
-"""Seconds after which more of them are put, at the least."""
+"""Seconds until the rest are put, at the least."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Moves:
-    """How items are moved: put there, and later removed here."""
+    """The work of moving: put the item into its new queues, later remove it from its own."""
 
     def __init__(
         self,
@@ -39,7 +39,10 @@ class Moves:
         deadlines: Deadlines,
         monotonic: Callable[[], float],
     ) -> None:
-        """``put`` puts an item into all queues that miss it; it raises as ``delivery.put`` does."""
+        """``put`` puts a moved item into its new queues; it raises as ``delivery.put`` does.
+
+        ``monotonic`` returns the time of the turn, in seconds.
+        """
         self._put = put
         self._deadlines = deadlines
         self._monotonic = monotonic
@@ -50,27 +53,27 @@ class Moves:
         self._put_then = 0
 
     def begin_move(self, move: Move) -> None:
-        """Move an item that has been taken out of its line."""
+        """Move an item that was taken out of what waits."""
         move.source.traffic.leaving[move.item.id] = move
         self._go_on(move)
 
     def copy_is_safe(self, copy: Copy) -> None:
-        """Take notice that an item is safe in one of its new queues."""
+        """Remove an item from its own queue if this was the last of its copies to become safe."""
         copy.move.unsafe -= 1
         if copy.move.arrived:
             self.finish(copy.move)
 
     def copy_is_undone(self, copy: Copy) -> None:
-        """Put an item again into one of its new queues."""
+        """Put an item again, a little later, into a queue where its copy was taken back."""
         move = copy.move
         move.unsafe -= 1
         move.reached -= {copy.queue}
-        # If it is in none of them any more, it goes to all that it reaches by then.
+        # If it is in none of them any more, it goes wherever a move would go by then.
         move.missing = move.missing | {copy.queue} if move.reached else frozenset()
         self._later(lambda: self._go_on(move))
 
     def finish(self, move: Move) -> None:
-        """Remove an item that is safe in its new queues."""
+        """Remove an item from its own queue: it is safe in its new ones."""
         source = move.source
         if source.traffic.leaving.get(move.item.id) is not move:
             return  # its queue was deleted
@@ -84,17 +87,21 @@ class Moves:
         source.traffic.left.append(move)
 
     def finish_later(self, move: Move) -> None:
-        """Remove an item whose removal was undone; not at once, as that would fail again."""
+        """Remove an item again, as its removal was undone; at once it would only fail again."""
         self._later(lambda: self.finish(move))
 
     def _go_on(self, move: Move) -> None:
-        """Put an item into its new queues, behind those that have to wait for that."""
+        """Put an item into its new queues, after the moves that wait for that already.
+
+        A put serves clients, which finds more dead items to move. These join the moves that wait;
+        a call within the call would nest as deep as there are items.
+        """
         self._held.append(move)
         if not self._putting:
             self._put_held()
 
     def _put_held(self) -> None:
-        """Put what is held; what is too much at once, later."""
+        """Put the moves that wait, as many as one turn may; the rest later."""
         held = self._held
         self._putting = True
         try:
@@ -106,15 +113,15 @@ class Moves:
                 self._deadlines.add(self._monotonic() + PAUSE, self._put_held)
 
     def _is_too_much(self) -> bool:
-        """Tell whether no more copies are to be put at this time."""
-        now = self._monotonic()
+        """Tell whether this turn has put as many copies as it may."""
+        now = self._monotonic()  # stands still during a turn
         if now != self._put_at:
             self._put_at, self._put_then = now, 0
         return self._put_then >= AT_ONCE
 
     def _try_to_put(self, move: Move) -> None:
-        gone = move.source.traffic.leaving.get(move.item.id) is not move
-        if gone or (move.reached and not move.missing):
+        deleted = move.source.traffic.leaving.get(move.item.id) is not move
+        if deleted or (move.reached and not move.missing):
             return
         try:
             queues = self._put(move)
@@ -133,10 +140,10 @@ class Moves:
         for queue in queues:
             queue.available()
         if move.arrived:
-            self.finish(move)  # what was missing is not to have it any more
+            self.finish(move)  # the queues that missed it are not to get a copy any more
 
     def _tell_stuck(self, move: Move, problem: Exception) -> None:
-        """Log that items cannot be moved, once for all of them."""
+        """Log that items cannot be moved this way, once until one can."""
         way = (move.source.name, move.target)
         if way not in self._stuck:
             self._stuck.add(way)

@@ -2,9 +2,9 @@
 
 An open read is no removal: its item stays in the journal, which only counts the delivery, and is
 removed when the read is confirmed. A read that ends in any other way gives its item back. What
-the journal could not write is undone by ``reconcile``, which takes the ledger's word for it; so
-reads that have ended are remembered until their end is safe. A read belongs to a connection
-until that is gone, or, with a lease, to whoever knows the item's id until the lease runs out.
+the journal could not write is undone by ``reconcile``, which goes by the ledger; so reads that
+were confirmed are remembered until that is safe. A read ends with the connection that opened it;
+one with a lease outlasts it, and any client that knows the item's id may end it.
 """
 
 import itertools
@@ -33,17 +33,17 @@ class ReadQueue(Protocol):
         """Remove the item of a read. Raises ``JournalError``, and then the read is still open."""
 
     def give_back(self, read: "OpenRead", *, alone: bool = True) -> None:
-        """End a read: its item goes back to its place."""
+        """End a read: its item returns to its place."""
 
     def give_back_later(self, read: "OpenRead", due_ms: int) -> None:
-        """End a read: its item rests until a time. Raises ``JournalError``."""
+        """End a read: its item is delayed. Raises ``JournalError``."""
 
     def available(self) -> None:
-        """Serve those who wait for an item of the queue."""
+        """Serve the clients that wait for an item of the queue."""
 
 
 class OpenRead:
-    """One item that somebody works on."""
+    """One item that a client works on."""
 
     def __init__(
         self, queue: ReadQueue, item: Item, deliveries: int, holder: "ReadHolder | None"
@@ -53,26 +53,26 @@ class OpenRead:
         self.deliveries = deliveries
         """How often the item was handed out, this time included."""
         self.holder = holder
-        """Whose read it is; ``None`` when that connection is gone."""
+        """The reads of the connection that opened it; ``None`` when that is closed."""
         self.lease: Deadline | None = None
-        """When the read ends by itself, if it has a lease."""
+        """When the read ends by itself; ``None`` without a lease."""
         self.is_open = True
         self.serial = next(_serials)
-        """Grows with every open read of the server."""
+        """Numbers the server's open reads in the order in which they were opened."""
 
 
 class ReadHolder:
     """The open reads of one connection, by queue, oldest first.
 
-    A read is in here as long as it is open and was opened by this connection. It may end without
-    the connection's doing: its lease runs out, its queue is deleted, another connection confirms
-    it; then the holder is told to ``forget``. When a confirmation could not be written, the read
-    is open again and comes back with ``keep``.
+    A read that this connection opened is in here as long as it is open. It may end without the
+    connection's doing: its lease runs out, its queue is deleted, another connection confirms it;
+    then the holder is told to ``forget``. When a confirmation could not be written, the read is
+    open again and comes back with ``keep``.
     """
 
     def __init__(self) -> None:
         self.by_name: dict[bytes, deque[OpenRead]] = {}
-        """The open reads by their queues, none of them without any."""
+        """The open reads, by queue; no queue without any."""
         self.closed = False
         """Whether the connection is closed, so that nothing may be kept here."""
 
@@ -85,7 +85,7 @@ class ReadHolder:
         return len(self.by_name.get(name, ()))
 
     def oldest(self, name: bytes) -> "OpenRead | None":
-        """Return the read of a queue that was opened first, of those that are open."""
+        """Return the open read of a queue that was opened first; ``None`` if there is none."""
         reads = self.by_name.get(name)
         return reads[0] if reads else None
 
@@ -96,14 +96,14 @@ class ReadHolder:
         return [read for reads in self.by_name.values() for read in reads]
 
     def keep(self, read: "OpenRead") -> None:
-        """Take a read; one that comes back is put where it was."""
+        """Add a read; one that is open again goes where it was."""
         reads = self.by_name.setdefault(read.queue.name, deque())
         reads.append(read)
         if len(reads) > 1 and reads[-2].serial > read.serial:
             self.by_name[read.queue.name] = deque(sorted(reads, key=lambda each: each.serial))
 
     def forget(self, read: "OpenRead") -> None:
-        """Let go of a read; it is no error when it is not here."""
+        """Drop a read; it is no error when it is not here."""
         reads = self.by_name.get(read.queue.name)
         if reads is None:
             return
@@ -124,9 +124,9 @@ class OpenReads:
         self._give_back = give_back
         self._by_id: dict[int, OpenRead] = {}
         self.ended: deque[tuple[int, OpenRead]] = deque()
-        """Reads that were confirmed, each with the write that has to become safe."""
+        """Confirmed reads, each with the write that removes its item, until that is safe."""
         self.deliveries: dict[int, int] = {}
-        """Of items opened since the journal was last written, how often they were handed out."""
+        """How often items were handed out that were opened since the last commit, by id."""
         self.opened = 0
         """Reads opened since the server started."""
         self.canceled = 0
@@ -142,11 +142,11 @@ class OpenReads:
         return iter(self._by_id.values())
 
     def get(self, item_id: int) -> OpenRead | None:
-        """Return the open read of an item."""
+        """Return the open read of an item; ``None`` when it is not open."""
         return self._by_id.get(item_id)
 
     def add(self, read: OpenRead, lease_end: float | None) -> None:
-        """Take a read that was opened; its lease, if it has one, ends at a monotonic time."""
+        """Add a read that was opened; its lease ends at a monotonic time, ``None`` for none."""
         self._by_id[read.item.id] = read
         self.deliveries[read.item.id] = read.deliveries
         self.opened += 1
@@ -156,7 +156,7 @@ class OpenReads:
             self.set_lease(read, lease_end)
 
     def set_lease(self, read: OpenRead, end: float | None) -> None:
-        """Let the lease of a read end at a monotonic time, or let it have none."""
+        """Give a read a new lease, to a monotonic time; ``None`` for none."""
         if read.lease is not None:
             self._deadlines.cancel(read.lease)
             read.lease = None
@@ -164,27 +164,30 @@ class OpenReads:
             read.lease = self._deadlines.add(end, lambda: self._give_back(read))
 
     def confirm(self, read: OpenRead, write: int) -> None:
-        """Let a read end for good: its item is removed by the write with this number."""
+        """End a read for good: its item is removed by the write of this number."""
         self._end(read)
         self.ended.append((write, read))
 
     def cancel(self, read: OpenRead) -> None:
-        """Let a read end, so that its item can be handed out again."""
+        """End a read whose item can be handed out again."""
         self._end(read)
         self.canceled += 1
 
     def on_committed(self) -> None:
-        """Take notice that the ledger knows of every opening."""
+        """Forget the latest deliveries: the ledger knows them now."""
         self.deliveries.clear()
 
     def on_safe(self, writes: int) -> None:
-        """Take notice that so many writes are safe, and with them the ends of some reads."""
+        """Forget confirmed reads whose items the first ``writes`` writes removed: that is safe."""
         ended = self.ended
         while ended and ended[0][0] <= writes:
             ended.popleft()
 
     def reconcile(self, ledger: Ledger) -> list[OpenRead]:
-        """Take the ledger's word for what is open; return the reads that nobody can end."""
+        """Make open what is open by the ledger; return the reads that nobody can end.
+
+        Those have no lease, and their connections are closed: their items are to be given back.
+        """
         self.deliveries.clear()
         ended, self.ended = self.ended, deque()
         for read in [*self._by_id.values()]:
@@ -195,7 +198,7 @@ class OpenReads:
             if read.item.id in self._by_id:
                 continue
             if not ledger.is_live(read.item.id):
-                if read.item.id < ledger.next_id:  # or another item will have that id
+                if read.item.id < ledger.next_id:  # else its put was undone: the id is given anew
                     self.ended.append((write, read))  # its end is written, and may be undone yet
             elif _is_written(read, ledger):
                 if read.holder is not None and read.holder.closed:
@@ -225,5 +228,5 @@ class OpenReads:
 
 def _is_written(read: OpenRead, ledger: Ledger) -> bool:
     """Tell whether the journal knows of the opening of a read, and of no end."""
-    mark = ledger.facts.get(read.item.id)
-    return mark is not None and mark.deliveries >= read.deliveries
+    facts = ledger.facts.get(read.item.id)
+    return facts is not None and facts.deliveries >= read.deliveries

@@ -1,9 +1,10 @@
-"""One FIFO queue: items in the order they were put, each of them in the journal first.
+"""One FIFO queue: items in the order they were put, each of them recorded in the journal first.
 
-Invariants: ids grow by one with every put, for ever; what is counted is what replaying the
-journal would give, as soon as the tick's commit is done; a commit that fails takes every
-operation since the last one back, as if it had never been asked for. An open item is counted, and
-waits no more. The queue knows nothing of clients: who waits for it is kept in ``waiters``.
+Invariants: ids grow by one with every put, and the id of a stored item is never given again.
+After each commit, the numbers are those that replaying the journal would give. A commit that fails
+takes back every operation since the last one, as if it had never been asked for. An open item is
+counted, but does not wait. The queue knows nothing of clients: who waits for its items is in
+``waiters``.
 """
 
 import logging
@@ -33,16 +34,16 @@ class QueueKeeper(ItemsKeeper, Protocol):
     moves: Mover
 
     def queue_removed(self, queue: "PersistentQueue") -> None:
-        """Forget a queue whose deletion is written, or whose creation never was."""
+        """Forget a queue whose deletion is safe, or that was never created."""
 
     def items_available(self, queue: "PersistentQueue") -> None:
-        """Serve those who wait: items can be taken that could not be taken before."""
+        """Serve the clients that wait for this queue: it has items to take again."""
 
 
 class Counts:
-    """What happens to a queue's items by records of its journal, since the server started.
+    """What records of its journal did to a queue's items since the server started.
 
-    A commit that fails takes the records back, and with them what was counted since the last one.
+    A commit that fails takes its records back, and with them what they were counted for.
     """
 
     def __init__(self) -> None:
@@ -55,7 +56,7 @@ class Counts:
         self.flushes = 0
 
     def be(self, other: "Counts") -> None:
-        """Take over the numbers of other counts."""
+        """Copy the numbers of ``other``."""
         self.get_hits = other.get_hits
         self.expired = other.expired
         self.discarded = other.discarded
@@ -69,25 +70,28 @@ class PersistentQueue:
     def __init__(
         self, name: bytes, journal: Journal, keeper: QueueKeeper, settings: QueueSettings
     ) -> None:
-        """Without anything in its journal, the queue does not exist before a put is written."""
+        """Begin with what the journal's ledger says.
+
+        A queue whose journal is empty does not exist until its first put is written.
+        """
         self.name = name
         self.journal = journal
         journal.owner = self
         self._recorder = journal.recorder
         self.settings = settings
         self.restricted = limits_puts(settings)
-        """Whether a put has to be looked at before it is done."""
+        """Whether the settings limit or change puts: then each goes through ``delivery``."""
         self._keeper = keeper
         ledger = journal.ledger
         self.next_id = ledger.next_id
         """The id that the next item gets."""
         self._first_id = ledger.first_id
         self.deleted = ledger.deleted
-        """Whether the queue does not exist (any more); a put brings it into being."""
+        """Whether the queue does not exist, or not any more; a put creates it."""
         self._deleted_before = self.deleted
         self._existed = not self.deleted
         self.items = ledger.items
-        """How many items there are, open ones and those that are due later included."""
+        """All items: those that wait, delayed ones, open ones, and those being moved."""
         self.bytes = ledger.bytes
         """Bytes of all items' data."""
         self.counted = Counts()
@@ -99,7 +103,7 @@ class PersistentQueue:
         self.dead_lettered = 0
         """Items moved away since the server started because they came back too often."""
         self.used = True
-        """Set whenever somebody asks for an item and there is none."""
+        """Set by a get that finds nothing, so that housekeeping sees that the queue is in use."""
         self.traffic = Traffic(keeper.moves)
         """Items on their way from and to other queues."""
         self.open_reads = OpenReads(keeper.deadlines, self.give_back)
@@ -107,30 +111,30 @@ class PersistentQueue:
         self.waiting = WaitingItems(self, journal, keeper)
         """Items that wait."""
         self.sync_waits = SyncWaits(journal)
-        """Who waits until what was put is synced."""
-        # What every put and get looks at.
+        """Clients that asked to be answered only when their put is synced."""
+        # Every put and get looks at these, so they have a shorter way; none is ever replaced.
         self._window = self.waiting.window
         self._ready = self.waiting.set_aside.ready
         self._missing = self.waiting.missing
         self._sizes = keeper.sizes
 
     def go_by(self, settings: QueueSettings) -> None:
-        """Go by other settings from now on."""
+        """Follow other settings from now on."""
         self.settings = settings
         self.restricted = limits_puts(settings)
 
     def __len__(self) -> int:
-        """Return how many items there are that are not open: they wait, or are due later."""
+        """Return how many items wait or are delayed: all but those that are elsewhere."""
         return self.items - self.elsewhere
 
     @property
     def elsewhere(self) -> int:
-        """How many items do not wait: they are open, or on their way to another queue."""
+        """How many items are open, or on their way to another queue."""
         return len(self.open_reads) + len(self.traffic.leaving)
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes of the items that cannot be dropped to make room: open, moving, or due later."""
+        """Bytes of the items that cannot be dropped to make room: open, moving, or delayed."""
         return (
             sum(len(read.item.data) for read in self.open_reads)
             + sum(len(move.item.data) for move in self.traffic.leaving.values())
@@ -139,17 +143,17 @@ class PersistentQueue:
 
     @property
     def total_items(self) -> int:
-        """Items ever put, since the queue was created."""
+        """Items put since the queue was created, over restarts too."""
         return self.next_id - self._first_id
 
     @property
     def ever_existed(self) -> bool:
-        """Whether anything was written of the queue, is to be written, or is done for it."""
+        """Whether the journal holds anything of the queue, soon will, or works on its files."""
         journal = self.journal
         return self._existed or not self.deleted or journal.has_pending or journal.busy
 
     def is_elsewhere(self, item_id: int) -> bool:
-        """Tell whether an item does not wait."""
+        """Tell whether an item is open, or on its way to another queue."""
         return item_id in self.open_reads or item_id in self.traffic.leaving
 
     @property
@@ -158,7 +162,12 @@ class PersistentQueue:
         return self._keeper.clock.wall_ms
 
     def snapshot(self, now_ms: int, waiters: int, children: str) -> QueueSnapshot:
-        """Return the queue's numbers; the age of the head is that of ``now_ms``."""
+        """Return the queue's numbers for statistics.
+
+        ``now_ms`` is the time on the wall clock, for the age of the head. ``waiters`` is how many
+        clients wait, ``children`` the names of the fan-out children, separated by commas: the
+        queue itself knows neither.
+        """
         head = self.waiting.oldest()
         return QueueSnapshot(
             name=self.name,
@@ -186,7 +195,11 @@ class PersistentQueue:
         )
 
     def put(self, data: bytes, flags: int, expiry_ms: int, now_ms: int) -> None:
-        """Add an item at the end. Raises ``JournalError``, and then nothing was added."""
+        """Add an item at the end. Raises ``JournalError``, and then nothing was added.
+
+        ``expiry_ms`` and ``now_ms`` are in milliseconds since the Unix epoch; an expiry of 0 means
+        never.
+        """
         item = Item(self.next_id, now_ms, expiry_ms, flags, data)
         self._recorder.push(item)
         self.next_id += 1
@@ -201,9 +214,9 @@ class PersistentQueue:
             self._window.items.append(item)
 
     def put_marked(self, item: MarkedItem) -> None:
-        """Add an item of which there is more to say; its id must be the next one.
+        """Add an item that is delayed, goes in front, or was handed out in another queue.
 
-        Raises ``JournalError``, and then nothing was added.
+        Its id must be ``next_id``. Raises ``JournalError``, and then nothing was added.
         """
         self._recorder.push_marked(item)
         self._count(item)
@@ -217,12 +230,12 @@ class PersistentQueue:
             self.waiting.append(item)
 
     def make(self) -> None:
-        """Let the queue exist, without an item. Raises ``JournalError``."""
+        """Create the queue without an item. Raises ``JournalError``."""
         self._recorder.flush()
         self.deleted = False
 
     def pop(self, now_ms: int) -> Item | None:
-        """Take the first live item.
+        """Take the first live item; ``None`` when there is none.
 
         Raises ``JournalError`` and ``NotLoaded``, and then nothing was taken.
         """
@@ -240,15 +253,16 @@ class PersistentQueue:
         return item
 
     def peek(self, now_ms: int) -> Item | None:
-        """Return the first live item and leave it; dead ones before it are removed.
+        """Return the first live item without taking it; ``None`` when there is none.
 
-        Raises ``JournalError`` and ``NotLoaded``.
+        Dead items before it are removed, or moved where ``expire_to`` says. Raises
+        ``JournalError`` and ``NotLoaded``.
         """
-        line = self.waiting
+        waiting = self.waiting
         items = self._window.items
         while True:
             if self._ready or self._missing or not items:
-                item = line.first()
+                item = waiting.first()
                 if item is None:
                     return None
             else:
@@ -258,22 +272,26 @@ class PersistentQueue:
             target = self.settings.expire_to
             if target is None:
                 self.remove(item)
-                line.take(item)
+                waiting.take(item)
             else:
-                line.take(item)
+                waiting.take(item)
                 self._keeper.moves.begin_move(Move(self, item, target, 0))
-                # The move goes on whatever becomes of this commit: it stays counted.
+                # The move goes on even if this commit fails, so the item stays counted.
                 self._counted_before.expired += 1
             self.counted.expired += 1
 
     def look(self, count: int, now_ms: int) -> list[Item]:
-        """Return the first live items, as far as they are in memory, and leave them."""
+        """Return up to ``count`` live items from the head without taking them.
+
+        Those that are not in memory are left out.
+        """
         return self.waiting.look(count, now_ms)
 
     def open(self, now_ms: int, holder: ReadHolder | None, lease_end: float | None) -> Item | None:
         """Hand out the first live item and keep it until it is confirmed.
 
-        ``lease_end`` is a monotonic time. Raises ``JournalError`` and ``NotLoaded``, and then
+        ``None`` when there is none. ``holder`` is the client's; ``lease_end`` is a monotonic time,
+        ``None`` for a read without a lease. Raises ``JournalError`` and ``NotLoaded``, and then
         nothing was handed out.
         """
         item = self.peek(now_ms)
@@ -286,13 +304,13 @@ class PersistentQueue:
         return item
 
     def deliveries(self, item: Item) -> int:
-        """Return how often an item of this queue was handed out for a reliable read."""
+        """Return how often an item was handed out for a reliable read, before it was moved too."""
         known = self.open_reads.deliveries.get(item.id)
         if known is not None:
             return known
-        mark = self.journal.ledger.facts.get(item.id)
-        if mark is not None:
-            return mark.deliveries
+        facts = self.journal.ledger.facts.get(item.id)
+        if facts is not None:
+            return facts.deliveries
         return item.deliveries if type(item) is MarkedItem else 0
 
     def confirm(self, read: OpenRead) -> None:
@@ -301,9 +319,10 @@ class PersistentQueue:
         self.open_reads.confirm(read, self.journal.written + 1)
 
     def give_back(self, read: OpenRead, *, alone: bool = True) -> None:
-        """End an open read: its item goes back to its place, or away if it came back too often.
+        """End an open read: its item returns to its place, or is moved if it returned too often.
 
-        If others follow, it is not ``alone``, and ``available`` is to be called after the last.
+        A caller that ends several reads says ``alone=False`` and calls ``available`` after the
+        last one, so that clients are served in the order of the items.
         """
         self.open_reads.cancel(read)
         if not self.exhausts(read.item):
@@ -312,9 +331,10 @@ class PersistentQueue:
                 self.available()
 
     def give_back_later(self, read: OpenRead, due_ms: int) -> None:
-        """End an open read: its item waits until a time, in ms since the epoch, before it can go.
+        """End an open read: its item is delayed, or moved if it returned too often.
 
-        Raises ``JournalError``, and then it is still open.
+        It can be taken from ``due_ms`` on, in milliseconds since the Unix epoch. Raises
+        ``JournalError``, and then it is still open.
         """
         self._recorder.delay(read.item, due_ms)
         self.open_reads.cancel(read)
@@ -322,9 +342,9 @@ class PersistentQueue:
             self.waiting.delay(read.item, due_ms)
 
     def exhausts(self, item: Item) -> bool:
-        """Take an item out if it was handed out too often, and return whether it was.
+        """Dead-letter an item if it was handed out too often; return whether it was.
 
-        One that came with such a count is handed out once at least.
+        An item that was moved here with such a count is handed out at least once.
         """
         most, target = self.settings.max_deliveries, self.settings.dead_letter
         if most is None or target is None or (deliveries := self.deliveries(item)) < most:
@@ -336,13 +356,17 @@ class PersistentQueue:
         return True
 
     def remove(self, item: Item) -> None:
-        """Remove an item that does not wait any more. Raises ``JournalError``."""
+        """Record that an item is gone, and count it no more.
+
+        Taking it out of ``waiting`` is left to the caller. Raises ``JournalError``, and then the
+        item is still there.
+        """
         self._recorder.remove(item)
         self.items -= 1
         self.bytes -= len(item.data)
 
     def drop_oldest(self, now_ms: int) -> bool:
-        """Drop the first item to make room; return whether there was one that waits.
+        """Drop the first item that waits to make room; return whether there was one.
 
         Raises ``JournalError`` and ``NotLoaded``.
         """
@@ -355,7 +379,10 @@ class PersistentQueue:
         return True
 
     def flush(self) -> None:
-        """Remove every item but the open ones. Raises ``JournalError``: none was removed then."""
+        """Remove every item but those that are open or being moved.
+
+        Raises ``JournalError``, and then none was removed.
+        """
         open_items = [read.item for read in self.open_reads]
         leaving = [move.item for move in self.traffic.leaving.values()]
         kept = sorted([*open_items, *leaving], key=lambda each: each.id)
@@ -366,7 +393,10 @@ class PersistentQueue:
         self.counted.flushes += 1
 
     def delete(self) -> None:
-        """Remove every item and the queue itself. Raises ``JournalError``."""
+        """Remove every item, open ones too, and the queue itself.
+
+        Raises ``JournalError``, and then nothing was removed.
+        """
         self._recorder.delete()
         self.items = self.bytes = 0
         self.waiting.clear()
@@ -377,7 +407,10 @@ class PersistentQueue:
         self._first_id = self.next_id
 
     def give_up(self, damaged: Segment) -> None:
-        """Remove what is not in memory of what a segment holds. Raises ``JournalError``."""
+        """Remove the items of a damaged segment, but for those that are still in memory.
+
+        Raises ``JournalError``, and then none was removed.
+        """
         first = max(damaged.first_id, self._window.last_id + 1)
         in_memory = (
             *self._window.items,
@@ -396,11 +429,11 @@ class PersistentQueue:
         self.quarantined_items += items
 
     def available(self) -> None:
-        """Let those go on who wait for an item."""
+        """Serve the clients that wait for an item: some can be taken again."""
         self._keeper.items_available(self)
 
     def on_committed(self) -> None:
-        """Make what happened since the last commit final."""
+        """Make final what was done since the last commit: it is written."""
         if self._deleted_before != self.deleted:
             self._deleted_before = self.deleted
             if not self.deleted:
@@ -413,7 +446,10 @@ class PersistentQueue:
             self.waiting.top_up()
 
     def on_safe(self) -> None:
-        """Go on with what waited: more of what is written is safe."""
+        """Go on with what waited for a sync.
+
+        Called after each sync; where the policy never syncs, after each commit.
+        """
         traffic = self.traffic
         if self.sync_waits.waiting or self.open_reads.ended or traffic.left or traffic.arriving:
             writes = self.journal.safe
@@ -422,12 +458,19 @@ class PersistentQueue:
             traffic.on_safe(writes)
 
     def on_all_safe(self) -> None:
-        """Go: the deletion of the queue is safe, if no put has come since."""
+        """Have the queue removed if it is deleted: all that was written is safe.
+
+        A put since the deletion has created the queue again; then it stays.
+        """
         if self.deleted and self._deleted_before:
             self._keeper.queue_removed(self)
 
     def on_rolled_back(self) -> None:
-        """Take back what happened since the journal's ledger was right: read the queue anew."""
+        """Take back what the journal's ledger does not know, and read the queue anew.
+
+        Called when a commit failed, and when a journal was healed, which may have lost writes that
+        no client was told of.
+        """
         ledger = self.journal.ledger
         self.next_id = ledger.next_id
         self._first_id = ledger.first_id
@@ -436,6 +479,9 @@ class PersistentQueue:
         self.deleted = self._deleted_before = ledger.deleted
         self.counted.be(self._counted_before)
         self.sync_waits.failed(self.journal.failure)
+        # What is open or being moved is put right first: ``reread`` goes by it, and would hand
+        # such an item out a second time. Orphans return before it for the same reason: what is
+        # set aside is not read from the journal once more.
         orphans = self.open_reads.reconcile(ledger)
         self.traffic.on_rolled_back(ledger.is_live, ledger.next_id)
         for read in orphans:
@@ -443,7 +489,11 @@ class PersistentQueue:
                 self.waiting.insert(read.item)
         self.waiting.reread()
         self.waiting.load()
-        self.on_safe()  # all that is left, if the journal was healed: no sync follows
+        # At the end, because it takes the numbers of the writes for the truth: a removal or a
+        # copy that was undone must have been sorted out by now, or it would pass as safe. And it
+        # cannot be left to the next sync, for there may be none: after healing, all that is left
+        # is safe already.
+        self.on_safe()
         if self.deleted:
             # If it never existed, there is nothing to be made safe.
             if not self.ever_existed:
@@ -452,7 +502,7 @@ class PersistentQueue:
             self.available()
 
     def on_compacted(self, segments: Sequence[Segment], replacement: Segment) -> None:
-        """Look anew for where to read on, if that is in a segment that was replaced."""
+        """Forget where to read on if that is in one of the segments that were replaced."""
         self.waiting.on_compacted(segments)
 
     def _count(self, item: Item) -> None:

@@ -1,10 +1,10 @@
 """All queues by name: the engine that sessions talk to.
 
-An operation happens at once, in memory; whoever passes its outcome on must first wait for the
-commit of the queue that it touched. Asking for a queue that does not exist creates nothing, only
-a put does; but asking for ``parent+child`` subscribes: the child exists from then on. Whenever an
-item arrives, those who wait for it are served in the same breath, so a queue never holds items
-while somebody waits for them.
+An operation happens at once, in memory; no client may be told of it before the commits of the
+queues that it touched. A get from a queue that does not exist creates nothing, only a put does;
+but a get from ``parent+child`` subscribes: the child exists from then on. When an item arrives,
+the clients that wait for it are served in the same call, so no client waits while there is an
+item in memory for it, unless the queue is paused.
 """
 
 import logging
@@ -57,18 +57,18 @@ class QueueCollection:
         directory.recover()
 
     def make_queue(self, journal: Journal, settings: QueueSettings) -> PersistentQueue:
-        """Return a queue on its journal."""
+        """Return a queue on its journal; the simulation returns one that it watches."""
         return PersistentQueue(journal.queue, journal, self.directory, settings)
 
     def make_moves(self) -> Moves:
-        """Return what moves items from one queue to another."""
+        """Return what moves items between queues; the simulation returns one that it watches."""
         return Moves(self._put_moved, self.directory.deadlines, lambda: self.clock.monotonic)
 
     def put(self, name: bytes, data: bytes, flags: int, exptime: int) -> PersistentQueue | None:
-        """Add an item to a queue that exists, and serve who waits for it.
+        """Add an item to a queue that exists and has no rules, and serve a client that waits.
 
-        ``exptime`` follows memcached's rule. Returns the queue, whose commit the reply depends on;
-        ``None`` if the put has to be looked at: then ``put_with_care`` does it. Raises
+        ``exptime`` is memcached's number. Returns the queue, whose commit the reply depends on;
+        ``None`` if the put is not that simple: then ``put_with_care`` does it. Raises
         ``JournalError``, and then nothing was added.
         """
         queue = self._by_name.get(name)
@@ -81,7 +81,7 @@ class QueueCollection:
         return queue
 
     def put_with_care(self, what: Put) -> list[PersistentQueue]:
-        """Add an item, creating its queue if need be, whatever is to be said about it.
+        """Add an item by all rules, creating its queue if need be, and serve waiting clients.
 
         Returns the queues whose commits the reply depends on. Raises ``JournalError``,
         ``QueueRefused`` and ``NotLoaded``, and then nothing was added.
@@ -93,7 +93,7 @@ class QueueCollection:
         return concerned
 
     def is_empty(self, name: bytes) -> bool:
-        """Tell whether a queue holds nothing, not even open items or items due later.
+        """Tell whether a queue has no items, not even open or delayed ones.
 
         Raises ``JournalError`` and ``NotLoaded``.
         """
@@ -103,7 +103,8 @@ class QueueCollection:
     def read(self, request: Request, holder: ReadHolder | None = None) -> Hit | None:
         """Take the first item of a queue, open it, or look at it, as the request says.
 
-        ``None`` is a miss. Raises ``JournalError`` and ``NotLoaded``.
+        ``None`` is a miss. ``holder`` is the client's, for an open read. Raises ``JournalError``
+        and ``NotLoaded``.
         """
         queue = self._by_name.get(request.name)
         if queue is None:
@@ -125,15 +126,15 @@ class QueueCollection:
     def lease_end(self, settings: QueueSettings, lease: float | None) -> float | None:
         """Return the monotonic time when a lease that begins now is over; ``None`` for never.
 
-        ``lease`` is in seconds; without it, the settings of the queue say how long it lasts.
+        ``lease`` is in seconds; ``None`` for the queue's own.
         """
         seconds = settings.open_timeout if lease is None else lease
         return None if seconds is None else self.clock.monotonic + seconds
 
     def subscribe(self, name: bytes) -> PersistentQueue | None:
-        """Let a fan-out child exist from now on.
+        """Create a fan-out child, if that is what the name says and it does not exist.
 
-        Returns the child if it is new, as the reply depends on its commit. Raises
+        Returns the new child, as the reply depends on its commit; otherwise ``None``. Raises
         ``JournalError`` and ``NotNowRefused``.
         """
         if child_of(name) is None or self.directory.find(name) is not None:
@@ -143,13 +144,13 @@ class QueueCollection:
         return queue
 
     def wait(self, waiter: Waiter, wait_ms: float) -> None:
-        """Let somebody wait for an item for so many milliseconds, unless it is removed before."""
+        """Let a client wait for an item for ``wait_ms`` milliseconds."""
         self.waiters.add(waiter, self.clock.monotonic + wait_ms / 1000)
 
     def delete(self, name: bytes) -> PersistentQueue | None:
-        """Delete a queue with all its items; ``None`` when it does not exist.
+        """Delete a queue with all its items and return it; ``None`` when it does not exist.
 
-        Those who wait for it go on waiting. Raises ``JournalError``.
+        Clients that wait for an item go on waiting. Raises ``JournalError``.
         """
         queue = self.directory.find(name)
         if queue is not None:
@@ -157,9 +158,9 @@ class QueueCollection:
         return queue
 
     def flush(self, name: bytes) -> PersistentQueue | None:
-        """Remove every item of a queue but the open ones; ``None`` when it does not exist.
+        """Remove every item of a queue but the open ones, and return the queue.
 
-        Raises ``JournalError``.
+        ``None`` when it does not exist. Raises ``JournalError``.
         """
         queue = self.directory.find(name)
         if queue is not None:
@@ -167,9 +168,9 @@ class QueueCollection:
         return queue
 
     def flush_expired(self, name: bytes) -> int:
-        """Remove the dead items at the head of a queue, as far as it is in memory.
+        """Remove the dead items at the head of a queue that are in memory; return how many.
 
-        Returns their number. Raises ``JournalError``, and ``NotLoaded`` when there would be none.
+        Raises ``JournalError``, and ``NotLoaded`` when none was removed and more can be read.
         """
         queue = self.directory.find(name)
         if queue is None:
@@ -200,20 +201,20 @@ class QueueCollection:
         )
 
     def run_due(self) -> None:
-        """Let happen what is to happen by now: waits, leases and delays that are over."""
+        """End the waits, leases and delays that are over by now."""
         deadlines, now = self.directory.deadlines, self.clock.monotonic
         if deadlines.soonest <= now:
             deadlines.run_due(now)
 
     def end_all_waits(self) -> None:
-        """Tell everybody who waits that the time is over, as when the server stops."""
+        """End all waits, for items and for room, as if their time were over: the server stops."""
         self.waiters.end_all()
         self.room.end_all()
 
     def offer_room(self) -> None:
-        """Let one try again of those who wait for room in a queue, where there is any.
+        """Let one of the puts that wait for room try again, in each queue that has room.
 
-        The next one's turn comes when that one's item has been put.
+        The next one has its turn when that one's item was put.
         """
         for name in self.room.names():
             queue = self._by_name.get(name)
@@ -222,9 +223,9 @@ class QueueCollection:
                 self.room.offer(name)
 
     def reload(self, rules: Rules) -> None:
-        """Go by other rules from now on."""
+        """Follow other rules from now on, and serve queues that are no longer paused."""
         self.directory.go_by(rules)
-        # Only now, as what is served here may move on to any other queue.
+        # Only when all queues have their new settings: serving one may move items to another.
         for queue in list(self._by_name.values()):
             self._serve_those_who_wait(queue)
 
@@ -234,16 +235,16 @@ class QueueCollection:
         self.directory.take_care()
 
     def keep_house(self) -> None:
-        """Do what has to be done now and then."""
+        """Do a little of what has to be done now and then."""
         self._housekeeping.run()
 
     def _serve_those_who_wait(self, queue: PersistentQueue) -> None:
-        """Serve those who wait for a queue whose items can be taken again."""
+        """Serve the clients that wait for a queue: it has items to take again."""
         if self.waiters.waiting:
             self._serve(queue)
 
     def _put_moved(self, move: Move) -> list[PersistentQueue]:
-        """Put an item into all queues that it is moved to and misses. Raises as ``put`` does."""
+        """Put a moved item into its new queues. Raises as ``delivery.put_moved`` does."""
         what = Put(move.target, move.item.data, move.item.flags, 0, deliveries=move.deliveries)
         return delivery.put_moved(self.directory, what, move.source, move.missing)
 
@@ -252,7 +253,7 @@ class QueueCollection:
             try:
                 hit = self.read(waiter.request_for(queue.name), waiter.holder)
             except (NotLoaded, JournalError):
-                return  # the queue says when there is something to be taken
+                return  # the queue calls again when it has items to take
             if hit is None:
                 return
             self.waiters.remove(waiter)

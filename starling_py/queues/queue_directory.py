@@ -1,7 +1,10 @@
-"""The queues of one spool by name, and the rules that they go by.
+"""The queues of one spool by name, and the rules from the configuration that they follow.
 
-A queue is made when something is put into it, and is forgotten when its deletion is safe. Nothing
-here serves anybody: who waits for items is told by whoever made the directory.
+Invariants: a name stands for at most one queue. A queue is kept here before it exists, from the
+moment when a put needs it, and after it was deleted, until the deletion is safe: its journal may
+still have work to do, and a put in between goes on with that journal. Until its first put is
+written, and after its deletion, ``find`` does not return it. The directory serves no clients; it
+passes on that a queue has items to take.
 """
 
 import logging
@@ -28,16 +31,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Rules:
-    """What the configuration says of the queues; reloading replaces it as a whole."""
+    """What the configuration says of the queues; a reload replaces it as a whole."""
 
     table: QueueTable = field(default_factory=QueueTable)
     routes: Routes = field(default_factory=Routes)
     max_queues: int = 100_000
     """Queues that may exist."""
     memory_max: int | None = None
-    """Bytes that all items in memory may take, about; puts are refused beyond that."""
+    """Bytes that all items in memory may take, about, before puts are refused; ``None``: any."""
     disk_free_min: int = 0
-    """Bytes of the disk that must stay free; puts are refused below that."""
+    """Bytes of the disk that must stay free, or puts are refused."""
 
 
 class QueueDirectory:
@@ -52,7 +55,10 @@ class QueueDirectory:
         make_queue: Callable[[Journal, QueueSettings], PersistentQueue],
         items_available: Callable[[PersistentQueue], None],
     ) -> None:
-        """``items_available`` is called when items can be taken that could not be before."""
+        """``make_queue`` makes a queue on its journal; the simulation makes queues of its own.
+
+        ``items_available`` is called when a queue has items to take again.
+        """
         self._spool = spool
         self._make_queue = make_queue
         self.items_available = items_available
@@ -68,7 +74,7 @@ class QueueDirectory:
         self.by_name: dict[bytes, PersistentQueue] = {}
         """All queues, also those that do not exist yet or any more; always the same dictionary."""
         self.careful = False
-        """Whether a put to a queue without rules has to be looked at all the same."""
+        """Whether every put must go through ``delivery``: it has copies, or may be refused."""
 
     def recover(self) -> None:
         """Read all queues back from the spool. Raises ``SpoolError``."""
@@ -89,14 +95,15 @@ class QueueDirectory:
         return self.rules.table.resolve(name)
 
     def find(self, name: bytes) -> PersistentQueue | None:
-        """Return an existing queue."""
+        """Return the queue of this name, or ``None`` when it does not exist."""
         queue = self.by_name.get(name)
         return None if queue is None or queue.deleted else queue
 
     def find_or_make(self, name: bytes) -> PersistentQueue:
-        """Return a queue; a new one does not exist before something is written of it.
+        """Return the queue of this name; make it if need be.
 
-        Raises ``NotNowRefused`` when there are too many.
+        A new one does not exist before its first put, and ``unmake`` takes it back until then.
+        Raises ``NotNowRefused`` when there are as many as there may be.
         """
         queue = self.by_name.get(name)
         if queue is None:
@@ -111,12 +118,15 @@ class QueueDirectory:
         return queue
 
     def unmake(self, queue: PersistentQueue) -> None:
-        """Drop a queue that does not exist, as what it was made for was refused."""
+        """Drop a queue that was made for a put which was refused, unless it existed before."""
         if not queue.ever_existed:
             self.queue_removed(queue)
 
     def queue_removed(self, queue: PersistentQueue) -> None:
-        """Drop a queue whose deletion is written, or whose creation never was."""
+        """Drop a queue whose deletion is safe, or that was never created.
+
+        If its files cannot be removed now, it stays, and ``remove_deleted`` tries again.
+        """
         if self.by_name.get(queue.name) is queue and self._spool.remove(queue.journal):
             del self.by_name[queue.name]
             self.fan_out.went(queue.name)
@@ -124,13 +134,13 @@ class QueueDirectory:
             self.sizes.share(len(self.by_name))
 
     def remove_deleted(self) -> None:
-        """Try again to remove the queues that were deleted, and could not be removed."""
+        """Try again to remove deleted queues that are still here."""
         for queue in [each for each in self.by_name.values() if each.deleted]:
             if not queue.journal.has_pending:
                 queue.journal.tell_if_all_safe()
 
     def go_by(self, rules: Rules) -> None:
-        """Go by other rules from now on."""
+        """Follow other rules from now on."""
         self.rules = rules
         self.fan_out.routes = rules.routes
         for queue in list(self.by_name.values()):
@@ -138,11 +148,11 @@ class QueueDirectory:
         self.take_care()
 
     def take_care(self) -> None:
-        """Find out whether a put to a queue without rules has to be looked at all the same."""
+        """Work out ``careful`` again: copies or the limits of the server have changed."""
         self.careful = bool(self.fan_out) or self.limits.closed
 
     def seal(self) -> None:
-        """Make the next start quick: the next commit, the last one, begins new segments."""
+        """Make the next start quick: let the commit that follows, the last, begin new segments."""
         for queue in self.by_name.values():
             queue.journal.seal(SEALED_SIZE)
 

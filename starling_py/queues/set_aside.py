@@ -1,8 +1,8 @@
-"""Items in memory that are not in the window: due later, come back, or put in front.
+"""Items in memory that are not in the window: delayed, come back, or put in front.
 
-Those that can be taken are *ready*, in the order of the queue: what was put in front first, the
-last of it before the others, then by id; whoever takes an item compares the first of them with
-the head of the window. Nothing here knows of the journal or of clients.
+Those that can be taken are *ready*, in the order of the queue: first what was put in front, the
+latest of it before the others, then by id. ``waiting_items`` compares the first of them with the
+head of the window. Nothing here knows the journal or clients.
 """
 
 import heapq
@@ -25,7 +25,7 @@ class _Delayed:
 
 
 class SetAside:
-    """The strays of one queue."""
+    """The items of one queue that are set aside."""
 
     def __init__(self, deadlines: Deadlines, due: Callable[[], None]) -> None:
         """``due`` is called when a delay is over and an item has become ready."""
@@ -40,20 +40,20 @@ class SetAside:
 
     @property
     def delayed(self) -> int:
-        """How many are due later."""
+        """How many are delayed."""
         return len(self._delayed)
 
     @property
     def delayed_bytes(self) -> int:
-        """Bytes of the data of those that are due later."""
+        """Bytes of the data of those that are delayed."""
         return sum(len(each.item.data) for each in self._delayed.values())
 
     def add(self, item: Item) -> None:
-        """Take an item that can be taken at once."""
+        """Add an item that can be taken at once."""
         heapq.heappush(self.ready, (place(item), item))
 
     def delay(self, item: Item, until: float) -> None:
-        """Take an item that can be taken from a monotonic time on."""
+        """Add an item that can be taken from a monotonic time on."""
         deadline = self._deadlines.add(until, lambda: self._is_due(item))
         self._delayed[item.id] = _Delayed(item, deadline)
 
@@ -62,7 +62,7 @@ class SetAside:
         return heapq.heappop(self.ready)[1]
 
     def retain(self, is_live: Callable[[int], bool]) -> None:
-        """Forget the items that are not in the queue any more."""
+        """Keep only the items whose ids ``is_live`` confirms."""
         self.ready[:] = [entry for entry in self.ready if is_live(entry[1].id)]
         heapq.heapify(self.ready)
         for item_id in [each for each in self._delayed if not is_live(each)]:

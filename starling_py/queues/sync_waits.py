@@ -1,6 +1,6 @@
-"""Those who wait until what a queue was asked for is synced, whatever its policy is.
+"""Clients that wait until a queue's operations up to theirs are synced, whatever the policy.
 
-Each is told once: when it is safe, or that it cannot be, for now or for good.
+Each is told exactly once: that all of it is safe, or why it cannot be made safe.
 """
 
 from collections import deque
@@ -10,11 +10,11 @@ from starling_py.journal.errors import JournalError
 from starling_py.journal.journal import Journal
 
 Tell = Callable[[JournalError | None], None]
-"""Takes ``None`` when it is safe, and the reason if that failed."""
+"""Is given ``None`` when all is safe, and the reason if that failed."""
 
 
 class SyncWaits:
-    """Who waits for the safety of one journal's writes, in order."""
+    """The clients that wait for a sync of one journal, in order."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -22,12 +22,16 @@ class SyncWaits:
         """Whom to tell, each with the write that has to become safe."""
 
     def add(self, tell: Tell) -> None:
-        """Have a function called when everything up to now is synced, and have that be soon."""
+        """Call ``tell`` when everything up to now is synced, and hurry that sync."""
         self.waiting.append((self._journal.written + 1, tell))
         self._journal.hurry()
 
     def on_safe(self, writes: int) -> None:
-        """Take notice that so many writes are as safe as the policy makes them."""
+        """Tell the clients whose operations are among the first ``writes`` writes.
+
+        These are as safe as the policy makes them. Where it never syncs, that is not enough: the
+        journal is synced for them.
+        """
         while self.waiting and self.waiting[0][0] <= writes:
             tell = self.waiting.popleft()[1]
             if self._journal.syncs or self._journal.in_memory:
@@ -36,18 +40,18 @@ class SyncWaits:
                 self._sync_for(tell)
 
     def failed(self, why: str) -> None:
-        """Tell everybody that it cannot be."""
+        """Tell all of them that it cannot be made safe."""
         waiting, self.waiting = self.waiting, deque()
         for _, tell in waiting:
             tell(JournalError(why))
 
     def fail_if_broken(self) -> None:
-        """Let nobody go on waiting while the journal can neither be synced nor healed."""
+        """Tell all of them that it failed if the journal is broken: that may last."""
         if self.waiting and self._journal.broken is not None:
             self.failed(self._journal.broken)
 
     def _sync_for(self, tell: Tell) -> None:
-        """Sync where the policy is to sync nothing."""
+        """Sync the journal although the policy never does."""
 
         def synced(error: OSError | None) -> None:
             tell(None if error is None else JournalError(f"cannot be synced: {error.strerror}"))

@@ -1,8 +1,8 @@
-"""What is on its way from and to one queue.
+"""Items on their way from and to one queue.
 
 An item that leaves is put into its new queues first, and removed from its own only when it is safe
-in all of them. Until then it waits for nobody. This module keeps the track of it, below the queue;
-what is done about it is in ``moves``, above.
+in all of them; until then it does not wait. This module only keeps track of that, and the queue
+imports it; the work is done in ``moves``, which imports the queue.
 """
 
 from collections import deque
@@ -29,32 +29,32 @@ class Move:
     """One item on its way."""
 
     def __init__(self, source: MoveSource, item: Item, target: bytes, deliveries: int) -> None:
-        """``target`` is the name of the queue that it goes to.
+        """``target`` is the name of the queue that the item goes to.
 
-        ``deliveries`` is how often it was handed out.
+        ``deliveries`` is how often it was handed out, so that this is not forgotten there.
         """
         self.source = source
         self.item = item
         self.target = target
         self.deliveries = deliveries
         self.reached: frozenset[bytes] = frozenset()
-        """The queues that it was put into."""
+        """Names of the queues that it was put into."""
         self.unsafe = 0
         """In how many of them it is not safe yet."""
         self.missing: frozenset[bytes] = frozenset()
-        """Queues that it has to be put into again, as that was undone."""
+        """Names of the queues that it must be put into again, as that was undone."""
         self.write = 0
-        """The write of its own queue's journal that must become safe."""
+        """The write of its own queue's journal that removes it."""
 
     @property
     def arrived(self) -> bool:
-        """Whether it is safe wherever it goes."""
+        """Whether it is safe in all its new queues."""
         return bool(self.reached) and not self.unsafe and not self.missing
 
 
 @dataclass(eq=False)
 class Copy:
-    """An item that is moved, in one of the queues that it goes to."""
+    """A moved item in one of its new queues."""
 
     move: Move
     queue: bytes
@@ -62,14 +62,14 @@ class Copy:
     id: int
     """The item's id there."""
     write: int
-    """The write of that queue's journal that must become safe."""
+    """The write of that queue's journal that puts it there."""
 
 
 class Mover(Protocol):
-    """What is told how items get on that are on their way."""
+    """Does the work of moving, and is told how the copies get on."""
 
     def begin_move(self, move: Move) -> None:
-        """Move an item that has been taken out of what waits."""
+        """Move an item that was taken out of what waits."""
 
     def copy_is_safe(self, copy: Copy) -> None:
         """Go on with an item that is safe in one of its new queues."""
@@ -78,30 +78,33 @@ class Mover(Protocol):
         """Put an item again into one of its new queues, where it was taken back."""
 
     def finish_later(self, move: Move) -> None:
-        """Remove an item from its old queue again, as that was undone."""
+        """Remove an item from its own queue again, as its removal was undone."""
 
 
 class Traffic:
-    """What is on its way from and to one queue."""
+    """The moves from and to one queue whose outcome is not safe yet."""
 
     def __init__(self, mover: Mover) -> None:
         self._mover = mover
         self.leaving: dict[int, Move] = {}
-        """What is still counted here, by id."""
+        """Items that are being moved away and are still counted here, by id."""
         self.left: deque[Move] = deque()
-        """What was removed here, while that is not safe."""
+        """Items that were removed here, until that is safe."""
         self.arriving: deque[Copy] = deque()
-        """What was put here, while that is not safe."""
+        """Copies that were put here, until that is safe."""
 
     def on_safe(self, writes: int) -> None:
-        """Take notice that so many writes of the queue's journal are safe."""
+        """Go on with the moves: the first ``writes`` writes of the queue's journal are safe."""
         while self.left and self.left[0].write <= writes:
             self.left.popleft()
         while self.arriving and self.arriving[0].write <= writes:
             self._mover.copy_is_safe(self.arriving.popleft())
 
     def on_rolled_back(self, is_live: Callable[[int], bool], next_id: int) -> None:
-        """Begin anew with what was undone."""
+        """Have done again what was undone: removals here, and copies put here.
+
+        ``is_live`` and ``next_id`` are those of the journal's ledger, which tells what was.
+        """
         left, self.left = self.left, deque()
         for move in left:
             if is_live(move.item.id):

@@ -1,9 +1,9 @@
-"""Those who wait, for an item or for room: first come, first served.
+"""Clients that wait for an item, or for room in a full queue: first come, first served.
 
-A waiter waits for one or more queues by name, whether they exist or not, until something
-arrives, its time is over, or it goes away; it gets one item at the most. It is taken out before
-it is served, so an item is never handed to one that has gone. Who wants to put an item into a
-full queue waits for room in the same way.
+A waiter waits for one or more queues by name, whether they exist or not, until an item arrives,
+its time is over, or the client hangs up. It gets one item at most, and is taken out before it is
+served, so no item is handed to a client that is gone. A put to a full queue waits for room in the
+same way.
 """
 
 from collections import deque
@@ -27,9 +27,9 @@ class Waiter:
     requests: tuple[Request, ...]
     """What it waits for, at most one request a queue."""
     holder: ReadHolder | None
-    """Who gets the open read, if one is asked for."""
+    """The client's, for the open read that a request may ask for."""
     serve: Callable[[Hit], None]
-    """Called with what was found, unless the wait ended before."""
+    """Called with the item, unless the wait ended before."""
     over: Callable[[], None]
     """Called when the time is over."""
     deadline: Deadline | None = None
@@ -40,114 +40,117 @@ class Waiter:
 
 
 class Waiters:
-    """All waiters, by queue in the order of their coming."""
+    """The clients that wait for an item: a queue of waiters for each name."""
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
         self._by_name: dict[bytes, deque[Waiter]] = {}
         self.waiting: dict[Waiter, None] = {}
-        """Everybody who waits, in the order of their coming."""
+        """All of them, in the order in which they came."""
 
     def count(self, name: bytes) -> int:
-        """Return how many wait for this queue."""
+        """Return how many clients wait for this queue."""
         return len(self._by_name.get(name, ()))
 
     def add(self, waiter: Waiter, deadline: float) -> None:
-        """Put a waiter at the end of each of its lines until a time on the monotonic clock."""
+        """Let a client wait for each of its queues until a time on the monotonic clock."""
         for request in waiter.requests:
             self._by_name.setdefault(request.name, deque()).append(waiter)
         self.waiting[waiter] = None
         waiter.deadline = self._deadlines.add(deadline, lambda: self.end(waiter))
 
     def remove(self, waiter: Waiter) -> None:
-        """Take a waiter out of all of its lines; it is not an error when it has left already."""
+        """Let a client wait no more, for any queue; it is no error when it has left already."""
         if waiter not in self.waiting:
             return
         del self.waiting[waiter]
         if waiter.deadline is not None:
             self._deadlines.cancel(waiter.deadline)
         for request in waiter.requests:
-            line = self._by_name[request.name]
-            line.remove(waiter)
-            if not line:
+            waiters = self._by_name[request.name]
+            waiters.remove(waiter)
+            if not waiters:
                 del self._by_name[request.name]
 
     def first(self, name: bytes) -> Waiter | None:
-        """Return the one who has waited longest for this queue."""
-        line = self._by_name.get(name)
-        return line[0] if line else None
+        """Return the client that has waited longest for this queue; ``None`` if none waits."""
+        waiters = self._by_name.get(name)
+        return waiters[0] if waiters else None
 
     def end(self, waiter: Waiter) -> None:
-        """Take a waiter out whose time is over, and tell it."""
+        """End a client's wait: its time is over, or the server stops."""
         self.remove(waiter)
         waiter.over()
 
     def end_all(self) -> None:
-        """End everybody's wait."""
+        """End all waits as if their time were over."""
         for waiter in list(self.waiting):
             self.end(waiter)
 
 
 @dataclass(eq=False)
 class RoomWaiter:
-    """One client's wait for room in a queue."""
+    """One put's wait for room in a full queue."""
 
     name: bytes
     size: int
-    """Bytes of the item that is to be put."""
+    """Bytes of the item."""
     ask_again: Callable[[], None]
-    """Called when there may be room; the put is to be tried again."""
+    """Called when there may be room, to try the put again."""
     over: Callable[[], None]
     """Called when the time is over."""
     deadline: Deadline | None = None
 
 
 class Room:
-    """All who wait for room, by queue in the order of their coming."""
+    """The puts that wait for room: a queue of them for each name."""
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
         self.waiting: dict[bytes, deque[RoomWaiter]] = {}
-        """Those who wait, by queue; no queue without any."""
+        """All of them, by queue in the order in which they came; no queue without any."""
 
     def names(self) -> list[bytes]:
-        """Return the queues that are waited for."""
+        """Return the names of the queues that puts wait for."""
         return list(self.waiting)
 
     def first(self, name: bytes) -> int | None:
-        """Return the size of the item that has waited longest; ``None`` if none waits."""
-        line = self.waiting.get(name)
-        return line[0].size if line else None
+        """Return the bytes of the item that has waited longest; ``None`` if none waits."""
+        waiters = self.waiting.get(name)
+        return waiters[0].size if waiters else None
 
     def add(self, waiter: RoomWaiter, deadline: float, *, first: bool = False) -> None:
-        """Let somebody wait until a time on the monotonic clock; ``first``: before all others."""
-        line = self.waiting.setdefault(waiter.name, deque())
+        """Let a put wait until a time on the monotonic clock; ``first``: before all others."""
+        waiters = self.waiting.setdefault(waiter.name, deque())
         if first:
-            line.appendleft(waiter)
+            waiters.appendleft(waiter)
         else:
-            line.append(waiter)
+            waiters.append(waiter)
         waiter.deadline = self._deadlines.add(deadline, lambda: self._end(waiter))
 
     def remove(self, waiter: RoomWaiter) -> None:
-        """Take a waiter out; it is no error when it has left already."""
-        line = self.waiting.get(waiter.name)
-        if line is None or waiter not in line:
+        """Let a put wait no more; it is no error when it has left already."""
+        waiters = self.waiting.get(waiter.name)
+        if waiters is None or waiter not in waiters:
             return
-        line.remove(waiter)
+        waiters.remove(waiter)
         if waiter.deadline is not None:
             self._deadlines.cancel(waiter.deadline)
-        if not line:
+        if not waiters:
             del self.waiting[waiter.name]
 
     def offer(self, name: bytes) -> None:
-        """Let the one who has waited longest try again."""
+        """Let the put that has waited longest try again.
+
+        If it has to wait once more, its session adds it with ``first``, so it keeps its place.
+        """
         waiter = self.waiting[name][0]
         self.remove(waiter)
         waiter.ask_again()
 
     def end_all(self) -> None:
-        """End everybody's wait."""
-        for waiter in [each for line in self.waiting.values() for each in line]:
+        """End all waits as if their time were over."""
+        for waiter in [each for waiters in self.waiting.values() for each in waiters]:
             self._end(waiter)
 
     def _end(self, waiter: RoomWaiter) -> None:

@@ -1,9 +1,10 @@
-"""The items of one queue that wait, in their order: the window, the strays, and what is on disk.
+"""The items of one queue that wait, in order: the window, those set aside, those only on disk.
 
-Most items pass through the window: put at its end, or read back when their turn comes. Reading
-never stalls anybody: who needs what is not in memory is told so and asks again. Whatever is
-neither here nor elsewhere in memory (open, being moved) is read from the journal sooner or later,
-each item once; where the ledger and what was read contradict each other, nothing more is served.
+Most items pass through the window: they are put at its end, or read back when their turn comes.
+Reading stalls nobody: an operation that needs an item from disk raises ``NotLoaded``, and is tried
+again when the item is there. Invariant: a live item that is neither here nor elsewhere in memory
+(open, being moved) is read from the journal sooner or later, and only once. Where the ledger and
+what was read contradict each other, no more items are given out.
 """
 
 import heapq
@@ -26,8 +27,9 @@ from starling_py.queues.window import Window, WindowSizes
 log = logging.getLogger(__name__)
 
 _NOTHING: Final = -1
+"""The epoch of a reading that nobody needs: no window ever has it."""
 _LONGEST_DELAY_MS: Final = 2_592_000_000
-"""No item is kept back for longer, wherever the wall clock went since it was told to be."""
+"""The longest delay, 30 days: a wall clock that was set back must not hold an item for years."""
 
 
 class ItemsKeeper(Protocol):
@@ -35,7 +37,7 @@ class ItemsKeeper(Protocol):
 
     sizes: WindowSizes
     quarantine: bool
-    """Whether what cannot be read is given up, and the rest of the queue is served."""
+    """Whether damaged segments are given up, so that the rest of the queue can be served."""
     deadlines: Deadlines
     clock: Clock
 
@@ -52,23 +54,23 @@ class ItemsOwner(Protocol):
         """How many live items are in memory but do not wait: they are open, or being moved."""
 
     def is_elsewhere(self, item_id: int) -> bool:
-        """Tell whether a live item does not wait."""
+        """Tell whether a live item is open, or being moved."""
 
     def give_up(self, damaged: Segment) -> None:
-        """Remove what a segment holds and nobody can read. Raises ``JournalError``."""
+        """Remove the items of a segment that cannot be read. Raises ``JournalError``."""
 
     def exhausts(self, item: Item) -> bool:
-        """Take an item out that was handed out too often; return whether it was."""
+        """Move an item away if it was handed out too often; return whether it was."""
 
     def available(self) -> None:
-        """Take notice that items can be taken that could not be taken before."""
+        """Serve the clients that wait for an item: some can be taken again."""
 
 
 class WaitingItems:
-    """What waits in one queue."""
+    """The items of one queue that wait."""
 
     def __init__(self, owner: ItemsOwner, journal: Journal, keeper: ItemsKeeper) -> None:
-        """Begin with what the journal's ledger tells; nothing of it is in memory yet."""
+        """Begin with what the journal's ledger says; none of it is in memory yet."""
         self._owner = owner
         self._journal = journal
         self._keeper = keeper
@@ -77,41 +79,41 @@ class WaitingItems:
         self._epoch = 0
         self._when_loaded: list[Callable[[JournalError | None], None]] = []
         self.window = Window()
-        """Its head, or all of it."""
+        """The head of the queue, or all of it, in memory."""
         self.set_aside = SetAside(keeper.deadlines, owner.available)
-        """What is in memory beside the window."""
+        """Items in memory beside the window."""
         self.missing: set[int] = set()
-        """Items in front of all others that have to be read from disk; always the same set."""
+        """Ids of items put in front that must be read from disk first; always the same set."""
         self.unreadable = ""
-        """Why nothing more can be read for good; empty while it can."""
+        """Why the rest of the queue cannot be read; empty while it can."""
         self.reread()
 
     @property
     def waiting(self) -> int:
-        """How many items wait, in memory and on disk; not those that are due later."""
+        """How many items wait, in memory and on disk; delayed ones do not."""
         return self._owner.items - self._owner.elsewhere - self.set_aside.delayed
 
     @property
     def on_disk(self) -> int:
-        """How many of those that wait are on disk alone."""
+        """How many of the items that wait are only on disk."""
         return self.waiting - len(self.window.items) - len(self.set_aside.ready)
 
     @property
     def loaded(self) -> int:
-        """How many waiting items are in memory."""
+        """How many items are in memory, waiting or delayed."""
         return len(self.window.items) + len(self.set_aside)
 
     def oldest(self) -> Item | None:
-        """Return the first item that can be taken and is in memory."""
+        """Return the first item in memory that can be taken; ``None`` if there is none."""
         ready, items = self.set_aside.ready, self.window.items
         if ready and not (items and items[0].id < ready[0][0]):
             return ready[0][1]
         return items[0] if items else None
 
     def look(self, count: int, now_ms: int) -> list[Item]:
-        """Return the first live items that can be taken, as far as they are in memory."""
+        """Return up to ``count`` live items from the head that can be taken and are in memory."""
         window = self.window
-        # Behind the window are others, on disk, before the next one that has come back.
+        # Between the end of the window and a later item that came back, there are others on disk.
         ready = [
             item
             for at, item in sorted(self.set_aside.ready)
@@ -122,7 +124,11 @@ class WaitingItems:
         return list(itertools.islice(live, count))
 
     def first(self) -> Item | None:
-        """Return the first item that waits. Raises ``JournalError`` and ``NotLoaded``."""
+        """Return the first item that can be taken; ``None`` if there is none.
+
+        Raises ``NotLoaded`` when it must be read from disk first, and ``JournalError`` when it
+        cannot be read.
+        """
         if self.missing:
             self.load()
             raise NotLoaded(self.when_loaded)
@@ -145,7 +151,7 @@ class WaitingItems:
         return ready[0][1] if ready else None
 
     def take(self, item: Item) -> None:
-        """Take out the item that is the first one."""
+        """Take out the item that ``first`` returned."""
         window = self.window
         ready = self.set_aside.ready
         if ready and ready[0][1] is item:
@@ -158,7 +164,10 @@ class WaitingItems:
                 self.load()
 
     def append(self, item: Item) -> None:
-        """Take an item that was put at the end; the owner has counted it already."""
+        """Add an item that was put at the end and is already counted.
+
+        The window takes it only while it holds the whole queue and has room.
+        """
         window = self.window
         if window.behind:
             return
@@ -170,29 +179,29 @@ class WaitingItems:
             window.items.append(item)
 
     def insert(self, item: Item) -> None:
-        """Take an item that came back, or was put in front."""
+        """Add an item that came back, or was put in front."""
         self.set_aside.add(item)
 
     def delay(self, item: Item, due_ms: int) -> None:
-        """Take an item that waits until a time on the wall clock, given in ms, before it can go."""
+        """Add an item that can be taken from ``due_ms`` on, in ms since the Unix epoch."""
         clock = self._keeper.clock
         left_ms = min(due_ms - clock.wall_ms, _LONGEST_DELAY_MS)
         self.set_aside.delay(item, clock.monotonic + left_ms / 1000)
 
     def append_delayed(self, item: MarkedItem) -> None:
-        """Take an item that was put and is due later; a queue that is behind reads it back."""
+        """Add a delayed item that was put at the end; a queue that is behind reads it back."""
         if not self.window.behind:
             self.delay(item, item.due_ms)
 
     def clear(self) -> None:
-        """Forget everything that waits."""
+        """Forget every item that waits, as after a flush."""
         self._epoch += 1
         self.window.clear()
         self.set_aside.retain(lambda _: False)
         self.missing.clear()
 
     def reread(self) -> None:
-        """Forget what is not live any more, and read the window anew: the ledger is right."""
+        """Begin again from the ledger: forget items that are not live, read the window anew."""
         ledger = self._journal.ledger
         self._epoch += 1
         self.unreadable = ""
@@ -202,14 +211,14 @@ class WaitingItems:
         self.missing.clear()
         self.missing |= {
             item_id
-            for item_id, mark in ledger.facts.items()
-            if mark.front and item_id not in known and not self._owner.is_elsewhere(item_id)
+            for item_id, facts in ledger.facts.items()
+            if facts.front and item_id not in known and not self._owner.is_elsewhere(item_id)
         }
         if ledger.items:
             self.window.reread(ledger.head - 1)
 
     def load(self) -> None:
-        """Begin to read on, unless that is under way or everything is in memory."""
+        """Begin to read on, unless a reading is under way or there is nothing to read."""
         if not self._reading and not self.unreadable and (self.window.behind or self.missing):
             self._reading = True
             if self.missing:
@@ -224,15 +233,15 @@ class WaitingItems:
             self.load()
 
     def when_loaded(self, ask_again: Callable[[JournalError | None], None]) -> None:
-        """Have a function called when there is more in memory, or nothing to be expected.
+        """Call ``ask_again`` once there is more in memory, or nothing more to be read.
 
-        It is given the reason if nothing could be read; that may go better another time.
+        It gets the reason if nothing could be read, which may succeed another time; else ``None``.
         """
         self._when_loaded.append(ask_again)
         self.load()
 
     def cut_window(self) -> None:
-        """Leave the end of the window to the journal, if it takes much more than its share."""
+        """Drop the end of the window if it takes over twice its share; it is read back later."""
         window = self.window
         owner = self._owner
         size = window.size if window.behind else owner.bytes + OVERHEAD * owner.items
@@ -242,21 +251,30 @@ class WaitingItems:
             window.cut(self._sizes.limit)
 
     def on_compacted(self, segments: Sequence[Segment]) -> None:
-        """Look anew for where to read on, if that is in a segment that was replaced."""
+        """Forget where to read on if that is in one of the segments that were replaced."""
         position = self.window.position
         if position is not None and position[0] in {each.number for each in segments}:
             self.window.position = None
 
     def _where(self) -> tuple[int, Position | None, int, int]:
-        """Return where to read on, when it is done."""
+        """Return the epoch, and where, behind which id and how many bytes to read.
+
+        The journal asks when the reading begins: it may have had to wait for other work.
+        """
         window, owner = self.window, self._owner
         room = window.room(self._sizes.limit, owner.bytes // max(owner.items, 1))
-        # What is read though nothing is needed any more must not be taken for what is.
-        mark = self._epoch if window.behind else _NOTHING
-        return mark, window.position, window.last_id, room
+        # The queue may have been emptied since the reading was asked for.
+        epoch = self._epoch if window.behind else _NOTHING
+        return epoch, window.position, window.last_id, room
 
     def _read(self, epoch: int, reading: Reading) -> None:
-        """Take what was read."""
+        """Take the items that were read, unless the window was cut while that went on.
+
+        ``epoch`` is the window's when the reading began; whatever moves or drops the end of the
+        window (a flush, a commit that failed, too little memory) begins another epoch. What was
+        read for an older one follows an end that is not there any more: to take it would leave a
+        gap, or bring back what was removed. It is dropped, and read once more.
+        """
         self._reading = False
         problem = None
         if epoch == self._epoch:
@@ -265,7 +283,7 @@ class WaitingItems:
             else:
                 self._take(reading)
         has_room = self.window.size < self._sizes.limit * 3 // 4
-        # What is not written yet will be read when it is.
+        # What was put but is not written yet cannot be read before its commit.
         written_more = not reading.at_end or reading.position != self._journal.end
         wanted = self.missing or epoch != self._epoch or (has_room and written_more)
         if wanted and problem is None:
@@ -273,7 +291,7 @@ class WaitingItems:
         self._tell(problem)
 
     def _tell(self, problem: JournalError | None) -> None:
-        """Let those go on who wait for what was read, if there is anything to go on with."""
+        """Call those who asked for it, if there is an item to go on with or none can be read."""
         done = not self.missing and (
             self.window.items or not self.window.behind or not self.waiting
         )
@@ -284,7 +302,10 @@ class WaitingItems:
             self._owner.available()
 
     def _fetch(self, item_id: int, position: Position | None) -> None:
-        """Read one item that stands in front of all others."""
+        """Begin to read one item that was put in front of all others.
+
+        ``position`` is where to read on; ``None`` if that must be looked for.
+        """
         epoch = self._epoch
         self._journal.read(
             lambda: (epoch, position, item_id - 1, 1),
@@ -321,7 +342,7 @@ class WaitingItems:
             window.last_id = items[-1].id
         window.position = reading.position
         if not self.on_disk:
-            window.behind = False  # whatever is written meanwhile, what waits is in memory
+            window.behind = False  # all that waits is in memory, even if more was written
             return
         written = self._owner.next_id == self._journal.next_id
         if reading.at_end and written and reading.position == self._journal.end:
@@ -329,9 +350,10 @@ class WaitingItems:
             self._cannot_find_all()
 
     def _sorted_out(self, reading: Reading) -> list[Item]:
-        """Return the items for the window; put aside those that do not belong there."""
+        """Return the items for the window; set aside those that do not belong there."""
         ledger = self._journal.ledger
         items = reading.items
+        # Mostly there is nothing to sort out but what was removed, which is quick.
         leaving = self._owner.elsewhere or self._journal.recorder.pending.removed
         if not (reading.marked or ledger.facts or self.set_aside or leaving):
             if ledger.removed_ids or (items and not ledger.is_live(items[0].id)):
@@ -349,17 +371,17 @@ class WaitingItems:
         ]
 
     def _put_aside(self, item: Item) -> bool:
-        """Put an item that was read where it belongs, unless that is the window."""
-        mark = self._journal.ledger.facts.get(item.id)
+        """Put an item that was read where it belongs; return whether that is not the window."""
+        facts = self._journal.ledger.facts.get(item.id)
         due_ms = 0
         if isinstance(item, MarkedItem):
             due_ms = item.due_ms
-        elif mark is None:
+        elif facts is None:
             return False
-        if mark is not None and mark.due_ms:
-            due_ms = mark.due_ms
+        if facts is not None and facts.due_ms:
+            due_ms = facts.due_ms
         if self._owner.exhausts(item):
-            pass  # also one that was to wait: it would be handed out once more
+            pass  # moved away, even if it was delayed: it must not be handed out once more
         elif due_ms > self._keeper.clock.wall_ms:
             self.delay(item, due_ms)
         elif place(item) < 0:
@@ -372,7 +394,10 @@ class WaitingItems:
     def _not_read(
         self, reading: Reading, error: OSError | JournalDamagedError
     ) -> JournalError | None:
-        """Give up what cannot be read, or return why those who wait get nothing."""
+        """Give up what cannot be read, or return why those who wait get nothing.
+
+        ``None`` means that reading may go on.
+        """
         number = reading.position[0]
         ledger = self._journal.ledger
         damaged = ledger.segment(number)
@@ -380,6 +405,7 @@ class WaitingItems:
         if damaged is None or asked is None or damaged.path != asked.path:
             self.window.position = None  # it is not there any more, or has another name
             return None
+        # Damage and a missing file stay; what else the system reports may pass.
         lasts = isinstance(error, JournalDamagedError | FileNotFoundError)
         if lasts and self._keeper.quarantine and damaged is not ledger.segments[-1]:
             log.critical("%s", error)
