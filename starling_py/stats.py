@@ -131,11 +131,11 @@ class Snapshot:
     journals_healed: int
     """Times that a journal was saved into a fresh segment after a failure."""
     disk_full: int
-    """1 while nothing can be put because the disk is full."""
+    """1 while no put is accepted because the disk is full."""
     disk_low: int
-    """1 while nothing is put because less of the disk is free than ``disk_free_min``."""
+    """1 while no put is accepted because less of the disk is free than ``disk_free_min``."""
     memory_high: int
-    """1 while nothing is put because the items in memory take more than ``memory_max``."""
+    """1 while no put is accepted because the items in memory take more than ``memory_max``."""
     counters: Counters
     queues: list[QueueSnapshot]
 

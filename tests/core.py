@@ -180,7 +180,7 @@ class CoreHarness:
 
     @property
     def draining(self) -> bool:
-        """Whether no items are taken."""
+        """Whether no puts are accepted."""
         return self.queues.directory.limits.draining
 
     def drain(self, *, on: bool) -> None:

@@ -29,7 +29,7 @@ class ServerLimits:
     def check(self) -> None:
         """Raise ``NotNowRefused`` if no puts are accepted."""
         if self.draining:
-            raise NotNowRefused("draining: no items are taken")
+            raise NotNowRefused("draining: no puts are accepted")
         if self.disk_low:
             raise NotNowRefused("too little of the disk is free")
         if self.memory_high:

@@ -46,12 +46,12 @@ class Host:
 
     @property
     def draining(self) -> bool:
-        """Whether no items are taken, so that everything gets out."""
+        """Whether no puts are accepted, so that the queues run empty."""
         return self._core.queues.directory.limits.draining
 
     def drain(self, *, on: bool) -> None:
-        """Take no more items, or take them again."""
-        log.warning("draining: no items are taken" if on else "items are taken again")
+        """Accept no more puts, or accept them again."""
+        log.warning("draining: no puts are accepted" if on else "puts are accepted again")
         self._core.queues.drain(on=on)
 
     def reload(self) -> str | None:

@@ -114,12 +114,12 @@ def report(client: Client, command: reports.Question) -> None:
 
 
 def status(client: Client, command: commands.Status) -> None:
-    """Tell whether puts are taken, or change that (Kestrel's words)."""
+    """Tell whether puts are accepted, or change that (Kestrel's words)."""
     word = command.word
     if word is None:
         report(client, command)
     elif word.lower() not in (_DRAINING, _SERVING):
-        client.fail(RequestError("the status can be UP, or READONLY to take no items"))
+        client.fail(RequestError("the status can be UP, or READONLY to accept no puts"))
     elif not client.policy.allow_drain:
         client.replies.add(client.replies.writer.disabled("status"))
     else:

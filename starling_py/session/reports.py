@@ -50,7 +50,7 @@ class ServerHost(Protocol):
 
     @property
     def draining(self) -> bool:
-        """Whether no items are taken, so that everything gets out."""
+        """Whether no puts are accepted, so that the queues run empty."""
 
     def queue_settings(self, name: bytes) -> Pairs:
         """Return the settings of a queue, and those of the server that concern it."""
@@ -65,7 +65,7 @@ class ServerHost(Protocol):
         """Begin to count anew."""
 
     def drain(self, *, on: bool) -> None:
-        """Take no more items, or take them again."""
+        """Accept no more puts, or accept them again."""
 
     def reload(self) -> str | None:
         """Read the settings of the queues again; return why that failed, if it did."""

@@ -266,7 +266,7 @@ async def test_who_waits_for_room_gets_it_when_a_limit_is_lifted(
 
 async def test_a_server_that_drains_gives_out_and_takes_nothing(start: Servers) -> None:
     running = await start(allow_drain=True)
-    refusal = b"SERVER_ERROR draining: no items are taken\r\n"
+    refusal = b"SERVER_ERROR draining: no puts are accepted\r\n"
     async with running.client() as client:
         await client.ask(put(b"q", b"1") + b"status\r\n", b"STORED\r\nUP\r\n")
         await client.ask(b"status readonly\r\nstatus\r\n", b"END\r\nREADONLY\r\n")

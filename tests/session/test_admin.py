@@ -130,7 +130,7 @@ def test_a_server_that_is_readonly_gives_out_and_takes_nothing(
     assert client.ask(b"status READONLY\r\nstatus\r\n") == b"END\r\nREADONLY\r\n"
     for verb in (b"set", b"add", b"append", b"replace", b"prepend"):
         reply = client.ask(b"%b q/t=9000 0 0 1\r\nx\r\n" % verb)
-        assert reply in (b"SERVER_ERROR draining: no items are taken\r\n", b"NOT_STORED\r\n")
+        assert reply in (b"SERVER_ERROR draining: no puts are accepted\r\n", b"NOT_STORED\r\n")
     assert client.ask(b"get q/open\r\n") == b"VALUE q/open 0 1\r\n1\r\nEND\r\n"
     assert client.ask(b"get q/close\r\n") == b"END\r\n"
     assert client.ask(b"status down\r\n").startswith(b"CLIENT_ERROR ")

@@ -433,7 +433,7 @@ class Life:
 
     @property
     def draining(self) -> bool:
-        """Whether no items are taken."""
+        """Whether no puts are accepted."""
         return self.queues.directory.limits.draining
 
     def drain(self, *, on: bool) -> None:
