@@ -1,4 +1,4 @@
-"""What the commands do that look after queues and the server, or only ask.
+"""Administration: the commands that look after queues and the server, or only ask.
 
 Those that could do harm by mistake are refused unless the settings allow them.
 """
@@ -44,7 +44,7 @@ def delete(client: Client, command: commands.Delete) -> None:
 
 
 def absent(client: Client, command: commands.Absent) -> None:
-    """Answer that there is no number to be changed."""
+    """Answer an incr or decr: a queue has no number to change."""
     client.counters.count_miss(command.word)
     client.replies.add_outcome(Outcome.NOT_FOUND, quiet=command.quiet)
 
@@ -65,7 +65,10 @@ def flush(client: Client, command: commands.Flush) -> None:
 
 
 def flush_all(client: Client, command: commands.FlushAll) -> None:
-    """Remove every item of every queue but the open ones, where that is allowed."""
+    """Remove every item of every queue but the open ones, where that is allowed.
+
+    Where it is not, the answer is the same: old libraries send it whenever they disconnect.
+    """
     client.counters.cmd_flush += 1
     if not client.policy.allow_flush_all:
         client.replies.add_outcome(Outcome.OK, quiet=command.quiet)
@@ -81,7 +84,7 @@ def flush_all(client: Client, command: commands.FlushAll) -> None:
 
 
 def flush_expired(client: Client, command: commands.FlushExpired) -> None:
-    """Remove the dead items at the head of a queue, or of all."""
+    """Remove the dead items at the head of a queue, or of all, and answer how many."""
     try:
         if command.key is None:
             wanted = [queue.name for queue in client.queues.directory]
@@ -97,7 +100,10 @@ def flush_expired(client: Client, command: commands.FlushExpired) -> None:
 
 
 def _remove_expired(client: Client, wanted: list[bytes]) -> int:
-    """Remove dead items as far as they are in memory; if there are none, read on first."""
+    """Remove the dead items that are in memory; return how many.
+
+    Raises ``JournalError``, and ``NotLoaded`` when there were none and more can be read.
+    """
     removed = 0
     for name in wanted:
         try:
@@ -142,7 +148,7 @@ def reload(client: Client, _: commands.Reload) -> None:
 
 
 def acknowledge(client: Client, command: commands.Acknowledge) -> None:
-    """Answer what has no effect."""
+    """Answer a command that has no effect here."""
     client.replies.add_outcome(Outcome.OK, quiet=command.quiet)
 
 
@@ -162,7 +168,7 @@ def quit_(client: Client, _: commands.Quit) -> None:
 
 
 def refuse(client: Client, refusal: commands.Refusal) -> None:
-    """Give the answer that the dialect had itself."""
+    """Give the answer that the dialect found itself, and close where the stream is lost."""
     client.counters.protocol_errors += 1
     if refusal.too_large:
         client.counters.store_too_large += 1

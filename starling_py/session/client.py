@@ -1,7 +1,7 @@
-"""One client as the commands see it: what it holds, what it waits for, what it is to be told.
+"""One client as the commands see it: what it holds, what it waits for, and its replies.
 
 A command that cannot be answered at once *parks* the client: nothing more is executed for it
-until what the command waits for is there, its time is over, or the client goes away.
+until what the command waits for is there, its time is over, or the client hangs up.
 """
 
 from collections.abc import Callable
@@ -36,14 +36,15 @@ class Policy:
 
 @dataclass(frozen=True)
 class Parked:
-    """What a client waits for."""
+    """What a parked client waits for."""
 
     names: tuple[bytes, ...] = ()
     """The queues that it concerns."""
     leave: Callable[[], None] = lambda: None
     """Called to wait no more."""
     over: Callable[[], None] | None = None
-    """Called, after ``leave``, to get the answer that there is when the time is over."""
+    """Called, after ``leave``, to answer as if the time were over; ``None`` if the wait must not
+    be ended early."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -65,34 +66,34 @@ class Client:
         self.host = host
         self.peer = peer
         self.holder = ReadHolder()
-        """What the client holds: its open reads."""
+        """Its open reads."""
         self.may_wait = True
-        """Whether it makes sense to wait for anything: the client has not hung up."""
+        """Whether a command may park it; not any more when it has hung up."""
         self.replies = Replies(counters, peer)
-        """What the client is still to be told."""
+        """What it is still to be told."""
         self.closing = False
         """Whether the connection is to be closed once the replies have been sent."""
         self.parked: Parked | None = None
-        """What the client waits for."""
+        """What it waits for; ``None`` if it is not parked."""
         self.next: Callable[[], None] | None = None
-        """The rest of a command, to be done before the next one."""
+        """The rest of a command, to be done before the next command."""
         self._wake = wake
 
     @property
     def waiting(self) -> bool:
-        """Whether a command is under way that waits for something."""
+        """Whether the client is parked."""
         return self.parked is not None
 
     @property
     def waiting_on(self) -> str:
-        """The queues that a command waits for, separated by commas."""
+        """The names of the queues that the client waits for, separated by commas."""
         names = () if self.parked is None else self.parked.names
         return ",".join(printable(name) for name in names)
 
     def go_on(self, proceed: Callable[[], None]) -> None:
-        """Have the wait be over: ``proceed`` is called when the client's turn comes.
+        """End the wait; ``proceed`` is called when the client's turn comes.
 
-        So a defect in it ends this session, and not the one whose doing ended the wait.
+        Not at once, so that a defect in it ends this session, and not the one that ended the wait.
         """
         self.parked = None
         self.next = proceed
@@ -106,9 +107,10 @@ class Client:
         *,
         quiet: bool = False,
     ) -> None:
-        """Park until what was missing is in memory, then do something again.
+        """Park until what is missing is read from disk, then call ``again``.
 
-        If it cannot be read, ``give_up`` is called, or the command is answered with an error.
+        If it cannot be read, ``give_up`` is called; without it, the command is answered with an
+        error, or, if it is ``quiet``, that is only counted.
         """
         parked = self.parked = Parked()
 
@@ -127,7 +129,7 @@ class Client:
     def fail(
         self, problem: RequestError | JournalError | QueueRefused, *, quiet: bool = False
     ) -> None:
-        """Answer a command that could not be executed."""
+        """Answer a command that could not be executed; count it only, if it is ``quiet``."""
         reason = str(problem)
         writer = self.replies.writer
         if isinstance(problem, RequestError):

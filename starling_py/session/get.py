@@ -1,7 +1,7 @@
-"""What a get does, in all its forms.
+"""The get, in all its forms.
 
 A key may ask to open an item instead of taking it, to close or abort what was opened before, or
-only to look. Everything that is wrong with a command is found before anything is done for it.
+only to look. Invariant: a command with anything wrong in it is refused before anything is done.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,11 @@ _KNOWN: Final = keys.REQUESTS.found
 
 
 def get(client: Client, command: commands.Get) -> None:
-    """Take an item from each key's queue, or what else the keys ask for."""
+    """Take an item from each key's queue, or do what else the keys ask for.
+
+    The common case comes first: one key, which only takes or looks, of a client without open
+    reads. Everything else is done by ``_get_with_care``.
+    """
     asked = command.keys
     try:
         request = _KNOWN.get(asked[0]) or keys.parse(asked[0])
@@ -47,9 +51,9 @@ def get(client: Client, command: commands.Get) -> None:
 
 
 def _get_with_care(client: Client, requests: Sequence[Request], command: commands.Get) -> None:
-    """Execute a get of several keys, or of one that asks for something special.
+    """Execute any get: find what is wrong, end open reads, subscribe, and read.
 
-    Raises ``RequestError`` and ``JournalError`` when nothing was done.
+    Raises ``RequestError`` when nothing was done, ``JournalError`` and ``QueueRefused``.
     """
     if command.touch_exptime is not None:
         lease = lease_of(client, command.touch_exptime)
@@ -92,7 +96,7 @@ def _read(client: Client, requests: Sequence[Request], *, with_cas: bool) -> Non
                 )
                 return
         except JournalError as problem:
-            # What another queue has given already must reach the client all the same.
+            # The items that other queues have given must reach the client: they are taken.
             failure = problem
         else:
             hits += found
@@ -107,7 +111,7 @@ def _read(client: Client, requests: Sequence[Request], *, with_cas: bool) -> Non
 
 
 def _hits(client: Client, request: Request) -> list[Hit]:
-    """Return what a request finds now. Raises ``JournalError`` and ``NotLoaded``."""
+    """Return the items that a request finds now. Raises ``JournalError`` and ``NotLoaded``."""
     hit = client.queues.read(request, client.holder)
     if hit is None or request.count == 1:
         return [] if hit is None else [hit]

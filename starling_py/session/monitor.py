@@ -1,4 +1,7 @@
-"""Kestrel's monitor: items are opened as they come, each told of at once in a reply of its own."""
+"""Kestrel's ``monitor``: opens items as they come and sends each at once, until its time is over.
+
+Each item is an open read of the client like any other, to be confirmed later.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,17 +19,17 @@ from starling_py.session.serving import park
 
 @dataclass
 class _Stream:
-    """What a monitor still has to give."""
+    """What is left of a monitor."""
 
     request: Request
     left: int
-    """Items, at the most."""
+    """The most items that it still gives."""
     deadline: float
     """When it ends, on the monotonic clock."""
 
 
 def monitor(client: Client, command: commands.Monitor) -> None:
-    """Open items as they come for some time, each told of at once in a reply of its own."""
+    """Begin a monitor: open items as they come, up to a number and a time."""
     try:
         name = keys.parse_plain(command.key)
         child = client.queues.subscribe(name)
@@ -45,7 +48,10 @@ def monitor(client: Client, command: commands.Monitor) -> None:
 
 
 def _stream(client: Client, stream: _Stream) -> None:
-    """Give what is there, then wait for more, until the end; as fast as the client reads."""
+    """Give the items that are there, then wait for more, until the monitor ends.
+
+    It goes no faster than the client reads: beyond ``MAX_OUTPUT`` it goes on in a later turn.
+    """
     queues, replies = client.queues, client.replies
     while stream.left > 0:
         if replies.size >= MAX_OUTPUT:
@@ -74,7 +80,7 @@ def _stream(client: Client, stream: _Stream) -> None:
 
 
 def _break_off(client: Client, problem: JournalError | QueueRefused) -> None:
-    """End a stream because of an error; whoever reads it goes by its end all the same."""
+    """End a monitor because of an error: the client still needs the end of the reply."""
     client.fail(problem)
     client.replies.end_stream()
 

@@ -1,8 +1,8 @@
-"""What the storage commands do.
+"""Storage commands: ``set`` and its relatives put an item into a queue.
 
-``set`` adds at the end of a queue, ``prepend`` in front, ``add`` only to a queue that holds
-nothing, ``replace`` and ``append`` only to one that exists. A key may ask for a delay, for the
-sync, and for waiting until a full queue has room.
+``set`` adds at the end of a queue, ``prepend`` in front, ``add`` only to a queue without items,
+``replace`` and ``append`` only to one that exists. A key may ask for a delay, for an answer only
+after the sync, and to wait until a full queue has room.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ _KNOWN: Final = keys.STORE_REQUESTS.found
 
 
 def store(client: Client, command: commands.Store) -> None:
-    """Put an item."""
+    """Put an item: at once if nothing but that is asked for, else ``_store_with_care`` does it."""
     try:
         request = _KNOWN.get(command.key) or keys.parse_store(command.key)
         queue = None
@@ -50,10 +50,10 @@ def store(client: Client, command: commands.Store) -> None:
 def _store_with_care(
     client: Client, command: commands.Store, request: StoreRequest, deadline: float | None
 ) -> None:
-    """Put an item, whatever the command says of it.
+    """Put an item by all that the verb and the key ask for.
 
-    ``deadline`` is when waiting for room is over, if it has begun. Raises ``RequestError``,
-    ``JournalError``, ``QueueRefused`` and ``NotLoaded``.
+    ``deadline`` is the monotonic time when its wait for room ends; ``None`` if it has not waited
+    yet. Raises ``RequestError``, ``JournalError``, ``QueueRefused`` and ``NotLoaded``.
     """
     outcome = _condition(client, command.verb, request.name)
     if outcome is not None:
@@ -86,7 +86,10 @@ def _store_with_care(
 
 
 def _condition(client: Client, verb: Verb, name: bytes) -> Outcome | None:
-    """Return the answer of a verb whose condition does not hold. Raises ``NotLoaded``."""
+    """Return the answer if the verb's condition does not hold, else ``None``.
+
+    Raises ``JournalError`` and ``NotLoaded``.
+    """
     if verb is Verb.CAS:
         return Outcome.NOT_FOUND
     if verb is Verb.ADD:
@@ -116,9 +119,9 @@ def _wait_for_room(
     *,
     again: bool,
 ) -> None:
-    """Park until a full queue has room, or the time is over.
+    """Park until the full queue ``name`` has room, or until ``deadline``, a monotonic time.
 
-    ``again`` tells that it was this client's turn already, so it keeps its place.
+    ``again`` tells that this put has had its turn before: it keeps its place as the first.
     """
 
     def try_again() -> None:
@@ -141,7 +144,7 @@ def _wait_for_room(
 def _reply_when_safe(
     client: Client, command: commands.Store, queues: list[PersistentQueue]
 ) -> None:
-    """Park until an item is safe in every queue that it was put into."""
+    """Park until an item is synced in every queue that it was put into, then answer."""
     left = len(queues)
     parked = client.parked = Parked(tuple(queue.name for queue in queues))
 

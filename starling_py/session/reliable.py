@@ -1,6 +1,6 @@
-"""What ends an open read, and what its lease is: close, abort, touch, confirm.
+"""Reliable reads: what ends an open read, or changes its lease (close, abort, touch, confirm).
 
-Everything that is wrong with a command is found before anything is done for it.
+Whatever is wrong with a command is found first, so a command that is refused has done nothing.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -19,9 +19,10 @@ from starling_py.session.serving import PROBLEMS
 
 
 def reads_to_end(client: Client, requests: Sequence[Request]) -> dict[OpenRead, Request]:
-    """Return the reads that are to be closed or aborted, each with the request that says so.
+    """Find the reads that some requests close or abort; return each with its request.
 
-    Raises ``RequestError`` for an item that cannot be ended, or is to be ended twice.
+    Without an item's id, that is the oldest read of the queue that this client has open. Raises
+    ``RequestError`` for an item whose read this client cannot end, or that is named twice.
     """
     ending: dict[OpenRead, Request] = {}
     for request in requests:
@@ -40,7 +41,11 @@ def reads_to_end(client: Client, requests: Sequence[Request]) -> dict[OpenRead, 
 
 
 def check(client: Client, request: Request, ending: Collection[OpenRead]) -> None:
-    """Raise ``RequestError`` if what a key takes cannot be taken by this client now."""
+    """Raise ``RequestError`` if a key asks for an item that this client must not have now.
+
+    It must end an open read of a queue before it takes an item from there, and may have only so
+    many open. ``ending`` are the reads that the same command ends.
+    """
     holder, name = client.holder, request.name
     if not request.takes or request.peek:
         return
@@ -56,7 +61,10 @@ def check(client: Client, request: Request, ending: Collection[OpenRead]) -> Non
 
 
 def named(client: Client, name: bytes, item_id: int) -> OpenRead:
-    """Return the open read of an item, if this client may end it. Raises ``RequestError``."""
+    """Return the open read of an item. Raises ``RequestError`` if this client must not end it.
+
+    A read without a lease can only be ended by the connection that opened it.
+    """
     queue = client.queues.directory.find(name)
     read = None if queue is None else queue.open_reads.get(item_id)
     if read is None:
@@ -80,7 +88,7 @@ def end_read(client: Client, read: OpenRead, request: Request) -> None:
 
 
 def lease_of(client: Client, exptime: int) -> float | None:
-    """Return the seconds of a lease that is given as memcached's exptime; 0 for the queue's own."""
+    """Return the seconds of a lease given as memcached's exptime; ``None`` for the queue's own."""
     if exptime <= 0:
         return None
     if exptime <= RELATIVE_LIMIT:
@@ -89,7 +97,11 @@ def lease_of(client: Client, exptime: int) -> float | None:
 
 
 def leased(request: Request, lease: float | None) -> Request:
-    """Return what a key asks for in a gat: to open an item with a lease."""
+    """Return what a key asks for in a ``gat``: to open an item with a lease, in seconds.
+
+    A lease that the key itself names goes first. Raises ``RequestError`` for a key that takes no
+    item.
+    """
     if request.peek or not request.takes:
         raise RequestError("gat opens an item; this key does not")
     return replace(request, open=True, lease=lease if request.lease is None else request.lease)
@@ -118,7 +130,10 @@ def touch(client: Client, command: commands.Touch) -> None:
 
 
 def confirm(client: Client, command: commands.Confirm) -> None:
-    """Close the oldest open reads of a queue, so many of them or none (Kestrel's rule)."""
+    """Close the oldest reads of a queue that this client has open: ``count`` of them or none.
+
+    That is Kestrel's rule.
+    """
     try:
         reads = client.holder.reads(keys.parse_plain(command.key))
         if not 0 < command.count <= len(reads):

@@ -1,8 +1,8 @@
 """The replies to questions about the server: statistics, settings, version, Kestrel's forms.
 
 The words after ``stats`` are memcached's, with its answers where a queue server has nothing to say
-(many libraries send them on their own), and two of this server's: ``stats queues`` and ``stats
-queue NAME``. Nothing here changes anything but ``stats reset``.
+(many libraries send them unasked), and two of this server's: ``stats queues`` and ``stats queue
+NAME``. Nothing here changes anything but ``stats reset``.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,7 +62,7 @@ class ServerHost(Protocol):
         """Return what is known of every connection."""
 
     def reset(self) -> None:
-        """Begin to count anew."""
+        """Set the server's counters to 0."""
 
     def drain(self, *, on: bool) -> None:
         """Accept no more puts, or accept them again."""
@@ -94,7 +94,7 @@ def reply(question: Question, host: ServerHost, writer: Writer) -> bytes:
 
 
 def _wanted(host: ServerHost, keys: Sequence[bytes]) -> list[stats.QueueSnapshot]:
-    """Return the queues that are named, or all."""
+    """Return the numbers of the queues that are named, or of all."""
     if not keys:
         return host.queue_snapshots()
     named = [host.queue_snapshot(each) for each in sorted(set(keys))]

@@ -1,4 +1,4 @@
-"""How a client is given items: at once, or when there are any.
+"""How a get is answered: at once, or when there is an item.
 
 A get that finds nothing may wait: its client is parked until an item comes or its time is over.
 """
@@ -13,10 +13,11 @@ from starling_py.queues.waiters import Hit, Waiter
 from starling_py.session.client import Client, Parked
 
 PROBLEMS: Final = (RequestError, JournalError, QueueRefused)
+"""The exceptions that a command is answered with an error for."""
 
 
 def answer(client: Client, hits: list[Hit], asked: int, *, with_cas: bool) -> None:
-    """Give the whole reply to a get of ``asked`` keys."""
+    """Give the whole reply to a get of ``asked`` keys, and count it."""
     counters, replies = client.counters, client.replies
     counters.cmd_get += asked
     counters.get_misses += asked - len({hit[0].name for hit in hits})
@@ -30,7 +31,7 @@ def answer(client: Client, hits: list[Hit], asked: int, *, with_cas: bool) -> No
 
 
 def wait(client: Client, requests: Sequence[Request], *, with_cas: bool) -> None:
-    """Park until one of the requests finds something or the time is over."""
+    """Park until one of the requests finds an item or the longest of their waits is over."""
 
     def serve(hit: Hit) -> None:
         client.go_on(lambda: answer(client, [hit], 1, with_cas=with_cas))
@@ -49,9 +50,10 @@ def park(
     serve: Callable[[Hit], None],
     over: Callable[[], None],
 ) -> None:
-    """Park until one of the requests finds something: ``serve`` is called then, or ``over``.
+    """Park until one of the requests finds an item: then ``serve`` is called.
 
-    ``over`` is called when ``wait_ms`` milliseconds have passed, or the server stops.
+    ``over`` is called instead when ``wait_ms`` milliseconds have passed, or when the wait is ended
+    early: the client sends nothing more, or the server stops.
     """
     queues = client.queues
     waiter = Waiter(tuple(requests), client.holder, serve, over)

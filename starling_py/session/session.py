@@ -1,10 +1,10 @@
-"""One client: executes its commands in order.
+"""The session of one client: executes its commands in order.
 
-A command is executed at once, or parks the session: then nothing more is executed for this client
-until what it waits for is there, its time is over, or the client goes away. What the client is to
-be told collects in its ``replies``. The session knows neither sockets nor trio; whoever owns it
-sends the replies, and only when they may be sent. What the commands do is in ``put``,
-``get`` and ``admin``.
+A command is executed at once, or parks the client: then nothing more is executed for it until
+what it waits for is there, its time is over, or the client hangs up. Its replies collect in
+``replies``. Invariant: one reply a command, in order. The session knows neither sockets nor trio
+and never sends anything: the tick does, when the commits and syncs that the replies depend on are
+done. What the commands do is in ``put``, ``get``, ``reliable``, ``monitor`` and ``admin``.
 """
 
 from collections.abc import Callable, Collection
@@ -30,19 +30,20 @@ MAX_INPUT: Final = 1 << 20
 class Session:
     """One client's commands, executed in order.
 
-    When the client is woken, ``run`` must be called.
+    The owner calls ``run`` with what the client sent, and again when the client is woken.
     """
 
     def __init__(self, client: Client) -> None:
         self.client = client
         self.held = False
-        """Whether the replies wait for a sync: nothing more is executed then. See ``hold``."""
+        """Whether the output waits for a sync: nothing more is executed then, as what that commits
+        would need a later sync, and hold the output up again. See ``hold``."""
         self.stopped_early = False
         """Whether ``run`` stopped though there is more to do; it must be called again."""
         self.rests = False
-        """Whether all that came was executed, and the session waits for nothing but more of it.
+        """Whether all that came was executed, and only more input can go on.
 
-        Then it is not parked, held, closing or in the middle of a command.
+        Then the session is not parked, held, closing or in the middle of a command.
         """
         self._dialect: Dialect | None = None
         self._input_ended = False
@@ -60,9 +61,10 @@ class Session:
         return self._dialect is None or self._dialect.buffered <= MAX_INPUT
 
     def run(self, data: bytes = b"") -> None:
-        """Take what the client sent, if anything, and execute whole commands.
+        """Take what the client sent, if anything, and execute the whole commands in it.
 
-        It ends when the session parks, has had its turn, or runs out of commands.
+        Stops when a command parks the client, when it is held, after ``MAX_COMMANDS`` commands or
+        ``MAX_OUTPUT`` bytes of replies, or when there is no whole command left.
         """
         client = self.client
         dialect = self._dialect
@@ -111,7 +113,7 @@ class Session:
         return not self.stopped_early
 
     def execute(self, command: Command) -> None:
-        """Execute a command, or do it later when it needs what is not in memory."""
+        """Execute a command, or park until what it needs is read from disk, and then execute it."""
         try:
             _HANDLERS[type(command)](self.client, command)
         except NotLoaded as signal:
@@ -124,9 +126,9 @@ class Session:
         self.rests = False
 
     def end_of_input(self) -> None:
-        """End what the client waits for, as it sends nothing more.
+        """End what the client waits for: it sends nothing more.
 
-        ``run`` must be called afterwards.
+        ``run`` must be called afterwards, to execute what it sent before.
         """
         self._input_ended = True
         self.rests = False
@@ -135,7 +137,7 @@ class Session:
         self.stop_waiting()
 
     def stop_waiting(self) -> None:
-        """Wait for nothing from now on: the client has hung up, whatever it sent before that."""
+        """Wait for nothing from now on: the client has hung up, though it has input left."""
         self.client.may_wait = False
         self._end_wait()
 
@@ -146,18 +148,18 @@ class Session:
             parked.over()
 
     def revoke(self, failed: Collection[Journal]) -> None:
-        """Let no reply tell of what is in journals that failed.
+        """Take back the replies that tell of operations whose journals failed.
 
-        Who has to be told of a failure does not wait for anything before that.
+        A client that waits, and whose reply must now be an error, waits no longer: it is told.
         """
         self.client.replies.revoke(failed)
         if self.client.replies.spoiled is not None:
             self._end_wait()
 
     def disconnected(self) -> None:
-        """End the session of a client that is gone: what it held returns.
+        """End the session of a client that is gone: its open reads give their items back.
 
-        A read with a lease stays open, as whoever knows the item's id may still confirm it.
+        A read with a lease stays open: another client that knows the item's id may confirm it.
         """
         client = self.client
         if client.parked is not None:
@@ -177,13 +179,13 @@ class Session:
 
 
 def _phrase(client: Client, phrased: Phrased) -> None:
-    """Execute a command that is answered in a form of its own."""
+    """Execute a command that is answered in the form that its request asked for."""
     client.replies.writer = phrased.writer
     _HANDLERS[type(phrased.command)](client, phrased.command)
 
 
 def _phrase_anew(client: Client, phrased: PhrasedAnew) -> None:
-    """Execute one that is read but once, however often it comes."""
+    """Execute a command whose line was read before and remembered: it needs a new writer."""
     client.replies.writer = phrased.form.writer()
     _HANDLERS[type(phrased.command)](client, phrased.command)
 
