@@ -1,8 +1,8 @@
-"""What one client is to be told: its replies in the order of its commands, until they are sent.
+"""The replies to one client, in the order of its commands, until they are sent.
 
-A reply may depend on the commit of a queue. Once that commit has failed, ``revoke`` puts an error
-in the reply's place: nobody is told of an operation that is not in the journal. Where the client
-wanted no reply, its failure is counted and logged instead.
+Invariant: no client is told of an operation that is not in the journal. A reply may depend on the
+commits of some journals; if one of them fails, ``revoke`` puts an error in the reply's place.
+Where the client wanted no reply, the failure is counted and logged. Nothing is sent from here.
 """
 
 import logging
@@ -17,17 +17,20 @@ from starling_py.stats import Counters
 log = logging.getLogger(__name__)
 
 PUT, TAKEN, TAKEN_AMONG_OTHERS, CHANGED = range(4)
-"""What a reply that depends on a commit tells of."""
+"""What a reply that depends on a commit tells of: a put; an item that is the whole reply; an item
+among others in one reply; anything else. It decides what is counted and replaced if that fails."""
 
 
 # Looking a member up in an enumeration costs as much as a function call.
 STORED: Final = Outcome.STORED
 
 _GONE: Final = bytearray()
-"""What stands for a reply that was taken back, and is not a reply that has no bytes."""
+"""What stands for a reply that was taken back; a reply of no bytes is another object."""
 
 _Dependence = tuple[Journal, int, int, int, Writer]
-"""The journal, where its reply begins and ends among the chunks, what it tells of, who wrote it."""
+"""The journal, where its reply begins and ends among the chunks, what it tells of, who wrote it.
+
+A quiet command's ends where it begins."""
 
 
 class Replies:
@@ -37,24 +40,25 @@ class Replies:
         self._counters = counters
         self._peer = peer
         self.writer: Writer
-        """What writes the replies to the present command; set with the client's first byte."""
+        """Writes the replies to the present command; set with the client's first byte."""
         self.chunks: list[bytes | bytearray] = []
         """The bytes of all replies, in pieces."""
         self.size = 0
         """Bytes of those replies that may be large."""
         self._also: list[Journal] = []
+        """Journals that the next reply depends on, beside those it is given for."""
         self.spoiled: str | None = None
-        """Why the reply that is yet to be given must be an error, if it must."""
+        """Why the next reply must be an error; ``None`` if it need not."""
         self.depends: list[_Dependence] = []
-        """What depends on a commit that is not settled."""
+        """The replies that depend on a commit of which it is not known that it succeeded."""
 
     @property
     def unsettled(self) -> bool:
-        """Whether anything depends on a commit, given already or yet to be given."""
+        """Whether a reply depends on a commit, one given already or the next one."""
         return bool(self.depends or self._also)
 
     def take(self) -> list[bytes | bytearray]:
-        """Hand over everything: it stands, as all commits that it depended on have succeeded."""
+        """Hand over all replies to be sent: the commits that they depended on have succeeded."""
         chunks = self.chunks
         self.depends.clear()
         if self._also:
@@ -69,7 +73,7 @@ class Replies:
         self.size += len(reply)
 
     def add_outcome(self, outcome: Outcome, *, quiet: bool = False) -> None:
-        """Give a plain reply, unless the client wants none."""
+        """Give a plain reply that depends on nothing, unless the client wants none."""
         if not quiet:
             self.chunks.append(self.writer.outcome(outcome))
 
@@ -81,7 +85,10 @@ class Replies:
         *,
         quiet: bool = False,
     ) -> None:
-        """Give a plain reply that depends on the commits of some journals, if any."""
+        """Give a plain reply that depends on the commits of some journals, perhaps of none.
+
+        ``told`` is what it tells of: ``PUT`` or ``CHANGED``.
+        """
         chunks = self.chunks
         start = len(chunks)
         if not quiet:
@@ -101,7 +108,7 @@ class Replies:
         self.depends += [(each, start, end, CHANGED, self.writer) for each in journals]
 
     def depend(self, journal: Journal) -> None:
-        """Have the reply that comes next depend on the commit of a journal, whatever it is."""
+        """Let the next reply depend on the commit of a journal, whatever that reply is."""
         self._also.append(journal)
 
     def stored(self, journal: Journal, item_id: int, *, quiet: bool) -> None:
@@ -115,12 +122,12 @@ class Replies:
         self.depends.append((journal, start, len(chunks), PUT, writer))
 
     def note_id(self, item_id: int) -> None:
-        """Have the next outcome tell the id of an item that was put, if the client asks for it."""
+        """Let the next outcome tell the id of an item that was put, if the client asks for it."""
         if self.writer.tells_id:
             self.writer.stored_as(item_id)
 
     def add_hit(self, hit: Hit, *, with_cas: bool, alone: bool) -> None:
-        """Give an item; if it is alone, close the reply, which ``end_hits`` does for others."""
+        """Give an item; if it is ``alone``, close the reply, else ``end_hits`` must close it."""
         request, item, queue = hit
         data = item.data
         writer, chunks = self.writer, self.chunks
@@ -153,7 +160,7 @@ class Replies:
             self._also.clear()
 
     def end_stream(self) -> None:
-        """Close what a monitor gives: an error goes before its end, and not in its place."""
+        """Close the reply to a monitor; an error goes before the end, and not in its place."""
         start = len(self.chunks)
         failed = self.spoiled is not None
         self.chunks.append(self.writer.server_error(self.spoiled or "") if failed else b"")
@@ -165,7 +172,7 @@ class Replies:
 
     def add_error(self, error: bytes, reason: str, *, quiet: bool) -> None:
         """Give an error, or count it where the client wants no reply."""
-        self._also.clear()  # what the reply would have depended on is not told of
+        self._also.clear()  # an error tells of nothing that could fail
         self.spoiled = None
         if quiet:
             self._count_silent(reason)
@@ -173,7 +180,11 @@ class Replies:
             self.chunks.append(error)
 
     def revoke(self, failed: Collection[Journal]) -> None:
-        """Replace the replies that depend on failed journals; the others go on depending."""
+        """Put errors in place of the replies that depend on failed journals.
+
+        The other replies are left, and go on to depend on their journals. No chunk is added or
+        taken out: what else depends on a commit is found by its place among the chunks.
+        """
         dependences, self.depends = self.depends, []
         for dependence in dependences:
             if dependence[0] in failed:
@@ -187,7 +198,7 @@ class Replies:
             self._also = [each for each in self._also if each not in failed]
 
     def settle(self) -> None:
-        """Let the replies that depend on a commit stand; it has succeeded."""
+        """Let all replies stand: the commits that they depended on have succeeded."""
         self.depends.clear()
         self._also.clear()
 
@@ -198,8 +209,9 @@ class Replies:
             self._count_silent(journal.failure)
             return
         if all(chunk is _GONE for chunk in self.chunks[start:end]):
-            return  # it went with the rest of its reply, which is an error by now
+            return  # it is a part of a reply that is an error already
         self.chunks[start:end] = [_GONE] * (end - start)
+        # Without one item among others, the reply to a get is still whole.
         if told != TAKEN_AMONG_OTHERS:
             self.chunks[start] = writer.server_error(journal.failure)
 
