@@ -1,1 +1,1 @@
-"""The only place that knows trio, sockets and threads: it runs what the other packages decide."""
+"""The only package that knows trio, sockets and threads; the others decide, this one runs them."""

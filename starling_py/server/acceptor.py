@@ -1,8 +1,11 @@
-"""The listening sockets: they are in the tick's readiness set, and a turn accepts a few.
+"""The listening sockets: they are in the tick's readiness set, and a turn accepts some clients.
 
-So a client that has just connected is served in the turn that accepts it, and a flood of new ones
-does not keep those waiting that are there. Where the process has no descriptor left, the listening
-sockets rest for a moment: they would be reported as ready without end.
+Accepting in a trio task of its own took a task switch for each client, and had to wait for its
+turn beside busy ones. Here a client that has just connected is served in the turn that accepts it,
+and as a turn accepts a bounded number, a flood of new ones does not keep those waiting that are
+there. Where the process has no descriptor left, accepting rests for a moment: the sockets stay
+ready, and the tick would spin. Then a client sees a connection that nobody serves yet, in the
+system's backlog; to refuse it would take a descriptor, too.
 """
 
 import contextlib
@@ -19,9 +22,9 @@ from starling_py.stats import Counters
 log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 64
-"""Clients that are accepted in one turn from one listening socket, at the most."""
+"""The most clients that one turn accepts from one listening socket."""
 REST: Final = 0.1
-"""Seconds for which nobody is accepted after the system has refused it for want of room."""
+"""Seconds for which no client is accepted after the system had no room for one."""
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _REFUSAL: Final = b"ERROR Too many open connections\r\n"
 
@@ -30,7 +33,7 @@ Accepted = tuple[socket.socket, str]
 
 
 class Acceptor:
-    """Takes new clients from the listening sockets."""
+    """Accepts new clients from the listening sockets."""
 
     def __init__(
         self,
@@ -44,22 +47,22 @@ class Acceptor:
         self._max_connections = max_connections
         self._counters = counters
         self.rests_until: float | None = None
-        """When accepting goes on, on the monotonic clock, if it rests."""
+        """When accepting goes on, on the monotonic clock; ``None`` while it does not rest."""
         for listener in listeners:
-            # What is accepted inherits these from the socket that listens.
+            # Accepted sockets inherit these, which saves two calls a client.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             readiness.register(listener.fileno(), READ)
 
     def owns(self, descriptor: int) -> bool:
-        """Tell whether a descriptor is one of a listening socket."""
+        """Tell whether a descriptor is that of a listening socket."""
         return descriptor in self._listeners
 
     def accept(self, descriptor: int, connected: int, now: float) -> list[Accepted]:
-        """Return the clients that wait at a listening socket, some of them if they are many.
+        """Accept and return clients that wait at a listening socket, at most ``AT_ONCE``.
 
-        ``connected`` is how many clients there are; whoever would be one too many is told so and
-        refused.
+        ``connected`` is how many clients are connected; one beyond ``max_connections`` is told so
+        and refused.
         """
         listener = self._listeners[descriptor]
         accepted: list[Accepted] = []
@@ -86,13 +89,13 @@ class Acceptor:
         return accepted
 
     def go_on(self, now: float) -> None:
-        """Accept again, if the rest is over."""
+        """Accept again, if the rest is over at ``now``."""
         if self.rests_until is not None and now >= self.rests_until:
             self.rests_until = None
             self._watch(READ)
 
     def close(self) -> None:
-        """Accept nobody any more."""
+        """Close the listening sockets: no client is accepted any more."""
         for descriptor, listener in self._listeners.items():
             self._readiness.unregister(descriptor)
             listener.close()

@@ -1,8 +1,8 @@
-"""Whether something is worth trying that pays at some times and not at others.
+"""How often to try something that pays at some times and not at others.
 
-That is found out by trying: each time it did not pay, it is tried less often, each time it did,
-more often. So one that pays most of the time is done nearly always, and one that hardly ever does
-costs next to nothing; no single outcome decides.
+Only trying tells: each time it did not pay, it is tried less often, each time it did, more often.
+So what pays most of the time is done nearly always, and what hardly ever pays costs next to
+nothing. No single outcome decides.
 """
 
 from typing import Final
@@ -12,23 +12,23 @@ SELDOM: Final = 1023
 
 
 class Backoff:
-    """Something that may pay."""
+    """When to try one thing that may pay."""
 
     def __init__(self, apart: int = 0) -> None:
-        """Leave out so many occasions before the first try."""
+        """Leave out ``apart`` occasions before the first try."""
         self._apart = apart
-        """Occasions to leave out after a try, as far as is known."""
+        """Occasions to leave out between two tries."""
         self._left_out = apart
-        """Those yet to leave out."""
+        """Occasions to leave out before the next try."""
 
     def is_due(self) -> bool:
-        """Tell on an occasion whether to try; if so, ``note`` what came of it, or ask again."""
+        """Tell whether to try on this occasion; after a try, ``note`` the outcome."""
         if self._left_out:
             self._left_out -= 1
             return False
         return True
 
     def note(self, *, paid: bool) -> None:
-        """Take notice of the outcome of a try."""
+        """Note whether a try paid: halve what is left out between tries, or double it."""
         self._apart = self._apart // 2 if paid else min(2 * self._apart + 1, SELDOM)
         self._left_out = self._apart

@@ -1,8 +1,8 @@
 """The synchronous core of a server, put together: spool, group commit and queues.
 
-This is the one place where it is wired. What is not synchronous is passed in: the clock, the calls
-of the file system, and the threads. So a server, a tool and a test run the same core on a disk, a
-time and threads of their own choice.
+This is the only place where it is wired. What reaches outside is passed in: the clock, the calls
+of the file system, and the threads. So a server, a tool and a test run the same core, each with a
+time, a disk and threads of its own. The core knows no trio and no sockets.
 """
 
 from collections.abc import Callable
@@ -23,12 +23,13 @@ from starling_py.queues.window import WindowSizes
 from starling_py.settings.server_settings import Settings
 
 _LAST_COMMITS = 3
-"""Commits at the end of a server: an item that is being moved is put, then removed."""
+"""Commits at the end of a server that finish what is under way: a move is a put into the new
+queues, and when that is safe, a removal from the old one."""
 
 
 @attrs.frozen
 class Storage:
-    """What the core has to know of the settings."""
+    """What the core needs of the settings."""
 
     path: str
     """The spool's directory."""
@@ -41,13 +42,13 @@ class Storage:
     """Bytes of memory for the heads of all queues."""
     rules: Rules = attrs.field(factory=Rules)
     quarantine: bool = False
-    """Whether a queue is served without older segments that are damaged."""
+    """Whether a queue whose older segments are damaged is served without them."""
     open_files: int = 256
     """Segments that may be open at the same time."""
 
     @classmethod
     def of(cls, settings: Settings, open_files: int) -> "Storage":
-        """Return what the settings of a server say."""
+        """Return what the settings of a server say, with at most ``open_files`` open segments."""
         policy = settings.sync
         return cls(
             str(settings.queue_path),
@@ -67,7 +68,7 @@ class Storage:
 
     @property
     def durability(self) -> Durability:
-        """What every journal has in common."""
+        """How every journal of the spool is written and synced."""
         return Durability(self.interval is not None, self.segment_size, self.waits)
 
 
@@ -83,7 +84,7 @@ def rules_of(settings: Settings) -> Rules:
 
 
 class Threads(Protocol):
-    """Where the core has work done that may have to wait for the disk."""
+    """Where the core has work done that waits for the disk."""
 
     @property
     def syncer(self) -> Syncer:
@@ -99,10 +100,10 @@ class InlineSyncer:
 
     def __init__(self) -> None:
         self.commits: GroupCommit
-        """Whose batches these are; to be set before the first commit."""
+        """Is told of every batch; must be set before the first commit."""
 
     def submit(self, batch: Batch) -> None:
-        """Sync a batch, and say that it is done."""
+        """Sync a batch, and finish it."""
         batch.run()
         self.commits.finish(batch)
 
@@ -115,7 +116,7 @@ class InlineBackground:
     """Does each piece of work at once, in the caller's thread."""
 
     def submit(self, work: Work, done: Callable[[], None] | None = None) -> None:
-        """Do a piece of work, and tell of it."""
+        """Do a piece of work, and call ``done``."""
         work.run()
         if done is not None:
             done()
@@ -126,7 +127,7 @@ class InlineBackground:
 
 @attrs.frozen
 class InlineThreads:
-    """No threads: for tools and tests, which have nobody else to serve meanwhile."""
+    """No threads: for tools and tests, which serve no clients in the meantime."""
 
     syncer: InlineSyncer = attrs.field(factory=InlineSyncer)
     background: InlineBackground = attrs.field(factory=InlineBackground)
@@ -155,9 +156,10 @@ class Core:
             [Spool, Clock, WindowSizes, Rules], QueueCollection
         ] = QueueCollection,
     ) -> "Core":
-        """Lock the spool and read every queue back. Raises ``SpoolError``.
+        """Lock the spool and read every queue back.
 
-        The simulation makes group commit and queues of its own, which watch these.
+        The simulation passes ``make_commits`` and ``make_queues`` for ones that it watches. Raises
+        ``SpoolError``, and then the spool is not locked.
         """
         commits = make_commits(storage.interval, threads.syncer, clock)
         if isinstance(threads.syncer, InlineSyncer):
@@ -180,7 +182,7 @@ class Core:
         return cls(clock, commits, spool, queues, threads)
 
     def close(self) -> None:
-        """Finish what the threads have, sync what is not synced yet, let go of the spool."""
+        """Finish what the threads have, sync everything, and release the spool."""
         self.commits.sync_everything(self._threads.syncer.close())
         for _ in range(_LAST_COMMITS):
             if self.commits.touched:

@@ -10,4 +10,4 @@ class ProcessError(Exception):
 
 
 class StartStoppedError(Exception):
-    """SIGTERM came before there was a server that it could stop; the text says so."""
+    """SIGTERM came while the queues were read back, before there was a server to stop."""

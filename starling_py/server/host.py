@@ -1,4 +1,4 @@
-"""What a session may ask of the server around it: its state, its settings, its life."""
+"""The server as its sessions see it: its state, its settings, draining, reloading and stopping."""
 
 import logging
 from collections.abc import Callable
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Host:
-    """The server as its sessions see it."""
+    """What ``reports.ServerHost`` asks for, answered by a running server."""
 
     version = __version__
 
@@ -42,7 +42,7 @@ class Host:
         self._read_settings = read_settings
         self._started = core.clock.monotonic
         self.tick: Tick
-        """Whose connections these are; set once it is there."""
+        """Has the connections; set as soon as it is made."""
 
     @property
     def draining(self) -> bool:
@@ -158,11 +158,11 @@ class Host:
         return stats.encoded(pairs)
 
     def reset(self) -> None:
-        """Begin to count anew."""
+        """Set the server's counters to 0."""
         self._counters.reset()
 
     def shut_down(self) -> None:
-        """Begin to stop the server, however many clients ask for it."""
+        """Begin to stop the server; asked for again, it changes nothing."""
         self._stop.set()
 
 

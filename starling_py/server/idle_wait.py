@@ -2,9 +2,8 @@
 
 To fall asleep and be woken takes longer than most requests, and the client waits meanwhile. So
 where the next request comes sooner than that, as from a lone client, the tick does not sleep but
-looks again and again, and offers the processor to others between two looks. It does so for as long
-as that pays. A look that took too long did not pay, whatever came of it: others wanted the
-processor.
+looks again and again, and offers the processor to others between two looks. ``Backoff`` keeps
+count of whether that pays: where it does not, it is hardly ever done.
 """
 
 import os
@@ -16,8 +15,8 @@ from starling_py.server.backoff import Backoff
 from starling_py.server.readiness import Readiness, Ready
 
 LOOK: Final = 0.0001
-"""Seconds after which something else than looking would have been better. A lone client's next
-request comes within about half of that, if it is on the same machine (measured)."""
+"""Seconds of looking after which sleeping would have been better. A lone client's next request
+comes within about half of that, if it is on the same machine (measured)."""
 STAY: Final = 0.001
 """Seconds that the tick sleeps by itself before it leaves the waiting to trio, which costs as much
 as several requests."""
@@ -32,19 +31,26 @@ class IdleWait:
         now: Callable[[], float] = time.perf_counter,
         offer: Callable[[], None] = os.sched_yield,
     ) -> None:
-        """``now`` is in seconds; ``offer`` offers the processor to other processes."""
+        """``now`` returns seconds; ``offer`` offers the processor to other processes."""
         self._ready = readiness.ready
         self._now = now
         self._offer = offer
         self._looking = Backoff()
 
     def wait(self) -> Ready:
-        """Return what is ready, having waited a moment for the first of it; perhaps nothing."""
+        """Return what is ready, after waiting a moment for the first of it; perhaps nothing."""
         if self._looking.is_due():
             return self._ready() or self._look() or self._ready(STAY)
         return self._ready(STAY)
 
     def _look(self) -> Ready:
+        """Look until something is ready or ``LOOK`` is over; note whether that paid.
+
+        It pays only if something came, and soon. If nothing came, the time was wasted. If
+        something came after a longer time, the processor was away: ``offer`` gave it to somebody
+        who kept it, perhaps the very client whose request this is. Others want it, and looking
+        would take it from them: such a look counts as one that did not pay, whatever it found.
+        """
         begun = self._now()
         while True:
             self._offer()

@@ -1,4 +1,4 @@
-"""Addresses, and the sockets that listen on them."""
+"""Addresses, in the form in which they are printed, and the sockets that listen on them."""
 
 import socket
 
@@ -9,7 +9,10 @@ BACKLOG = 1024
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Open the listening sockets of a host name or address. Raises ``StartError``."""
+    """Open a listening socket for each address of a host name.
+
+    Raises ``StartError``, and then none is open.
+    """
     sockets: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -1,8 +1,8 @@
-"""The process around a server: log, daemon, user, pid file.
+"""The process around a server: log, user, daemon, signals, pid file.
 
-All of it happens before trio starts: a fork or a change of user under a running event loop would
-leave it with threads and descriptors it no longer has. Detaching from the terminal and changing
-the user are python-daemon's work.
+Log, user and daemon are set up before trio starts: a fork or a change of user under a running event
+loop would leave it with threads and descriptors it no longer has. Detaching from the terminal and
+changing the user are python-daemon's work.
 """
 
 import contextlib
@@ -113,14 +113,14 @@ def detach(sockets: Sequence[socket.socket], lock: int) -> None:
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 """The signals that stop a server."""
 HANDLED = (*STOPPING, signal.SIGHUP, signal.SIGUSR1)
-"""The signals that a server takes."""
+"""The signals that a server handles."""
 
 
 @contextlib.contextmanager
 def stopped_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end what is done meanwhile, wherever that is, by raising ``StartStoppedError``.
+    """Let SIGTERM end the body, wherever it is, by raising ``StartStoppedError`` there.
 
-    This is for the reading back of the queues, which may be ended anywhere.
+    This is for reading the queues back, which may be ended anywhere.
     """
 
     def stop(*_: object) -> None:
@@ -136,12 +136,12 @@ def stopped_by_sigterm() -> Iterator[None]:
 
 
 def hold_signals() -> None:
-    """Let the signals that a server takes wait until ``take_signals``."""
+    """Let the signals that a server handles wait until ``take_signals``."""
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
 
 
 def take_signals() -> None:
-    """Have the signals delivered that were held back; call this once they are handled."""
+    """Deliver the signals that were held back; call this when there are handlers."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
 
@@ -178,6 +178,6 @@ def raise_file_limit() -> None:
 
 
 def most_open_segments() -> int:
-    """Return how many of the files that this process may have open are for journals."""
+    """Return how many segments may be open: a quarter of the files that this process may have."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return max(_FEWEST_SEGMENTS, (limit if limit != resource.RLIM_INFINITY else 1 << 20) // 4)

@@ -1,7 +1,7 @@
 """Which sockets are ready: epoll itself where there is one, else what the system has.
 
-Level-triggered: what is ready and left alone is reported again. The descriptor of the set can be
-watched in turn, which is how trio waits for all sockets at once.
+Level-triggered: a socket that is ready and left alone is reported again. The set has a descriptor
+that can be watched in turn: so trio waits for all sockets at once.
 """
 
 import select
@@ -34,10 +34,10 @@ class Readiness(Protocol):
         """Watch it no more; must happen before it is closed."""
 
     def ready(self, seconds: float = 0) -> Ready:
-        """Return what is ready, waiting for the first of it up to some seconds."""
+        """Return what is ready, with its events; wait for the first up to some seconds."""
 
     def close(self) -> None:
-        """Give the set up."""
+        """Close the set, not the sockets in it."""
 
 
 class EpollReadiness:

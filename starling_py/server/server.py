@@ -1,9 +1,9 @@
 """The server: from its open sockets to its end, and the signals in between.
 
-SIGHUP has the settings of the queues read again, SIGUSR1 begins or ends draining. SIGTERM and
-SIGINT end the server: no client is accepted any more, whoever waits gets a miss, who is in the
-middle of something has the grace time to finish, then everything is synced and closed. A second
-signal ends the grace time. This is where trio is; it decides nothing about queues.
+SIGHUP reads the settings of the queues again, SIGUSR1 begins or ends draining. SIGTERM and SIGINT
+stop the server: no client is accepted any more, clients that wait get a miss, those in the middle
+of something have the grace time to finish, then everything is synced and closed. A second signal
+ends the grace time. trio's tasks are here and in the tick; they decide nothing about queues.
 """
 
 import logging
@@ -28,6 +28,7 @@ from starling_py.stats import Counters
 log = logging.getLogger(__name__)
 
 _HOUSEKEEPING = 0.5
+"""Seconds from one housekeeping to the next."""
 
 
 class Server:

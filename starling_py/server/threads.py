@@ -1,9 +1,10 @@
-"""Threads for work that may have to wait for the disk, so that a slow disk never stalls the tick.
+"""The two threads that wait for the disk, so that a slow disk never stalls the tick.
 
-Such a thread is handed pieces of work, runs them one after the other, and makes a socket readable;
-the tick then collects what is finished. It touches nothing but the work it was handed. Where every
-reply waits for a sync, and the disk has shown that it is quick, the tick does the sync itself: that
-takes less than handing it over, and everybody has to wait for it anyway.
+One syncs journals; the other reads, copies and removes files. A thread is handed pieces of work,
+runs them one after the other, and makes a socket readable for each; the tick then collects what is
+finished. Invariant: a thread touches nothing but the work it was handed. Where every reply waits
+for a sync, and the disk has shown that it is quick, the tick syncs itself: that takes less than
+handing the work over, and all clients have to wait for it anyway.
 """
 
 import queue
@@ -46,7 +47,7 @@ class WorkThread:
         return self._signal.fileno()
 
     def put(self, work: Work) -> None:
-        """Have a piece of work done."""
+        """Hand a piece of work over; once the thread has started, it runs in its turn."""
         self._work.put(work)
 
     def take(self) -> list[Work]:
@@ -80,20 +81,21 @@ class WorkThread:
 
 
 QUICK: Final = 0.0005
-"""Seconds that a batch may take if it is synced in the tick: about what it costs to hand it over,
-and to go on with fewer replies at a time while it is under way (measured)."""
+"""Seconds that a batch may take to be synced in the tick: about what it costs to hand it over, and
+to go on with fewer replies at a time while it is under way (measured)."""
 _BEFORE: Final = 15
-"""Batches that are synced in the thread before the first is tried in the tick."""
+"""Batches that are synced in the thread before one is first tried in the tick."""
 _LATEST: Final = 16
-"""How many of the latest syncs the average is of, about."""
+"""About how many of the latest syncs the average covers."""
 
 
 class Pace:
-    """Whether batches are quick enough to be synced in the tick.
+    """Decides whether a batch is synced in the tick, by how long the latest ones took.
 
-    A sync in a thread takes longer than the disk needs, as the tick wants the processor meanwhile.
-    So one journal is synced in the tick whenever that was quick, and now and then otherwise; of
-    several, which could take long together, it is expected after what one took, wherever it was.
+    One journal is tried in the tick now and then, and more often the more often that was quick:
+    only a try shows it, as a sync in the thread looks slower than the disk is. Several journals
+    could take long together, so they are tried only if the average of one, wherever it was
+    synced, says that all of them are quick.
     """
 
     def __init__(self) -> None:
@@ -101,12 +103,12 @@ class Pace:
         self._average = QUICK
 
     def is_tick_due(self, journals: int) -> bool:
-        """Tell whether a batch of so many journals is to be synced in the tick."""
+        """Tell whether to sync the next batch, of this many journals, in the tick."""
         expected = journals == 1 or (journals > 1 and journals * self._average < QUICK)
         return expected and self._in_tick.is_due()
 
     def took(self, seconds: float, journals: int, *, in_tick: bool) -> None:
-        """Take notice of a batch of so many journals that was synced in so much time."""
+        """Note that a batch of this many journals was synced, and how many seconds it took."""
         if journals:
             self._average += (seconds / journals - self._average) / _LATEST
         if in_tick:
@@ -122,17 +124,17 @@ class _Sync:
     seconds: float = 0.0
 
     def run(self) -> None:
-        """Sync."""
+        """Sync the batch, and time it."""
         begun = self.now()
         self.batch.run()
         self.seconds = self.now() - begun
 
 
 class SyncThread:
-    """Where batches of journals are synced: in a thread, or at once while the disk is quick."""
+    """Where batches of journals are synced: in a thread, or in the tick while the disk is quick."""
 
     def __init__(self, *, waits: bool, now: Callable[[], float] = time.perf_counter) -> None:
-        """Sync at once only if every reply ``waits``; ``now`` is in seconds."""
+        """Sync in the tick only if every reply ``waits``; ``now`` returns seconds."""
         self.waits = waits
         """Whether every reply waits for a sync."""
         self._now = now
@@ -144,11 +146,19 @@ class SyncThread:
 
     @property
     def synced_at_once(self) -> bool:
-        """Whether a batch was synced when it was submitted, and is to be collected."""
+        """Whether a batch was synced when it was submitted, and waits to be collected."""
         return bool(self._at_once)
 
     def submit(self, batch: Batch) -> None:
-        """Begin to sync a batch; perhaps do it."""
+        """Sync a batch at once if the disk was quick lately, else in the thread.
+
+        ``collect`` returns it when it is done, either way. How quick the disk is, only a sync in
+        the tick tells. When the disk is done, a sync in the thread still has to wait for the
+        interpreter's lock, and the tick, which executes commands in the meantime, gives that up
+        now and then only: such a sync looks slow on any disk. So its time does not count against
+        trying one journal in the tick; for several it does, as they may take long together. What
+        is more than to sync files, such as healing, is never quick and goes to the thread.
+        """
         sync = _Sync(batch, self._now)
         if self.waits and batch.is_plain and self._pace.is_tick_due(len(batch.work)):
             sync.run()
@@ -163,7 +173,7 @@ class SyncThread:
         return at_once + self._noted(self._thread.take())
 
     def close(self) -> list[Batch]:
-        """Wait for what was submitted, end the thread, and return what finished last."""
+        """Wait for what was submitted, end the thread, and return what was not collected yet."""
         return self._at_once + self._noted(self._thread.end())
 
     def _noted(self, finished: list[Work]) -> list[Batch]:
@@ -184,20 +194,20 @@ class BackgroundThread:
         self._done: dict[int, Callable[[], None]] = {}
 
     def submit(self, work: Work, done: Callable[[], None] | None = None) -> None:
-        """Have a piece of work done; ``collect`` calls ``done`` afterwards."""
+        """Do a piece of work in the thread; ``collect`` calls ``done`` afterwards."""
         if done is not None:
             self._done[id(work)] = done
         self._thread.put(work)
 
     def collect(self) -> None:
-        """Tell of what is finished."""
+        """Call what was to be called for the work that is finished."""
         for work in self._thread.take():
             done = self._done.pop(id(work), None)
             if done is not None:
                 done()
 
     def close(self) -> None:
-        """Finish what was submitted, and end the thread; nobody is told any more."""
+        """Finish what was submitted, and end the thread; nothing is called for it any more."""
         self._thread.end()
 
 
