@@ -1,9 +1,10 @@
 """One client's socket and its session: what has come in, and what is still to go out.
 
-A client that does not read its replies is not read from, so it cannot make the server hold more
-than a bounded amount for it. Closing is orderly: the replies are sent first, then this side of
-the connection is ended, and the socket is closed when the client has seen that or after a while;
-closing at once could make the system throw away replies that are still on their way.
+Nothing here waits: sockets do not block. A client that does not read its replies is not read
+from, so it cannot make the server hold more than a bounded amount for it. Closing is orderly: the
+replies are sent first, then this side of the connection is ended, and the socket is closed when
+the client has seen that or after a while; to close it at once could make the system throw away
+replies that are still on their way.
 """
 
 import socket
@@ -14,7 +15,7 @@ from starling_py.session.session import Session
 from starling_py.stats import Counters
 
 READ_SIZE: Final = 65536
-"""Bytes read from one client in one tick."""
+"""The most bytes read from one client at a time."""
 
 
 class Connection:
@@ -33,15 +34,15 @@ class Connection:
         self.dropped = False
         """Whether it is closed for good."""
         self.ticket = 0
-        """The sync that its output waits for; 0 for none."""
+        """The number of the sync that its output waits for; 0 for none."""
         self.active = now
         """When bytes last went in or out, on the monotonic clock."""
         self.unsent: bytes | memoryview = b""
-        """What the client has not read of what was sent to it."""
+        """What the system did not take of the output: the client has to read first."""
         self.input_ended = False
         """Whether the client sends nothing more."""
         self.lingers = False
-        """Whether this side is ended, and only the client's end is still open."""
+        """Whether this side of the connection is ended, and the client's end is waited for."""
         self._counters = counters
 
     @property
@@ -89,14 +90,20 @@ class Connection:
         return False
 
     def end(self) -> bool:
-        """End this side, once; return whether the other side has ended too."""
+        """End this side of the connection, if it is not ended yet; return whether both are.
+
+        Raises ``OSError`` when the client is gone.
+        """
         if not self.lingers:
             self.lingers = True
             self.socket.shutdown(socket.SHUT_WR)
         return self.input_ended
 
     def wanted(self) -> int:
-        """Return what the socket should be watched for."""
+        """Return what to watch the socket for: ``READ``, ``WRITE``, ``HANG_UP`` or (0) errors.
+
+        A client that sent too far ahead is not read from, but its hanging up is still of interest.
+        """
         if self.unsent:
             return WRITE
         if self.lingers:

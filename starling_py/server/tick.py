@@ -1,9 +1,9 @@
-"""The tick: read every ready client once, execute, commit, reply.
+"""The tick: each turn accepts, reads every ready client once, executes, commits and replies.
 
-A tick is a transaction: if the server dies before the commit, no client was told anything. Every
-reply waits for the commit it depends on, and under ``sync: always`` for the sync that makes that
-commit safe. One trio task runs all ticks; it gives way to trio's other tasks at bounded
-intervals, also when there is always something to do.
+A turn is a transaction: if the server dies before the commit, no client was told anything. Every
+reply waits for the commit that it depends on, and under ``sync: always`` for the sync that makes
+that commit safe. Nothing in a turn waits for a socket or for a thread. One trio task runs all
+turns; it gives way to trio's other tasks at bounded intervals, also when it is always busy.
 """
 
 import logging
@@ -30,15 +30,14 @@ log = logging.getLogger(__name__)
 GIVE_WAY: Final = 0.005
 """Seconds after which trio's other tasks get a turn, also when the server is busy."""
 GATHER: Final = 4
-"""Times that the tick looks who else has asked for something before it commits, where replies wait
-for syncs: a sync takes longer than what it is put off for."""
+"""Times that a turn looks for more commands before it commits, where replies wait for a sync."""
 LINGER: Final = 1.0
 """Seconds that a client has to notice that the server ended the connection."""
 
 Received = tuple[Connection, bytes]
 """What a client has sent; nothing for one whose session is to go on."""
 MakeSession = Callable[[str, Callable[[], None]], Session]
-"""Makes a session from the client's address and a function to call when it can go on."""
+"""Makes a session from the client's address and a function that wakes it, when a wait is over."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -69,11 +68,15 @@ class Tick:
         self._acceptor = acceptor
         self._connections: dict[int, Connection] = {}
         self._touched: dict[Connection, None] = {}
-        """Those that may have something to be sent."""
+        """Those that may have something to be sent at the end of the turn."""
         self._again: list[Connection] = []
+        """Those whose sessions go on in the next turn."""
         self._held: list[Connection] = []
+        """Those whose output waits for a sync."""
         self._woken: list[Connection] = []
+        """Those whose waits are over, in the order in which that happened."""
         self._stop_at: float | None = None
+        """When the grace time is over, on the monotonic clock; ``None`` while not stopping."""
         self._nap = trio.CancelScope()
         readiness.register(syncer.fileno(), READ)
         readiness.register(background.fileno(), READ)
@@ -94,13 +97,13 @@ class Tick:
         return connection
 
     async def run(self) -> None:
-        """Serve until ``drain`` was called and everybody is gone or the time is over."""
+        """Serve until ``drain`` was called and all clients are gone or the grace time is over."""
         clock = self._clock
         gave_way = clock.monotonic
         ready: Ready = []
         while True:
-            # Something to do though no socket is ready and no time has come: dropping a client
-            # gives back what it held, and whoever waited for that is to be served.
+            # There may be work though no socket is ready and nothing is due: a client that is
+            # dropped gives its open items back, and others may have waited for them.
             unfinished = bool(self._again or self._woken or self._commits.touched)
             stay = ready and not unfinished
             ready = self._idle_wait.wait() if stay else self._readiness.ready()
@@ -113,7 +116,7 @@ class Tick:
                 ready = self._readiness.ready()
                 gave_way = clock.monotonic
             if self._stop_at is not None:
-                # Everybody is looked at, and nobody sent off with something of theirs unread.
+                # Every client is read from, so that none is dropped with something unread.
                 ready = [*ready, *((descriptor, READ | WRITE) for descriptor in self._connections)]
                 self._touched.update(dict.fromkeys(self._connections.values()))
             self.turn(ready)
@@ -121,7 +124,10 @@ class Tick:
                 return
 
     def nudge(self) -> None:
-        """Have a turn soon: something was done to the queues outside of one."""
+        """Wake the loop: the queues were changed outside of a turn, and clients may wait for that.
+
+        Signals and housekeeping do so.
+        """
         self._nap.cancel()
 
     async def _wait(self) -> None:
@@ -142,7 +148,7 @@ class Tick:
             await trio.lowlevel.wait_readable(self._readiness.fileno())
 
     def turn(self, ready: Ready) -> None:
-        """Do one tick's work for what is ready. Why in this order: see docs/architecture.md."""
+        """Do one turn's work for what is ready. Why in this order: see docs/architecture.md."""
         self._clock.refresh()
         if self._acceptor.rests_until is not None:
             self._acceptor.go_on(self._clock.monotonic)
@@ -170,7 +176,10 @@ class Tick:
                     self._crashed(connection)
 
     def drain(self, grace_time: float) -> None:
-        """Begin to stop: whoever has nothing under way is sent off, the others have some time."""
+        """Begin to stop: drop the clients that have nothing under way, give time to the others.
+
+        ``grace_time`` is in seconds; when called again, the shorter time counts.
+        """
         self._acceptor.close()
         self._clock.refresh()
         stop_at = self._clock.monotonic + grace_time
@@ -178,7 +187,7 @@ class Tick:
         self._nap.cancel()
 
     def close(self) -> None:
-        """Drop every client that is left, and accept nobody."""
+        """Drop every client that is left, and accept none."""
         self._acceptor.close()
         for connection in list(self._connections.values()):
             self._drop(connection)
@@ -187,7 +196,7 @@ class Tick:
         """Drop clients that were silent for ``timeout`` seconds (0: never) or linger too long."""
         self._clock.refresh()
         now = self._clock.monotonic
-        # Whoever is served because another is dropped was not idle: it waited.
+        # Taken before any is dropped: a client that is served because of that has not been idle.
         waiting = {each for each in self._connections.values() if each.client.waiting}
         for connection in list(self._connections.values()):
             silence = now - connection.active
@@ -200,10 +209,11 @@ class Tick:
                 self._drop(connection)
 
     def _read(self, ready: Ready) -> list[Received]:
-        """Read from everybody who is ready, before anything is executed for anybody.
+        """Read from every client that is ready, before anything is executed for any.
 
-        So an item is never handed to a client that has hung up by then. New clients are put at the
-        end of those who are ready: most have sent something along with their connecting.
+        So an item is never handed to a client that has hung up by then: its end is read before
+        another client's put, or an abort, could serve it. New clients join the end of ``ready``,
+        as most have sent something along with connecting; they wait no turn for it.
         """
         received: list[Received] = []
         now, size = self._clock.monotonic, 0
@@ -214,10 +224,12 @@ class Tick:
                 continue
             try:
                 if events & WRITE and connection.unsent:
+                    # Its input comes later: it has not read the replies to what it sent before.
                     if connection.send(now):
                         self._again.append(connection)
                     continue
                 if events & HANG_UP and connection.interest == HANG_UP:
+                    # It sent too far ahead to be read, but must not be given an item any more.
                     connection.session.stop_waiting()
                     continue
                 data = connection.socket.recv(READ_SIZE)
@@ -238,7 +250,14 @@ class Tick:
         return received
 
     def _gather(self) -> None:
-        """Let whoever has asked for something meanwhile take part in the next sync."""
+        """Read and execute what has come in since the turn began, before it commits.
+
+        Under ``sync: always``, a sync takes longer than one more look at the sockets, and covers
+        all that is committed before it begins. A client that is a moment late would have to wait
+        for this sync to end and then for one of its own. So the turn looks again as long as
+        somebody has come, but only a few times, as those who are here wait meanwhile; and not at
+        all if there is nothing to commit.
+        """
         for _ in range(GATHER):
             ready = self._readiness.ready() if self._commits.touched else None
             if not ready:
@@ -246,7 +265,10 @@ class Tick:
             self._execute(self._read(ready))
 
     def _take_news(self, descriptor: int) -> Ready:
-        """Take what a thread has finished, or clients that a listening socket has; return those."""
+        """Collect what a thread has finished, or accept clients and return them as ready.
+
+        ``descriptor`` is none of a client.
+        """
         if self._acceptor.owns(descriptor):
             now = self._clock.monotonic
             accepted = self._acceptor.accept(descriptor, len(self._connections), now)
@@ -258,7 +280,7 @@ class Tick:
         return []
 
     def _take_syncs(self) -> None:
-        """Take what was synced."""
+        """Finish the batches that were synced; revoke the replies that depend on what failed."""
         for batch in self._syncer.collect():
             failed = self._commits.finish(batch)
             if failed:
@@ -267,7 +289,7 @@ class Tick:
                         connection.session.revoke(failed)
 
     def _execute(self, received: list[Received]) -> None:
-        """Let sessions take what their clients sent, or go on with what they had to leave."""
+        """Let sessions execute what their clients sent, or go on with what they left."""
         touched = self._touched
         for connection, data in received:
             if connection.dropped:
@@ -283,12 +305,16 @@ class Tick:
             touched[connection] = None
 
     def _finish(self) -> None:
-        """Let whoever has waited long enough go on, and commit, until nothing is left to do."""
+        """Let the clients go on whose waits are over, and commit, until nothing is left to do.
+
+        Each may lead to the other: what a woken client does has to be committed, and a commit
+        that fails gives items back that others have waited for.
+        """
         while True:
             if self._queues.room.waiting:
                 self._queues.offer_room()
             while self._woken:
-                # Whoever was woken first goes on first: there may not be enough for everybody.
+                # Who was woken first goes on first: there may not be enough for all of them.
                 woken, self._woken = self._woken, []
                 self._execute([(connection, b"") for connection in woken])
             if not self._commits.touched:
@@ -303,9 +329,12 @@ class Tick:
                         connection.ticket = committed.ticket
 
     def _release(self) -> None:
-        """Let go of the output whose sync is done; the session goes on in the next tick.
+        """Let go of the output whose sync is done; its session goes on in the next turn.
 
-        Not sooner, or the output would have to wait for what the session does then.
+        That is what ``_again`` is for: the output goes out at the end of this turn. If the session
+        executed its next commands before, their commit would give the connection a later ticket,
+        and the old replies would be held for that sync too. A client that keeps sending ahead
+        would wait for one sync after the other and be told nothing.
         """
         held, self._held = self._held, []
         for connection in held:
@@ -317,7 +346,7 @@ class Tick:
                 self._touched[connection] = None
 
     def _reply(self, connection: Connection) -> None:
-        """Send what a client may be told by now."""
+        """Send a client its replies, unless they wait for a sync; drop it if it is done with."""
         session, replies = connection.session, connection.replies
         if connection.ticket and connection.ticket > self._commits.finished:
             if not session.held:
@@ -347,7 +376,7 @@ class Tick:
             self._readiness.modify(connection.descriptor, wanted)
 
     def _ends(self, connection: Connection) -> bool:
-        """Tell whether a client that has been sent everything is to be dropped now.
+        """Tell whether to drop a client that has been sent everything.
 
         Raises ``OSError`` when it is gone.
         """
@@ -356,7 +385,7 @@ class Tick:
         return self._stop_at is not None and connection.finished
 
     def _crashed(self, connection: Connection) -> None:
-        """End a session that ran into a defect; the others go on."""
+        """Drop a client whose session ran into a defect; the others go on."""
         log.exception("%s: error in the session; closed", connection.peer)
         self._counters.session_errors += 1
         self._drop(connection)
