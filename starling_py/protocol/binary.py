@@ -1,10 +1,10 @@
 """memcached's binary protocol: where a request ends, and what belongs to it.
 
 The header of 24 bytes tells the length of everything behind it, so a request that is wrong, too
-large or unknown takes its whole body with it, without its being kept, and gets one reply; what
-follows is a request again. Only a header that does not begin as one makes the stream meaningless,
-and the connection is closed. How the bytes are cut into pieces on their way never changes the
-commands. No input raises anything: what is wrong becomes a ``Refusal``.
+large or unknown takes its whole body with it, which is not kept, and gets one reply; what follows
+is a request again. Only after a header that does not begin as one, nobody knows where the next
+request begins, and the connection is closed. How the bytes are cut into pieces on their way never
+changes the commands. No input raises anything: what is wrong becomes a ``Refusal``.
 """
 
 import struct
@@ -24,14 +24,14 @@ assert _HEADER.size == _HEADER_SIZE
 
 @dataclass
 class _Body:
-    """What has not come yet of a request."""
+    """The rest of a request, of which not all has come yet."""
 
     left: int
     """Bytes that are still to come."""
     request: Request | None
-    """The request that waits for its value; ``None`` when everything is only swallowed."""
+    """The request that waits for its value; ``None`` when the rest is only swallowed."""
     refusal: Refusal | None
-    """What to answer when everything is only swallowed."""
+    """What to answer when the rest is only swallowed."""
     kept: bytearray = field(default_factory=bytearray)
     """What has come of the value."""
 
@@ -65,7 +65,7 @@ class BinaryDialect(BinaryReplies, Dialect):
         self._body: _Body | None = None
         self.more = False
         self._quits = False
-        """Whether the client has asked to quit and been answered."""
+        """Whether the client has asked to quit: that is answered, then the connection ends."""
 
     def feed(self, data: bytes) -> None:
         """Take what the client sent."""
@@ -126,7 +126,7 @@ class BinaryDialect(BinaryReplies, Dialect):
         return self._read_value(request, value_size)
 
     def _read_value(self, request: Request, size: int) -> Command | None:
-        """Read a request's value, which is often there as a whole, or empty."""
+        """Read a request's value of ``size`` bytes, which has often come as a whole."""
         behind = self._position + size
         if len(self._buffer) < behind:
             self._body = _Body(size, request, None)

@@ -1,7 +1,7 @@
-"""The replies of memcached's binary protocol, which belong to one request each.
+"""The replies of memcached's binary protocol, each to one request.
 
-A reply repeats its request's opcode and opaque, by which clients find what it answers. A quiet
-request is told of neither a success nor a miss, but of everything that went wrong.
+A reply repeats its request's opcode and opaque number, by which clients find what it answers. A
+quiet request is told of neither a success nor a miss, but of everything that went wrong.
 """
 
 import struct
@@ -83,7 +83,7 @@ _TEXTS: Final = {
     Status.NOT_STORED: b"Not stored.",
     Status.UNKNOWN_COMMAND: b"Unknown command",
 }
-"""memcached's words."""
+"""memcached's words for each status."""
 
 _FAILURES: Final = {
     Outcome.NOT_STORED: Status.NOT_STORED,
@@ -92,7 +92,7 @@ _FAILURES: Final = {
     Outcome.UNKNOWN: Status.NOT_FOUND,
     Outcome.ERROR: Status.NOT_FOUND,
 }
-"""The outcomes that are no success; statistics that are not known count as not found."""
+"""The status of each outcome that is no success; unknown statistics count as not found."""
 
 _NOT_STORED: Final[dict[int, Status]] = {
     Opcode.ADD: Status.EXISTS,
@@ -100,11 +100,11 @@ _NOT_STORED: Final[dict[int, Status]] = {
     Opcode.REPLACE: Status.NOT_FOUND,
     Opcode.REPLACEQ: Status.NOT_FOUND,
 }
-"""How memcached tells these that nothing was stored."""
+"""The status by which memcached tells these requests that nothing was stored."""
 
 
 class BinaryReplies(Writer):
-    """The replies to one request."""
+    """Writes the replies to one request."""
 
     detailed = False
     tells_id = True
@@ -119,7 +119,7 @@ class BinaryReplies(Writer):
     ) -> None:
         self.opcode = opcode
         self.opaque = opaque
-        """The request's own, which means nothing here."""
+        """The request's own number, which means nothing to the server."""
         self.key = key
         """The key as the client sent it."""
         self.quiet = quiet
@@ -137,7 +137,7 @@ class BinaryReplies(Writer):
         return self.hit(key, item.flags, item.data, item.id)
 
     def stored_as(self, item_id: int) -> None:
-        """Take notice of the id of the item that was put: it is the reply's cas number."""
+        """Note the id of the item that was put: it is the reply's cas number."""
         self._item_id = item_id
 
     def outcome(self, outcome: Outcome) -> bytes:
@@ -193,11 +193,11 @@ class BinaryReplies(Writer):
         return self._packet(Status.NOT_SUPPORTED, value=_ascii(f"{what} not enabled"))
 
     def number(self, number: int) -> bytes:
-        """Return a reply that is a bare number."""
+        """Return a reply that is only a number."""
         return self._packet(value=_NUMBER.pack(number))
 
     def word(self, word: str) -> bytes:
-        """Return a reply that is a bare word."""
+        """Return a reply that is only a word."""
         return self._packet(value=_ascii(word))
 
     def version(self, version: str) -> bytes:

@@ -1,9 +1,8 @@
 """The requests of memcached's binary protocol: which opcode is which command.
 
-A key is what it is in text, options included, and one that text cannot name, such as one with a
-blank in it, is refused: it would break the reports that list the queues. Every reply goes through
-its request's own ``BinaryReplies``, which also keep a quiet form quiet: no command here is quiet
-itself, so that what went wrong is told.
+A key means the same as in text, options included; one that text cannot name, such as one with a
+blank in it, is refused. Every reply is written by its request's own ``BinaryReplies``, which also
+keep a quiet request quiet: no command here is quiet itself, so that it is told what went wrong.
 """
 
 import struct
@@ -24,7 +23,7 @@ _MINUS_ONE: Final = 2**32 - 1
 
 @dataclass(init=False)
 class Request:
-    """A request whose form is right."""
+    """A request whose parts have the right lengths."""
 
     form: "Form"
     cas: int
@@ -75,7 +74,7 @@ class Form:
         return self.keyed is None or self.keyed == (key > 0)
 
     def takes(self, key: bytes) -> bool:
-        """Tell whether a key of such a length may be this one."""
+        """Tell whether a key, whose length is right, has no blank where none may be."""
         return self.keyed is None or not key or key.split(None, 1) == [key]
 
 
@@ -105,7 +104,7 @@ def _asks_for_several(key: bytes) -> bool:
 
 
 def _store(verb: Verb) -> Maker:
-    """Return the maker for a verb; with a cas number, each of them is memcached's cas."""
+    """Return what makes the command for a verb; with a cas number, that is memcached's cas."""
 
     def make(request: Request) -> Command:
         flags, exptime = _FLAGS_AND_EXPTIME.unpack(request.extras) if request.extras else (0, 0)
@@ -117,7 +116,7 @@ def _store(verb: Verb) -> Maker:
 
 def _delete(request: Request) -> Command:
     if request.cas:
-        # What is deleted is a queue, which no item's id tells from another.
+        # A queue is deleted, not an item: there is no id that it could have.
         return Refusal(request.writer.error(Status.EXISTS))
     return commands.Delete(request.key, quiet=False)
 
@@ -174,6 +173,6 @@ FORMS: dict[int, Form] = {
     Opcode.TOUCH: Form(_touch, extras=(4,)),
     Opcode.STAT: Form(lambda request: commands.Stats(request.key.split()), keyed=None),
 }
-"""By opcode. To quit is answered like everything else; the dialect ends the connection behind it.
-What is missing, SASL above all, is an unknown command: a client with a password goes on without.
-"""
+"""The form of each opcode. A quit is answered like everything else; then the dialect ends the
+connection. What is missing, SASL above all, is an unknown command: a client that has a password
+goes on without it."""

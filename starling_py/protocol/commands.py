@@ -1,9 +1,9 @@
-"""What clients can ask for and be told, the same in every dialect.
+"""Commands and replies, the same in every dialect.
 
-Command objects are mutable only because a frozen one costs three times as much to make; nobody
-changes one. ``quiet`` on a command is the client's wish for no reply (``noreply`` in text). What
-writes replies derives from ``Writer``, which is no protocol only because compiled code calls the
-methods of its own classes directly.
+A command must not be changed; it is not frozen because a frozen one takes three times as long to
+make. ``quiet`` on a command is the client's wish for no reply (``noreply`` in text). What writes
+replies derives from ``Writer``: as a ``Protocol``, its methods would be looked up by name in
+compiled code, which calls those of its own classes directly.
 """
 
 from abc import ABC, abstractmethod
@@ -52,14 +52,14 @@ class Store:
 
 @dataclass
 class Get:
-    """Do what each key asks for, which is mostly to take an item from its queue."""
+    """Do what each key asks for, mostly take an item from its queue."""
 
     keys: Sequence[bytes]
     with_cas: bool
     """Whether the reply gives each item's id."""
     touch_exptime: int | None = None
-    """memcached's number of a ``gat``, which opens with a lease: 0 for the queue's own, then
-    seconds or a Unix time; ``None`` for a get that is none."""
+    """memcached's number, for a ``gat``, which opens items with a lease: 0 for the queue's own
+    lease, then seconds or a Unix time; ``None`` for any other get."""
     plain: bool = field(init=False)
     """Whether it names one key, and is no ``gat``."""
 
@@ -108,10 +108,10 @@ class Delete:
 
 @dataclass
 class Absent:
-    """Change a number in place (incr, decr), which a queue has none of."""
+    """Change a number (incr, decr), which a queue does not have."""
 
     word: str
-    """Which of the two."""
+    """``incr`` or ``decr``."""
     key: bytes
     quiet: bool
 
@@ -133,9 +133,10 @@ class FlushAll:
 
 @dataclass
 class FlushExpired:
-    """Remove the dead items at the head of a queue, or of every queue."""
+    """Remove the dead items at the head of a queue."""
 
     key: bytes | None
+    """``None`` for every queue."""
     quiet: bool
 
 
@@ -162,7 +163,7 @@ class DumpConfig:
 
 @dataclass
 class Status:
-    """Ask whether the server takes reads and writes, or have it take them."""
+    """Ask whether puts are accepted, or change that (Kestrel)."""
 
     word: bytes | None = None
     """The status to change to, as the client wrote it; ``None`` to ask for the present one."""
@@ -170,7 +171,7 @@ class Status:
 
 @dataclass
 class Reload:
-    """Read the settings anew."""
+    """Read the settings of the queues again."""
 
 
 @dataclass
@@ -180,7 +181,7 @@ class Version:
 
 @dataclass
 class Acknowledge:
-    """Something that succeeds without having an effect here, such as ``verbosity``."""
+    """A command that succeeds and has no effect here, such as ``verbosity``."""
 
     quiet: bool
 
@@ -197,19 +198,19 @@ class Quit:
 
 @dataclass
 class Refusal:
-    """Something the dialect itself has the answer to, mostly an error."""
+    """A command that the dialect answers itself, mostly with an error."""
 
     reply: bytes
-    """The reply's bytes; none when the client wants none."""
+    """The reply's bytes; empty when the client wants none."""
     close: bool = False
-    """Whether the stream can no longer be trusted, so the connection must be closed."""
+    """Whether it is lost where the next command begins, so the connection must be closed."""
     too_large: bool = False
     """Whether the reason is the size of an item."""
 
 
 @dataclass(init=False)
 class Phrased:
-    """A command whose replies have a form of their own, as its request asked for."""
+    """A command whose reply has a form of its own, as its request asked for."""
 
     command: "Command"
     writer: "Writer"
@@ -223,12 +224,12 @@ class Form(Protocol):
     """The form that a request wants its reply to have."""
 
     def writer(self) -> "Writer":
-        """Return what writes one reply: a new one each time, as it may note what it has told."""
+        """Return a new writer for one reply: it may note what it has told."""
 
 
 @dataclass
 class PhrasedAnew:
-    """The same of a request that comes again and again: each time it has a writer of its own."""
+    """The same for a remembered line: each time it comes, its reply gets a new writer."""
 
     command: "Command"
     form: Form
@@ -261,7 +262,7 @@ Command = (
 
 
 class Outcome(Enum):
-    """Replies that carry nothing but themselves."""
+    """Plain replies: they carry nothing but themselves."""
 
     STORED = "stored"
     NOT_STORED = "not stored"
@@ -276,16 +277,16 @@ class Outcome(Enum):
     ERROR = "error"
     """A confirm of more reads than are open, which clients of Kestrel know in this form."""
 
-    # The default goes through the name, in Python code, once per reply.
+    # The default hashes the member's name, in Python code, once a reply.
     __hash__ = object.__hash__
 
 
 class Shown(Protocol):
-    """What a reply may tell of an item."""
+    """An item, as far as replies may tell of it."""
 
     @property
     def id(self) -> int:
-        """Its id, which never changes: memcached's cas number."""
+        """Its id, which never changes; it serves as memcached's cas number."""
 
     @property
     def flags(self) -> int:
@@ -306,22 +307,25 @@ class Shown(Protocol):
 
 @trait
 class Writer(ABC):
-    """Writes replies: those of a connection, or those to one command."""
+    """Writes the replies of a connection, or the reply to one command."""
 
     detailed: bool
-    """Whether ``hit_in_detail`` is to be called instead of ``hit``."""
+    """Whether ``hit_in_detail`` must be called instead of ``hit``."""
     tells_id: bool
-    """Whether ``stored_as`` is to be called when an item was put."""
+    """Whether ``stored_as`` must be called before the outcome of a put."""
 
     @abstractmethod
     def stored_as(self, item_id: int) -> None:
-        """Take notice of the id of the item whose put the next outcome tells of."""
+        """Note the id of an item that was put, for the outcome that follows."""
 
     @abstractmethod
     def hit_in_detail(
         self, key: bytes, item: Shown, deliveries: int, now_ms: int
     ) -> tuple[bytes, ...]:
-        """Return an item in pieces; ``deliveries`` is how often it was handed out before."""
+        """Return an item in pieces, with what the request wants to be told of it.
+
+        ``deliveries`` is how often it was handed out before, ``now_ms`` the time on the wall clock.
+        """
 
     @abstractmethod
     def outcome(self, outcome: Outcome) -> bytes:
@@ -329,11 +333,11 @@ class Writer(ABC):
 
     @abstractmethod
     def hit(self, key: bytes, flags: int, data: bytes, cas: int | None) -> tuple[bytes, ...]:
-        """Return an item in pieces, so that its data is not copied; ``cas`` is the item's id.
+        """Return an item in pieces, so that its data is not copied.
 
-        One key may have several items: a peek at more than one gives them one after another, and
-        ``end_of_hits`` once behind them. A monitor gives ``end_of_hits`` behind each of them, and
-        once more when it is over.
+        ``cas`` is the item's id, ``None`` if the client does not want it. One key may have several
+        items: a peek at more than one gives them one after another, and ``end_of_hits`` once after
+        all. A monitor gives ``end_of_hits`` after each, and once more when it is over.
         """
 
     @abstractmethod
@@ -354,11 +358,11 @@ class Writer(ABC):
 
     @abstractmethod
     def number(self, number: int) -> bytes:
-        """Return a reply that is a bare number."""
+        """Return a reply that is only a number."""
 
     @abstractmethod
     def word(self, word: str) -> bytes:
-        """Return a reply that is a bare word."""
+        """Return a reply that is only a word."""
 
     @abstractmethod
     def version(self, version: str) -> bytes:
@@ -366,11 +370,11 @@ class Writer(ABC):
 
     @abstractmethod
     def stats(self, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """Return statistics, names and values being one token each."""
+        """Return statistics; names and values are one token each."""
 
     @abstractmethod
     def dump(self, blocks: Sequence[tuple[bytes, Sequence[tuple[bytes, bytes]]]]) -> bytes:
-        """Return one named block of values a queue."""
+        """Return a block of names and values for each queue, under the queue's name."""
 
 
 @trait
@@ -378,8 +382,8 @@ class Dialect(Writer):
     """Reads one connection's commands, and writes the replies to most of them."""
 
     more: bool
-    """Whether ``next_command`` may return another command without being fed; if not, it need not
-    be called."""
+    """Whether ``next_command`` may return a command before more bytes come: if not, it need not be
+    called."""
 
     @abstractmethod
     def feed(self, data: bytes) -> None:
@@ -392,9 +396,9 @@ class Dialect(Writer):
     @property
     @abstractmethod
     def buffered(self) -> int:
-        """Bytes taken and not yet used for a command."""
+        """Bytes that came and do not belong to a command that was returned."""
 
     @property
     @abstractmethod
     def midway(self) -> bool:
-        """Whether part of a command has been taken, and its rest is missing."""
+        """Whether a part of a command has come and the rest has not."""

@@ -1,6 +1,7 @@
 """What the lines of classic text and of meta commands have in common.
 
-What is read from a line may be kept and given again for the same line: nobody changes it.
+What was read from a line is remembered and given again for the same line, so it must not be
+changed.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ BAD_EXPTIME = b"CLIENT_ERROR invalid exptime argument\r\n"
 
 @dataclass(frozen=True)
 class StoreLine:
-    """A storage line: a body follows."""
+    """A storage line, which a body follows."""
 
     verb: Verb
     key: bytes
@@ -28,9 +29,9 @@ class StoreLine:
     """Bytes of the body, without the CRLF behind it."""
     quiet: bool
     refusal: Refusal | None
-    """What to answer in place of storing, once the body has been read."""
+    """What to answer in place of storing, once the body has come; ``None`` to store."""
     make: Callable[[Verb, bytes, int, int, bytes, bool], Command] = Store
-    """Makes the command of all that, with the data in place of its length."""
+    """Makes the command: it takes these fields, with the data in place of its length."""
 
     def command(self, data: bytes) -> Command:
         """Return the command once its data is there."""
@@ -38,11 +39,11 @@ class StoreLine:
 
 
 Parser = Callable[[list[bytes]], Command | StoreLine]
-"""Reads the words of a line, one at least."""
+"""Reads the words of a line, of which there is at least one."""
 
 
 def readable_length(word: bytes) -> int | None:
-    """Return the length of a body, or ``None`` when it cannot be known where the body ends."""
+    """Return the length of a body; ``None`` if the word does not tell where the body ends."""
     if not word.isdigit() or len(word) > 10 or (length := int(word)) > MAX_LENGTH:
         return None
     return length

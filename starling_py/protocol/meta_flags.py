@@ -1,8 +1,8 @@
 """The key and the flags of a meta command, which are the same for all of them.
 
 A flag is a letter, some with a token right behind it. A flag that is unknown, comes twice or has
-a token that it does not take is always an error: none is passed over in silence, as it may be
-what makes a read a harmless one.
+a token that it does not take is always an error: one that is ignored may be the one that was to
+keep the item in the queue.
 """
 
 import base64
@@ -26,7 +26,7 @@ _BAD_KEY = b"CLIENT_ERROR error decoding key\r\n"
 
 _WITH_TOKEN = frozenset(b"CDEFJMNORT")
 _NUMBERS = frozenset(b"DEJNRT")
-"""Those whose token is a number, perhaps a negative one."""
+"""The flags whose token is a number, perhaps a negative one."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,19 @@ class Asked:
     sent: bytes
     """The key as it was sent, perhaps in base64."""
     tokens: dict[int, bytes]
-    """The flags by their letters, in the order of their coming, with what stands behind them."""
+    """The flags and their tokens, in the order of the line; empty for a flag without a token."""
 
     def has(self, flag: bytes) -> bool:
         """Tell whether there is a flag."""
         return flag[0] in self.tokens
 
     def number(self, flag: bytes) -> int | None:
-        """Return the number of a flag, or ``None`` when there is no such flag."""
+        """Return a flag's token as a number; ``None`` when the flag is not there."""
         token = self.tokens.get(flag[0])
         return None if token is None else int(token)
 
     def known(self, flag: int) -> bytes | None:
-        """Return what a reply tells of a flag, if that has nothing to do with an item."""
+        """Return what a reply tells for a flag, if that needs no item; otherwise ``None``."""
         if flag == ord("O"):
             return b" O" + self.tokens[flag]
         if flag == ord("k"):

@@ -1,9 +1,9 @@
-"""memcached's meta commands: which line is which command, and what its reply is to tell.
+"""memcached's meta commands: which line is which command, and what its reply tells.
 
-Each is a command of classic text in another dress: ``mg`` a get, ``ms`` a storage command, ``md``
-a delete, ``ma`` an incr or a decr, ``me`` a question about a queue, and ``mn`` does nothing. As
-in classic text, what is wrong becomes a ``Refusal``, and a storage line with a readable length
-always takes its body with it. An ``mg`` that does not want the value takes nothing from a queue.
+``mg`` is a get, ``ms`` a storage command, ``md`` a delete, ``ma`` an incr or a decr, ``me`` a
+question about a queue, and ``mn`` does nothing. As in classic text, what is wrong becomes a
+``Refusal``, and a storage line with a readable length always takes its body with it. Invariant: an
+``mg`` that does not want the value takes nothing from a queue.
 """
 
 from collections.abc import Callable, Mapping
@@ -68,7 +68,7 @@ _NO_VALUE = b"CLIENT_ERROR mg without v takes no item; this key asks for one\r\n
 
 
 def _answering(parse: Callable[[list[bytes]], Command]) -> Parser:
-    """Return what refuses a line that has no key, and whatever else is wrong."""
+    """Return a parser that also refuses lines without a key, or with wrong flags."""
 
     def answer(words: list[bytes]) -> Command:
         if len(words) < 2:
@@ -107,7 +107,7 @@ def _get(words: list[bytes]) -> Command:
 
 
 def _request(key: bytes) -> Request | None:
-    """Return what a key asks for; ``None`` when it is wrong, of which the client is told later."""
+    """Return what a key asks for; ``None`` if it is wrong: executing the command will tell so."""
     try:
         return keys.parse(key)
     except RequestError:
@@ -115,7 +115,10 @@ def _request(key: bytes) -> Request | None:
 
 
 def _harmless(request: Request) -> bytes:
-    """Return the key of a request that only looks at the item, or raise ``MetaFlagError``."""
+    """Return a key that asks for the same but only looks at the item.
+
+    Raises ``MetaFlagError`` for a request that opens an item.
+    """
     if not request.takes or request.peek:
         return request.key
     if request.open or request.close:
@@ -127,7 +130,7 @@ def _store(words: list[bytes]) -> Refusal | StoreLine:
     """Read ``ms KEY LENGTH FLAG…``."""
     length = readable_length(words[2]) if len(words) > 2 else None
     if length is None or any(word.isdigit() for word in words[3:]):
-        # Perhaps a blank in the key: then a number behind the length is the true one.
+        # There may be a blank in the key: then a number behind the length is the true length.
         return Refusal(BAD_FORMAT, close=True)
     try:
         asked = read(words, 3, _STORE_FLAGS)
@@ -145,7 +148,7 @@ def _store(words: list[bytes]) -> Refusal | StoreLine:
         return Phrased(Store(verb, key, flags, exptime, data, quiet), form.writer())
 
     flags, exptime = asked.number(b"F") or 0, asked.number(b"T") or 0
-    # Even a quiet request is told of what goes wrong: the command itself is never quiet.
+    # A quiet request, too, is told what went wrong, so the command itself is never quiet.
     return StoreLine(verb, asked.key, flags, exptime, length, False, None, make)
 
 
@@ -156,7 +159,7 @@ def _delete(words: list[bytes]) -> Command:
 
 
 def _change(words: list[bytes]) -> Command:
-    """Read ``ma KEY FLAG…``: a queue has no number to be changed."""
+    """Read ``ma KEY FLAG…``: a queue has no number to change."""
     asked = read(words, 2, _CHANGE_FLAGS)
     word = _CHANGES.get(asked.tokens.get(ord("M"), b"").upper())
     if word is None:
@@ -186,8 +189,8 @@ def _form(
 ) -> MetaForm:
     """Return the form of a reply.
 
-    ``details`` is what each flag tells of an item; ``silent`` the word that a quiet request is
-    not told.
+    ``outcomes`` has the word for each outcome, ``details`` what each flag tells of an item,
+    ``silent`` the word that a quiet request is not told, ``nothing`` that of a get without an item.
     """
     known = [(flag, asked.known(flag)) for flag in asked.tokens]
     told = [details.get(flag) if each is None else each for flag, each in known]

@@ -1,8 +1,8 @@
-"""The replies to memcached's meta commands: each is written in the form that its request wanted.
+"""The replies to memcached's meta commands: each has the form that its request wanted.
 
-A reply is a word of two letters, then what the request asked to be told, in its order. What is
-known of it when the request is read, such as the key and the opaque token, is written once; what
-an item has to tell is a function of the item.
+A reply is a word of two letters, then what the request asked for, in its order. What is known when
+the request is read, such as the key and the opaque token, is written once; what depends on the
+item is a function of it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +16,11 @@ HIT: Final = b"HD"
 MISS: Final = b"EN"
 
 Detail = Callable[[Shown, int, int], bytes]
-"""Tells something of an item, given how often it was handed out before, and the time."""
+"""Tells something of an item, given how often it was handed out before, and the time in ms."""
 
 
 def _ttl(item: Shown, _: int, now_ms: int) -> bytes:
-    """Tell the seconds that an item has left, rounded up as it still lives; -1 for no end."""
+    """Tell the seconds that an item has left, rounded up, as 0 would be dead; -1 for no end."""
     if not item.expiry_ms:
         return b" t-1"
     return b" t%d" % max(0, (item.expiry_ms - now_ms + 999) // 1000)
@@ -40,10 +40,10 @@ whether it was handed out before, and the seconds that it has been in the queue.
 
 @dataclass(frozen=True)
 class MetaForm:
-    """What a request wants to be told, and how."""
+    """What the reply to a request tells, and how."""
 
     words: Mapping[Outcome, bytes] = field(default_factory=dict)
-    """The word for each outcome that there can be."""
+    """The word for each outcome that the command can have."""
     known: bytes = b""
     """What every reply but an error tells: key and opaque token, in the order asked for."""
     details: tuple[bytes | Detail, ...] = ()
@@ -53,12 +53,12 @@ class MetaForm:
     nothing: bytes = MISS
     """The word of a get that gave no item."""
     silent: bytes = b""
-    """The word that is not told, as the request was a quiet one."""
+    """The word that is not told, as the request was a quiet one; empty if it was not."""
     key: bytes = b""
     """The key as it was sent."""
 
     def writer(self) -> "MetaReplies":
-        """Return what writes one reply."""
+        """Return a writer for one reply."""
         return MetaReplies(self)
 
 
@@ -74,7 +74,7 @@ class MetaReplies(TextReplies):
         self._item_id = 0
 
     def stored_as(self, item_id: int) -> None:
-        """Take notice of the id of the item that was put."""
+        """Note the id of the item that was put."""
         self._item_id = item_id
 
     def outcome(self, outcome: Outcome) -> bytes:
@@ -93,7 +93,7 @@ class MetaReplies(TextReplies):
     def hit_in_detail(
         self, key: bytes, item: Shown, deliveries: int, now_ms: int
     ) -> tuple[bytes, ...]:
-        """Return an item in pieces, or only what there is to be told of it."""
+        """Return an item in pieces, or only what the request wants to know of it."""
         del key
         self._found = True
         form = self.form
@@ -116,7 +116,7 @@ class MetaReplies(TextReplies):
         return form.nothing + form.known + b"\r\n"
 
     def dump(self, blocks: Sequence[tuple[bytes, Sequence[tuple[bytes, bytes]]]]) -> bytes:
-        """Return what is known of a queue, in a line; a miss when there is no such queue."""
+        """Return the reply to ``me``: a queue's numbers on a line; a miss without the queue."""
         if not blocks:
             return MISS + b"\r\n"
         values = dict(blocks[0][1])

@@ -1,10 +1,10 @@
 """memcached's classic text protocol: where a command ends, and what belongs to it.
 
-Framing, so that a body never runs as a command: a storage line with a readable length always
-takes its body with it, whatever else is wrong with the line, and gets one reply; a storage line
-without one, a body that does not end where it should, and a line that is too long make the rest
-of the stream meaningless, so the connection is closed. How the bytes are cut into pieces on
-their way never changes the commands. No input raises anything: what is wrong becomes a
+Invariant: a body is never executed as a command. A storage line with a readable length always
+takes its body with it, whatever else is wrong with the line, and gets one reply. After a storage
+line without one, a body that does not end where it should, or a line that is too long, nobody
+knows where the next command begins, so the connection is closed. How the bytes are cut into pieces
+on their way never changes the commands. No input raises anything: what is wrong becomes a
 ``Refusal``.
 """
 
@@ -37,13 +37,12 @@ class _Body:
     """A body of which not all has come yet."""
 
     line: StoreLine
-    """What waits for the body."""
     refusal: Refusal | None
-    """What to answer when the body is only swallowed; ``None`` when it is wanted."""
+    """What to answer to a body that is only swallowed; ``None`` for one that is wanted."""
     kept: bytearray
     """What has come; of a body that is swallowed, only its terminator."""
     came: int = 0
-    """Bytes that have come, of the length and two."""
+    """Bytes that have come, those of the CRLF behind the body included."""
 
     def take(self, data: bytes) -> int:
         """Take as much of ``data`` as belongs to the body; return how much that was."""
@@ -162,7 +161,7 @@ class TextDialect(TextReplies, Dialect):
         return Refusal(_LONG_LINE, close=True)
 
     def _begin_body(self, line: StoreLine) -> Command | None:
-        """Take what has come of a body that is not whole or will not be stored."""
+        """Begin with a body that has not come as a whole, or that will not be stored."""
         refusal = line.refusal
         if refusal is None and line.length > self._item_size_max:
             refusal = Refusal(b"" if line.quiet else _TOO_LARGE, too_large=True)

@@ -1,8 +1,8 @@
 """The lines of memcached's classic text protocol: which line is which command.
 
-A line's meaning depends on nothing but its bytes, so those that come again and again, which most
-do, are remembered. Every function here returns a command for what is right and a ``Refusal`` for
-what is wrong; none raises anything.
+A line's meaning depends on nothing but its bytes, so short lines are remembered: most come again
+and again. Every function here returns a command for what is right and a ``Refusal`` for what is
+wrong; none raises anything.
 """
 
 from collections.abc import Callable
@@ -49,11 +49,11 @@ def read_line(line: bytes) -> Command | StoreLine:
 MAX_KNOWN_LINE: Final = 256
 """Bytes of the longest line that is worth remembering."""
 KNOWN_LINES: Final = Memo(read_line, 4096)
-"""The lines up to that length; whoever gets a command from it must not change it."""
+"""The commands of the latest lines up to that length; none of them may be changed."""
 
 
 def may_be_long(start: bytes) -> bool:
-    """Tell whether a line that starts so may name many keys."""
+    """Tell whether a line that begins with these bytes may name many keys."""
     words = start.split(None, 1)
     return bool(words) and words[0].lower() in _KEY_LISTS
 
@@ -167,7 +167,7 @@ def _confirm(words: list[bytes]) -> Command:
 
 
 def _whole(word: bytes, least: int, most: int) -> int | None:
-    """Return a whole number, or ``None`` when it is none or lies outside."""
+    """Return a whole number from ``least`` to ``most``; ``None`` if the word is no such number."""
     if not word.isdigit() or len(word) > 20 or not least <= int(word) <= most:
         return None
     return int(word)

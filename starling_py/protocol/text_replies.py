@@ -31,7 +31,7 @@ class TextReplies(Writer):
     tells_id = False
 
     def stored_as(self, item_id: int) -> None:
-        """Take no notice: classic text does not tell the id of an item that was put."""
+        """Do nothing: classic text does not tell the id of an item that was put."""
 
     def hit_in_detail(
         self, key: bytes, item: Shown, deliveries: int, now_ms: int
@@ -67,11 +67,11 @@ class TextReplies(Writer):
         return b"ERROR: %b not enabled\r\n" % _line(what)
 
     def number(self, number: int) -> bytes:
-        """Return a reply that is a bare number."""
+        """Return a reply that is only a number."""
         return b"%d\r\n" % number
 
     def word(self, word: str) -> bytes:
-        """Return a reply that is a bare word."""
+        """Return a reply that is only a word."""
         return b"%b\r\n" % _line(word)
 
     def version(self, version: str) -> bytes:
@@ -79,11 +79,11 @@ class TextReplies(Writer):
         return b"VERSION %b\r\n" % _line(version)
 
     def stats(self, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """Return statistics, names and values being one token each."""
+        """Return statistics; names and values are one token each."""
         return b"".join(b"STAT %b %b\r\n" % pair for pair in pairs) + b"END\r\n"
 
     def dump(self, blocks: Sequence[tuple[bytes, Sequence[tuple[bytes, bytes]]]]) -> bytes:
-        """Return one named block of values a queue, as Kestrel's ``dump_stats`` does."""
+        """Return a named block of values for each queue, as Kestrel's ``dump_stats`` does."""
         lines = []
         for name, pairs in blocks:
             lines.append(b"queue '%b' {\r\n" % name)
@@ -93,5 +93,5 @@ class TextReplies(Writer):
 
 
 def _line(text: str) -> bytes:
-    """Keep a text on one line, whatever is in it."""
+    """Return a text on one line and in ASCII, so that no text can break the stream."""
     return " ".join(text.split()).encode("ascii", "backslashreplace")
