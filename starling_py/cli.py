@@ -1,7 +1,7 @@
-"""The command ``starling-py``: options, then the parts of a server put together.
+"""The command ``starling-py``: reads the options, then puts a server together and runs it.
 
-Whatever keeps a server from starting is one line on standard error and an exit code: 2 for a bad
-configuration or usage, 1 for everything else. A traceback means a defect.
+What keeps a server from starting is told in one line on standard error, with exit code 2 for a
+wrong configuration or usage and 1 for everything else. A traceback means a defect.
 """
 
 import gc
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _extent(settings: Settings) -> str:
-    """Return how many entries there are beside the settings of the server, if any."""
+    """Return how many queue entries and routes a configuration has, in words, if any."""
     queues, routes = len(settings.queues), len(settings.routes)
     if not queues and not routes:
         return ""
@@ -63,8 +63,9 @@ def _extent(settings: Settings) -> str:
 def serve(settings: Settings, read_again: Callable[[], Settings]) -> None:
     """Run a server until it is stopped.
 
-    All that can keep it from starting happens before it detaches from the terminal, so whoever
-    starts it is told. Raises ``StartError``, ``SpoolError`` and ``ProcessError``.
+    All that can keep it from starting happens before it detaches from the terminal, where it is
+    seen. ``read_again`` reads the configuration again; it raises ``ConfigError``. Raises
+    ``StartError``, ``SpoolError``, ``ProcessError`` and ``StartStoppedError``.
     """
     process.raise_file_limit()
     listeners = listen(settings.host, settings.port)
@@ -76,7 +77,7 @@ def serve(settings: Settings, read_again: Callable[[], Settings]) -> None:
         threads = Threads(waits=storage.waits)
         core = Core.open(storage, Clock(), Files(), threads)
     pid_file = settings.pid_file
-    # Who reads the pid file may send a signal at once; it waits until the server can take it.
+    # What reads the pid file may send a signal at once; that waits until the server can handle it.
     process.hold_signals()
     if pid_file is not None:
         process.write_pid_file(pid_file)
@@ -84,7 +85,7 @@ def serve(settings: Settings, read_again: Callable[[], Settings]) -> None:
         process.detach(listeners, core.spool.lock)
         if pid_file is not None:
             process.write_pid_file(pid_file)
-    # What is there now stays: the collector need not look at it again and again.
+    # What is in memory now stays there: the collector need not look at it again and again.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     try:

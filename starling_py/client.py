@@ -1,4 +1,4 @@
-"""A client with the methods of Ruby's Starling class, for old code that is brought to Python.
+"""A client with the methods of Ruby's Starling class, for old code that is ported to Python.
 
 ``Starling`` is for threads, ``AsyncStarling`` for trio. Items are spread over several servers: each
 call goes to one of them, picked at random, and one that fails is left alone for some time. So the
@@ -6,9 +6,9 @@ order holds within each server only, as it always did. Bytes are stored as they 
 value is stored as JSON, which every language reads. Needs pymemcache, which the extra ``client``
 installs.
 
-Where the Ruby class did harm, these do better: a put that no server took is an error, a deletion
-reaches every server instead of some picked at random, a flush never waits, and a blocking get
-waits at the server instead of asking every quarter of a second.
+Where the Ruby class did harm, these do better: a put that no server accepted is an error, a
+deletion reaches every server instead of some picked at random, a flush never waits, and a blocking
+get waits at the server instead of asking every quarter of a second.
 """
 
 import json
@@ -23,8 +23,8 @@ from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheError, MemcacheUnexpectedCloseError
 
 WAIT_TIME = 0.25
-"""Seconds that a blocking get waits at one server before it asks another one, and a put that was
-not taken before it is tried again."""
+"""Seconds that a blocking get waits at one server before it asks another one, and after which a
+put that failed is tried again."""
 RETRY_DELAY = 30.0
 """Seconds for which a server that failed is left alone."""
 SET_RETRIES = 3
@@ -34,7 +34,7 @@ DEFAULT_PORT = 22122
 _JSON = 1
 """The flag of an item that is stored as JSON."""
 _NOTHING = object()
-"""What stands for no item, as ``None`` may be one."""
+"""Stands for no item: ``None`` may be one."""
 Answer = TypeVar("Answer")
 
 
@@ -61,9 +61,10 @@ class _Server:
     address: tuple[str, int]
     client: Client
     dead_until: float = 0.0
+    """The monotonic time until which it is left alone."""
 
     def ask(self, what: Callable[[Client], Answer]) -> Answer:
-        """Ask, and once more where the server has closed the connection since the last time."""
+        """Ask the server; ask once more if it has closed the connection since the last time."""
         try:
             return what(self.client)
         except (ConnectionError, MemcacheUnexpectedCloseError):
@@ -71,7 +72,7 @@ class _Server:
             return what(self.client)
 
     def bury(self, error: Exception) -> str:
-        """Leave it alone for a while, unless it answered, if only with an error.
+        """Leave the server alone for a while, unless ``error`` is an answer of its own.
 
         Returns what to say about it.
         """
@@ -94,7 +95,7 @@ class Starling:
     """Queues on one server or several; not for two threads at the same time."""
 
     def __init__(self, servers: str | Iterable[str] = "127.0.0.1", *, timeout: float = 5) -> None:
-        """Take servers as ``host`` or ``host:port``; none of them is asked for anything yet.
+        """Take the servers as ``host`` or ``host:port``; connect to none of them yet.
 
         ``timeout`` is in seconds: how long a server may keep silent before it counts as dead.
         Raises ``ValueError``.
@@ -140,10 +141,10 @@ class Starling:
         raise StarlingError(f"{queue}: {reason}")
 
     def get(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ANN401 - any value
-        """Take the oldest value of a queue, and wait until there is one.
+        """Take the oldest value of a queue; wait until there is one.
 
-        With ``timeout``, in seconds, ``None`` is returned when that is over. Raises
-        ``StarlingError`` when no server is alive.
+        ``timeout`` is in seconds, ``None`` to wait for ever; when it is over, ``None`` is returned.
+        Raises ``StarlingError`` when no server is alive.
         """
         end = None if timeout is None else time.monotonic() + timeout
         while (value := self.wait_once(queue, end)) is _NOTHING:
@@ -151,9 +152,10 @@ class Starling:
         return value
 
     def wait_once(self, queue: str, end: float | None) -> Any:  # noqa: ANN401 - any value
-        """Do a part of a blocking get: wait at one server, at most until ``end``.
+        """Do one step of a blocking get: wait at one server, at most until ``end``.
 
-        Returns ``None`` when that is over, and before that something that no item can be.
+        ``end`` is a monotonic time, ``None`` for never. Without a value, returns ``None`` when that
+        is over, and before that ``_NOTHING``, which no value can be.
         """
         left = WAIT_TIME if end is None else min(WAIT_TIME, max(end - time.monotonic(), 0.0))
         value = self._take(queue, left)
@@ -166,7 +168,7 @@ class Starling:
         return None if value is _NOTHING else value
 
     def flush(self, queue: str, callback: Callable[[Any], object] | None = None) -> int:
-        """Take everything out of a queue, handing each value over; return how many there were.
+        """Take everything out of a queue, give each value to ``callback``; return how many.
 
         What is put in the meantime may stay. Raises ``StarlingError`` when no server is alive.
         """
@@ -178,7 +180,7 @@ class Starling:
         return count
 
     def taken_out(self, queue: str) -> Iterator[Any]:
-        """Take everything out of a queue, one value after the other, as they are asked for."""
+        """Take everything out of a queue, each value when the iterator is asked for it."""
         for server, stats in self._stats():
             for _ in range(_size(stats, queue)):
                 try:
@@ -193,12 +195,15 @@ class Starling:
     def delete(self, queue: str) -> bool:
         """Delete a queue on every server that is alive; return whether any had it.
 
-        Raises ``StarlingError`` when none is.
+        Raises ``StarlingError`` when no server is alive.
         """
         return any(had for _, had in self._ask_all(lambda client: client.delete(queue)))
 
     def sizeof(self, queue: str | None = None) -> Any:  # noqa: ANN401 - an int, or a dict of them
-        """Return how many items a queue has, on all servers together; without one, those of all."""
+        """Return how many items a queue has on all servers together.
+
+        ``None`` for all queues: then it is a dictionary of their numbers by name.
+        """
         found = [stats for _, stats in self._stats()]
         if queue is not None:
             return sum(_size(stats, queue) for stats in found)
@@ -206,13 +211,14 @@ class Starling:
         return {name: sum(_size(stats, name) for stats in found) for name in names}
 
     def available_queues(self) -> list[str]:
-        """Return the names of the queues that there are, in order."""
+        """Return the names of all queues, in order."""
         return sorted({name for _, stats in self._stats() for name in _queues(stats)})
 
     def stats(self) -> dict[str, dict[str, Any]]:
         """Return the statistics of every server that is alive, by ``host:port``.
 
-        Numbers are numbers. Raises ``StarlingError`` when no server is alive.
+        A statistic that is a number comes as an ``int`` or ``float``. Raises ``StarlingError`` when
+        no server is alive.
         """
         return {
             f"{server.address[0]}:{server.address[1]}": stats for server, stats in self._stats()
@@ -229,7 +235,10 @@ class Starling:
         return self._ask(lambda client: client.get(key, default=_NOTHING))
 
     def _ask(self, what: Callable[[Client], Answer]) -> Answer:
-        """Ask one server after another, in any order, until one answers."""
+        """Ask one server after another, in any order, until one answers.
+
+        Raises ``StarlingError`` when none does.
+        """
         reason: object = "no server is alive"
         for server in self._alive():
             try:
@@ -239,7 +248,7 @@ class Starling:
         raise StarlingError(str(reason))
 
     def _ask_all(self, what: Callable[[Client], Answer]) -> list[tuple[_Server, Answer]]:
-        """Ask every server that is alive; at least one must answer."""
+        """Ask every server that is alive. Raises ``StarlingError`` when none answers."""
         answers = []
         reason: object = "no server is alive"
         for server in self._alive():
@@ -264,7 +273,7 @@ class AsyncStarling:
     """The same for trio: each call runs in a thread, one at a time."""
 
     def __init__(self, servers: str | Iterable[str] = "127.0.0.1", *, timeout: float = 5) -> None:
-        """Take what ``Starling`` takes."""
+        """Take the same arguments as ``Starling``."""
         self._starling = Starling(servers, timeout=timeout)
         self._one_at_a_time = trio.Lock()
 
@@ -273,9 +282,9 @@ class AsyncStarling:
         await self._run(lambda: self._starling.set(queue, value, expiry, raw))
 
     async def get(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ANN401, ASYNC109 - Ruby's
-        """Take the oldest value of a queue, and wait until there is one, as ``Starling.get``.
+        """Take the oldest value of a queue; wait until there is one, as ``Starling.get``.
 
-        It can be cancelled between two waits of ``WAIT_TIME``; no value is lost by that.
+        It can be cancelled between two waits of ``WAIT_TIME``, and no value is lost by that.
         """
         end = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -305,11 +314,11 @@ class AsyncStarling:
         return await self._run(lambda: self._starling.delete(queue))
 
     async def sizeof(self, queue: str | None = None) -> Any:  # noqa: ANN401 - as Starling.sizeof
-        """Return how many items a queue has; without one, those of all."""
+        """Return how many items a queue has, or all queues, as ``Starling.sizeof``."""
         return await self._run(lambda: self._starling.sizeof(queue))
 
     async def available_queues(self) -> list[str]:
-        """Return the names of the queues that there are, in order."""
+        """Return the names of all queues, in order."""
         return await self._run(self._starling.available_queues)
 
     async def stats(self) -> dict[str, dict[str, Any]]:
@@ -327,7 +336,7 @@ class AsyncStarling:
 
 
 def _queues(stats: dict[str, Any]) -> list[str]:
-    """Return the names of the queues in some statistics; no queue is without its ``logsize``."""
+    """Return the names of the queues in a server's statistics: every queue has a ``logsize``."""
     names = [key.removeprefix("queue_").removesuffix("_logsize") for key in stats]
     return [name for name in names if f"queue_{name}_logsize" in stats]
 
@@ -342,7 +351,7 @@ def _text(value: object) -> str:
 
 
 def _number(text: str) -> Any:  # noqa: ANN401 - a number, or the text
-    """Return what a statistic says."""
+    """Return a statistic as a number, if it is one."""
     if text.isdecimal():
         return int(text)
     whole, point, rest = text.partition(".")

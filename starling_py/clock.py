@@ -1,8 +1,8 @@
-"""The time, read once a tick and handed to everything that asks for it.
+"""The time, read once a turn: all that happens in a turn happens at one moment.
 
-The synchronous core never reads the system's clocks: it looks at a ``Clock`` whose two readings
-stand still until somebody calls ``refresh``. Expiry and age use the wall clock, waits and
-intervals the monotonic one, so a jump of the wall clock changes neither order nor waiting.
+The synchronous core never reads the system's clocks: it looks at a ``Clock``, whose two readings
+stand still until the server calls ``refresh``. Expiry and age go by the wall clock, waits, leases
+and intervals by the monotonic one, so a jump of the wall clock changes neither order nor waiting.
 """
 
 import time

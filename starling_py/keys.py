@@ -2,9 +2,9 @@
 
 A key is the name of a queue, then options in any order, each after a slash: ``jobs``,
 ``jobs/peek``, ``jobs/close/open/t=500``; before its first ``+``, a name may name a parent queue.
-Any name that memcached accepts as a key can be a queue. This module knows nothing of what the
-options do, and an option that it does not know, or that makes no sense beside another, is always
-an error: a typo in ``/peek`` must never become a pop.
+Any name that memcached accepts as a key can be a queue. Invariant: an option that is unknown, or
+makes no sense beside another, is always an error, as a typo in ``/peek`` must never take an item.
+What the options do is not known here.
 """
 
 import re
@@ -21,7 +21,7 @@ MAX_WAIT_MS = 2**31 - 1
 MAX_PEEK = 1000
 """The most items that ``n=`` accepts."""
 _MOST_KEYS: Final = 4096
-"""Keys that are remembered, of each kind."""
+"""How many keys are remembered, of gets and of storage commands each."""
 MAX_ITEM_ID = 2**64 - 1
 MAX_SECONDS = 2_592_000
 """The most seconds that ``lease=`` and ``delay=`` accept: memcached's 30 days."""
@@ -51,9 +51,9 @@ class RequestError(Exception):
 class Request:
     """What one key of a get asks for.
 
-    ``parse`` gives only these: a plain read, one that peeks, one that opens, one that closes and
-    perhaps opens, one that aborts. Like a command, a request is mutable only because that is
-    quicker to make; many get the same one, and nobody changes it.
+    ``parse`` makes only these: one that takes an item, one that peeks, one that opens, one that
+    closes and perhaps opens, one that aborts. A request is remembered and must not be changed; like
+    a command, it is not frozen because that is quicker to make.
     """
 
     key: bytes
@@ -63,21 +63,21 @@ class Request:
     peek: bool = False
     """Look at the head without taking it."""
     wait_ms: int = 0
-    """Milliseconds to wait for an item when there is none; 0 for a request that takes none."""
+    """Milliseconds to wait for an item when there is none; 0 not to wait."""
     count: int = 1
     """The most items to give, from 1 to 1000; 1 unless it peeks."""
     open: bool = False
-    """Take an item on trial: it comes back unless it is closed (Kestrel's open read)."""
+    """Open an item: it comes back unless the read is closed (Kestrel's open read)."""
     close: bool = False
     """Confirm an open read, before anything else."""
     abort: bool = False
-    """Put an item that is open back into the queue."""
+    """End an open read and give its item back."""
     item_id: int | None = None
     """Which item to close or abort, from 1 to 2**64 - 1; ``None`` for the oldest that is open."""
     lease: float | None = None
     """Seconds that an open read may last, above 0 and up to 30 days; ``None`` when not given."""
     delay: float = 0.0
-    """Seconds that an aborted item rests before anybody gets it, from 0 to 30 days."""
+    """Seconds that an aborted item is delayed, from 0 to 30 days."""
     takes: bool = field(init=False, compare=False)
     """Whether this reads an item at all; a close or an abort alone does not."""
     simple: bool = field(init=False, compare=False)
@@ -87,7 +87,7 @@ class Request:
         self.takes = self.open or not (self.close or self.abort)
         special = self.open or self.close or self.abort or self.count > 1
         self.simple = not special and child_of(self.name) is None
-        # Of its own, as making one costs more than all the rest of a get.
+        # Made once, here: making a request costs more than all the rest of a get.
         self._reading = replace(self, close=False, item_id=None) if self.close else None
 
     @property
@@ -110,11 +110,11 @@ class StoreRequest:
     sync: bool = False
     """Answer only when the item is safe from a power cut (Darner's ``/sync``)."""
     delay: float = 0.0
-    """Seconds until anybody gets the item, counted from when it is put; from 0 to 30 days."""
+    """Seconds that the item is delayed, from when it is put; from 0 to 30 days."""
     wait_ms: int = 0
     """Milliseconds to wait for room in a full queue."""
     simple: bool = field(init=False, compare=False)
-    """Whether no option asks for anything."""
+    """Whether the key is only a name, or its options ask for nothing."""
 
     def __post_init__(self) -> None:
         self.simple = not (self.sync or self.delay or self.wait_ms)
@@ -124,8 +124,8 @@ def parse(key: bytes) -> Request:
     """Read a key of a get.
 
     Raises ``RequestError`` for an empty name, for an option that is unknown, repeated or malformed,
-    and for options that do not go together. ``t=`` goes with everything (Kestrel): a close or an
-    abort alone has nothing to wait for, and does not wait.
+    and for options that do not go together. ``t=`` goes with everything, as in Kestrel; a close or
+    an abort alone has nothing to wait for, and does not wait.
     """
     return REQUESTS.get(key)
 
@@ -264,5 +264,5 @@ def _seconds(options: dict[bytes, bytes | None], option: bytes) -> float | None:
 
 
 def printable(name: bytes) -> str:
-    """Return bytes that a client sent in a form that is fit for a log or a message: one word."""
+    """Return bytes that a client sent as one word of ASCII, for a log or a message."""
     return name.decode("latin-1").encode("unicode_escape").decode("ascii").replace(" ", "\\x20")

@@ -1,7 +1,7 @@
 """A bounded memory of results, for names, keys and lines that come again and again.
 
-Asking costs one look into a dictionary, which is less than ``functools.lru_cache`` takes. When it
-is full, all of it is forgotten, so what it costs in memory is bounded.
+A hit costs one look into a dictionary, which is less than ``functools.lru_cache`` takes. When the
+memory is full, all of it is forgotten: that bounds it, and needs no order of use.
 """
 
 from collections.abc import Callable
@@ -11,15 +11,15 @@ Result = TypeVar("Result")
 
 
 class Memo(Generic[Result]):
-    """The results of one function of bytes; what it raises is not kept."""
+    """The latest results of one function of bytes; what it raises is not kept."""
 
     def __init__(self, find: Callable[[bytes], Result], most: int) -> None:
         """Keep up to ``most`` results of ``find``, which never returns ``None``."""
         self._find = find
         self._most = most
         self.found: dict[bytes, Result] = {}
-        """The results that are kept. The ways of a put and a get look here first, without a call,
-        and call ``get`` for what is missing."""
+        """The results that are kept. A put and a get look here first, without a call, and call
+        ``get`` for what is missing."""
 
     def __len__(self) -> int:
         """Return how many results are kept."""

@@ -1,9 +1,8 @@
-"""What the server tells of itself: one snapshot, and the forms it is printed in.
+"""Statistics: the server's and the queues' numbers at one moment, and their printed forms.
 
-The counters and the queues at one moment are a ``Snapshot``, and everything that prints statistics
-prints that.
-Names are Starling's where it had one, then memcached's, then Kestrel's per queue; every value is
-a single token, because clients look no further.
+A ``Snapshot`` has the numbers of the whole server, a ``QueueSnapshot`` those of one queue. Names
+are Starling's where it had one, else memcached's, else Kestrel's for queues. Every value is a
+single token, as clients read no further.
 """
 
 import re
@@ -17,21 +16,21 @@ _BLANK = re.compile(rb"\s")
 
 @dataclass
 class Counters:
-    """What only ever counts up, since the server started or since ``stats reset``.
+    """What the server counts, since it started or since ``stats reset``.
 
-    Every command and every byte is counted here, so counting is an addition and nothing more.
+    Every command and every byte is counted here, so that must be one addition and no more.
     """
 
     total_items: int = 0
     """Items stored."""
     cmd_get: int = 0
-    """Keys asked for; hits and misses together."""
+    """Keys that gets asked for, hits and misses together."""
     cmd_set: int = 0
     """Storage commands."""
     cmd_flush: int = 0
     cmd_touch: int = 0
     cmd_peek: int = 0
-    """Keys looked at without taking."""
+    """Items that gets looked at without taking them."""
     get_hits: int = 0
     get_misses: int = 0
     delete_hits: int = 0
@@ -53,9 +52,9 @@ class Counters:
     protocol_errors: int = 0
     """Commands answered with an error because they were wrong."""
     noreply_errors: int = 0
-    """Commands that failed without anybody being told, because the client wanted no reply."""
+    """Commands that failed without a reply, because the client wanted none."""
     session_errors: int = 0
-    """Sessions ended by an error in the server; each is in the log with its traceback."""
+    """Sessions ended by a defect in the server; each is in the log with its traceback."""
 
     def count_miss(self, word: str) -> None:
         """Count a command that found nothing to change: incr or decr."""
@@ -63,7 +62,7 @@ class Counters:
         setattr(self, name, getattr(self, name) + 1)
 
     def reset(self) -> None:
-        """Begin to count anew."""
+        """Set all counters to 0."""
         for each in fields(Counters):
             setattr(self, each.name, 0)
 
@@ -85,7 +84,7 @@ class QueueSnapshot:
     dead_lettered: int
     """Items moved away since the server started because they came back too often."""
     delayed: int
-    """Items that are due later; ``items`` counts them too."""
+    """Items that are delayed; ``items`` counts them too."""
     open_transactions: int
     """Items that were handed out and are not confirmed; ``items`` does not count them."""
     transactions: int
@@ -104,7 +103,7 @@ class QueueSnapshot:
     total_flushes: int
     journal_rotations: int
     journal_compactions: int
-    """Times that old segments gave way to what was live in them."""
+    """Times that old segments were replaced by what was live in them."""
     journal_broken: int
     """1 while the journal is refused because its files cannot be written or read."""
     quarantined: int
@@ -201,7 +200,7 @@ def one_token(name: bytes) -> bytes:
 
 
 def queues_pairs(queues: Iterable[QueueSnapshot]) -> Pairs:
-    """Return the names and values of queues, each name telling its queue."""
+    """Return the names and values of queues; each name has its queue's name in it."""
     return [
         pair for each in queues for pair in queue_pairs(each, b"queue_%b_" % one_token(each.name))
     ]
