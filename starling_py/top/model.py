@@ -31,8 +31,8 @@ class Queue:
     """One queue's counters at one moment; None is what the server does not tell.
 
     ``age`` is in milliseconds, ``bytes`` and ``logsize`` in bytes; ``get_hits`` counts the items
-    popped. ``open`` counts the items handed out and not confirmed, ``delayed`` those of ``items``
-    due later.
+    taken. ``open`` counts the items handed out and not confirmed, ``delayed`` those of ``items``
+    that cannot be taken yet.
     """
 
     items: int
@@ -195,7 +195,7 @@ def make_table(previous: Snapshot | None, current: Snapshot) -> Table:
 
 
 def alerts(snapshot: Snapshot) -> list[str]:
-    """Return what is wrong with the server, or keeps it from taking items, in a few words each.
+    """Return what is wrong with the server, or keeps it from accepting puts, in a few words each.
 
     A window may cut the end off, so the one that can be long is the last.
     """
@@ -326,7 +326,7 @@ def json_value(key: bytes, value: bytes) -> int | float | str:
 
 
 def format_count(count: int | None, cells: int = 10) -> str:
-    """Write a number in full if that fits into so many cells, else in ``k``, ``M`` and so on."""
+    """Write a number in full if it fits into ``cells`` cells, else in ``k``, ``M`` and so on."""
     if count is None:
         return "-"
     text, units = str(count), iter("kMGTPEZ")
@@ -400,7 +400,7 @@ COLUMNS = (
     Column("log", "LOG", 5, lambda row: row.logsize, lambda row: format_bytes(row.logsize)),
     Column("expired", "EXPIRED", 8, lambda row: row.expired, lambda r: format_count(r.expired, 8)),
 )
-"""The table's columns, those an operator looks at first on the left, for the right ones give way.
+"""The table's columns, the most important on the left: in a narrow window those on the right go.
 
 ``width`` counts cells, and 0 is all that is left.
 """

@@ -94,7 +94,7 @@ class TopView:
         self._arrange_rows()
 
     def show_error(self, reason: str, now: str) -> None:
-        """Say that the server could not be reached at ``now``; the first of several such counts."""
+        """Say that the server could not be reached, since ``now`` or the first failure in a row."""
         if self._down_since is None:
             self._down_since = now
         self._banner.set_text(f" DOWN since {self._down_since}: {reason}; trying again")
@@ -116,7 +116,7 @@ class TopView:
         return True
 
     def pick(self, column: Column) -> None:
-        """Sort by ``column``; if that is the order already, turn it round."""
+        """Sort by ``column``; if the rows are in that order already, reverse it."""
         self._order_by(column, column is self.sort and not self.reverse)
 
     def _order_by(self, column: Column, reverse: bool) -> None:
