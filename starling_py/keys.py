@@ -103,7 +103,7 @@ class Request:
 
 @dataclass
 class StoreRequest:
-    """What the key of a storage command asks for; nobody changes one."""
+    """What the key of a storage command asks for; it is remembered and must not be changed."""
 
     name: bytes
     """The queue's name."""

@@ -47,7 +47,7 @@ class Moves:
         self._deadlines = deadlines
         self._monotonic = monotonic
         self._stuck: set[tuple[bytes, bytes]] = set()
-        self._held: deque[Move] = deque()
+        self._waiting: deque[Move] = deque()
         self._putting = False
         self._put_at = 0.0
         self._put_then = 0
@@ -96,21 +96,21 @@ class Moves:
         A put serves clients, which finds more dead items to move. These join the moves that wait;
         a call within the call would nest as deep as there are items.
         """
-        self._held.append(move)
+        self._waiting.append(move)
         if not self._putting:
-            self._put_held()
+            self._put_waiting()
 
-    def _put_held(self) -> None:
+    def _put_waiting(self) -> None:
         """Put the moves that wait, as many as one turn may; the rest later."""
-        held = self._held
+        waiting = self._waiting
         self._putting = True
         try:
-            while held and not self._is_too_much():
-                self._try_to_put(held.popleft())
+            while waiting and not self._is_too_much():
+                self._try_to_put(waiting.popleft())
         finally:
-            self._putting = bool(held)
-            if held:
-                self._deadlines.add(self._monotonic() + PAUSE, self._put_held)
+            self._putting = bool(waiting)
+            if waiting:
+                self._deadlines.add(self._monotonic() + PAUSE, self._put_waiting)
 
     def _is_too_much(self) -> bool:
         """Tell whether this turn has put as many copies as it may."""

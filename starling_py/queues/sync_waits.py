@@ -1,6 +1,6 @@
 """Clients that wait until a queue's operations up to theirs are synced, whatever the policy.
 
-Each is told exactly once: that all of it is safe, or why it cannot be made safe.
+Each is told exactly once: that all of it is synced, or why it cannot be.
 """
 
 from collections import deque
@@ -10,7 +10,7 @@ from starling_py.journal.errors import JournalError
 from starling_py.journal.journal import Journal
 
 Tell = Callable[[JournalError | None], None]
-"""Is given ``None`` when all is safe, and the reason if that failed."""
+"""Is given ``None`` when all is synced, and the reason if that failed."""
 
 
 class SyncWaits:
@@ -40,7 +40,7 @@ class SyncWaits:
                 self._sync_for(tell)
 
     def failed(self, why: str) -> None:
-        """Tell all of them that it cannot be made safe."""
+        """Tell all of them why it cannot be synced."""
         waiting, self.waiting = self.waiting, deque()
         for _, tell in waiting:
             tell(JournalError(why))

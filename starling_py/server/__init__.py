@@ -1,1 +1,1 @@
-"""The only package that knows trio, sockets and threads; the others decide, this one runs them."""
+"""The shell around the core: only here are trio, sockets and threads; it decides nothing itself."""

@@ -47,9 +47,9 @@ class IdleWait:
         """Look until something is ready or ``LOOK`` is over; note whether that paid.
 
         It pays only if something came, and soon. If nothing came, the time was wasted. If
-        something came after a longer time, the processor was away: ``offer`` gave it to somebody
-        who kept it, perhaps the very client whose request this is. Others want it, and looking
-        would take it from them: such a look counts as one that did not pay, whatever it found.
+        something came after a longer time, the processor was away: ``offer`` gave it to a process
+        that kept it, perhaps to the very client whose request this is. Looking would take it from
+        those who need it, so such a look counts as one that did not pay, though it found something.
         """
         begun = self._now()
         while True:

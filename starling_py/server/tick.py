@@ -255,8 +255,8 @@ class Tick:
         Under ``sync: always``, a sync takes longer than one more look at the sockets, and covers
         all that is committed before it begins. A client that is a moment late would have to wait
         for this sync to end and then for one of its own. So the turn looks again as long as
-        somebody has come, but only a few times, as those who are here wait meanwhile; and not at
-        all if there is nothing to commit.
+        commands have come in, but only a few times, as those that it has wait meanwhile; and not
+        at all if there is nothing to commit.
         """
         for _ in range(GATHER):
             ready = self._readiness.ready() if self._commits.touched else None

@@ -79,7 +79,7 @@ def _store_with_care(
     if queues:
         client.replies.note_id(queues[0].next_id - 1)
     if request.sync and queues:
-        _reply_when_safe(client, command, queues)
+        _reply_when_synced(client, command, queues)
     else:
         journals = [queue.journal for queue in queues]
         client.replies.add_for(journals, STORED, PUT, quiet=command.quiet)
@@ -141,14 +141,14 @@ def _wait_for_room(
     client.parked = Parked((name,), lambda: room.remove(waiter), over)
 
 
-def _reply_when_safe(
+def _reply_when_synced(
     client: Client, command: commands.Store, queues: list[PersistentQueue]
 ) -> None:
     """Park until an item is synced in every queue that it was put into, then answer."""
     left = len(queues)
     parked = client.parked = Parked(tuple(queue.name for queue in queues))
 
-    def safe(failure: JournalError | None) -> None:
+    def synced(failure: JournalError | None) -> None:
         nonlocal left
         left -= 1
         if client.parked is not parked:
@@ -160,7 +160,7 @@ def _reply_when_safe(
             client.go_on(lambda: client.replies.add_outcome(STORED, quiet=command.quiet))
 
     for queue in queues:
-        queue.sync_waits.add(safe)
+        queue.sync_waits.add(synced)
 
 
 HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {commands.Store: store}

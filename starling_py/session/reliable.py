@@ -49,14 +49,14 @@ def check(client: Client, request: Request, ending: Collection[OpenRead]) -> Non
     holder, name = client.holder, request.name
     if not request.takes or request.peek:
         return
-    held = holder.count(name) - sum(
+    opened = holder.count(name) - sum(
         read.holder is holder and read.queue.name == name for read in ending
     )
     if request.open:
         settings = client.queues.directory.settings_of(name)
-        if held >= settings.max_open_reads:
-            raise RequestError(f"{held} reads of this queue are open; close or abort one first")
-    elif held:
+        if opened >= settings.max_open_reads:
+            raise RequestError(f"{opened} reads of this queue are open; close or abort one first")
+    elif opened:
         raise RequestError("a read of this queue is open; close or abort it first")
 
 
