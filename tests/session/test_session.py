@@ -11,12 +11,7 @@ from starling_py.journal.disk.files import Files
 from starling_py.session.client import MAX_OUTPUT, Policy
 from starling_py.session.session import MAX_COMMANDS
 from tests.core import Client, CoreHarness
-
-
-def put(client: Client, *items: bytes, queue: bytes = b"q") -> None:
-    for item in items:
-        command = b"set %b 0 0 %d\r\n%b\r\n" % (queue, len(item), item)
-        assert client.ask(command) == b"STORED\r\n"
+from tests.session.parts import put
 
 
 class TestReading:
@@ -175,98 +170,6 @@ class TestWriting:
         core.clock.advance(2)
         assert client.ask(b"flush_expired a\r\n") == b"2\r\n"
         assert client.ask(b"flush_all_expired\r\n") == b"1\r\n"
-
-
-class TestWaiting:
-    def test_a_blocking_get_is_served_by_the_next_put(
-        self, core: CoreHarness, client: Client
-    ) -> None:
-        assert client.ask(b"get q/t=1000\r\n") == b""
-        other = core.client()
-        put(other, b"1")
-        assert client.woken == 1
-        assert client.told() == b"VALUE q/t=1000 0 1\r\n1\r\nEND\r\n"
-        assert other.ask(b"get q\r\n") == b"END\r\n"
-
-    def test_nothing_more_is_executed_while_a_client_waits(
-        self, core: CoreHarness, client: Client
-    ) -> None:
-        client.send(b"get q/t=1000\r\nset p 0 0 1\r\nx\r\nversion\r\n")
-        assert client.told() == b""
-        assert list(core.queues.directory) == []
-        put(core.client(), b"1")
-        expected = b"VALUE q/t=1000 0 1\r\n1\r\nEND\r\nSTORED\r\nVERSION 1.0.0\r\n"
-        assert client.told() == expected
-
-    def test_the_wait_ends_with_a_miss_when_its_time_is_over(
-        self, core: CoreHarness, client: Client
-    ) -> None:
-        client.ask(b"get q/t=1000\r\n")
-        core.clock.advance(0.999)
-        core.queues.run_due()
-        assert client.told() == b""
-        core.clock.advance(0.001)
-        core.queues.run_due()
-        assert not client.state.waiting
-        assert client.told() == b"END\r\n"
-
-    def test_waiters_are_served_first_come_first_served_one_item_each(
-        self, core: CoreHarness
-    ) -> None:
-        clients = [core.client() for _ in range(5)]
-        for each in clients:
-            each.ask(b"get q/t=1000\r\n")
-        put(core.client(), b"0", b"1", b"2")
-        told = [each.told() for each in clients]
-        assert told == [
-            *(b"VALUE q/t=1000 0 1\r\n%d\r\nEND\r\n" % number for number in range(3)),
-            b"",
-            b"",
-        ]
-
-    def test_a_waiter_that_has_gone_loses_nothing(self, core: CoreHarness, client: Client) -> None:
-        client.ask(b"get q/t=1000\r\n")
-        second = core.client()
-        second.ask(b"get q/t=1000\r\n")
-        client.session.disconnected()
-        put(core.client(), b"1")
-        assert client.told() == b""
-        assert second.told() == b"VALUE q/t=1000 0 1\r\n1\r\nEND\r\n"
-
-    def test_a_wait_on_several_queues_is_served_by_the_first_that_has_something(
-        self, core: CoreHarness, client: Client
-    ) -> None:
-        assert client.ask(b"get a b c/t=1000\r\n") == b""
-        put(core.client(), b"1", queue=b"b")
-        assert client.told() == b"VALUE b 0 1\r\n1\r\nEND\r\n"
-        put(core.client(), b"2", queue=b"a")
-        assert client.ask(b"get a\r\n") == b"VALUE a 0 1\r\n2\r\nEND\r\n"
-
-    def test_a_peek_can_wait_and_takes_nothing_from_who_waits_behind_it(
-        self, core: CoreHarness, client: Client
-    ) -> None:
-        client.ask(b"get q/peek/t=1000\r\n")
-        second = core.client()
-        second.ask(b"get q/t=1000\r\n")
-        put(core.client(), b"1")
-        assert client.told() == b"VALUE q/peek/t=1000 0 1\r\n1\r\nEND\r\n"
-        assert second.told() == b"VALUE q/t=1000 0 1\r\n1\r\nEND\r\n"
-
-    def test_an_item_that_is_dead_on_arrival_serves_nobody(
-        self, core: CoreHarness, client: Client
-    ) -> None:
-        client.ask(b"get q/t=1000\r\n")
-        core.client().ask(b"set q 0 -1 1\r\nx\r\n")
-        assert client.told() == b""
-        put(core.client(), b"1")
-        assert client.told() == b"VALUE q/t=1000 0 1\r\n1\r\nEND\r\n"
-
-    def test_a_client_that_sends_nothing_more_waits_no_longer(self, client: Client) -> None:
-        client.ask(b"get q/t=1000\r\nget q/t=1000\r\nversion\r\n")
-        client.session.end_of_input()
-        client.session.run()
-        assert client.told() == b"END\r\nEND\r\nVERSION 1.0.0\r\n"
-        assert client.state.closing
 
 
 class TestBadInput:
