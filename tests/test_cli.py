@@ -16,7 +16,7 @@ from starling_py import cli
         ("routes: {c: [d], e: [f]}", ", 0 queue entries and 2 routes"),
     ],
 )
-def test_a_check_counts_the_entries_for_queues_and_the_routes_if_there_are_any(
+def test_a_check_counts_queue_entries_and_routes_if_there_are_any(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], sections: str, extent: str
 ) -> None:
     path = tmp_path / "conf.yml"

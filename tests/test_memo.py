@@ -8,7 +8,7 @@ from starling_py.memo import Memo
 
 
 @given(st.lists(st.binary(max_size=1), max_size=40), st.integers(1, 5))
-def test_it_answers_as_the_function_does_and_never_remembers_more_than_it_may(
+def test_it_answers_as_the_function_does_and_never_keeps_too_much(
     keys: list[bytes], most: int
 ) -> None:
     known = Memo(lambda key: key * 2, most)

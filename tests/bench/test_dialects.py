@@ -130,7 +130,7 @@ def test_nats_acknowledges_with_the_next_request_and_at_last_by_itself() -> None
     assert not lane.ask()
 
 
-def test_nats_answers_an_empty_message_when_nothing_comes_and_that_is_wrong() -> None:
+def test_an_empty_message_of_nats_when_nothing_comes_is_a_wrong_reply() -> None:
     lane = get(Nats())
     lane.ask()
     with pytest.raises(VoidRunError):

@@ -64,7 +64,7 @@ def test_as_many_clients_were_tried_as_the_tier_promises(
 
 
 @pytest.mark.skipif("CLIENTS_WRITE" in os.environ, reason="it is about to be written")
-def test_the_table_in_the_documentation_has_every_client_and_the_readme_its_short_form() -> None:
+def test_the_docs_have_every_client_and_the_readme_their_short_form() -> None:
     lines = lines_in(PAGE)
     assert [line[0] for line in lines] == [row.name for row in ROWS]
     assert shows(README, summary(lines))

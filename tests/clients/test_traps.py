@@ -60,7 +60,7 @@ def start(relay: Relay, tmp_path: Path) -> Iterator[Start]:
         yield start
 
 
-def test_pymemcache_by_its_defaults_takes_a_put_that_is_refused_for_one_that_worked(
+def test_pymemcaches_defaults_take_a_refused_put_for_one_that_worked(
     start: Start,
 ) -> None:
     asking, by_defaults = start(PYMEMCACHE), start("pymemcache Client, its defaults")
@@ -94,7 +94,7 @@ def test_djangos_in_takes_an_item(start: Start, row: str) -> None:
 
 @pytest.mark.tier("always")
 @pytest.mark.parametrize("row", [DJANGO, DJANGO_PYLIBMC])
-def test_django_deletes_a_queue_that_refused_a_put_unless_the_queue_refuses_that(
+def test_django_deletes_a_queue_that_refused_a_put_unless_that_is_refused(
     start: Start, row: str
 ) -> None:
     django = start(row)
@@ -106,7 +106,7 @@ def test_django_deletes_a_queue_that_refused_a_put_unless_the_queue_refuses_that
 
 
 @pytest.mark.tier("always")
-def test_a_queue_that_ignores_the_expiry_of_clients_keeps_what_they_meant_to_be_dead(
+def test_a_queue_that_ignores_client_expiry_keeps_what_should_be_dead(
     start: Start,
 ) -> None:
     client = start("python-memcached")

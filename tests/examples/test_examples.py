@@ -53,7 +53,7 @@ def test_numbers_wait_in_the_queue_over_a_kill(server: ServerProcess) -> None:
     assert run("counting_consumer.py", *where) == expected
 
 
-def test_the_distributed_logger_brings_the_records_of_several_programs_into_one_file(
+def test_the_distributed_logger_brings_several_programs_into_one_file(
     server: ServerProcess, tmp_path: Path
 ) -> None:
     where = ("--port", server.port)

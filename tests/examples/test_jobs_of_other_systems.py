@@ -43,7 +43,7 @@ def test_a_job_whose_worker_is_killed_is_done_by_another_one(
 
 
 @with_work_queue
-def test_a_job_that_fails_is_tried_again_later_and_later_and_then_kept_aside(
+def test_a_failing_job_is_tried_again_ever_later_and_then_kept_aside(
     configured_server: ServerProcess,
 ) -> None:
     where = ("--port", configured_server.port)
@@ -75,7 +75,7 @@ def test_a_job_that_kills_its_workers_is_kept_aside_too(configured_server: Serve
 
 
 @with_work_queue
-def test_urgent_jobs_go_before_others_and_late_ones_when_their_time_has_come(
+def test_urgent_jobs_go_first_and_late_ones_when_their_time_has_come(
     configured_server: ServerProcess,
 ) -> None:
     where = ("--port", configured_server.port)

@@ -80,7 +80,7 @@ parts = st.lists(st.lists(st.none() | st.integers(0, 300), max_size=12), min_siz
     after_id=st.integers(0, 20),
     gone=st.sets(st.integers(1, 40)),
 )
-def test_reading_on_and_on_gives_every_item_that_is_wanted_once_and_in_order(
+def test_reading_on_gives_every_item_that_is_wanted_once_and_in_order(
     sizes: list[list[int | None]], room: int, block: int, after_id: int, gone: set[int]
 ) -> None:
     things = numbered(sizes)
@@ -150,7 +150,7 @@ def test_a_segment_that_has_got_its_name_in_the_meantime_is_read() -> None:
     assert [len(each.data) for each in read_all(disk, segments)] == [5, 6, 7]
 
 
-def test_every_wrong_bit_and_every_cut_is_told_by_its_place_and_never_read_as_an_item() -> None:
+def test_every_wrong_bit_or_cut_is_told_by_its_place_and_is_never_an_item() -> None:
     disk, segments = written(numbered([[5, None, 20], [3, 0]]))
     right = list(read_all(disk, segments))
     contents = disk.contents()

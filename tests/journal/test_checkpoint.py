@@ -52,7 +52,7 @@ ledgers = st.builds(
 
 
 @given(ledger=ledgers, end=UNSIGNED)
-def test_a_ledger_is_read_back_as_it_was_without_the_segments_that_are_empty(
+def test_a_ledger_is_read_back_as_it_was_without_its_empty_segments(
     ledger: Ledger, end: int
 ) -> None:
     read = checkpoint.decode(memoryview(checkpoint.encode(ledger, end)))
@@ -98,11 +98,11 @@ def test_what_version_2_wrote_is_read_back_without_facts(ledger: Ledger, end: in
 
 
 @given(st.binary(max_size=200))
-def test_arbitrary_bytes_are_read_without_an_error(data: bytes) -> None:
+def test_arbitrary_bytes_are_read_as_a_checkpoint_without_an_error(data: bytes) -> None:
     checkpoint.decode(memoryview(data))
 
 
-def test_the_layout_is_the_one_that_is_documented() -> None:
+def test_the_layout_of_checkpoints_is_the_one_that_is_documented() -> None:
     ledger = Ledger(
         [Segment(3, "/x", 5, 700, 2, 60, compacted=True), Segment(4, "/y", 9, 100)],
         head=5,
@@ -131,7 +131,7 @@ def test_the_layout_is_the_one_that_is_documented() -> None:
     assert data[131:] == (2).to_bytes(8, "little")
 
 
-def test_what_a_checkpoint_takes_grows_with_the_gaps_and_not_with_the_items() -> None:
+def test_a_checkpoint_grows_with_the_gaps_and_not_with_the_items() -> None:
     few = Ledger([Segment(1, "", 1, 100, 1, 1)], next_id=10, items=1)
     many = Ledger(
         [Segment(1, "", 1, 10**9, 10**6, 10**8)],

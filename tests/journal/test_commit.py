@@ -112,7 +112,7 @@ def test_a_journal_that_fails_takes_no_other_with_it(disk: SimulatedDisk) -> Non
 
 
 @pytest.mark.parametrize("interval", [0, 3600])
-def test_a_segment_that_was_begun_by_a_write_that_failed_is_synced_all_the_same(
+def test_a_segment_begun_by_a_failed_write_is_synced_all_the_same(
     disk: SimulatedDisk, interval: float
 ) -> None:
     harness = Harness(disk, interval=interval, deferred=True, segment_size=200)
@@ -208,7 +208,7 @@ def test_one_sync_for_each_journal_covers_a_whole_commit(disk: SimulatedDisk) ->
     assert harness.commits.syncs == before + 2
 
 
-def test_a_commit_that_fails_while_a_sync_is_under_way_gives_no_ticket_that_never_comes(
+def test_a_commit_that_fails_during_a_sync_leaves_no_ticket_open_for_ever(
     disk: SimulatedDisk,
 ) -> None:
     harness = Harness(disk, deferred=True)
@@ -222,7 +222,7 @@ def test_a_commit_that_fails_while_a_sync_is_under_way_gives_no_ticket_that_neve
     assert harness.commits.finished >= done.ticket
 
 
-def test_a_sync_that_fails_breaks_the_journal_until_it_is_healed_and_undoes_what_waited(
+def test_a_failed_sync_undoes_what_waited_and_breaks_until_the_healing(
     disk: SimulatedDisk,
 ) -> None:
     harness = Harness(disk, segment_size=10**6, deferred=True)
@@ -300,7 +300,7 @@ def test_whoever_waits_for_a_sync_that_fails_is_told_so(disk: SimulatedDisk) -> 
     assert Harness(disk.after_power_cut()).datas() == [b"a"]
 
 
-def test_what_was_written_and_waits_while_its_journal_breaks_is_told_of_as_failed(
+def test_what_waits_for_its_sync_has_failed_when_its_journal_breaks(
     disk: SimulatedDisk,
 ) -> None:
     # Another queue's sync is under way, so the sync that it waits for has not even begun.
@@ -323,7 +323,7 @@ def test_what_was_written_and_waits_while_its_journal_breaks_is_told_of_as_faile
     assert harness.datas(b"other") == [b"x"]
 
 
-def test_a_file_is_never_synced_or_written_to_again_after_a_sync_that_failed(
+def test_after_a_failed_sync_a_file_is_never_synced_or_written_again(
     disk: SimulatedDisk,
 ) -> None:
     # The second sync would report success and make nothing safe.
@@ -369,7 +369,7 @@ def test_a_journal_that_is_broken_gives_no_segment_up() -> None:
         assert Harness(disk.after_power_cut()).datas() == expected
 
 
-def test_a_healing_that_fails_is_tried_again_after_a_while_until_it_succeeds(
+def test_a_failed_healing_is_tried_again_after_a_while_until_it_works(
     disk: SimulatedDisk,
 ) -> None:
     harness = Harness(disk, deferred=True)
@@ -460,7 +460,7 @@ def test_a_late_good_sync_of_a_broken_journal_gives_no_segment_up(disk: Simulate
     assert set(before) <= set(segments_of(disk))
 
 
-def test_a_deletion_that_is_safe_only_at_a_rotation_disturbs_no_commit_under_way(
+def test_a_deletion_made_safe_by_a_rotation_disturbs_no_commit(
     disk: SimulatedDisk,
 ) -> None:
     harness = Harness(disk, interval=3600, segment_size=150)
@@ -478,7 +478,7 @@ def test_a_deletion_that_is_safe_only_at_a_rotation_disturbs_no_commit_under_way
     assert Harness(disk.after_process_death(), interval=3600).datas() == [b"last"]
 
 
-def test_a_queue_that_is_deleted_while_its_sync_is_under_way_disturbs_nobody(
+def test_a_queue_deleted_while_its_sync_is_under_way_disturbs_nobody(
     disk: SimulatedDisk,
 ) -> None:
     harness = Harness(disk, deferred=True)
@@ -522,7 +522,7 @@ def test_under_an_interval_nobody_waits_and_the_sync_comes_when_it_is_due(
     assert not unsynced(harness)
 
 
-def test_under_an_interval_whoever_is_in_a_hurry_has_the_next_commit_synced_at_once(
+def test_under_an_interval_a_hurry_has_the_next_commit_synced_at_once(
     disk: SimulatedDisk,
 ) -> None:
     harness = Harness(disk, interval=30, deferred=True)
@@ -580,7 +580,7 @@ def test_whoever_asks_is_told_when_all_is_safe_whatever_the_policy(
     assert Harness(disk.after_power_cut(), interval=interval).datas() == [b"a"]
 
 
-def test_under_an_interval_a_slow_sync_is_waited_for_and_then_the_next_is_due(
+def test_under_an_interval_a_slow_sync_ends_before_the_next_is_due(
     disk: SimulatedDisk,
 ) -> None:
     harness = Harness(disk, interval=0.05, deferred=True)
@@ -600,7 +600,7 @@ def test_under_an_interval_a_slow_sync_is_waited_for_and_then_the_next_is_due(
     assert Harness(disk.after_power_cut()).datas() == [b"a", b"b"]
 
 
-def test_under_an_interval_a_power_cut_costs_the_last_interval_at_most_and_a_crash_nothing(
+def test_a_power_cut_costs_at_most_the_last_interval_and_a_crash_nothing(
     disk: SimulatedDisk,
 ) -> None:
     harness = Harness(disk, interval=0.05)
@@ -692,7 +692,7 @@ def test_a_sync_that_fails_at_the_end_is_healed_at_once(disk: SimulatedDisk) -> 
     assert [after.datas(name) for name in names] == [[b"x"]] * 3
 
 
-def test_a_sync_that_fails_for_good_at_the_end_is_reported_as_broken_and_the_others_are_synced(
+def test_at_the_end_a_failing_sync_breaks_its_journals_and_no_others(
     disk: SimulatedDisk,
 ) -> None:
     harness = Harness(disk, interval=3600)

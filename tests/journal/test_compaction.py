@@ -320,7 +320,7 @@ def make_safe(traffic: Traffic) -> None:
     traffic.journal.end_sync(work, None)
 
 
-def test_what_has_died_while_it_was_copied_goes_at_once_though_nothing_more_is_written(
+def test_what_died_while_it_was_copied_goes_without_another_write(
     disk: SimulatedDisk,
 ) -> None:
     traffic = with_waste(disk)
@@ -383,7 +383,7 @@ def test_a_copy_whose_sync_failed_is_not_used_again(disk: SimulatedDisk) -> None
     assert traffic.journal.compactions >= 1
 
 
-def test_a_compaction_whose_last_directory_sync_fails_is_in_force_all_the_same(
+def test_a_compaction_is_in_force_though_its_last_directory_sync_fails(
     disk: SimulatedDisk,
 ) -> None:
     harness = Harness(disk, segment_size=SEGMENT_SIZE, deferred=True)

@@ -63,7 +63,7 @@ def test_a_journal_of_an_older_version_is_read_and_goes_on(version: str, tmp_pat
     again.close()
 
 
-def test_the_present_version_is_written_as_it_was_when_its_golden_files_were_made(
+def test_the_present_version_is_still_written_as_in_its_golden_files(
     tmp_path: Path,
 ) -> None:
     harness = write_journals(tmp_path / "spool")
@@ -167,7 +167,7 @@ def test_the_golden_files_of_version_4_hold_what_is_new_in_it() -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_an_older_version_wrote_goes_on_in_a_new_segment_with_every_kind_of_record(
+def test_a_journal_of_an_older_version_goes_on_with_every_kind_of_record(
     version: str, tmp_path: Path
 ) -> None:
     spool = tmp_path / "spool"

@@ -140,7 +140,7 @@ def test_a_healing_that_dies_in_any_file_call_costs_nothing(interval: float | No
 
 
 @pytest.mark.parametrize("interval", POLICIES, ids=POLICY_NAMES)
-def test_a_healing_that_fails_at_any_call_leaves_the_journal_broken_and_is_tried_again(
+def test_whichever_call_of_a_healing_fails_it_is_tried_again_later(
     interval: float | None,
 ) -> None:
     nth, struck = 0, True

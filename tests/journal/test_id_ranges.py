@@ -33,7 +33,7 @@ def check(ids: IdRanges, numbers: set[int]) -> None:
 
 
 @given(RANGES)
-def test_whatever_is_added_in_whatever_order_is_there_in_as_few_ranges_as_possible(
+def test_ids_added_in_any_order_are_in_as_few_ranges_as_possible(
     ranges: list[tuple[int, int]],
 ) -> None:
     ids, numbers = built(ranges)

@@ -76,7 +76,7 @@ def test_the_journal_touches_its_commit_once_for_each_write(disk: SimulatedDisk)
         journal.write()
 
 
-def test_a_write_waits_for_no_sync_and_a_segment_gets_its_name_when_it_is_safe(
+def test_a_write_waits_for_no_sync_and_a_safe_segment_gets_its_name(
     disk: SimulatedDisk,
 ) -> None:
     journal = new_journal(disk)
@@ -90,7 +90,7 @@ def test_a_write_waits_for_no_sync_and_a_segment_gets_its_name_when_it_is_safe(
     assert list(disk.contents(DIRECTORY)) == [FIRST]
 
 
-def test_the_next_segment_gets_its_name_when_it_and_the_one_before_it_are_safe(
+def test_a_segment_gets_its_name_when_it_and_the_one_before_are_safe(
     disk: SimulatedDisk,
 ) -> None:
     journal = new_journal(disk, segment_size=600)
@@ -249,7 +249,7 @@ def test_a_segment_is_kept_for_one_live_item_and_those_around_it_go(disk: Simula
     assert recovered_items(disk, state) == ((9, b"x" * 300, 0), (20, b"x" * 300, 0))
 
 
-def test_a_dead_segment_that_cannot_be_removed_is_harmless_and_goes_at_the_next_start(
+def test_a_dead_segment_that_cannot_be_removed_goes_at_the_next_start(
     disk: SimulatedDisk,
 ) -> None:
     harness = Harness(disk, segment_size=200)
@@ -284,7 +284,7 @@ def test_ids_grow_for_ever_over_drains_rotations_and_restarts(
     assert queue.total_items == 24
 
 
-def test_an_item_put_on_an_empty_queue_past_the_rotation_size_is_there_after_a_kill(
+def test_an_item_put_past_the_rotation_size_is_there_after_a_kill(
     disk: SimulatedDisk,
 ) -> None:
     # Starling removed the file that held the very record, as the queue looked empty still.
@@ -296,7 +296,7 @@ def test_an_item_put_on_an_empty_queue_past_the_rotation_size_is_there_after_a_k
     assert again.datas() == [b"the one item that matters" * 20]
 
 
-def test_no_other_item_vanishes_after_a_drain_at_the_rotation_size_and_a_clean_stop(
+def test_a_drain_at_the_rotation_size_and_a_clean_stop_lose_no_other_item(
     disk: SimulatedDisk,
 ) -> None:
     # In Starling, the pop that was left over cancelled the next item when it was read back.
@@ -392,7 +392,7 @@ TROUBLES = {
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES)
 @pytest.mark.parametrize("then", ["kill", "power cut", "go on"])
 @pytest.mark.parametrize("ops", [OPS, OPS_WITH_DELETION], ids=["one life", "deleted between"])
-def test_whichever_call_fails_what_was_refused_is_not_there_and_what_was_accepted_is(
+def test_whichever_call_fails_what_was_accepted_is_there_and_no_more(
     trouble: Trouble, then: str, ops: list[Op]
 ) -> None:
     nth = 0
@@ -472,7 +472,7 @@ def test_a_record_cut_short_by_a_full_disk_is_never_followed_by_good_ones(
     assert after_crash(disk) == ((1, b"a", 0), (2, b"c", 0))
 
 
-def test_a_half_record_that_cannot_be_cut_off_ends_the_writing_until_a_fresh_segment_is_safe(
+def test_behind_half_a_record_nothing_is_written_but_a_fresh_segment(
     disk: SimulatedDisk,
 ) -> None:
     harness = Harness(disk, segment_size=10**6)
@@ -507,7 +507,7 @@ def test_a_half_record_that_cannot_be_cut_off_ends_the_writing_until_a_fresh_seg
     assert after_crash(disk) == ((2, b"b", 0), (3, b"e", 0))
 
 
-def test_a_write_that_fails_for_another_reason_than_a_full_disk_breaks_the_journal(
+def test_a_write_error_other_than_a_full_disk_breaks_the_journal(
     disk: SimulatedDisk,
 ) -> None:
     harness = Harness(disk, segment_size=10**6)
@@ -646,7 +646,7 @@ def test_a_file_whose_sync_failed_is_never_written_to_or_read_again(disk: Simula
         assert Harness(disk.after_power_cut()).datas() == [*expected, b"c"]
 
 
-def test_a_segment_that_was_begun_behind_one_that_lost_its_end_is_set_aside(
+def test_a_segment_begun_behind_one_that_lost_its_end_is_set_aside(
     disk: SimulatedDisk,
 ) -> None:
     # Neither was synced: a power cut may keep the later one and take the end of the one before.
@@ -702,7 +702,7 @@ def test_no_descriptor_is_left_open_by_a_call_that_fails() -> None:
 # Disk use, and the end of a server.
 
 
-def test_the_size_counts_what_is_on_disk_until_it_is_handed_over_to_be_removed(
+def test_the_size_counts_what_is_on_disk_until_it_is_to_be_removed(
     disk: SimulatedDisk,
 ) -> None:
     journal = new_journal(disk, segment_size=300)

@@ -177,6 +177,6 @@ def test_it_is_known_whether_it_takes_more_than_the_room_of_removals(
     assert pending.costs == costs
 
 
-def test_a_flush_takes_no_more_room_than_the_removals_it_stands_for_unless_it_leaves_most() -> None:
+def test_a_flush_needs_no_more_room_than_removals_unless_it_leaves_most() -> None:
     assert record.flush_size(0) <= record.REMOVE_SIZE
     assert record.flush_size(100) <= 60 * record.REMOVE_SIZE

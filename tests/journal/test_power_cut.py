@@ -138,7 +138,7 @@ def test_a_power_cut_after_any_file_call_costs_nothing_that_was_told(first_seed:
     assert not wrong, f"{len(wrong)} of {SCHEDULES} schedules: " + "\n".join(wrong[:10])
 
 
-def test_a_power_cut_that_takes_all_that_is_not_safe_costs_nothing_that_was_told(
+def test_a_power_cut_that_takes_all_unsynced_costs_nothing_that_was_told(
     first_seed: int,
 ) -> None:
     def schedule(seed: int) -> None:
@@ -154,7 +154,7 @@ def test_a_power_cut_that_takes_all_that_is_not_safe_costs_nothing_that_was_told
 
 
 @pytest.mark.parametrize("interval", [0, 3600, None], ids=["always", "interval", "never"])
-def test_the_death_of_the_process_in_any_file_call_costs_nothing_that_was_told(
+def test_the_death_of_a_process_in_any_call_costs_nothing_that_was_told(
     interval: float | None, first_seed: int
 ) -> None:
     def schedule(seed: int) -> None:
@@ -173,7 +173,7 @@ def test_the_death_of_the_process_in_any_file_call_costs_nothing_that_was_told(
 
 
 @pytest.mark.parametrize("interval", [0, 3600], ids=["always", "interval"])
-def test_a_power_cut_after_the_death_of_the_process_costs_nothing_that_was_told(
+def test_a_power_cut_after_a_process_died_costs_nothing_that_was_told(
     interval: float, first_seed: int
 ) -> None:
     """What a server read back, it serves: that must be as safe as what it wrote itself."""

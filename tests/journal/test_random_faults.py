@@ -163,7 +163,7 @@ class Schedule:
             assert found == expected, f"seed {self.seed}, {when}: {name!r} is {found}"
 
 
-def test_whatever_fails_whenever_what_was_told_stays_and_what_was_refused_does_not() -> None:
+def test_whatever_fails_what_was_told_stays_and_what_was_refused_goes() -> None:
     for seed in range(SCHEDULES):
         schedule = Schedule(seed)
         for _ in range(25):

@@ -62,7 +62,7 @@ def test_a_segment_begins_with_its_header_and_the_ledger_of_that_moment(
     assert ledger_facts(read[0].ledger) == facts
 
 
-def test_nothing_is_left_and_nothing_changed_where_a_segment_cannot_be_begun() -> None:
+def test_a_segment_that_cannot_be_begun_leaves_and_changes_nothing() -> None:
     for call in ("create", "write", "rename"):
         disk = SimulatedDisk.holding({f"{DIRECTORY}/": b""})
         writer, ledger = writer_on(disk, syncs=False)
@@ -80,7 +80,7 @@ def test_nothing_is_left_and_nothing_changed_where_a_segment_cannot_be_begun() -
         assert ledger.segments[-1].number == 2
 
 
-def test_a_file_that_is_left_of_a_segment_that_could_not_be_begun_is_not_used_again(
+def test_a_file_left_by_a_segment_that_was_not_begun_is_not_used_again(
     disk: SimulatedDisk,
 ) -> None:
     writer, ledger = writer_on(disk)
@@ -127,7 +127,7 @@ def test_a_file_is_as_before_after_a_write_that_failed_on_a_full_disk(
 
 
 @pytest.mark.parametrize("calls", [WRITE, WRITE | {"truncate"}, WRITE | {"sync"}])
-def test_a_file_is_spoiled_by_any_other_failure_or_where_it_cannot_be_cut_back(
+def test_a_file_is_spoiled_by_other_failures_or_if_it_cannot_be_cut_back(
     disk: SimulatedDisk, calls: frozenset[str]
 ) -> None:
     writer, ledger = writer_on(disk)
@@ -170,7 +170,7 @@ def refused(
     disk.fault = None
 
 
-def test_a_segment_that_was_spoiled_while_it_was_synced_does_not_get_its_name(
+def test_a_segment_spoiled_while_it_was_synced_does_not_get_its_name(
     disk: SimulatedDisk,
 ) -> None:
     writer, ledger, work = with_a_sync_under_way(disk)
@@ -188,7 +188,7 @@ def test_a_sync_under_way_goes_on_where_a_file_could_be_cut_back(disk: Simulated
     assert SECOND in disk.after_power_cut().contents()
 
 
-def test_a_sync_waits_for_the_end_of_a_cut_before_it_gives_a_segment_its_name(
+def test_a_sync_gives_a_segment_its_name_only_after_the_end_of_a_cut(
     disk: SimulatedDisk,
 ) -> None:
     writer, ledger, work = with_a_sync_under_way(disk)
@@ -252,7 +252,7 @@ def is_due(writer: SegmentWriter, ledger: Ledger) -> bool:
     return ledger.segments[-1].size >= writer.full_at
 
 
-def test_a_segment_is_not_due_before_it_is_full_and_the_one_before_is_named(
+def test_a_segment_is_due_when_the_one_before_is_full_and_has_its_name(
     disk: SimulatedDisk,
 ) -> None:
     writer, ledger = writer_on(disk)
@@ -274,7 +274,7 @@ def step_begin(writer: SegmentWriter, ledger: Ledger) -> None:
     writer.begin_segment(ledger, ledger.segments[-1].size)
 
 
-def test_a_power_cut_never_leaves_a_segment_with_its_name_that_is_not_whole() -> None:
+def test_a_power_cut_never_leaves_half_a_segment_with_its_name() -> None:
     steps: list[Callable[[SegmentWriter, Ledger], None]] = [
         step_write, sync, step_begin, step_write, step_write, sync, step_write, step_begin, sync,
     ]  # fmt: skip
@@ -295,7 +295,7 @@ def test_a_power_cut_never_leaves_a_segment_with_its_name_that_is_not_whole() ->
         step(writer, ledger)
 
 
-def test_files_that_must_be_closed_are_synced_before_and_their_error_is_told_by_the_next_sync(
+def test_a_closed_file_was_synced_before_and_the_next_sync_tells_its_error(
     disk: SimulatedDisk,
 ) -> None:
     writer, ledger = writer_on(disk)
@@ -331,7 +331,7 @@ def test_files_are_not_closed_while_a_sync_of_them_is_under_way(disk: SimulatedD
     assert writer.evict()
 
 
-def test_what_was_written_during_a_sync_is_covered_by_the_next_though_a_segment_was_begun(
+def test_a_sync_covers_what_came_during_the_last_though_a_segment_began(
     disk: SimulatedDisk,
 ) -> None:
     writer, ledger = writer_on(disk)

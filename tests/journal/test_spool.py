@@ -93,7 +93,7 @@ def test_any_name_is_a_queue_of_its_own_inside_the_spool(disk: SimulatedDisk, na
     assert {queue.name for queue in again.queues.directory} == {name, name.swapcase() + b"_"}
 
 
-def test_a_spool_made_by_this_server_survives_a_power_cut_with_what_was_put_into_it() -> None:
+def test_a_new_spool_survives_a_power_cut_with_what_was_put_into_it() -> None:
     disk = SimulatedDisk.holding({"/var/": b""})
     harness = Harness(disk, path="/var/spool/starling")
     harness.put_all([b"a"])
@@ -223,7 +223,7 @@ def test_an_item_put_after_a_removal_that_failed_is_not_lost(call: str) -> None:
 
 
 @pytest.mark.parametrize("call", ["rename", "sync_directory"])
-def test_a_deletion_that_was_told_stays_after_a_power_cut_though_removing_failed(
+def test_a_told_deletion_stays_after_a_power_cut_though_removing_failed(
     call: str,
 ) -> None:
     disk = empty_disk()
@@ -289,7 +289,7 @@ def test_foreign_files_and_directories_are_left_alone(caplog: pytest.LogCaptureF
     assert "README: not a journal of this server" in caplog.text
 
 
-def test_a_foreign_directory_that_nobody_may_read_keeps_no_server_from_starting() -> None:
+def test_an_unreadable_foreign_directory_keeps_no_server_from_starting() -> None:
     disk = spool_with(NAME)
     disk.put(f"{SPOOL}/lost+found/")
 
@@ -314,7 +314,7 @@ def test_a_file_in_the_place_of_a_queues_directory_costs_only_that_queue() -> No
     assert disk.contents()[DIRECTORY] == b"mine"
 
 
-def test_a_link_to_a_queues_directory_is_followed_or_refused_but_never_written_over(
+def test_a_link_to_a_queues_directory_is_never_written_over(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "spool"

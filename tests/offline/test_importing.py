@@ -109,7 +109,7 @@ class FailingFiles(Files):
 # What arrives.
 
 
-def test_into_a_spool_that_had_queues_before_come_ids_that_none_of_them_had(tmp_path: Path) -> None:
+def test_a_spool_that_had_queues_before_gets_ids_that_none_of_them_had(tmp_path: Path) -> None:
     for _ in range(2):
         core = open_core(tmp_path / "new")
         put(core, 40)

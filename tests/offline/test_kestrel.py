@@ -79,7 +79,7 @@ def test_removals_and_open_reads_leave_what_kestrel_would_serve(
     assert queue.problems == []
 
 
-def test_an_item_carried_over_while_it_was_open_is_confirmed_by_its_own_number(
+def test_an_item_carried_over_while_open_is_confirmed_by_its_own_number(
     tmp_path: Path,
 ) -> None:
     rewritten = add_open(7, b"a") + OPEN_NEXT + add_open(3, b"b") + OPEN_NEXT + save_counter(7)
@@ -99,7 +99,7 @@ def test_an_item_whose_number_is_used_again_is_not_lost(tmp_path: Path) -> None:
     assert data_of(only_queue(tmp_path, records)) == [b"a", b"b", b"c"]
 
 
-def test_records_about_items_that_are_not_there_are_ignored_and_reported_together(
+def test_records_about_missing_items_are_ignored_and_reported_together(
     tmp_path: Path,
 ) -> None:
     records = [REMOVE, OPEN_NEXT, open_read(7), confirm(7), abort(8), go_on(9, b"a")]
@@ -216,7 +216,7 @@ JOURNAL = [
 
 
 @pytest.mark.parametrize("length", lengths(JOURNAL))
-def test_a_journal_that_is_cut_anywhere_is_read_up_to_its_last_whole_record(
+def test_a_cut_kestrel_journal_is_read_up_to_its_last_whole_record(
     length: int, tmp_path: Path
 ) -> None:
     left = b"".join(whole(JOURNAL, length))
@@ -242,7 +242,7 @@ def test_a_journal_that_is_cut_anywhere_is_read_up_to_its_last_whole_record(
         (b"\x02" + number(10**9) + bytes(40), "cut short"),
     ],
 )
-def test_damage_ends_the_reading_and_is_reported_with_what_was_not_read(
+def test_damage_ends_a_kestrel_journal_and_is_told_with_what_was_unread(
     damage: bytes, what: str, tmp_path: Path
 ) -> None:
     sound = add(b"a") + add(b"b") + REMOVE
@@ -261,14 +261,14 @@ def test_damage_in_an_older_file_does_not_keep_the_others_from_being_read(tmp_pa
 
 
 @given(content=st.binary(max_size=300), archive=st.binary(max_size=300))
-def test_garbage_is_read_without_an_error(
+def test_garbage_is_read_as_a_kestrel_journal_without_an_error(
     content: bytes, archive: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     queue = only_queue(tmp_path_factory.mktemp("spool"), content, _5=archive)
     data_of(queue)
 
 
-def test_a_file_that_goes_before_it_is_read_is_reported_and_the_others_are_read(
+def test_a_file_that_goes_is_reported_and_the_others_are_read(
     tmp_path: Path,
 ) -> None:
     spool = read(tmp_path, {"jobs": add(b"b"), "jobs.5": add(b"a")})
@@ -280,7 +280,7 @@ def test_a_file_that_goes_before_it_is_read_is_reported_and_the_others_are_read(
 
 
 @pytest.mark.parametrize("records", [b"", open_read(1)], ids=["waiting", "open"])
-def test_a_file_that_shrinks_between_the_two_readings_is_reported(
+def test_a_kestrel_file_that_shrinks_between_two_readings_is_reported(
     records: bytes, tmp_path: Path
 ) -> None:
     queue = only_queue(tmp_path, add(b"a") + add(b"b") + records)
@@ -289,7 +289,7 @@ def test_a_file_that_shrinks_between_the_two_readings_is_reported(
     assert queue.problems
 
 
-def test_the_old_files_are_left_as_they_were(tmp_path: Path) -> None:
+def test_kestrels_files_are_left_as_they_were(tmp_path: Path) -> None:
     files = {"jobs": add(b"a") + b"\xff", "jobs.5": add(b"b"), "jobs.5.pack": b"", "jobs~~4": b""}
     for queue in read(tmp_path, files).queues:
         list(queue.items)

@@ -84,7 +84,7 @@ def test_a_name_that_is_not_legal_here_is_left_out_with_all_its_files(
 
 
 @pytest.mark.parametrize("name", [b"parent+child", b"\xff\xfe", b"x" * 250, b"12"])
-def test_every_other_name_is_a_queue(name: bytes, tmp_path: Path) -> None:
+def test_every_other_name_in_kestrels_spool_is_a_queue(name: bytes, tmp_path: Path) -> None:
     spool = read(tmp_path, {os.fsdecode(name): add(b"a")})
     assert [each.name for each in spool.queues] == [name]
     assert spool.left_out == []

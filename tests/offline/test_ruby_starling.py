@@ -78,7 +78,7 @@ def test_any_pushes_and_pops_leave_what_the_model_holds(
 
 
 @pytest.mark.parametrize("length", lengths(JOURNAL))
-def test_a_journal_that_is_cut_anywhere_is_read_up_to_its_last_whole_record(
+def test_a_cut_ruby_journal_is_read_up_to_its_last_whole_record(
     length: int, tmp_path: Path
 ) -> None:
     left = whole(JOURNAL, length)
@@ -102,7 +102,7 @@ def test_a_journal_that_is_cut_anywhere_is_read_up_to_its_last_whole_record(
     ],
     ids=["opcode", "size below the least", "zeros", "enormous size", "size behind the end"],
 )
-def test_damage_ends_the_reading_and_is_reported_with_what_was_not_read(
+def test_damage_ends_a_ruby_journal_and_is_told_with_what_was_unread(
     damage: bytes, what: str, tmp_path: Path
 ) -> None:
     sound = push(b"a") + push(b"b") + POP
@@ -113,7 +113,7 @@ def test_damage_ends_the_reading_and_is_reported_with_what_was_not_read(
 
 
 @given(content=st.binary(max_size=300))
-def test_garbage_is_read_without_an_error(
+def test_garbage_is_read_as_a_ruby_journal_without_an_error(
     content: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     queue = only_queue(tmp_path_factory.mktemp("spool"), content)
@@ -139,7 +139,7 @@ def test_a_name_that_is_not_legal_here_is_left_out(name: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", [b"a+b", b".a", b"\xff\xfe", b"x" * 250, b"jobs.12"])
-def test_every_other_name_is_a_queue(name: bytes, tmp_path: Path) -> None:
+def test_every_other_name_in_a_ruby_spool_is_a_queue(name: bytes, tmp_path: Path) -> None:
     spool = read(tmp_path, **{os.fsdecode(name): push(b"a")})
     assert [each.name for each in spool.queues] == [name]
     assert spool.left_out == []
@@ -168,7 +168,7 @@ def test_a_file_that_goes_between_listing_and_reading_is_reported(tmp_path: Path
     assert ("cannot be opened" in problem.what, problem.done) == (True, "nothing of it was read")
 
 
-def test_a_file_that_shrinks_between_the_two_readings_is_reported(tmp_path: Path) -> None:
+def test_a_ruby_file_that_shrinks_between_two_readings_is_reported(tmp_path: Path) -> None:
     queue = only_queue(tmp_path, push(b"a") + push(b"b"))
     (tmp_path / "jobs").write_bytes(push(b"a"))
     assert list(queue.items) == [item(b"a")]
@@ -182,7 +182,7 @@ def test_a_file_that_changes_between_the_two_readings_is_reported(tmp_path: Path
     assert queue.problems
 
 
-def test_the_old_files_are_left_as_they_were(tmp_path: Path) -> None:
+def test_the_ruby_servers_files_are_left_as_they_were(tmp_path: Path) -> None:
     content = push(b"a") + POP + b"\x07"
     (tmp_path / "jobs").write_bytes(content)
     (tmp_path / "jobs").chmod(stat.S_IRUSR)

@@ -190,7 +190,7 @@ def test_a_journal_of_an_older_version_that_went_on_with_marks_is_sound(
     ]  # fmt: skip
 
 
-def test_a_checkpoint_that_marks_other_items_than_the_segment_before_is_damage(
+def test_a_checkpoint_with_other_marks_than_the_segment_before_is_damage(
     tmp_path: Path,
 ) -> None:
     directory = make_spool(tmp_path / "spool")

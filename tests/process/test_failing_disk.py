@@ -86,7 +86,7 @@ def wait_for_the_log(server: ServerProcess, *words: str) -> None:
 # Syncs that fail
 
 
-def test_under_always_a_failed_sync_is_answered_with_an_error_and_the_queue_goes_on(
+def test_under_always_a_failed_sync_is_an_error_and_the_queue_goes_on(
     tmp_path: Path,
 ) -> None:
     with ServerProcess(tmp_path / "spool", "--sync", "always") as server:
@@ -104,7 +104,7 @@ def test_under_always_a_failed_sync_is_answered_with_an_error_and_the_queue_goes
         told.check_after_a_kill()
 
 
-def test_under_an_interval_a_failed_sync_loses_nothing_and_the_queue_goes_on(
+def test_under_an_interval_a_failed_sync_loses_and_stops_nothing(
     tmp_path: Path,
 ) -> None:
     with ServerProcess(tmp_path / "spool", "--sync", "50ms") as server:
@@ -122,7 +122,7 @@ def test_under_an_interval_a_failed_sync_loses_nothing_and_the_queue_goes_on(
 
 
 @pytest.mark.parametrize("sync", ["always", "50ms"])
-def test_while_every_sync_fails_nothing_is_promised_and_once_they_work_the_queue_goes_on(
+def test_while_every_sync_fails_nothing_is_promised_and_later_all_goes_on(
     tmp_path: Path, sync: str
 ) -> None:
     with ServerProcess(tmp_path / "spool", "--sync", sync) as server:
@@ -170,7 +170,7 @@ def test_after_a_failed_sync_a_power_cut_takes_nothing_that_was_stored(
 
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC", pytest.param("EROFS", marks=pytest.mark.long)])
 @pytest.mark.parametrize("sync", ["always", "50ms"])
-def test_a_failed_write_promises_nothing_and_once_writes_work_the_queue_goes_on(
+def test_a_failed_write_promises_nothing_and_later_the_queue_goes_on(
     tmp_path: Path, sync: str, error: str
 ) -> None:
     spool = tmp_path / "spool"
@@ -196,7 +196,7 @@ def test_a_failed_write_promises_nothing_and_once_writes_work_the_queue_goes_on(
 
 @needs("ext4")
 @pytest.mark.parametrize("sync", ["always", "50ms"])
-def test_on_a_disk_that_turned_read_only_the_server_lives_and_once_mounted_anew_nothing_is_lost(
+def test_a_disk_that_turns_read_only_ends_no_server_and_loses_nothing(
     tmp_path: Path, sync: str
 ) -> None:
     with server_on_image(tmp_path, "ext4", "--sync", sync) as server:

@@ -72,7 +72,7 @@ def items(server: ServerOnDisk) -> int:
 
 @systems
 @kinds
-def test_on_a_full_disk_every_item_can_be_taken_and_none_comes_back_after_a_kill(
+def test_on_a_full_disk_all_can_be_taken_and_none_is_back_after_a_kill(
     tmp_path: Path, system: str, size: int, segment_size: str
 ) -> None:
     with serving(tmp_path, system, segment_size) as server:
@@ -92,7 +92,7 @@ def test_on_a_full_disk_every_item_can_be_taken_and_none_comes_back_after_a_kill
 
 @systems
 @kinds
-def test_once_a_full_queue_is_drained_sets_are_stored_again_without_a_restart(
+def test_a_full_queue_that_is_drained_stores_again_without_a_restart(
     tmp_path: Path, system: str, size: int, segment_size: str
 ) -> None:
     with serving(tmp_path, system, segment_size) as server:
@@ -113,7 +113,7 @@ def test_once_a_full_queue_is_drained_sets_are_stored_again_without_a_restart(
 
 @systems
 @kinds
-def test_a_server_killed_on_a_full_disk_starts_there_with_everything_and_can_be_drained(
+def test_a_server_killed_on_a_full_disk_has_everything_and_can_be_drained(
     tmp_path: Path, system: str, size: int, segment_size: str
 ) -> None:
     with serving(tmp_path, system, segment_size) as server:
@@ -140,7 +140,7 @@ def test_what_is_stored_after_a_refusal_is_there_after_a_kill(tmp_path: Path, sy
 
 @systems
 @kinds
-def test_a_disk_that_somebody_else_has_filled_takes_every_removal_and_heals_by_itself(
+def test_a_disk_that_others_have_filled_takes_removals_and_heals_by_itself(
     tmp_path: Path, system: str, size: int, segment_size: str
 ) -> None:
     with serving(tmp_path, system, segment_size) as server:

@@ -108,7 +108,7 @@ def test_items_that_were_put_at_the_same_time_may_come_in_any_order() -> None:
     assert history.problems() == []
 
 
-def test_items_that_were_taken_at_the_same_time_may_have_been_taken_in_any_order() -> None:
+def test_items_taken_at_the_same_time_may_have_been_taken_in_any_order() -> None:
     history = History()
     put(history, b"1")
     put(history, b"2")
@@ -171,7 +171,7 @@ def test_a_get_does_not_explain_an_item_that_stood_behind_one_taken_later() -> N
     assert only_problem(history) == "stored but lost: item 1 of producer 0 in q"
 
 
-def test_a_get_does_not_explain_an_item_that_stood_before_one_taken_earlier() -> None:
+def test_a_get_explains_no_item_that_stood_before_one_taken_earlier() -> None:
     history = History()
     put(history, b"1")
     put(history, b"2")
@@ -180,7 +180,7 @@ def test_a_get_does_not_explain_an_item_that_stood_before_one_taken_earlier() ->
     assert only_problem(history) == "stored but lost: item 0 of producer 0 in q"
 
 
-def test_gets_are_given_to_missing_items_so_that_as_many_as_can_be_are_explained() -> None:
+def test_gets_explain_as_many_missing_items_as_can_be() -> None:
     """The first item can be explained by both gets, the second one only by the first get."""
     history = History()
     early, late = history.asked(Q), history.asked(Q)
@@ -230,7 +230,7 @@ def test_two_items_that_are_the_same_are_refused() -> None:
         put(history, b"1")
 
 
-def test_the_servers_numbers_must_lie_between_what_is_known_and_what_may_be() -> None:
+def test_the_servers_numbers_lie_between_what_is_known_and_what_may_be() -> None:
     history = History()
     for number in range(5):
         put(history, b"%d" % number)

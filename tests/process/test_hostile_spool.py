@@ -63,7 +63,7 @@ def fill(spool: Path, *options: object, count: int = 3) -> None:
 # Two servers
 
 
-def test_a_second_server_on_a_spool_refuses_and_the_first_goes_on_as_before(tmp_path: Path) -> None:
+def test_a_second_server_on_a_spool_refuses_and_the_first_goes_on(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     with ServerProcess(spool, "--sync", "always") as first, RawClient(first.port) as client:
         client.put(Given(b"q", b"1"), Given(b"q", b"2"))
@@ -113,7 +113,7 @@ def test_of_servers_that_start_on_one_spool_at_the_same_time_one_serves(tmp_path
 
 @pytest.mark.parametrize("version", [2**8 - 1, 2**16 - 1])
 @pytest.mark.parametrize("which", [0, -1], ids=["first", "last"])
-def test_a_segment_of_a_newer_format_is_refused_by_name_and_nothing_changes(
+def test_a_segment_of_a_newer_format_is_refused_by_name_and_unchanged(
     tmp_path: Path, version: int, which: int
 ) -> None:
     spool = tmp_path / "spool"
@@ -164,7 +164,7 @@ def test_what_is_not_the_servers_in_the_spool_is_warned_of_and_left_alone(tmp_pa
         assert client.get_one(b"notes") == b"a queue"
 
 
-def test_a_link_to_nowhere_in_the_spool_does_not_keep_the_server_from_serving(
+def test_a_link_to_nowhere_in_the_spool_keeps_no_server_from_serving(
     tmp_path: Path,
 ) -> None:
     spool = tmp_path / "spool"
@@ -177,7 +177,7 @@ def test_a_link_to_nowhere_in_the_spool_does_not_keep_the_server_from_serving(
     assert (spool / "link").is_symlink()
 
 
-def test_what_is_not_the_servers_in_a_queues_directory_is_warned_of_and_left_alone(
+def test_foreign_files_of_a_queues_directory_are_warned_of_and_left_alone(
     tmp_path: Path,
 ) -> None:
     spool = tmp_path / "spool"
@@ -247,7 +247,7 @@ def give_away(folder: Path) -> None:
         os.chown(path, NOBODY, NOBODY)
 
 
-def test_a_spool_that_cannot_be_written_is_refused_by_name_and_nothing_changes(
+def test_an_unwritable_spool_is_refused_by_name_and_nothing_changes(
     others_folder: Path,
 ) -> None:
     spool = others_folder / "spool"
@@ -264,7 +264,7 @@ def test_a_spool_that_cannot_be_written_is_refused_by_name_and_nothing_changes(
 
 
 @pytest.mark.parametrize("which", [0, -1], ids=["first", "last"])
-def test_a_segment_that_cannot_be_read_is_refused_by_name_and_nothing_changes(
+def test_an_unreadable_segment_is_refused_by_name_and_nothing_changes(
     others_folder: Path, which: int
 ) -> None:
     spool = others_folder / "spool"
@@ -281,7 +281,7 @@ def test_a_segment_that_cannot_be_read_is_refused_by_name_and_nothing_changes(
     assert content(spool) == before
 
 
-def test_a_queues_directory_that_cannot_be_read_is_refused_by_name_and_nothing_changes(
+def test_an_unreadable_queue_is_refused_by_name_and_nothing_changes(
     others_folder: Path,
 ) -> None:
     spool = others_folder / "spool"
@@ -343,7 +343,7 @@ def recovery_time(spool: Path) -> float:
         return time.monotonic() - begun
 
 
-def test_sigterm_at_any_moment_of_a_long_recovery_ends_it_soon_and_loses_nothing(
+def test_sigterm_amid_a_long_recovery_ends_it_soon_and_loses_nothing(
     tmp_path: Path,
 ) -> None:
     spool = tmp_path / "spool"
@@ -429,7 +429,7 @@ def age(client: RawClient) -> int:
 TEN_YEARS_MS = 10 * 365 * 86_400_000
 
 
-def test_a_clock_that_jumps_between_runs_changes_no_order_and_makes_no_age_negative(
+def test_a_clock_jump_between_runs_changes_no_order_and_no_age_is_below_0(
     tmp_path: Path, wall_clock: WallClock
 ) -> None:
     expected: list[bytes] = []
@@ -479,7 +479,7 @@ def test_expiry_and_age_go_by_the_wall_clock_of_the_present_run(
             assert client.stat(b"queue_dies_expired_items") == 1
 
 
-def test_a_clock_that_jumps_while_the_server_runs_changes_only_expiry_and_age(
+def test_a_clock_jump_while_the_server_runs_changes_only_expiry_and_age(
     tmp_path: Path, wall_clock: WallClock
 ) -> None:
     begun = time.monotonic()
@@ -499,7 +499,7 @@ def test_a_clock_that_jumps_while_the_server_runs_changes_only_expiry_and_age(
 
 
 @pytest.mark.parametrize("jump", JUMPS)
-def test_a_wait_lasts_as_long_as_it_should_though_the_clock_jumps_before_and_within_it(
+def test_clock_jumps_before_and_during_a_wait_do_not_change_its_length(
     tmp_path: Path, wall_clock: WallClock, jump: str
 ) -> None:
     with (

@@ -234,7 +234,7 @@ def torture(folder: Path, sync: str, cycles: int) -> None:
 
 
 @pytest.mark.parametrize("sync", ["always", "50ms"])
-def test_a_server_killed_under_load_loses_repeats_changes_and_reorders_nothing(
+def test_a_server_killed_under_load_loses_changes_and_reorders_nothing(
     tmp_path: Path, sync: str
 ) -> None:
     torture(tmp_path, sync, cycles=5)
@@ -242,7 +242,7 @@ def test_a_server_killed_under_load_loses_repeats_changes_and_reorders_nothing(
 
 @pytest.mark.long
 @pytest.mark.parametrize("sync", ["always", "5ms", "never"])
-def test_a_server_killed_hundreds_of_times_loses_repeats_changes_and_reorders_nothing(
+def test_a_server_killed_hundreds_of_times_loses_and_reorders_nothing(
     tmp_path: Path, sync: str
 ) -> None:
     torture(tmp_path, sync, cycles=300)

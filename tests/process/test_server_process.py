@@ -270,7 +270,7 @@ def test_the_configuration_of_the_book_starts_a_daemon(tmp_path: Path, port: int
         client.close()
 
 
-def test_daemonizing_by_options_works_from_any_directory_with_relative_paths(
+def test_daemonizing_by_options_works_anywhere_with_relative_paths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -145,7 +145,7 @@ cuts = st.lists(st.integers(0, 5000), max_size=12)
 @example(put(b"q", b"x" * 65) + ask(p.GET, b"q"), [1, 23, 24, 25, 32, 33, 34, 97, 98, 99], True)
 @example(put(b"q", b"x") + ask(p.QUIT), [40], False)
 @example(put(b"a b", b"x" * 9) + ask(p.NOOP), [34, 35, 36, 40], True)
-def test_the_same_bytes_give_the_same_commands_however_they_are_cut(
+def test_the_same_packets_give_the_same_commands_however_they_are_cut(
     stream: bytes, places: list[int], drained: bool
 ) -> None:
     in_pieces = commands_of(cut(stream, places), drained=drained)

@@ -90,7 +90,7 @@ class TestBytes:
 
 
 class TestOpcodes:
-    def test_items_come_out_in_the_order_they_were_put(self, client: Client) -> None:
+    def test_binary_gets_give_items_in_the_order_they_were_put(self, client: Client) -> None:
         assert told(client, put(b"q", b"1"), put(b"q", b"2", 7)) == [stored(1), stored(2)]
         assert told(client, *[ask(p.GET, b"q")] * 3) == [hit(b"1", 1), hit(b"2", 2, 7), miss()]
 
@@ -351,7 +351,7 @@ class TestFailedCommits:
             (ask(p.GETQ, b"r/close/open"), p.GETQ),
         ],
     )
-    def test_whoever_was_to_be_told_of_it_or_to_hear_nothing_hears_of_the_failure(
+    def test_a_failure_is_told_also_to_who_asked_to_hear_nothing(
         self, tmp_path: Path, request_: bytes, opcode: int
     ) -> None:
         disk = BrokenDisk()

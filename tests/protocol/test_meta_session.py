@@ -33,7 +33,7 @@ class TestGet:
         assert client.ask(b"mg q v s\r\n") == b"VA 0 s0\r\n\r\n"
         assert client.ask(b"mg q v\r\n") == b"EN\r\n"
 
-    def test_what_is_told_comes_in_the_order_asked_for(
+    def test_what_a_get_tells_comes_in_the_order_asked_for(
         self, core: CoreHarness, client: Client
     ) -> None:
         client.ask(b"ms q 2 F7 T60\r\nhi\r\n")
@@ -169,7 +169,7 @@ class TestStore:
         assert client.ask(b"ms q 1 c\r\na\r\n") == b"HD c1\r\n"
         assert waiting.told() == b"VA 1 c1\r\na\r\n"
 
-    def test_what_is_told_comes_in_the_order_asked_for(self, client: Client) -> None:
+    def test_what_a_store_tells_comes_in_the_order_asked_for(self, client: Client) -> None:
         assert client.ask(b"ms q 2 s O1 k c F5\r\nhi\r\n") == b"HD s2 O1 kq c1\r\n"
         assert client.ask(b"ms q 2 s k O1 ME\r\nhi\r\n") == b"NS s2 kq O1\r\n"
 

@@ -186,7 +186,7 @@ cuts = st.lists(st.integers(0, 5000), max_size=12)
 @example(b" " * 2048 + b"get q\r\n", [2050], True)
 @example(b" " * 2045 + b"gets q\r\n", [2049], True)
 @example(b" " * 2045 + b"getaway q\r\n", [2049], True)
-def test_the_same_bytes_give_the_same_commands_however_they_are_cut(
+def test_the_same_text_gives_the_same_commands_however_it_is_cut(
     stream: bytes, places: list[int], drained: bool
 ) -> None:
     assert commands_of(cut(stream, places), drained=drained) == commands_of([stream])
@@ -194,7 +194,7 @@ def test_the_same_bytes_give_the_same_commands_however_they_are_cut(
 
 @given(streams.filter(lambda stream: len(stream) < 500))
 @settings(max_examples=200)
-def test_the_same_bytes_give_the_same_commands_when_they_come_one_at_a_time(
+def test_bytes_that_come_one_at_a_time_give_the_same_commands(
     stream: bytes,
 ) -> None:
     assert commands_of(bytewise(stream)) == commands_of([stream])
@@ -536,7 +536,7 @@ def wrong_storage_lines(draw: st.DrawFn, body: bytes) -> bytes:
 
 @given(st.data(), hostile_bodies, st.booleans(), st.sampled_from([b"\r\n", b"\n"]), cuts)
 @settings(max_examples=200)
-def test_a_readable_length_takes_its_body_whatever_else_is_wrong_and_gets_one_refusal(
+def test_a_readable_length_takes_its_body_and_gets_one_refusal(
     data: st.DataObject, body: bytes, quiet: bool, line_end: bytes, places: list[int]
 ) -> None:
     line = data.draw(wrong_storage_lines(body)) + b" noreply" * quiet

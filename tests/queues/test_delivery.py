@@ -19,7 +19,7 @@ def subscribe(queues: Queues, *names: bytes) -> None:
     queues.commit()
 
 
-def test_a_put_to_a_parent_is_in_every_child_and_in_the_targets_of_routes_once(
+def test_a_put_to_a_parent_is_once_in_every_child_and_routes_target(
     tmp_path: Path,
 ) -> None:
     queues = Queues(tmp_path / "spool", routes={"news": ["audit", "news+a"], "#": ["audit"]})
@@ -38,7 +38,7 @@ def test_a_put_to_a_child_is_for_that_child_alone(tmp_path: Path) -> None:
     assert queues.queues.directory.find(b"news") is None
 
 
-def test_a_parent_that_keeps_nothing_gives_all_to_its_children_and_needs_none(
+def test_a_parent_that_keeps_nothing_feeds_its_children_and_needs_none(
     tmp_path: Path,
 ) -> None:
     queues = Queues(tmp_path / "spool", {"news": {"fanout_only": True}})

@@ -25,7 +25,7 @@ nows = st.integers(2_592_001_000, 2**42)
         (1_700_000_060, NOW + 60_000),
     ],
 )
-def test_zero_is_never_up_to_thirty_days_counts_from_now_and_more_is_a_date(
+def test_zero_is_never_thirty_days_count_from_now_and_more_is_a_date(
     exptime: int, dies: int
 ) -> None:
     assert expiry_ms(exptime, NOW) == dies

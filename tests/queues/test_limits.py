@@ -29,7 +29,7 @@ def test_open_items_do_not_count_as_items_but_their_bytes_do(tmp_path: Path) -> 
         queues.put(b"q", b"x")
 
 
-def test_an_item_that_can_never_fit_is_too_large_and_waiting_for_room_would_be_in_vain(
+def test_an_item_that_can_never_fit_is_too_large(
     tmp_path: Path,
 ) -> None:
     for discard in (False, True):

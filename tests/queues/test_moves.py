@@ -39,7 +39,7 @@ def test_an_expired_item_moves_and_has_no_expiry_there(
     assert (queues.numbers(b"q").items, queues.numbers(b"q").bytes) == (0, 0)
 
 
-def test_an_item_goes_to_the_dead_letters_with_its_flags_and_its_deliveries(
+def test_an_item_goes_to_the_dead_letters_with_flags_and_deliveries(
     tmp_path: Path,
 ) -> None:
     queues = Queues(tmp_path / "spool", DEAD_LETTERS)
@@ -53,7 +53,7 @@ def test_an_item_goes_to_the_dead_letters_with_its_flags_and_its_deliveries(
     assert (read.item.flags, read.deliveries) == (42, 3)
 
 
-def test_what_was_open_too_often_when_the_server_died_goes_to_the_dead_letters(
+def test_what_was_open_too_often_at_a_crash_goes_to_the_dead_letters(
     tmp_path: Path,
 ) -> None:
     clock = ManualClock()
@@ -210,7 +210,7 @@ def test_every_copy_has_the_flags_and_the_deliveries_of_the_item(tmp_path: Path)
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_every_queue_hands_a_copy_out_once_at_least_however_often_others_did(
+def test_every_queue_hands_a_copy_out_at_least_once_whatever_others_did(
     tmp_path: Path, restart: bool
 ) -> None:
     rules: dict[str, dict[str, object]] = {
@@ -236,7 +236,7 @@ def test_every_queue_hands_a_copy_out_once_at_least_however_often_others_did(
     assert queues.take_all(b"failed") == [b"bad"]
 
 
-def test_a_target_that_keeps_nothing_keeps_what_nobody_else_would_get_and_nothing_else(
+def test_a_target_that_keeps_nothing_keeps_only_what_nobody_else_gets(
     tmp_path: Path,
 ) -> None:
     rules: dict[str, dict[str, object]] = {**EXPIRING, "late": {"fanout_only": True}}
@@ -278,7 +278,7 @@ def test_as_long_as_one_of_them_is_full_none_of_them_gets_it(tmp_path: Path, ful
     assert queues.queue(b"q").items == 0
 
 
-def test_an_item_larger_than_one_of_them_takes_comes_into_it_when_that_is_empty(
+def test_an_item_larger_than_a_target_takes_comes_when_that_is_empty(
     tmp_path: Path,
 ) -> None:
     queues = fanning(tmp_path / "spool", {"late+a": {"max_bytes": 3, "max_item_size": 3}})
@@ -300,7 +300,7 @@ def test_each_that_drops_its_oldest_makes_room(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("interval", [None, 0])
 @pytest.mark.parametrize("only", ["/q/", "/late/", "/late+b/", "/copies/", ""])
-def test_whichever_write_fails_every_copy_comes_in_the_end_and_none_of_them_twice(
+def test_whichever_write_fails_every_copy_comes_in_the_end_and_only_once(
     tmp_path: Path, only: str, interval: float | None
 ) -> None:
     queues = fanning(tmp_path / "spool", interval=interval)
@@ -347,7 +347,7 @@ def test_a_child_that_is_deleted_while_its_copy_is_undone_holds_nothing_up(
     assert queues.take_all(b"late+a") == [b"1"]
 
 
-def test_of_very_many_that_expire_at_once_only_so_many_copies_are_made_at_once(
+def test_of_many_that_expire_at_once_only_some_are_copied_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(moves, "AT_ONCE", 10)

@@ -27,7 +27,7 @@ def test_an_open_item_is_counted_and_waits_no_more(queues: Queues) -> None:
     assert queues.take_all(b"q") == [b"22"]
 
 
-def test_items_come_back_to_their_old_places_in_whatever_order_that_happens(
+def test_items_come_back_to_their_old_places_in_whatever_order_they_come(
     queues: Queues,
 ) -> None:
     queues.put(b"q", *(b"%d" % number for number in range(6)))
@@ -51,7 +51,7 @@ def test_a_confirmed_item_is_gone_for_good(tmp_path: Path) -> None:
     assert Queues(tmp_path / "spool").take_all(b"q") == [b"2"]
 
 
-def test_what_was_open_when_the_server_died_comes_back_with_its_deliveries_counted(
+def test_what_was_open_at_a_crash_comes_back_with_its_deliveries_counted(
     tmp_path: Path,
 ) -> None:
     for deliveries in (1, 2, 3):
@@ -63,7 +63,7 @@ def test_what_was_open_when_the_server_died_comes_back_with_its_deliveries_count
         queues.close()
 
 
-def test_the_end_of_a_lease_gives_the_item_back_and_a_new_lease_puts_that_off(
+def test_the_end_of_a_lease_gives_an_item_back_and_a_new_one_delays_that(
     queues: Queues,
 ) -> None:
     queues.put(b"q", b"1")
@@ -97,7 +97,7 @@ def test_the_queues_own_lease_is_that_of_reads_that_ask_for_none(tmp_path: Path)
     assert (short.is_open, long.is_open) == (False, True)
 
 
-def test_a_confirmation_that_cannot_be_written_leaves_the_read_open_in_its_place(
+def test_a_confirmation_that_is_not_written_leaves_the_read_in_its_place(
     queues: Queues,
 ) -> None:
     queues.put(b"q", b"1", b"2", b"3")
@@ -125,7 +125,7 @@ def test_an_opening_that_cannot_be_written_leaves_the_item_in_the_queue(queues: 
 
 
 @pytest.mark.parametrize("front", [False, True])
-def test_what_was_confirmed_by_one_who_is_gone_comes_back_once_if_that_is_not_written(
+def test_what_one_who_is_gone_confirmed_comes_back_once_if_not_written(
     queues: Queues, front: bool
 ) -> None:
     queues.put(b"q", b"2")
@@ -229,7 +229,7 @@ def test_nothing_is_kept_of_a_queue_without_reads() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), max_size=60))
-def test_whatever_comes_and_goes_the_reads_are_in_the_order_of_their_opening(
+def test_whatever_comes_and_goes_reads_are_in_the_order_of_their_opening(
     steps: Sequence[tuple[bool, int]],
 ) -> None:
     holder = ReadHolder()

@@ -8,7 +8,7 @@ from starling_py.queues.errors import NotNowRefused, TooLargeRefused
 from tests.queues.parts import Queues
 
 
-def test_there_are_no_more_queues_than_there_may_be_and_refused_puts_make_none(
+def test_there_are_no_more_queues_than_may_be_and_refused_puts_make_none(
     tmp_path: Path,
 ) -> None:
     queues = Queues(tmp_path / "spool", {"*": {"max_item_size": 5}}, max_queues=2)

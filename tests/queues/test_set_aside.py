@@ -16,7 +16,7 @@ def front(item_id: int) -> MarkedItem:
     return MarkedItem(item_id, 0, 0, 0, b"x", front=True)
 
 
-def test_the_last_one_that_was_put_in_front_comes_first_and_the_others_by_their_ids() -> None:
+def test_the_last_put_in_front_comes_first_and_the_others_by_their_ids() -> None:
     strays = SetAside(Deadlines(), lambda: None)
     for item in (plain(3), front(7), plain(1), front(9), MarkedItem(2, 0, 0, 0, b"x")):
         strays.add(item)

@@ -46,7 +46,7 @@ def test_an_item_that_was_taken_is_not_read_back_before_that_is_written(tmp_path
     assert queues.queue(b"q").items == 0
 
 
-def test_an_item_that_is_due_later_is_read_back_when_its_turn_comes_and_waits_then(
+def test_an_item_that_is_due_later_is_read_back_in_its_turn_and_waits(
     tmp_path: Path,
 ) -> None:
     queues = Queues(tmp_path / "spool", window_size=1)
@@ -89,7 +89,7 @@ def test_looking_gives_the_live_ones_in_order_as_far_as_they_are_in_memory(
     assert len(queues.queue(b"q").waiting.look(2, queues.clock.wall_ms)) == 2
 
 
-def test_where_the_ledger_and_the_disk_contradict_each_other_nothing_more_is_served(
+def test_where_the_ledger_and_the_disk_disagree_nothing_more_is_served(
     tmp_path: Path,
 ) -> None:
     queues = Queues(tmp_path / "spool", window_size=1)
@@ -120,7 +120,7 @@ def test_who_waits_for_what_is_not_in_memory_is_called_once_it_is(tmp_path: Path
     assert queue.peek(again.clock.wall_ms) is not None
 
 
-def test_an_item_in_front_is_fetched_though_the_window_has_filled_up_meanwhile(
+def test_an_item_in_front_is_fetched_though_the_window_has_filled_up(
     tmp_path: Path,
 ) -> None:
     queues = Queues(tmp_path / "spool", window_size=1)

@@ -51,7 +51,7 @@ def disk() -> SimulatedDisk:
     return empty_disk()
 
 
-def test_a_queue_that_is_larger_than_its_window_keeps_only_the_head_in_memory(
+def test_a_queue_larger_than_its_window_keeps_only_the_head_in_memory(
     disk: SimulatedDisk,
 ) -> None:
     harness = server(disk)
@@ -153,7 +153,7 @@ def test_a_flush_and_a_deletion_take_what_is_not_in_memory_too(disk: SimulatedDi
         assert again.pop_all(101) == [*(data(number) for number in range(100)), None]
 
 
-def test_a_commit_that_fails_takes_back_what_happened_to_a_queue_that_is_behind(
+def test_a_failed_commit_takes_back_what_happened_to_a_queue_read_behind(
     disk: SimulatedDisk,
 ) -> None:
     harness = server(disk)
@@ -304,7 +304,7 @@ def test_segments_that_are_replaced_while_they_are_read_cost_nothing() -> None:
         assert harness.pop_all(len(expected) + 1) == [*expected, None]
 
 
-def test_a_segment_that_gets_its_name_while_it_is_read_is_read_all_the_same(
+def test_a_segment_that_gets_its_name_while_it_is_read_is_read_on(
     disk: SimulatedDisk,
 ) -> None:
     harness = server(disk, deferred=True, segment_size=10**6)
@@ -323,7 +323,7 @@ def test_a_segment_that_gets_its_name_while_it_is_read_is_read_all_the_same(
         assert harness.pop() == data(number)
 
 
-def test_damage_stops_a_queue_at_its_place_and_what_is_in_front_of_it_is_served(
+def test_damage_stops_a_queue_at_its_place_and_what_is_before_is_served(
     disk: SimulatedDisk,
 ) -> None:
     server(disk, segment_size=10**6).put_all([data(number) for number in range(100)])
@@ -346,7 +346,7 @@ def test_damage_stops_a_queue_at_its_place_and_what_is_in_front_of_it_is_served(
     assert len(queue_of(harness)) == 41
 
 
-def test_a_disk_that_cannot_be_read_for_a_while_stops_a_queue_for_that_while(
+def test_a_disk_unreadable_for_a_while_stops_a_queue_for_that_while(
     disk: SimulatedDisk,
 ) -> None:
     server(disk).put_all([data(number) for number in range(100)])
@@ -382,7 +382,7 @@ def test_small_items_are_counted_with_what_they_take_in_memory(disk: SimulatedDi
         assert harness.pop_all(1) == [b"%d" % number]
 
 
-def test_what_is_taken_and_not_committed_is_not_given_up_again_with_its_segment(
+def test_what_is_taken_uncommitted_is_not_given_up_again_with_its_segment(
     disk: SimulatedDisk,
 ) -> None:
     server(disk, segment_size=1200).put_all([data(number, 200) for number in range(20)])

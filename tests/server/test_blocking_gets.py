@@ -185,7 +185,7 @@ async def test_a_waiting_peek_leaves_the_item_to_the_next_in_line(start: Servers
         await taker.expect(item(b"q/t=9000", b"1"))
 
 
-async def test_an_item_that_is_dead_on_arrival_serves_nobody(start: Servers) -> None:
+async def test_a_waiting_connection_gets_no_item_that_is_dead_on_arrival(start: Servers) -> None:
     running = await start()
     async with running.client() as waiter, running.client() as producer:
         await waiter.send(b"get q/t=9000\r\n")
@@ -278,7 +278,7 @@ async def test_a_client_that_sent_far_ahead_and_hung_up_does_not_wait_any_more(
         await expect_queue_holds(producer, b"1")
 
 
-async def test_a_storm_of_cancelled_waits_loses_nothing_and_keeps_the_line_in_order(
+async def test_a_storm_of_cancelled_waits_loses_nothing_and_keeps_the_order(
     start: Servers,
 ) -> None:
     """Of 300 who wait, some hang up, some are reset, some run out of time; the rest is served."""

@@ -95,7 +95,7 @@ async def test_under_always_many_clients_share_few_syncs(start: Servers) -> None
         client.hang_up()
 
 
-async def test_under_always_a_reply_does_not_wait_for_the_sync_of_a_later_command(
+async def test_under_always_no_reply_waits_for_the_sync_of_a_later_command(
     start: Servers,
 ) -> None:
     """Else a producer that never pauses would never be told anything."""
@@ -158,7 +158,7 @@ async def test_a_client_that_hangs_up_before_its_sync_hurts_nobody(start: Server
 # A sync that fails
 
 
-async def test_all_who_waited_for_a_failed_sync_are_told_and_nothing_they_asked_for_is_done(
+async def test_all_who_waited_for_a_failed_sync_are_told_and_nothing_is_done(
     start: Servers, caplog: pytest.LogCaptureFixture
 ) -> None:
     files = SlowSyncFiles()
@@ -197,7 +197,7 @@ async def test_all_who_waited_for_a_failed_sync_are_told_and_nothing_they_asked_
     await running.stop()
 
 
-async def test_what_nobody_waited_for_is_saved_when_a_sync_in_the_background_fails(
+async def test_what_nobody_waited_for_is_saved_when_a_background_sync_fails(
     start: Servers,
 ) -> None:
     files = SlowSyncFiles()
@@ -248,7 +248,7 @@ async def test_a_failed_sync_of_one_queue_does_not_fail_the_replies_of_another(
 
 @pytest.mark.parametrize("takes", [0, 1, 30])
 @pytest.mark.parametrize("sync", ["never", "50ms", "always"])
-async def test_a_put_that_cannot_be_written_is_refused_and_works_again_when_the_disk_does(
+async def test_a_put_that_cannot_be_written_is_refused_until_the_disk_works(
     start: Servers, takes: int, sync: str
 ) -> None:
     files = FailingFiles()
@@ -366,7 +366,7 @@ async def test_a_waiter_is_not_given_an_item_that_could_not_be_written(start: Se
         await waiter.ask(b"get q\r\n", b"END\r\n")
 
 
-async def test_a_waiter_is_served_when_an_item_comes_back_because_its_removal_failed(
+async def test_a_waiter_is_served_an_item_that_is_back_as_its_removal_failed(
     start: Servers,
 ) -> None:
     """A queue never holds an item while somebody waits for it."""

@@ -114,7 +114,7 @@ async def test_a_waiting_get_of_a_client_that_half_closes_ends_with_a_miss(start
         await running.until_connected(0)
 
 
-async def test_commands_behind_the_wait_of_a_client_that_half_closed_are_executed(
+async def test_commands_behind_the_wait_of_a_half_closed_client_are_executed(
     start: Servers,
 ) -> None:
     running = await start()
@@ -135,7 +135,7 @@ async def test_half_a_command_before_the_end_is_dropped(start: Servers) -> None:
         await client.ask(b"get q\r\n", b"END\r\n")
 
 
-async def test_quit_closes_after_the_replies_before_it_and_before_the_commands_behind(
+async def test_quit_closes_after_earlier_replies_and_before_later_commands(
     start: Servers,
 ) -> None:
     running = await start()
@@ -144,7 +144,7 @@ async def test_quit_closes_after_the_replies_before_it_and_before_the_commands_b
         assert await client.read_to_the_end() == VERSION
 
 
-async def test_a_connection_that_the_server_ended_goes_though_the_client_keeps_its_end_open(
+async def test_a_connection_that_the_server_ended_goes_though_its_client_stays(
     start: Servers,
 ) -> None:
     running = await start()
@@ -192,7 +192,7 @@ async def test_the_server_stops_reading_from_a_client_that_never_reads(start: Se
         await lazy.expect(whole)
 
 
-async def test_a_client_that_never_reads_is_not_given_more_items_than_it_can_be_sent(
+async def test_a_client_that_never_reads_gets_no_more_items_than_can_be_sent(
     start: Servers,
 ) -> None:
     """At most the output bound and one more leave the queue; the rest is there for others."""
@@ -289,7 +289,7 @@ async def test_an_http_request_is_closed_without_a_word(
     await expect_everything_works(running)
 
 
-async def test_a_binary_request_that_is_wrong_is_answered_and_the_connection_kept(
+async def test_a_wrong_binary_request_is_answered_and_the_connection_kept(
     start: Servers,
 ) -> None:
     running = await start()

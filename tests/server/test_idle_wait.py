@@ -100,7 +100,7 @@ def test_nothing_ready_for_a_moment_is_left_to_trio(world: World, patience: Idle
     assert world.now - begun <= STAY + LOOK + STEP
 
 
-def test_a_processor_that_others_want_is_slept_on_though_the_requests_come_soon(
+def test_on_a_processor_that_others_want_the_tick_sleeps_between_requests(
     world: World, patience: IdleWait
 ) -> None:
     world.taken_by_others = 40 * LOOK

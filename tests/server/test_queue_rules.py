@@ -56,7 +56,7 @@ async def test_puts_that_wait_for_room_get_it_in_the_order_of_their_coming(start
         await reader.ask(b"get q\r\nget q\r\n", item(b"q", b"2") + b"END\r\n")
 
 
-async def test_a_put_that_waited_in_vain_is_not_stored_and_one_that_hung_up_is_gone(
+async def test_a_put_that_waited_in_vain_or_whose_client_went_is_not_stored(
     start: Servers,
 ) -> None:
     running = await start(queues={"q": {"max_items": 1}})

@@ -97,7 +97,7 @@ async def test_an_abort_wakes_the_one_who_waits(start: Servers) -> None:
         await waiter.expect(item(b"q/open/t=9000", b"1"))
 
 
-async def test_a_blocking_open_is_served_by_a_put_and_comes_back_when_its_client_is_gone(
+async def test_an_item_given_to_a_blocking_open_is_back_when_its_client_is_gone(
     start: Servers,
 ) -> None:
     running = await start()
@@ -145,7 +145,7 @@ async def test_a_delay_ends_by_itself_and_wakes_the_one_who_waits(start: Servers
         await waiter.ask(b"get q/t=9000\r\n", item(b"q/t=9000", b"again"))
 
 
-async def test_a_plain_get_with_an_open_read_is_an_error_and_the_connection_goes_on(
+async def test_a_plain_get_with_an_open_read_is_an_error_that_closes_nothing(
     start: Servers,
 ) -> None:
     running = await start()
@@ -211,7 +211,7 @@ async def test_what_cannot_be_written_is_told_once_and_the_read_is_open_again(
         await client.ask(b"get q/close\r\nget q/open\r\n", b"END\r\nEND\r\n")
 
 
-async def test_a_close_that_failed_is_told_of_though_the_client_waited_for_the_next_item(
+async def test_a_failed_close_is_told_though_its_client_waited_for_another_item(
     start: Servers,
 ) -> None:
     files = FailingFiles()
@@ -228,7 +228,7 @@ async def test_a_close_that_failed_is_told_of_though_the_client_waited_for_the_n
         await other.ask(b"get q\r\n", b"END\r\n")
 
 
-async def test_under_always_a_close_is_told_of_after_its_sync_and_comes_back_when_that_fails(
+async def test_under_always_a_close_waits_for_its_sync_and_is_undone_if_it_fails(
     start: Servers,
 ) -> None:
     files = SlowSyncFiles()
@@ -251,7 +251,7 @@ async def test_under_always_a_close_is_told_of_after_its_sync_and_comes_back_whe
         await other.ask(b"get q\r\n", b"END\r\n")
 
 
-async def test_under_always_a_close_is_told_of_after_its_sync_though_a_wait_is_over_before(
+async def test_under_always_a_close_waits_for_its_sync_though_a_wait_ends_before(
     start: Servers,
 ) -> None:
     files = SlowSyncFiles()
@@ -290,7 +290,7 @@ async def test_a_monitor_gives_each_item_as_it_comes_and_an_end_when_it_is_over(
         await other.ask(b"get q\r\n" * 3, item(b"q", b"3") + item(b"q", b"4") + b"END\r\n")
 
 
-async def test_a_monitor_that_is_not_read_gets_everything_later_and_takes_bounded_memory(
+async def test_a_monitor_that_is_not_read_gets_all_later_in_bounded_memory(
     start: Servers,
 ) -> None:
     running = await start(queues={"q": {"max_open_reads": 1000}})

@@ -72,7 +72,7 @@ async def test_a_blocking_get_that_was_half_sent_does_not_wait_any_more(start: S
     await running.stop()
 
 
-async def test_who_never_finishes_a_command_is_closed_when_the_grace_time_is_over(
+async def test_who_never_finishes_a_command_is_closed_after_the_grace_time(
     start: Servers,
 ) -> None:
     running = await start(grace_time="0.3")

@@ -63,7 +63,7 @@ BAD_FORMAT = b"CLIENT_ERROR bad command line format\r\n"
         (b"set q 0 1.5 7\r\nflush q\r\n", BAD_FORMAT),
     ],
 )
-async def test_a_verb_that_a_queue_does_not_have_gets_its_negative_and_changes_nothing(
+async def test_a_verb_that_queues_do_not_have_is_denied_and_changes_nothing(
     start: Servers, command: bytes, reply: bytes
 ) -> None:
     running = await start()
@@ -74,7 +74,7 @@ async def test_a_verb_that_a_queue_does_not_have_gets_its_negative_and_changes_n
         await client.ask(b"get q\r\nget q\r\n", item(b"q", b"item", flags=5) + b"END\r\n")
 
 
-async def test_add_stores_only_into_an_empty_queue(start: Servers) -> None:
+async def test_an_added_item_keeps_its_flags_and_needs_an_empty_queue(start: Servers) -> None:
     running = await start()
     async with running.client() as client:
         await client.ask(b"add q 3 0 1\r\n1\r\n" * 2, b"STORED\r\nNOT_STORED\r\n")

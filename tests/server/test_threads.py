@@ -123,7 +123,7 @@ def test_many_journals_take_too_long_together(syncer: SyncThread) -> None:
     assert not sync(syncer, batch_of(11))
 
 
-def test_several_journals_are_not_tried_before_it_is_known_how_long_one_takes(
+def test_several_journals_are_not_tried_before_one_has_been_timed(
     syncer: SyncThread, watch: Stopwatch
 ) -> None:
     watch.step = QUICK

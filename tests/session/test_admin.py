@@ -63,7 +63,7 @@ def test_a_deletion_takes_open_items_too_and_a_flush_does_not(
         (b"delete q+child\r\n", b"NOT_FOUND\r\n"),
     ],
 )
-def test_a_queue_that_refuses_deletes_says_that_it_is_not_there_and_keeps_all(
+def test_a_queue_that_refuses_deletes_says_not_found_and_keeps_all(
     queues: Queues, client: Client, command: bytes, reply: bytes
 ) -> None:
     queues.queues.reload(Rules(QueueTable({"q": {"refuse_delete": True}})))
@@ -78,7 +78,7 @@ def test_a_queue_that_refuses_deletes_says_that_it_is_not_there_and_keeps_all(
     assert queues.take_all(b"q+child") == [b"1", b"2"]
 
 
-def test_a_queue_that_refuses_deletes_is_not_found_in_the_binary_protocol_either(
+def test_a_queue_that_refuses_deletes_says_not_found_in_binary_too(
     queues: Queues, client: Client
 ) -> None:
     queues.queues.reload(Rules(QueueTable({"q": {"refuse_delete": True}})))
@@ -90,7 +90,7 @@ def test_a_queue_that_refuses_deletes_is_not_found_in_the_binary_protocol_either
     assert queues.take_all(b"q") == [b"1"]
 
 
-def test_a_queue_that_refuses_deletes_can_be_flushed_and_deleted_after_a_reload(
+def test_refusing_deletes_forbids_no_flush_and_ends_with_a_reload(
     queues: Queues, client: Client
 ) -> None:
     queues.queues.reload(Rules(QueueTable({"*": {"refuse_delete": True}})))
@@ -113,7 +113,7 @@ def test_an_option_in_the_key_is_an_error_and_changes_nothing(
     assert queues.take_all(b"q") == [b"1"]
 
 
-def test_the_number_of_the_dead_counts_all_queues_and_is_silent_if_that_is_wanted(
+def test_the_dead_of_all_queues_are_counted_and_silently_if_wanted(
     queues: Queues, client: Client
 ) -> None:
     for name in (b"a", b"b"):

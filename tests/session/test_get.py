@@ -31,7 +31,7 @@ class TestManyKeys:
         assert reply == item(b"a/close/open", b"a2")
         assert [read.item.data for read in client.state.holder.reads()] == [b"a2"]
 
-    def test_what_is_wrong_with_one_key_is_found_before_anything_is_done_for_another(
+    def test_a_wrong_key_is_found_before_anything_is_done_for_another(
         self, queues: Queues, client: Client
     ) -> None:
         queues.put(b"a", b"1", b"2")

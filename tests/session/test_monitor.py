@@ -19,7 +19,7 @@ def client(queues: Queues) -> Client:
     return queues.client()
 
 
-def test_a_monitor_stops_at_its_count_at_the_limit_of_reads_and_when_time_is_over(
+def test_a_monitor_stops_at_its_count_the_limit_of_reads_and_its_time(
     queues: Queues, client: Client
 ) -> None:
     queues.put(b"few", b"1", b"2", b"3")

@@ -111,7 +111,7 @@ class TestLimits:
 
 
 class TestWaitingForRoom:
-    def test_puts_get_room_in_the_order_of_their_coming_whatever_comes_in_between(
+    def test_puts_get_room_in_order_of_arrival_whatever_comes_in_between(
         self, queues: Queues, client: Client
     ) -> None:
         queues.put(b"full", b"0")

@@ -76,7 +76,7 @@ class TestClosing:
     @pytest.mark.parametrize("option", [b"close", b"abort"])
     @pytest.mark.parametrize("journal", [True, False], ids=["on disk", "in memory"])
     @pytest.mark.parametrize("restart", [False, True], ids=["same server", "after a restart"])
-    def test_an_id_of_a_queue_that_is_gone_ends_no_read_of_the_queue_that_came_after_it(
+    def test_an_id_of_a_queue_that_is_gone_ends_no_read_of_the_next_one(
         self, tmp_path: Path, option: bytes, journal: bool, restart: bool
     ) -> None:
         entries: dict[str, dict[str, object]] = {"gone": {"journal": journal}}
@@ -115,7 +115,7 @@ class TestClosing:
         queues.pass_time(60)
         assert queues.take_all(b"q") == [b"2"]
 
-    def test_a_disconnect_serves_who_waits_in_the_order_of_the_items_not_of_their_opening(
+    def test_a_disconnect_serves_who_waits_in_the_order_of_the_items(
         self, queues: Queues, client: Client
     ) -> None:
         queues.put(b"q", b"1", b"2")
@@ -146,7 +146,7 @@ class TestFailures:
         assert queues.counters.get_hits == 1
         assert client.ask(b"get q/close/open\r\n") == item(b"q/close/open", b"2")
 
-    def test_a_close_that_fails_does_not_take_another_queues_item_from_the_client(
+    def test_a_failed_close_takes_no_other_queues_item_from_the_client(
         self, queues: Queues, client: Client
     ) -> None:
         queues.put(b"a", b"1")
@@ -177,7 +177,7 @@ class TestFailures:
         assert reply == NO_ROOM + b"VERSION 1.0.0\r\n"
         assert not queues.queues.waiters.waiting
 
-    def test_a_close_that_is_safe_is_not_undone_by_what_fails_while_the_client_waits(
+    def test_a_safe_close_is_not_undone_by_what_fails_while_its_client_waits(
         self, queues: Queues, client: Client
     ) -> None:
         queues.put(b"q", b"1")

@@ -56,7 +56,7 @@ def test_a_waiter_that_has_gone_loses_nothing(core: CoreHarness, client: Client)
     assert second.told() == b"VALUE q/t=1000 0 1\r\n1\r\nEND\r\n"
 
 
-def test_a_wait_on_several_queues_is_served_by_the_first_that_has_something(
+def test_a_wait_on_several_queues_is_served_by_the_first_to_have_any(
     core: CoreHarness, client: Client
 ) -> None:
     assert client.ask(b"get a b c/t=1000\r\n") == b""
@@ -77,7 +77,9 @@ def test_a_peek_can_wait_and_takes_nothing_from_who_waits_behind_it(
     assert second.told() == b"VALUE q/t=1000 0 1\r\n1\r\nEND\r\n"
 
 
-def test_an_item_that_is_dead_on_arrival_serves_nobody(core: CoreHarness, client: Client) -> None:
+def test_a_waiting_session_gets_no_item_that_is_dead_on_arrival(
+    core: CoreHarness, client: Client
+) -> None:
     client.ask(b"get q/t=1000\r\n")
     core.client().ask(b"set q 0 -1 1\r\nx\r\n")
     assert client.told() == b""

@@ -15,7 +15,7 @@ from tests.session.parts import put
 
 
 class TestReading:
-    def test_items_come_out_in_the_order_they_were_put(self, client: Client) -> None:
+    def test_gets_give_items_in_the_order_they_were_put(self, client: Client) -> None:
         put(client, b"one", b"two")
         assert client.ask(b"get q\r\n") == b"VALUE q 0 3\r\none\r\nEND\r\n"
         assert client.ask(b"get q\r\n") == b"VALUE q 0 3\r\ntwo\r\nEND\r\n"

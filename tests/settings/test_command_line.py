@@ -132,7 +132,7 @@ def test_the_examples_of_the_help_are_good_command_lines(monkeypatch: pytest.Mon
         assert isinstance(parse(example), CommandLine)
 
 
-def test_every_option_of_a_setting_is_in_the_documentation_and_belongs_to_one_setting() -> None:
+def test_every_option_is_in_the_documentation_and_belongs_to_one_setting() -> None:
     text = (Path(__file__).parents[2] / "docs/configuration.md").read_text()
     flags = [flag for setting in TABLE for flag in setting.flags]
     general = ["-f", "--config", "--check-config", "-V", "--version", "-?", "--help"]

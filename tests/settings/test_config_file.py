@@ -676,7 +676,7 @@ def rows_below(heading: str) -> list[str]:
     return [line for line in chapter.splitlines() if line.startswith("| `")]
 
 
-def test_the_documentation_has_every_setting_of_a_queue_as_the_class_has_it() -> None:
+def test_the_documentation_has_every_queue_setting_as_the_class_has_it() -> None:
     text = (ROOT / "docs/configuration.md").read_text()
     assert rows_below("Settings of single queues") == [
         f"| `{setting.name}` | {setting.allowed} | `{setting.default_text}` | {setting.meaning} |"

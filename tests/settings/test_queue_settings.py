@@ -35,7 +35,7 @@ def test_by_default_a_queue_has_no_limits() -> None:
     assert attrs.asdict(QueueSettings()) == UNLIMITED
 
 
-def test_every_setting_is_in_the_table_and_none_has_an_option_or_a_name_of_the_server_s() -> None:
+def test_queue_settings_are_in_the_table_without_options_or_server_names() -> None:
     assert [setting.name for setting in QUEUE_TABLE] == list(UNLIMITED)
     assert not any(setting.flags for setting in QUEUE_TABLE)
     names = {name for setting in TABLE for name in (setting.name, setting.alias)}
@@ -104,7 +104,7 @@ def test_a_target_is_no_pattern(pattern: str) -> None:
         QueueSettings(dead_letter=pattern, max_deliveries=1)  # type: ignore[arg-type]
 
 
-def test_deliveries_are_not_limited_without_a_place_for_what_was_delivered_in_vain() -> None:
+def test_deliveries_are_not_limited_without_a_dead_letter_queue() -> None:
     for values in ({"max_deliveries": 3}, {"dead_letter": b"failed"}):
         with pytest.raises(ValueError, match="need each other"):
             QueueSettings(**values)

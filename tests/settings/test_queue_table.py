@@ -27,7 +27,7 @@ def test_without_entries_every_queue_has_the_defaults() -> None:
     assert len(QueueTable()) == 0
 
 
-def test_the_defaults_come_first_then_patterns_in_their_order_then_the_name() -> None:
+def test_defaults_come_first_then_patterns_in_their_order_then_the_name() -> None:
     table = QueueTable(
         {
             "jobs": {"max_items": 4},
@@ -61,7 +61,7 @@ def test_a_queue_with_the_name_of_a_pattern_is_one_of_those_that_match() -> None
     assert table.resolve(b"a*").max_items == 2
 
 
-def test_a_child_starts_from_its_parent_and_only_patterns_with_a_plus_match_it() -> None:
+def test_a_child_starts_from_its_parent_and_only_plus_patterns_match_it() -> None:
     table = QueueTable(
         {
             "*": {"max_age": 5},
@@ -104,7 +104,7 @@ def test_what_concerns_the_parent_alone_is_not_inherited() -> None:
         ({"*": {"expire_to": "old"}}, b"old+a"),
     ],
 )
-def test_a_target_from_a_pattern_or_a_parent_never_leads_a_queue_back_to_itself(
+def test_a_target_of_a_pattern_or_parent_never_leads_back_to_its_queue(
     entries: Entries, name: bytes
 ) -> None:
     assert QueueTable(entries).resolve(name).expire_to is None
@@ -139,7 +139,7 @@ def test_one_of_the_pair_may_come_from_an_entry_below() -> None:
     assert table.resolve(b"free") == QueueSettings()
 
 
-def test_patterns_that_overlap_never_limit_deliveries_without_a_dead_letter() -> None:
+def test_overlapping_patterns_limit_no_deliveries_without_a_dead_letter() -> None:
     table = QueueTable(
         {
             "*": {"max_deliveries": 5, "dead_letter": "failed"},
@@ -293,7 +293,7 @@ VALUES = st.fixed_dictionaries(
 
 
 @given(st.dictionaries(KEYS, VALUES, max_size=6), st.lists(WORDS, max_size=6))
-def test_no_table_moves_an_item_back_at_once_or_drops_it_for_its_deliveries(
+def test_no_table_moves_items_back_at_once_or_drops_them_by_deliveries(
     entries: dict[str, dict[str, object]], names: list[str]
 ) -> None:
     good, faults = queue_table.judge(entries)

@@ -250,7 +250,7 @@ def _is_quick(policy: str, kind: str, how_long: str) -> bool:
         for how_long, lasting in LASTING.items()
     ],
 )
-def test_whichever_file_call_fails_nothing_told_is_lost_and_what_fails_is_refused(
+def test_whichever_file_call_fails_nothing_that_was_told_is_lost(
     interval: float | None, kind: str, lasting: bool
 ) -> None:
     error, calls, short = FAULTS[kind]

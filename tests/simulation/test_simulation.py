@@ -94,7 +94,7 @@ def test_the_same_seed_makes_the_same_file_calls(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.patches
-def test_the_first_schedules_break_no_promise_and_reach_whatever_there_is_to_reach(
+def test_the_first_schedules_break_no_promise_and_reach_all_there_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: Counter[str] = Counter()

@@ -148,7 +148,7 @@ def read_until(terminal: int, expected: bytes) -> bytes:
     return output
 
 
-def test_the_live_table_polls_reports_a_lost_server_and_quits_leaving_the_terminal_clean(
+def test_the_live_table_polls_tells_of_a_lost_server_and_quits_cleanly(
     serve: Serve,
 ) -> None:
     port = serve([REPLY, REPLY, None])

@@ -41,7 +41,7 @@ def test_a_reply_larger_than_one_read_is_put_together(serve: Serve) -> None:
         assert client.stats() == expected
 
 
-def test_a_connection_dropped_between_two_calls_is_replaced_without_an_error(
+def test_a_connection_dropped_between_calls_is_replaced_without_an_error(
     serve: Serve,
 ) -> None:
     with closing(StatsClient("127.0.0.1", serve([REPLY, None, REPLY]))) as client:

@@ -97,7 +97,7 @@ def test_a_counter_that_ends_in_items_is_no_queue_of_its_own() -> None:
     assert list(snapshot(0, {}, jobs=kestrel).queues) == [b"jobs"]
 
 
-def test_open_items_are_unknown_where_another_queue_has_a_counter_of_that_name() -> None:
+def test_open_items_are_unknown_where_another_queue_has_that_counter() -> None:
     counters = {"items": 1, "open_transactions": 2, "transactions": 9}
     queues = snapshot(0, {}, jobs=counters, jobs_open=counters).queues
     assert (queues[b"jobs"].open, queues[b"jobs_open"].open) == (None, 2)
@@ -220,7 +220,7 @@ def test_what_an_older_server_does_not_tell_is_unknown_and_no_alert() -> None:
     assert alerts(current) == []
 
 
-def test_alerts_say_what_is_wrong_with_the_server_and_which_queues_are_broken() -> None:
+def test_alerts_say_what_is_wrong_and_which_queues_are_broken() -> None:
     sound, broken = {"items": 1, "journal_broken": 0}, {"items": 1, "journal_broken": 1}
     well = {"disk_full": 0, "accepting_conns": 1}
     assert alerts(snapshot(0, well, a=sound, b=sound)) == []

@@ -155,7 +155,7 @@ def test_a_key_without_a_meaning_is_not_taken() -> None:
     assert not any(view_of({}).press(key) for key in ["x", "0", "f1", "²"])
 
 
-def test_the_place_scrolled_to_stays_through_polls_and_exists_when_queues_go() -> None:
+def test_the_place_scrolled_to_survives_polls_and_exists_when_queues_go() -> None:
     queues = {b"q%02d" % number: 99 - number for number in range(50)}
     view = view_of(queues)
     assert first_cells(view, 15)[0] == "q00"

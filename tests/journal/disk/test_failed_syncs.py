@@ -118,7 +118,7 @@ def started(disk: SimulatedDisk) -> Items | None:
 
 
 @pytest.mark.parametrize("failing", FAILING)
-def test_what_is_served_after_a_sync_that_failed_and_a_death_stays_after_a_power_cut(
+def test_what_is_served_after_a_failed_sync_and_death_survives_a_power_cut(
     failing: Failing,
 ) -> None:
     disk, served = died(failing)
@@ -128,7 +128,7 @@ def test_what_is_served_after_a_sync_that_failed_and_a_death_stays_after_a_power
 
 
 @pytest.mark.parametrize("failing", FAILING)
-def test_a_start_on_a_distrusted_segment_that_dies_in_any_file_call_costs_nothing(
+def test_a_start_on_a_distrusted_segment_may_die_anywhere_without_loss(
     failing: Failing,
 ) -> None:
     for calls in count():
@@ -153,7 +153,7 @@ def test_a_start_on_a_distrusted_segment_that_dies_in_any_file_call_costs_nothin
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
 @pytest.mark.parametrize("failing", FAILING)
-def test_a_start_on_a_distrusted_segment_in_which_any_file_call_fails_serves_it_or_is_refused(
+def test_a_distrusted_segment_is_served_or_refused_whichever_call_fails(
     failing: Failing, error: int
 ) -> None:
     for nth in count(1):
@@ -172,7 +172,7 @@ def test_a_start_on_a_distrusted_segment_in_which_any_file_call_fails_serves_it_
 
 
 @pytest.mark.parametrize("failing", FAILING)
-def test_what_the_system_drops_in_the_middle_of_a_start_is_not_served_and_lost_later(
+def test_what_the_system_drops_amid_a_start_is_not_served_and_lost_later(
     failing: Failing,
 ) -> None:
     dropped = set()
@@ -292,7 +292,7 @@ def writer_on(disk: SimulatedDisk) -> tuple[SegmentWriter, Ledger]:
     return writer, ledger
 
 
-def test_a_segment_is_distrusted_whose_sync_failed_when_it_had_to_be_closed(
+def test_a_segment_whose_sync_failed_on_closing_is_distrusted(
     disk: SimulatedDisk,
 ) -> None:
     writer, ledger = writer_on(disk)

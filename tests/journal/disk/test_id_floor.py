@@ -49,7 +49,7 @@ def test_as_long_as_nothing_was_deleted_every_queue_begins_with_1(disk: Simulate
     assert NAME not in disk.list_directory(SPOOL)
 
 
-def test_a_queue_made_anew_begins_behind_all_ids_of_the_one_that_was_deleted(
+def test_a_queue_made_anew_begins_behind_all_ids_of_the_deleted_one(
     disk: SimulatedDisk,
 ) -> None:
     harness = with_deleted(disk)
@@ -74,7 +74,7 @@ def test_after_a_restart_ids_begin_behind_whatever_was_deleted(disk: SimulatedDi
         assert first_id(again) == STEP + 2
 
 
-def test_a_restart_between_a_deletion_and_the_end_of_the_files_changes_nothing() -> None:
+def test_a_restart_before_a_deleted_queues_files_go_changes_nothing() -> None:
     # The directory of a queue whose deletion was written, and nothing more.
     disk = empty_disk()
     harness = Harness(disk, segment_size=100)
@@ -110,7 +110,7 @@ def test_a_queue_deleted_and_made_anew_in_one_commit_counts_anew(disk: Simulated
         harness = Harness(disk.after_process_death())
 
 
-def test_a_new_queue_that_is_healed_before_anything_of_it_was_safe_keeps_its_beginning(
+def test_a_queue_healed_before_anything_was_safe_keeps_its_first_id(
     disk: SimulatedDisk,
 ) -> None:
     with_deleted(disk)
@@ -194,7 +194,7 @@ def test_whichever_call_of_a_deletion_fails_no_id_is_given_again(error: int, las
     assert nth > 8
 
 
-def test_a_deletion_whose_ids_cannot_be_noted_is_done_and_its_files_go_later(
+def test_a_deletion_whose_ids_cannot_be_noted_is_done_and_files_go_later(
     disk: SimulatedDisk, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness = Harness(disk, segment_size=10_000)
@@ -243,7 +243,7 @@ def test_a_start_on_a_file_that_was_not_finished_says_nothing_of_it(
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "empty", "behind", "foreign", "newer"])
-def test_a_damaged_file_keeps_the_server_from_starting_and_is_left_as_it_is(
+def test_a_damaged_file_of_ids_prevents_the_start_and_is_left_as_it_is(
     disk: SimulatedDisk, damage: str
 ) -> None:
     with_deleted(disk)

@@ -95,7 +95,7 @@ def test_puts_are_taken_again_when_there_is_room_again(small: SimulatedDisk) -> 
     assert len(harness.datas()) == count + 1
 
 
-def test_a_disk_that_was_full_is_written_to_again_as_soon_as_items_have_gone(
+def test_a_full_disk_is_written_to_again_as_soon_as_items_have_gone(
     small: SimulatedDisk,
 ) -> None:
     harness = Harness(small, segment_size=20_000)
@@ -158,7 +158,7 @@ def open_all(harness: Harness, queue: PersistentQueue, at_once: int, most: int =
 
 
 @pytest.mark.parametrize("at_once", [1, 700, 100_000])
-def test_opens_on_a_full_disk_are_refused_before_they_take_the_room_of_removals(
+def test_opens_on_a_full_disk_never_take_the_room_of_removals(
     disk: SimulatedDisk, at_once: int
 ) -> None:
     harness, queue, count = full_of_small_items(disk)
@@ -202,7 +202,7 @@ def test_opens_go_on_when_there_is_room_again(disk: SimulatedDisk) -> None:
     assert not harness.spool.reserve.short
 
 
-def test_a_flush_on_a_full_disk_that_leaves_the_open_items_is_taken_unless_it_leaves_most(
+def test_a_flush_on_a_full_disk_is_taken_unless_it_leaves_most_items_open(
     disk: SimulatedDisk,
 ) -> None:
     harness, queue, _ = full_of_small_items(disk)
@@ -230,7 +230,7 @@ def test_a_flush_on_a_full_disk_that_leaves_the_open_items_is_taken_unless_it_le
     assert queue.items == 0
 
 
-def test_a_segment_with_a_large_checkpoint_is_not_begun_at_every_write_on_a_full_disk(
+def test_on_a_full_disk_not_every_write_begins_a_large_checkpoint(
     disk: SimulatedDisk,
 ) -> None:
     disk.room = 10**9

@@ -197,7 +197,7 @@ def test_records_in_a_row_are_read_back_in_that_order(datas: list[bytes]) -> Non
     ]
 
 
-def test_the_layout_is_the_one_that_is_documented() -> None:
+def test_the_layout_of_records_is_the_one_that_is_documented() -> None:
     assert record.HEADER_SIZE == 17
     assert record.PUSH_HEADER_SIZE == 37
     assert record.REMOVE_SIZE == 21
@@ -246,7 +246,7 @@ def test_a_record_that_is_cut_short_is_no_record(data: bytes, where: float) -> N
 
 
 @given(st.binary(max_size=300))
-def test_arbitrary_bytes_are_read_without_an_error(data: bytes) -> None:
+def test_arbitrary_bytes_are_read_as_records_without_an_error(data: bytes) -> None:
     records, end = read_all(data)
     assert end <= len(data)
     assert (record.find_sound_record(memoryview(data), 0) == 0) == bool(records)
@@ -265,7 +265,7 @@ def test_a_stretch_of_equal_bytes_holds_no_record(filling: bytes) -> None:
 
 
 @pytest.mark.parametrize("record_type", [0, 11, 255])
-def test_a_type_that_does_not_exist_is_no_record_even_with_the_right_checksum(
+def test_an_unknown_type_is_no_record_even_with_the_right_checksum(
     record_type: int,
 ) -> None:
     assert first(record.bare(record_type, 1)) is None
@@ -298,7 +298,7 @@ def test_a_type_that_does_not_exist_is_no_record_even_with_the_right_checksum(
         (record.PUSH_MARKED, 41),
     ],
 )
-def test_a_length_that_does_not_fit_the_type_is_no_record_even_with_the_right_checksum(
+def test_a_wrong_length_for_the_type_is_no_record_whatever_the_checksum(
     record_type: int, length: int
 ) -> None:
     body = length.to_bytes(4, "little") + bytes([record_type]) + bytes(60)
@@ -330,7 +330,7 @@ def test_what_can_be_no_record_needs_nothing() -> None:
     assert record.needed(memoryview(b"\xff" * 100), 3) == 0
 
 
-def test_a_sound_record_with_an_id_above_the_highest_possible_is_not_looked_for() -> None:
+def test_a_sound_record_with_an_impossibly_high_id_is_not_looked_for() -> None:
     data = memoryview(b"junk" + REMOVED)
     assert record.find_sound_record(data, 0, 0, 7) == 4
     assert record.find_sound_record(data, 0, 0, 6) is None

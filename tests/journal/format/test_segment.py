@@ -44,7 +44,7 @@ def test_a_header_that_is_cut_anywhere_is_known_for_that(header: Header, where: 
         segment.decode(memoryview(data)[: int(len(data) * where)])
 
 
-def test_the_layout_is_the_one_that_is_documented() -> None:
+def test_the_layout_of_headers_is_the_one_that_is_documented() -> None:
     assert ENCODED[:8] == b"STARLING"
     assert ENCODED[8:10] == segment.VERSION.to_bytes(2, "little")
     assert ENCODED[10] == segment.CHECKSUM_CRC32 == 1

@@ -124,7 +124,7 @@ def test_the_journals_under_test_are_what_they_should_be() -> None:
 
 
 @pytest.mark.parametrize("journal", JOURNALS.values(), ids=JOURNALS)
-def test_a_journal_is_read_back_as_it_was_written_and_nothing_on_disk_changes(
+def test_a_journal_is_read_back_as_it_was_written_and_the_disk_unchanged(
     journal: Written,
 ) -> None:
     disk = SimulatedDisk.holding(journal.segments)
@@ -133,7 +133,7 @@ def test_a_journal_is_read_back_as_it_was_written_and_nothing_on_disk_changes(
 
 
 @pytest.mark.parametrize("journal", [ONE_SEGMENT, FOUR_SEGMENTS], ids=["one", "four"])
-def test_a_journal_cut_at_any_byte_of_its_last_segment_tells_of_the_operations_before_it(
+def test_a_cut_at_any_byte_of_the_last_segment_keeps_the_operations_before(
     journal: Written,
 ) -> None:
     whole = journal.segments[journal.last]
@@ -284,7 +284,7 @@ def test_a_wrong_bit_in_a_header_with_records_behind_it_is_always_reported(
             )
 
 
-def test_a_wrong_bit_in_a_last_segment_without_records_is_reported_or_costs_nothing() -> None:
+def test_a_wrong_bit_in_an_empty_last_segment_is_told_or_costs_nothing() -> None:
     number = len(FOUR_SEGMENTS.segments) + 1
     state = read_back(SimulatedDisk.holding(FOUR_SEGMENTS.segments))
     assert state is not None
@@ -342,7 +342,7 @@ def test_a_journal_of_one_segment_without_a_header_is_no_queue(torn: bytes) -> N
     assert Harness(disk.after_power_cut()).datas() == [b"a"]
 
 
-def test_a_lone_later_segment_without_a_header_is_not_taken_for_an_empty_queue() -> None:
+def test_a_lone_later_segment_without_a_header_is_no_empty_queue() -> None:
     # Its predecessors were given up because it existed, so it was whole once.
     path = f"{DIRECTORY}/{segment.file_name(5)}"
     disk = SimulatedDisk.holding({path: b"\0" * 4096})
@@ -437,7 +437,7 @@ def test_dead_segments_that_reappear_in_any_combination_change_nothing() -> None
         assert again.contents() == now
 
 
-def test_unfinished_files_are_set_aside_or_removed_and_foreign_files_left_alone(
+def test_unfinished_files_are_set_aside_or_removed_and_foreign_ones_stay(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     foreign = {f"{DIRECTORY}/notes.txt": b"mine", f"{DIRECTORY}/settings.new": b"mine too"}
@@ -517,7 +517,7 @@ def test_a_recovery_that_dies_at_any_call_loses_nothing() -> None:
 # What a start reads, and what was before.
 
 
-def test_a_start_reads_the_header_of_every_segment_and_the_records_of_the_last_alone() -> None:
+def test_a_start_reads_every_header_and_the_records_of_the_last_alone() -> None:
     disk = SimulatedDisk.holding(FOUR_SEGMENTS.segments)
     read_back(disk)
     names = [path.rpartition("/")[2] for path in FOUR_SEGMENTS.segments]
@@ -526,7 +526,7 @@ def test_a_start_reads_the_header_of_every_segment_and_the_records_of_the_last_a
     assert [call for call in reads if call.startswith("read ")] == [f"read {names[-1]}"]
 
 
-def test_the_ledger_of_any_moment_is_found_again_by_the_end_of_the_journal_then() -> None:
+def test_the_end_of_a_journal_at_any_moment_gives_the_ledger_of_then() -> None:
     disk = empty_disk()
     journal = new_journal(disk, segment_size=700)
     moments = []
@@ -611,7 +611,7 @@ OLDER = sorted(FOUR_SEGMENTS.segments)[:-1]
 
 @pytest.mark.parametrize("how", HARMS)
 @pytest.mark.parametrize("path", OLDER, ids=["first", "second", "third", "fourth"][: len(OLDER)])
-def test_an_older_segment_that_cannot_be_read_is_given_up_where_the_operator_says_so(
+def test_an_unreadable_older_segment_is_given_up_if_the_operator_says_so(
     path: str, how: str
 ) -> None:
     disk = SimulatedDisk.holding(harmed(path, how))
@@ -651,9 +651,7 @@ def test_an_older_segment_that_cannot_be_read_is_given_up_where_the_operator_say
 
 @pytest.mark.parametrize("how", HARMS)
 @pytest.mark.parametrize("path", OLDER, ids=["first", "second", "third", "fourth"][: len(OLDER)])
-def test_an_older_segment_that_cannot_be_read_is_told_of_with_its_file_and_the_byte(
-    path: str, how: str
-) -> None:
+def test_an_unreadable_older_segment_is_told_of_with_its_file_and_byte(path: str, how: str) -> None:
     contents = harmed(path, how)
     disk = SimulatedDisk.holding(contents)
     if how in ("record", "last record"):

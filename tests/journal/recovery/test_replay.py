@@ -88,7 +88,7 @@ def replayed(data: bytes, number: int) -> tuple[Replay, int]:
 
 
 @given(before=ops, after=ops)
-def test_a_checkpoint_and_the_records_behind_it_give_the_ledger_that_wrote_them(
+def test_a_checkpoint_and_later_records_give_the_ledger_that_wrote_them(
     before: list[tuple[str, int]], after: list[tuple[str, int]]
 ) -> None:
     sizes: dict[int, int] = {}
@@ -166,7 +166,7 @@ def test_a_name_without_content_is_what_a_power_cut_leaves(size: int) -> None:
     assert open_segment(PATH, memoryview(bytes(size)), 4, None) is None
 
 
-def test_version_1_is_replayed_from_its_first_segment_on_and_its_removals_tell_no_size() -> None:
+def test_version_1_is_replayed_from_its_first_segment_without_sizes() -> None:
     replay = Replay()
     for number, records in (
         (1, [*record.push(item(1, b"aa")), *record.push(item(2, b"bbb"))]),
