@@ -48,8 +48,8 @@ def visits(visitors: int, times: int) -> Visits:
     return Visits(put, gets(1000, of=put), numbers, visitors, times)
 
 
-def make_visit(lane: Lane, number: int) -> list[bool]:
-    """Let a visitor put and take this item; return which replies ended what is timed."""
+def check_visit(lane: Lane, number: int) -> list[bool]:
+    """Check what a visitor asks for with this item; return which replies ended what is timed."""
     assert lane.ask() == put_of(number)
     stored = lane.hear(b"STORED\r\n")
     assert lane.ask() == b"get q\r\n"
@@ -64,8 +64,8 @@ def asked(lane: Lane) -> list[bytes]:
     return list(itertools.takewhile(bool, (bytes(lane.ask()) for _ in range(100))))
 
 
-def taken(work: Gets, numbers: Iterable[int]) -> None:
-    """Let one connection be told these items, one at a time."""
+def check_told(work: Gets, numbers: Iterable[int]) -> None:
+    """Tell one connection these items, one at a time, and check that it takes them."""
     lane = one_lane(work)
     for number in numbers:
         assert lane.ask()
@@ -163,18 +163,18 @@ def test_the_start_of_a_right_reply_is_waited_for(names: tuple[bytes, ...]) -> N
 def test_a_missing_a_repeated_an_unknown_or_a_late_item_voids_the_run(
     numbers: list[int], fault: str
 ) -> None:
-    taken(gets(4), range(4))
+    check_told(gets(4), range(4))
     with pytest.raises(VoidRunError, match=fault):
-        taken(gets(4), numbers)
+        check_told(gets(4), numbers)
 
 
 def test_only_what_one_connection_put_has_to_come_in_order() -> None:
     done = puts(range(4), 2)
     for lane in done.lanes(range(2)):
         lane.ask()
-    taken(gets(4, of=done), [2, 0, 3, 1])
+    check_told(gets(4, of=done), [2, 0, 3, 1])
     with pytest.raises(VoidRunError, match="1 out of order"):
-        taken(gets(4, of=done), [2, 1, 0, 3])
+        check_told(gets(4, of=done), [2, 1, 0, 3])
 
 
 def test_two_readers_may_each_have_a_part_in_order() -> None:
@@ -210,10 +210,10 @@ def test_a_cache_may_give_one_item_many_times_but_none_that_was_never_put() -> N
     for numbers, right in (((1, 1, 0), True), ((1, 1, 7), False)):
         work = Gets(lambda at: [Text().get(b"q", 12, at, Way.POP)], range(3), 1, None, once=False)
         if right:
-            taken(work, numbers)
+            check_told(work, numbers)
         else:
             with pytest.raises(VoidRunError, match=": 1 never put"):
-                taken(work, numbers)
+                check_told(work, numbers)
 
 
 def test_a_reliable_get_is_done_when_it_is_confirmed() -> None:
@@ -272,7 +272,7 @@ def test_a_visitor_has_nothing_to_ask_after_each_visit_and_at_the_end() -> None:
     work = visits(visitors=1, times=2)
     (lane,) = work.lanes(range(0))
     for number in range(2):
-        assert make_visit(lane, number) == [False, True]
+        assert check_visit(lane, number) == [False, True]
         assert not lane.ask()
     assert not lane.ask()
     work.finish()
@@ -282,9 +282,9 @@ def test_a_visitor_has_nothing_to_ask_after_each_visit_and_at_the_end() -> None:
 def test_connections_are_busy_until_the_last_visit_is_over() -> None:
     work = visits(visitors=1, times=1)
     busy, visitor = work.lanes(range(1))
-    assert make_visit(visitor, 0)
+    assert check_visit(visitor, 0)
     assert not visitor.ask()
-    assert make_visit(busy, 1) == [True, True]
+    assert check_visit(busy, 1) == [True, True]
     assert not visitor.ask()
     assert not busy.ask()
     work.finish()
@@ -293,7 +293,7 @@ def test_connections_are_busy_until_the_last_visit_is_over() -> None:
 def test_several_visitors_are_timed_until_the_last_has_its_first_reply() -> None:
     work = visits(visitors=2, times=2)
     one, two = work.lanes(range(0))
-    assert make_visit(one, 0) == [True, False]
+    assert check_visit(one, 0) == [True, False]
     for lane, seconds in ((one, 3.0), (two, 5.0), (two, 1.0), (one, 2.0)):
         lane.took.append(seconds)
     assert work.latencies() == [5.0, 2.0]

@@ -49,8 +49,8 @@ class Bench:
         found = self.control.gets(f"{known.removeprefix('queue_').removesuffix('_items')}/peek")
         return int(found[1])
 
-    def put(self, name: str, *texts: str) -> None:
-        """Put texts with the first process; each must be stored."""
+    def check_put(self, name: str, *texts: str) -> None:
+        """Put texts with the first process, and check that each is stored."""
         for text in texts:
             assert self.one.put(name, text), f"{text!r} was not stored"
 
@@ -70,7 +70,7 @@ class Bench:
 def order(bench: Bench) -> None:
     """Take items in the order in which they were put, and then find none."""
     name = bench.queue()
-    bench.put(name, "one", "two", "three")
+    bench.check_put(name, "one", "two", "three")
     assert [bench.one.get(name) for _ in range(4)] == ["one", "two", "three", None]
 
 
@@ -98,14 +98,14 @@ def all_bytes(bench: Bench) -> None:
 def large(bench: Bench) -> None:
     """Get 100 KB back whole."""
     name, value = bench.queue(), "0123456789" * 10_240
-    bench.put(name, value)
+    bench.check_put(name, value)
     assert bench.one.get(name) == value
 
 
 def second_connection(bench: Bench) -> None:
     """Take in one process what another one has put."""
     name = bench.queue()
-    bench.put(name, "here")
+    bench.check_put(name, "here")
     assert bench.take(bench.two, name) == "here"
     assert bench.one.get(name) is None
 
@@ -113,7 +113,7 @@ def second_connection(bench: Bench) -> None:
 def delete(bench: Bench) -> None:
     """Delete a queue with its items."""
     name = bench.queue()
-    bench.put(name, "one", "two")
+    bench.check_put(name, "one", "two")
     assert bench.one.delete(name)
     assert bench.one.get(name) is None
 
@@ -128,8 +128,8 @@ def delete_unknown(bench: Bench) -> None:
 def several_queues(bench: Bench) -> None:
     """Take one item from each of several queues that has any, with one get."""
     first, empty, second = bench.queue(), bench.queue(), bench.queue()
-    bench.put(first, "one", "later")
-    bench.put(second, "two")
+    bench.check_put(first, "one", "later")
+    bench.check_put(second, "two")
     assert bench.one.get_many(first, empty, second) == {first: "one", second: "two"}
     assert bench.one.get_many(first, empty, second) == {first: "later"}
 
@@ -140,7 +140,7 @@ def noreply(bench: Bench) -> None:
     for text in ("one", "two"):
         bench.one.put(name, text, noreply=True)
     assert [bench.take(bench.one, name) for _ in range(2)] == ["one", "two"]
-    bench.put(name, "three")
+    bench.check_put(name, "three")
     assert bench.take(bench.one, name) == "three"
 
 
@@ -150,7 +150,7 @@ def expiry(bench: Bench) -> None:
     assert bench.one.put(name, "lives", ttl=60)
     assert bench.one.get(name) == "lives"
     assert bench.one.put(name, "dies", ttl=_LIFE)
-    bench.put(name, "stays")
+    bench.check_put(name, "stays")
     # Answered behind the puts, which may have been told without a reply: its life has begun.
     assert bench.one.get(bench.queue()) is None
     time.sleep(_LIFE + 0.1)
@@ -160,30 +160,30 @@ def expiry(bench: Bench) -> None:
 def odd_names(bench: Bench) -> None:
     """Use odd names."""
     for name in ODD_NAMES:
-        _use(bench, name)
+        _check_name(bench, name)
 
 
 def longest_name(bench: Bench) -> None:
     """Use a name of 250 bytes."""
-    _use(bench, "k" * 250)
+    _check_name(bench, "k" * 250)
 
 
-def _use(bench: Bench, name: str) -> None:
-    bench.put(name, name)
+def _check_name(bench: Bench, name: str) -> None:
+    bench.check_put(name, name)
     assert [bench.one.get(name) for _ in range(2)] == [name, None]
 
 
 def queue_statistics(bench: Bench) -> None:
     """Learn how many items a queue has."""
     name = bench.queue()
-    bench.put(name, "one", "two", "three")
+    bench.check_put(name, "one", "two", "three")
     assert int(bench.one.stats()[f"queue_{name}_items"]) == 3
 
 
 def statistics(bench: Bench) -> None:
     """Learn how many items there are."""
     before = int(bench.one.stats()["curr_items"])
-    bench.put(bench.queue(), "one", "two")
+    bench.check_put(bench.queue(), "one", "two")
     assert int(bench.one.stats()["curr_items"]) == before + 2
 
 
@@ -195,7 +195,7 @@ def version(bench: Bench) -> None:
 def flush_all(bench: Bench) -> None:
     """Flush all, which succeeds; what is queued stays unless the server is told to let it go."""
     name = bench.queue()
-    bench.put(name, "stays")
+    bench.check_put(name, "stays")
     assert bench.one.flush_all()
     assert bench.one.get(name) == "stays"
 
@@ -203,7 +203,7 @@ def flush_all(bench: Bench) -> None:
 def reliable_read(bench: Bench) -> None:
     """Open an item: it is kept until it is closed, and comes back when it is aborted."""
     name = bench.queue()
-    bench.put(name, "one", "two")
+    bench.check_put(name, "one", "two")
     assert bench.one.get(f"{name}/open") == "one"
     assert bench.two.get(name) == "two"
     assert bench.one.get(f"{name}/abort") is None
@@ -215,7 +215,7 @@ def reliable_read(bench: Bench) -> None:
 def lease(bench: Bench) -> None:
     """Open an item with a lease, and close it by its number from another process."""
     name = bench.queue()
-    bench.put(name, "one", "two")
+    bench.check_put(name, "one", "two")
     first = bench.first_id(name)
     assert bench.one.get(f"{name}/open/lease=30") == "one"
     assert bench.two.get(f"{name}/close={first}") is None
@@ -227,7 +227,7 @@ def lease(bench: Bench) -> None:
 def blocking_get(bench: Bench) -> None:
     """Wait for an item: get what is there, and a miss when the time is over."""
     name = bench.queue()
-    bench.put(name, "one")
+    bench.check_put(name, "one")
     assert [bench.one.get(f"{name}/t=50") for _ in range(2)] == ["one", None]
 
 

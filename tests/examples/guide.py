@@ -127,8 +127,8 @@ class Actor:
         self._happenings: Mapping[str, Callable[..., None]] = {
             r"([0-9.]+) seconds? later": lambda seconds: time.sleep(float(seconds)),
             r"the (first|second|third) client hangs up": self._hang_up,
-            r"the server closes the connection": self._closed,
-            r"the server stops": self._stopped,
+            r"the server closes the connection": self._expect_closed,
+            r"the server stops": self._expect_stopped,
             r"the server is killed and started again": self._restart,
             r"the server gets (SIG[A-Z0-9]+)": self._signal,
         }
@@ -204,13 +204,13 @@ class Actor:
         self._clients.pop({"first": "", "second": "2", "third": "3"}[which]).close()
         self._wait_for_the_server()
 
-    def _closed(self) -> None:
+    def _expect_closed(self) -> None:
         client = self._clients.pop(self._speaker)
         assert client.line() == "(closed)", "the connection is still open"
         client.close()
 
-    def _stopped(self) -> None:
-        self._closed()
+    def _expect_stopped(self) -> None:
+        self._expect_closed()
         wait_until_gone(self._server.pid)
         assert self._server.stop() == 0
 

@@ -62,7 +62,7 @@ class Example:
                     return self.lines[self._seen - 1]
         raise AssertionError(f"it did not say {text!r}, but {self.lines} and {self.errors}")
 
-    def said(self) -> list[str]:
+    def check_good_end(self) -> list[str]:
         """Return all that it printed, once it has ended well."""
         assert (self.ended(), self.errors) == (0, [])
         return self.lines
@@ -88,7 +88,7 @@ class Example:
 
 def run(name: str, *options: object) -> list[str]:
     """Run an example to its end and return what it printed."""
-    return Example(name, *options).said()
+    return Example(name, *options).check_good_end()
 
 
 def _read(stream: IO[str], tell: Callable[[str], None]) -> None:

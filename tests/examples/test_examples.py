@@ -32,14 +32,16 @@ def test_the_counting_consumer_prints_what_the_counting_producer_puts(
     where = ("--port", server.port, "--count", 50)
     consumer = Example("counting_consumer.py", *where)
     assert run("counting_producer.py", *where, "--pause", 0)[-1] == "put 50"
-    assert consumer.said() == [f"got {number}" for number in range(1, 51)]
+    assert consumer.check_good_end() == [f"got {number}" for number in range(1, 51)]
 
 
 def test_two_counting_consumers_share_the_numbers(server: ServerProcess) -> None:
     where = ("--port", server.port)
     consumers = [Example("counting_consumer.py", *where, "--count", 20) for _ in range(2)]
     run("counting_producer.py", *where, "--count", 40, "--pause", 0.001)
-    taken = [[int(line.removeprefix("got ")) for line in each.said()] for each in consumers]
+    taken = [
+        [int(line.removeprefix("got ")) for line in each.check_good_end()] for each in consumers
+    ]
     assert sorted(taken[0] + taken[1]) == list(range(1, 41))
     assert all(numbers == sorted(numbers) for numbers in taken)
 
@@ -63,8 +65,8 @@ def test_the_distributed_logger_brings_several_programs_into_one_file(
         Example("distributed_logger.py", *where, "demo", "--name", name) for name in ("one", "two")
     ]
     for program in programs:
-        program.said()
-    writer.said()
+        program.check_good_end()
+    writer.check_good_end()
     text = path.read_text()
     for name in ("one", "two"):
         lines = [line.split(" ", 1)[1] for line in text.splitlines() if f" {name}: " in line]

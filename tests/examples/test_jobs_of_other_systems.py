@@ -38,7 +38,11 @@ def test_a_job_whose_worker_is_killed_is_done_by_another_one(
         with Example("work_queue.py", *where, "work", "--count", 2) as other:
             assert other.wait_for("begin") == "begin echo two"
             doomed.kill()
-            assert other.said()[1:] == ["done echo two", "begin echo one", "done echo one"]
+            assert other.check_good_end()[1:] == [
+                "done echo two",
+                "begin echo one",
+                "done echo one",
+            ]
     assert configured_server.stat("curr_items") == 0
 
 
@@ -100,7 +104,7 @@ def test_the_status_of_a_task_can_be_asked_by_anybody(configured_server: ServerP
     with Example("task_status.py", *where, "ask", "report", "--wait") as asking:
         asking.wait_for("waiting")
         run("task_status.py", *where, "work", "--count", 1, "--steps", 2, "--pause", 0.3)
-        first, *between, last = asking.said()
+        first, *between, last = asking.check_good_end()
     assert (first, last) == ("waiting", "done")
     # It looks now and then, so what stood there only for a short time may be missing.
     assert between in ([], ["50 %"], ["100 %"], ["50 %", "100 %"])
@@ -122,7 +126,7 @@ def test_a_task_whose_worker_is_killed_begins_anew(configured_server: ServerProc
         doomed.kill()
         work = run("task_status.py", *where, "work", "--count", 1, "--steps", 2, "--pause", 0.3)
         assert work == ["begin report", "done report"]
-        assert asking.said()[-1] == "done"
+        assert asking.check_good_end()[-1] == "done"
 
 
 def candidates(stack: ExitStack, server: ServerProcess, *names: str) -> dict[str, Example]:
@@ -193,7 +197,7 @@ def test_a_price_goes_to_all_subscribers_or_to_one(configured_server: ServerProc
         for name in names:
             run("stock_prices.py", *where, "send", name, f"for {name} alone")
         for name, each in zip(names, watching, strict=True):
-            assert each.said()[1:] == [f"{name}: IBM 140", f"{name}: for {name} alone"]
+            assert each.check_good_end()[1:] == [f"{name}: IBM 140", f"{name}: for {name} alone"]
     assert configured_server.stat("curr_items") == 0
 
 
@@ -237,7 +241,7 @@ def test_words_are_counted_right_though_mappers_are_killed(
                 for _ in range(10):
                     doomed.wait_for("mapped line")
         stack.enter_context(Example("word_count.py", *where, "map"))
-        said = counting.said()
+        said = counting.check_good_end()
     assert said[0] == "200 lines"
     assert sorted(said[2:], key=lambda line: line.split()[1]) == expected
     assert server.stat("curr_items") == 0
@@ -258,4 +262,4 @@ def test_a_line_that_was_mapped_twice_is_added_once(server: ServerProcess, tmp_p
         with Example("word_count.py", *where, "map") as mapper:
             mapper.wait_for("mapped line")
             mapper.wait_for("mapped line")
-            assert counting.said()[1:] == ["1 lines were mapped twice", "2 once"]
+            assert counting.check_good_end()[1:] == ["1 lines were mapped twice", "2 once"]

@@ -15,7 +15,7 @@ def test_a_consumer_in_rubys_words_waits_for_the_producer(server: ServerProcess)
     where = ("--server", f"127.0.0.1:{server.port}")
     consumer = Example("starling_scripts.py", *where, "consume", "--count", 20)
     run("starling_scripts.py", *where, "produce", "--count", 20, "--pause", 0)
-    assert consumer.said() == [f"got {number}" for number in range(1, 21)]
+    assert consumer.check_good_end() == [f"got {number}" for number in range(1, 21)]
 
 
 def test_a_distributed_logger_in_rubys_words_has_the_lines_of_all_servers(
@@ -30,7 +30,7 @@ def test_a_distributed_logger_in_rubys_words_has_the_lines_of_all_servers(
         writer = Example("starling_scripts.py", *where, "write", path, "--count", 4)
         for name in ("a", "b"):
             run("starling_scripts.py", *where, "log", name)
-        writer.said()
+        writer.check_good_end()
     assert sorted(path.read_text().splitlines()) == [
         "a error: the work failed",
         "a info: begin",

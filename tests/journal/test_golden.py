@@ -113,7 +113,7 @@ def test_the_golden_files_hold_what_matters() -> None:
     assert not first[0].endswith("0000000000000001.segment")
 
 
-def records_of(version: int, queues: int) -> dict[int, list[bytes]]:
+def check_records(version: int, queues: int) -> dict[int, list[bytes]]:
     """Return what there is of each type in the golden files of a version."""
     segments = files_under(GOLDEN / f"v{version}" / JOURNALS)
     assert len({name.rpartition("/")[0] for name in segments}) == queues
@@ -137,13 +137,13 @@ def ledgers_in(found: dict[int, list[bytes]], version: int) -> list[Ledger]:
 
 
 def test_the_golden_files_of_version_2_hold_what_is_new_in_it() -> None:
-    assert set(records_of(2, 6)) == {
+    assert set(check_records(2, 6)) == {
         record.PUSH, record.REMOVE, record.FLUSH, record.DELETE, record.CHECKPOINT,
     }  # fmt: skip
 
 
 def test_the_golden_files_of_version_3_hold_what_is_new_in_it() -> None:
-    found = records_of(3, 9)
+    found = check_records(3, 9)
     # Type 5 is of version 1 alone.
     assert set(found) == set(range(record.PUSH, record.PUSH_MARKED + 1)) - {record.RECLAIM}
     marked = [record.marked_item_at(memoryview(each), 0, len(each)) for each in found[10]]
@@ -161,8 +161,8 @@ def test_the_golden_files_of_version_3_hold_what_is_new_in_it() -> None:
 
 
 def test_the_golden_files_of_version_4_hold_what_is_new_in_it() -> None:
-    found = records_of(4, 10)
-    assert set(found) == set(records_of(3, 9))
+    found = check_records(4, 10)
+    assert set(found) == set(check_records(3, 9))
     assert {1, 3} <= {ledger.first_id for ledger in ledgers_in(found, 4)}
 
 

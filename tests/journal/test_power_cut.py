@@ -81,7 +81,7 @@ class Schedule:
         for told in self.told.values():
             told.safe = len(told.states) - 1
 
-    def cut(self, *, all_gone: bool = False) -> None:
+    def check_power_cut(self, *, all_gone: bool = False) -> None:
         """Cut the power now, look at another server that starts on what is left, and go on."""
         self.checked += 1
         where = f"seed {self.seed}, cut {self.checked}"
@@ -128,10 +128,10 @@ def failures(schedule: Callable[[int], None], seeds: range) -> list[str]:
 def test_a_power_cut_after_any_file_call_costs_nothing_that_was_told(first_seed: int) -> None:
     def schedule(seed: int) -> None:
         run = Schedule(seed)
-        run.disk.after_call = run.cut
+        run.disk.after_call = run.check_power_cut
         for _ in range(12):
             run.step()
-        run.cut(all_gone=True)
+        run.check_power_cut(all_gone=True)
         assert run.checked > 12
 
     wrong = failures(schedule, range(first_seed, first_seed + SCHEDULES))
@@ -143,7 +143,7 @@ def test_a_power_cut_that_takes_all_unsynced_costs_nothing_that_was_told(
 ) -> None:
     def schedule(seed: int) -> None:
         run = Schedule(seed)
-        run.disk.after_call = lambda: run.cut(all_gone=True)
+        run.disk.after_call = lambda: run.check_power_cut(all_gone=True)
         for _ in range(12):
             run.step()
 
@@ -166,7 +166,7 @@ def test_the_death_of_a_process_in_any_call_costs_nothing_that_was_told(
                     run.step()
             except ProcessKilled:
                 pass
-            _restart_after_death(run)
+            _check_restart_after_death(run)
 
     wrong = failures(schedule, range(first_seed, first_seed + SCHEDULES))
     assert not wrong, f"{len(wrong)} of {SCHEDULES} schedules: " + "\n".join(wrong[:10])
@@ -187,25 +187,25 @@ def test_a_power_cut_after_a_process_died_costs_nothing_that_was_told(
                     run.step()
             except ProcessKilled:
                 pass
-            _restart_after_death(run, with_cuts=interval == 0)
+            _check_restart_after_death(run, with_cuts=interval == 0)
             if interval == 0:
-                run.disk.after_call = run.cut
+                run.disk.after_call = run.check_power_cut
                 for _ in range(3):
                     run.step()
                 run.disk.after_call = None
             else:
                 run.step()
                 run.harness.commits.sync_everything()
-                run.cut()
+                run.check_power_cut()
 
     wrong = failures(schedule, range(first_seed, first_seed + SCHEDULES // 2))
     assert not wrong, f"{len(wrong)} of {SCHEDULES // 2} schedules: " + "\n".join(wrong[:10])
 
 
-def _restart_after_death(run: Schedule, *, with_cuts: bool = False) -> None:
+def _check_restart_after_death(run: Schedule, *, with_cuts: bool = False) -> None:
     """Start again on what the dead process left, cutting the power all the while if wanted."""
     run.disk.after_process_death()
-    run.disk.after_call = run.cut if with_cuts else None
+    run.disk.after_call = run.check_power_cut if with_cuts else None
     try:
         run.harness = run.restarted(run.disk)
     except SpoolError as refusal:

@@ -44,7 +44,7 @@ class Schedule:
         self.harness = Harness(self.disk, segment_size=SEGMENT_SIZE, deferred=True)
         self.queues = {name: Queue() for name in NAMES}
         self.promised: list[tuple[int, Queue, Journal, int]] = []
-        self.disk.after_call = self.cut
+        self.disk.after_call = self.check_power_cut
 
     def step(self) -> None:
         """Do some operations, commit them, let some syncs come, with a call failing perhaps."""
@@ -58,7 +58,7 @@ class Schedule:
         before = {name: len(queue.states) for name, queue in self.queues.items()}
         for _ in range(self.random.choice((1, 1, 2, 3))):
             self.operate(self.random.choice((NAME, NAME, OTHER)))
-        self.commit(before)
+        self.check_commit(before)
         while self.harness.deferred.waiting and self.random.random() < 0.5:
             self.sync_one()
         if is_broken(self.harness) and self.random.random() < 0.5:
@@ -106,7 +106,7 @@ class Schedule:
         if found != self.queues[name].states[-1]:
             self.queues[name].states.append(found)
 
-    def commit(self, before: dict[bytes, int]) -> None:
+    def check_commit(self, before: dict[bytes, int]) -> None:
         """Commit, and take back what is refused."""
         journals = {name: queue.journal for name, queue in self.harness.queues._by_name.items()}
         ticket = 0
@@ -126,37 +126,37 @@ class Schedule:
                 last = len(queue.states) - 1
                 self.promised.append((ticket, queue, journals[name], last))
 
-    def cut(self) -> None:
+    def check_power_cut(self) -> None:
         """Cut the power now and look at another server that starts on what is left."""
         left = self.disk.after_power_cut(self.cuts)
         try:
             harness = Harness(left, segment_size=SEGMENT_SIZE)
         except SpoolError as refusal:
             raise AssertionError(f"seed {self.seed}: refused: {refusal}") from refusal
-        self.compare(harness, "after a power cut")
+        self.check_possible(harness, "after a power cut")
 
-    def compare(self, harness: Harness, when: str) -> None:
+    def check_possible(self, harness: Harness, when: str) -> None:
         """Check that a server found nothing but what may be there."""
         for name, queue in self.queues.items():
             found = harness.items(name) or ()
             possible = [items or () for items in queue.states[queue.safe :] + queue.refused]
             assert found in possible, f"seed {self.seed}, {when}: {name!r} is {found}"
 
-    def end(self) -> None:
+    def check_end(self) -> None:
         """Let the trouble end and the process die: what was not refused is there, nothing else."""
         self.disk.fault = None
         while self.harness.deferred.waiting:
             self.sync_one()
         heal(self.harness)
         assert not is_broken(self.harness)
-        self.compare_last(self.harness, "after the trouble")
+        self.check_last(self.harness, "after the trouble")
         self.disk.after_call = None
         left = Harness(self.disk.after_power_cut(), segment_size=SEGMENT_SIZE)
-        self.compare_last(left, "after a power cut at the end")
+        self.check_last(left, "after a power cut at the end")
         harness = Harness(self.disk.after_process_death(), segment_size=SEGMENT_SIZE)
-        self.compare_last(harness, "after the death of the process")
+        self.check_last(harness, "after the death of the process")
 
-    def compare_last(self, harness: Harness, when: str) -> None:
+    def check_last(self, harness: Harness, when: str) -> None:
         """Check that a server holds what it should, to the last item."""
         for name, queue in self.queues.items():
             found, expected = harness.items(name) or (), queue.states[-1] or ()
@@ -168,4 +168,4 @@ def test_whatever_fails_what_was_told_stays_and_what_was_refused_goes() -> None:
         schedule = Schedule(seed)
         for _ in range(25):
             schedule.step()
-        schedule.end()
+        schedule.check_end()

@@ -160,7 +160,7 @@ def with_a_sync_under_way(disk: SimulatedDisk) -> tuple[SegmentWriter, Ledger, S
     return writer, ledger, work
 
 
-def refused(
+def expect_refused(
     writer: SegmentWriter, ledger: Ledger, disk: SimulatedDisk, calls: frozenset[str]
 ) -> None:
     """Let a write take half of its bytes on a full disk, and let such calls fail from then on."""
@@ -174,7 +174,7 @@ def test_a_segment_spoiled_while_it_was_synced_does_not_get_its_name(
     disk: SimulatedDisk,
 ) -> None:
     writer, ledger, work = with_a_sync_under_way(disk)
-    refused(writer, ledger, disk, WRITE | {"sync"})
+    expect_refused(writer, ledger, disk, WRITE | {"sync"})
     # The error was told to who cut the file back; the sync under way hears of success.
     with pytest.raises(OSError, match="cut off"):
         work.run()
@@ -183,7 +183,7 @@ def test_a_segment_spoiled_while_it_was_synced_does_not_get_its_name(
 
 def test_a_sync_under_way_goes_on_where_a_file_could_be_cut_back(disk: SimulatedDisk) -> None:
     writer, ledger, work = with_a_sync_under_way(disk)
-    refused(writer, ledger, disk, WRITE)
+    expect_refused(writer, ledger, disk, WRITE)
     work.run()
     assert SECOND in disk.after_power_cut().contents()
 
@@ -212,7 +212,7 @@ def test_a_sync_gives_a_segment_its_name_only_after_the_end_of_a_cut(
             disk.fault = Fault(1, errno.EIO, frozenset({"sync"}))
 
     disk.after_call = when_it_is_cut
-    refused(writer, ledger, disk, WRITE)
+    expect_refused(writer, ledger, disk, WRITE)
     thread.join(10)
     assert len(outcome) == 1
     assert SECOND not in disk.contents()

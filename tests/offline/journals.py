@@ -51,8 +51,8 @@ def open_core(
     return core
 
 
-def put(core: CoreHarness, count: int, queue: bytes = b"jobs", first: int = 1) -> None:
-    """Put items that tell their numbers, each in a commit of its own."""
+def check_put(core: CoreHarness, count: int, queue: bytes = b"jobs", first: int = 1) -> None:
+    """Put items that tell their numbers, each in a commit of its own, and check the replies."""
     client = core.client()
     for number in range(first, first + count):
         data = b"item %d" % number
@@ -69,7 +69,7 @@ def take(core: CoreHarness, count: int, queue: bytes = b"jobs") -> list[bytes]:
 def make_spool(path: Path, items: int = 40, taken: int = 0, queue: bytes = b"jobs") -> Path:
     """Make a spool with a queue, whose 40 items take several segments; return its directory."""
     with closing(open_core(path)) as core:
-        put(core, items, queue)
+        check_put(core, items, queue)
         take(core, taken, queue)
     return path / directory_name(queue)
 
@@ -86,7 +86,7 @@ def make_compacted(path: Path) -> tuple[Path, int]:
     Returns the queue's directory, and the id of the item at the head.
     """
     core = open_core(path)
-    put(core, 80)
+    check_put(core, 80)
     taken = 0
     while not any(header.compacted for header in headers(path / "jobs")):
         take(core, 1)

@@ -10,10 +10,10 @@ from starling_py.offline.dump import iso
 from tests.journal.make_golden import EXPECTED, GOLDEN, IN_2033, JOURNALS
 from tests.offline.journals import (
     Command,
+    check_put,
     flip,
     make_spool,
     open_core,
-    put,
     segments,
     take,
 )
@@ -217,9 +217,9 @@ def test_live_items_are_found_where_a_start_would_be_refused(
 ) -> None:
     spool = tmp_path / "spool"
     core = open_core(spool, segment_size=1010)
-    put(core, 50)
+    check_put(core, 50)
     take(core, 13)
-    put(core, 3, first=51)
+    check_put(core, 3, first=51)
     core.close()
     directory = spool / "jobs"
     last = segments(directory)[-1]

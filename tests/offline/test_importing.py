@@ -21,11 +21,11 @@ from starling_py.offline.old_spool import OldItem, OldQueue, OldSpool, Problem
 from starling_py.offline.verify import verify
 from tests.offline.journals import (
     Command,
+    check_put,
     contents,
     drain,
     make_spool,
     open_core,
-    put,
     segments,
     take,
 )
@@ -112,7 +112,7 @@ class FailingFiles(Files):
 def test_a_spool_that_had_queues_before_gets_ids_that_none_of_them_had(tmp_path: Path) -> None:
     for _ in range(2):
         core = open_core(tmp_path / "new")
-        put(core, 40)
+        check_put(core, 40)
         core.queues.delete(b"jobs")
         core.commit()
         core.close()
@@ -151,7 +151,7 @@ def test_items_keep_their_order_their_flags_and_their_times(tmp_path: Path) -> N
             (item.data, item.flags, item.added_ms, item.expiry_ms) for item in items
         ]
     with closing(open_core(tmp_path / "new")) as core:
-        put(core, 1, first=301)
+        check_put(core, 1, first=301)
         assert take(core, 301)[-1] == b"item 301"
 
 
@@ -253,7 +253,7 @@ def test_a_queue_of_the_same_name_is_refused_and_nothing_changes(
 
 def test_a_spool_that_a_server_uses_is_refused(tmp_path: Path) -> None:
     core = open_core(tmp_path / "new")
-    put(core, 1, b"present")
+    check_put(core, 1, b"present")
     before = contents(tmp_path / "new")
     with pytest.raises(ImportRefused, match=f"^{tmp_path}/new: a server is using this spool$"):
         take_over(old_spool(jobs=[OldItem(b"a", 1, 0)]), tmp_path / "new")

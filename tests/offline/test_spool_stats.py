@@ -5,10 +5,10 @@ from pathlib import Path
 
 from tests.offline.journals import (
     Command,
+    check_put,
     flip,
     make_spool,
     open_core,
-    put,
     segments,
     take,
 )
@@ -24,11 +24,11 @@ def figures(run: Command, path: Path) -> dict[str, dict[str, int]]:
 def test_the_figures_are_right(tmp_path: Path, run: Command) -> None:
     spool = tmp_path / "spool"
     core = open_core(spool)
-    put(core, 40)
+    check_put(core, 40)
     core.clock.advance(3600)
-    put(core, 2, b"Mail")
+    check_put(core, 2, b"Mail")
     take(core, 9)
-    put(core, 1, b"drained")
+    check_put(core, 1, b"drained")
     take(core, 1, b"drained")
     core.close()
     found = figures(run, spool)
@@ -90,7 +90,7 @@ def test_an_empty_spool_has_a_total_of_nothing(tmp_path: Path, run: Command) -> 
 
 def test_a_spool_in_use_is_measured_with_a_warning(tmp_path: Path, run: Command) -> None:
     core = open_core(tmp_path / "spool")
-    put(core, 2)
+    check_put(core, 2)
     told = run("stats", tmp_path / "spool")
     assert told.err == [
         f"starling-journal: {tmp_path}/spool: a server is using this spool; the figures may be"

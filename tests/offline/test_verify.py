@@ -23,6 +23,7 @@ from starling_py.offline.verify import Progress, Report, verify
 from tests.journal.make_golden import GOLDEN, JOURNALS
 from tests.offline.journals import (
     Command,
+    check_put,
     contents,
     flip,
     headers,
@@ -30,7 +31,6 @@ from tests.offline.journals import (
     make_compacted,
     make_spool,
     open_core,
-    put,
     segments,
     take,
 )
@@ -94,7 +94,7 @@ def test_whatever_a_server_does_is_sound_at_every_moment(
             ("put", "take", "flush", "delete", "restart", "open"), (60, 30, 2, 2, 3, 15)
         )[0]
         if do == "put":
-            put(core, random.choice((1, 5)))
+            check_put(core, random.choice((1, 5)))
         elif do == "take":
             client.ask(b"get jobs\r\n" * random.choice((1, 3)))
         elif do == "open":
@@ -140,7 +140,7 @@ def test_a_journal_of_version_1_that_went_on_is_sound(tmp_path: Path) -> None:
     shutil.copytree(GOLDEN / "v1" / JOURNALS, spool)
     core = open_core(spool)
     for queue in (b"jobs", b"Rotated", b"flushed"):
-        put(core, 8, queue)
+        check_put(core, 8, queue)
         take(core, 2, queue)
     core.close()
     for directory in ("jobs", "%52otated", "flushed"):
@@ -175,7 +175,7 @@ def test_a_journal_of_an_older_version_that_went_on_with_marks_is_sound(
         core.commit()
     queue.flush()
     core.commit()
-    put(core, 8, b"Rotated")
+    check_put(core, 8, b"Rotated")
     core.close()
     assert {header.version for header in headers(spool / "%52otated")} <= {1, 2, segment.VERSION}
     report = check(spool / "%52otated")
@@ -351,9 +351,9 @@ def test_a_segment_that_is_missing_cut_short_or_of_another_queue_is_damage(tmp_p
 def test_an_older_copy_of_a_segment_contradicts_the_checkpoint_behind_it(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     core = open_core(spool, segment_size=1000)
-    put(core, 5)
+    check_put(core, 5)
     old = (spool / "jobs" / segment.file_name(1)).read_bytes()
-    put(core, 40, first=6)
+    check_put(core, 40, first=6)
     core.close()
     (spool / "jobs" / segment.file_name(1)).write_bytes(old)
     report = check(spool / "jobs")
@@ -402,7 +402,7 @@ def test_a_directory_that_cannot_be_listed_is_damage(
 
 def test_a_spool_in_use_is_read_with_a_warning(tmp_path: Path, run: Command) -> None:
     core = open_core(tmp_path / "spool")
-    put(core, 30)
+    check_put(core, 30)
     told = run("verify", tmp_path / "spool" / "jobs")
     assert told.err == [
         f"starling-journal: {tmp_path}/spool/jobs: a server is using this spool; the figures may"
@@ -417,7 +417,7 @@ def test_only_what_is_seen_every_time_is_damage_while_a_server_runs(
     tmp_path: Path, run: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core = open_core(tmp_path / "spool")
-    put(core, 30)
+    check_put(core, 30)
     second = segments(tmp_path / "spool" / "jobs")[1]
     flip(second, 150)
     looks: list[Report] = []
@@ -466,8 +466,8 @@ def test_a_large_journal_is_verified_in_little_memory(tmp_path: Path) -> None:
 
 def test_what_a_server_notes_of_ids_is_no_foreign_file(tmp_path: Path, run: Command) -> None:
     core = open_core(tmp_path / "spool")
-    put(core, 3)
-    put(core, 3, b"gone")
+    check_put(core, 3)
+    check_put(core, 3, b"gone")
     core.queues.delete(b"gone")
     core.commit()
     core.close()

@@ -57,28 +57,28 @@ class RawClient:
         """Send commands without waiting for their replies."""
         self._socket.sendall(data)
 
-    def put(self, *items: Given) -> None:
-        """Put items with all commands under way at once; every one must be stored."""
+    def check_put(self, *items: Given) -> None:
+        """Put items with all commands under way at once, and check that each is stored."""
         self.send(b"".join(item.command() for item in items))
         for _ in items:
-            self.read_stored()
+            self.expect_stored()
 
     def try_put(self, *items: Given) -> list[bool]:
-        """Put items like ``put``, and tell which were stored; the others are server errors."""
+        """Put items, and tell which were stored; the others are server errors."""
         self.send(b"".join(item.command() for item in items))
         return [self._is_stored() for _ in items]
 
-    def put_all(self, items: Iterable[Given], at_once: int = 1000) -> None:
-        """Put any number of items, so many at a time."""
+    def check_put_all(self, items: Iterable[Given], at_once: int = 1000) -> None:
+        """Put any number of items, so many at a time, and check that each is stored."""
         batch: list[Given] = []
         for item in items:
             batch.append(item)
             if len(batch) == at_once:
-                self.put(*batch)
+                self.check_put(*batch)
                 batch.clear()
-        self.put(*batch)
+        self.check_put(*batch)
 
-    def read_stored(self) -> None:
+    def expect_stored(self) -> None:
         """Read the reply to a put; anything but success is a failure."""
         line = self._line()
         assert line == b"STORED", line

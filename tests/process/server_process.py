@@ -82,7 +82,7 @@ def settings_file(folder: Path, **settings: object) -> Path:
     return path
 
 
-def refusal(code: int, *options: object) -> str:
+def expect_refusal(code: int, *options: object) -> str:
     """Run the command, and return the one line with which it refuses."""
     done = run(*options)
     lines = [line for line in done.stderr.splitlines() if " INFO " not in line]

@@ -91,14 +91,14 @@ def test_under_always_a_failed_sync_is_an_error_and_the_queue_goes_on(
 ) -> None:
     with ServerProcess(tmp_path / "spool", "--sync", "always") as server:
         told = Told(server)
-        told.put_many(5)
-        told.take()
+        told.check_put_many(5)
+        told.check_take()
         with injected(server, ONE_SYNC_FAILS):
             assert not told.put()
             wait_until(told.put)
-            told.put_many(5)
-        told.put_many(5)
-        told.take()
+            told.check_put_many(5)
+        told.check_put_many(5)
+        told.check_take()
         assert server.stat("journal_failures") > 0
         wait_for_the_log(server, str(tmp_path / "spool" / "jobs"), ".segment", "Input/output error")
         told.check_after_a_kill()
@@ -109,14 +109,14 @@ def test_under_an_interval_a_failed_sync_loses_and_stops_nothing(
 ) -> None:
     with ServerProcess(tmp_path / "spool", "--sync", "50ms") as server:
         told = Told(server)
-        told.put_many(5)
-        told.take()
+        told.check_put_many(5)
+        told.check_take()
         with injected(server, ONE_SYNC_FAILS):
             told.put()
             wait_until(lambda: server.stat("journal_failures") > 0)
             wait_until(told.put)
             put_until_synced(told)
-        told.put_many(5)
+        told.check_put_many(5)
         wait_for_the_log(server, str(tmp_path / "spool" / "jobs"), ".segment", "Input/output error")
         told.check_after_a_kill()
 
@@ -127,7 +127,7 @@ def test_while_every_sync_fails_nothing_is_promised_and_later_all_goes_on(
 ) -> None:
     with ServerProcess(tmp_path / "spool", "--sync", sync) as server:
         told = Told(server)
-        told.put_many(5)
+        told.check_put_many(5)
         with injected(server, EVERY_SYNC_FAILS):
             # Under an interval nobody waits for a sync, so it takes one until it is known.
             wait_until(lambda: not told.put())
@@ -141,7 +141,7 @@ def test_while_every_sync_fails_nothing_is_promised_and_later_all_goes_on(
                     # Whether it was taken is open.
                     told.refused.add(told.stored.pop(0))
         wait_until(told.put)
-        told.put_many(5)
+        told.check_put_many(5)
         told.check_after_a_kill()
 
 
@@ -153,8 +153,8 @@ def test_after_a_failed_sync_a_power_cut_takes_nothing_that_was_stored(
     """The file whose sync failed is not trusted: what stood in it is on the disk elsewhere."""
     with server_on_image(tmp_path, "ext4", "--sync", sync) as server:
         told = Told(server)
-        told.put_many(5)
-        told.take()
+        told.check_put_many(5)
+        told.check_take()
         with injected(server, ONE_SYNC_FAILS):
             told.put()
             wait_until(lambda: server.stat("journal_failures") > 0)
@@ -176,8 +176,8 @@ def test_a_failed_write_promises_nothing_and_later_the_queue_goes_on(
     spool = tmp_path / "spool"
     with ServerProcess(spool, "--sync", sync) as server:
         told = Told(server)
-        told.put_many(5)
-        told.take()
+        told.check_put_many(5)
+        told.check_take()
         # The segment is written to under another name until it is safe.
         wait_until(lambda: any((spool / "jobs").glob("*.segment")))
         (segment,) = (spool / "jobs").glob("*.segment")
@@ -188,8 +188,8 @@ def test_a_failed_write_promises_nothing_and_later_the_queue_goes_on(
             # After a failed write nothing was stored.
             assert server.stat("curr_items") == len(told.stored)
         wait_until(told.put)
-        told.put_many(5)
-        told.take()
+        told.check_put_many(5)
+        told.check_take()
         wait_for_the_log(server, str(spool / "jobs"), os.strerror(getattr(errno, error)))
         told.check_after_a_kill()
 
@@ -201,8 +201,8 @@ def test_a_disk_that_turns_read_only_ends_no_server_and_loses_nothing(
 ) -> None:
     with server_on_image(tmp_path, "ext4", "--sync", sync) as server:
         told = Told(server)
-        told.put_many(5)
-        told.take()
+        told.check_put_many(5)
+        told.check_take()
         safe = None if sync == "always" else put_until_synced(told)
         server.disk.turn_read_only()
         wait_until(lambda: not told.put())
@@ -216,7 +216,7 @@ def test_a_disk_that_turns_read_only_ends_no_server_and_loses_nothing(
         server.come_back()
         told.check(safe)
         told.stored.clear()
-        told.put_many(5)
+        told.check_put_many(5)
         told.check()
 
 
@@ -292,7 +292,7 @@ def test_under_always_those_who_come_while_a_slow_sync_runs_share_the_next(tmp_p
                 for client in clients:
                     client.send(Given(b"jobs", b"x" * 500).command())
                 for client in clients:
-                    client.read_stored()
+                    client.expect_stored()
             # Two, if all puts come while the first sync runs.
             assert server.stat("fsyncs") - before < len(clients) / 2
         assert server.stat("curr_items") == 21

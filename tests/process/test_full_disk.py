@@ -80,13 +80,13 @@ def test_on_a_full_disk_all_can_be_taken_and_none_is_back_after_a_kill(
         told.fill_to_the_last_byte()
         assert len(told.stored) > 50
         assert items(server) == len(told.stored)
-        told.take(len(told.stored) // 2)
+        told.check_take(len(told.stored) // 2)
         assert items(server) == len(told.stored)
         server.restart()
         assert items(server) == len(told.stored)
-        told.take_all()
+        told.check_take_all()
         server.restart()
-        told.take_all()
+        told.check_take_all()
         assert items(server) == 0
 
 
@@ -99,7 +99,7 @@ def test_a_full_queue_that_is_drained_stores_again_without_a_restart(
         told = Told(server, size)
         told.fill_to_the_last_byte()
         half = len(told.stored) // 2
-        told.take_all()
+        told.check_take_all()
 
         def there_is_as_much_room() -> bool:
             told.fill(half - len(told.stored))
@@ -108,7 +108,7 @@ def test_a_full_queue_that_is_drained_stores_again_without_a_restart(
         wait_until(there_is_as_much_room)
         assert items(server) == half
         server.restart()
-        told.take_all()
+        told.check_take_all()
 
 
 @systems
@@ -121,7 +121,7 @@ def test_a_server_killed_on_a_full_disk_has_everything_and_can_be_drained(
         told.fill_to_the_last_byte()
         server.restart()
         assert items(server) == len(told.stored)
-        told.take_all()
+        told.check_take_all()
 
 
 @systems
@@ -135,7 +135,7 @@ def test_what_is_stored_after_a_refusal_is_there_after_a_kill(tmp_path: Path, sy
         assert not told.put()
         server.restart()
         assert items(server) == len(told.stored)
-        told.take_all()
+        told.check_take_all()
 
 
 @systems
@@ -149,16 +149,16 @@ def test_a_disk_that_others_have_filled_takes_removals_and_heals_by_itself(
         ballast = server.disk.fill()
         told.fill_to_the_last_byte()
         third = len(told.stored) // 3
-        told.take(third)
+        told.check_take(third)
         assert items(server) == len(told.stored)
         server.restart()
-        told.take(third)
+        told.check_take(third)
         ballast.unlink()
         wait_until(told.put)
         assert items(server) == len(told.stored)
-        told.take(len(told.stored) - 1)
+        told.check_take(len(told.stored) - 1)
         server.restart()
-        told.take_all()
+        told.check_take_all()
 
 
 @needs("tmpfs")
@@ -167,7 +167,7 @@ def test_every_removal_works_on_a_full_disk_under_any_policy(tmp_path: Path, syn
     with serving(tmp_path, "tmpfs", "4k", sync) as server:
         told = Told(server, LARGE)
         told.fill_to_the_last_byte()
-        told.take_all()
+        told.check_take_all()
         wait_until(told.put)
 
 
@@ -179,14 +179,14 @@ def test_a_queue_that_finds_no_room_leaves_the_others_alone(tmp_path: Path, syst
         other.fill_to_the_last_byte()
         assert len(old.stored) == 1000
         new = sum(Told(server, LARGE, b"new%d" % number).put() for number in range(20))
-        old.take(500)
-        other.take_all()
+        old.check_take(500)
+        other.check_take_all()
         last = Told(server, LARGE, b"last")
         wait_until(last.put)
         server.restart()
         assert items(server) == 500 + new + 1
-        old.take_all()
-        last.take_all()
+        old.check_take_all()
+        last.check_take_all()
 
 
 @systems

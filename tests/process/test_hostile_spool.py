@@ -23,7 +23,7 @@ from tests.process.server_process import (
     PATIENCE,
     ServerProcess,
     environment,
-    refusal,
+    expect_refusal,
     seconds,
     settings_file,
     starting,
@@ -56,7 +56,7 @@ def fill(spool: Path, *options: object, count: int = 3) -> None:
     """Leave a spool with some items in the queue ``q``, put by a server that is gone again."""
     with ServerProcess(spool, *options) as server:
         with RawClient(server.port) as client:
-            client.put_all(Given(b"q", b"item %d" % number) for number in range(count))
+            client.check_put_all(Given(b"q", b"item %d" % number) for number in range(count))
         assert server.stop() == 0
 
 
@@ -66,13 +66,13 @@ def fill(spool: Path, *options: object, count: int = 3) -> None:
 def test_a_second_server_on_a_spool_refuses_and_the_first_goes_on(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     with ServerProcess(spool, "--sync", "always") as first, RawClient(first.port) as client:
-        client.put(Given(b"q", b"1"), Given(b"q", b"2"))
+        client.check_put(Given(b"q", b"1"), Given(b"q", b"2"))
         before = content(spool)
         for _ in range(3):
-            line = refusal(1, "-q", spool, "-p", 0)
+            line = expect_refusal(1, "-q", spool, "-p", 0)
             assert line == f"starling-py: {spool}: another server is using this spool"
         assert content(spool) == before
-        client.put(Given(b"q", b"3"))
+        client.check_put(Given(b"q", b"3"))
         assert client.get_one(b"q") == b"1"
         first.restart()
         with RawClient(first.port) as again:
@@ -123,7 +123,7 @@ def test_a_segment_of_a_newer_format_is_refused_by_name_and_unchanged(
     data[8:10] = version.to_bytes(2, "little")
     segment.write_bytes(data)
     before = content(spool)
-    line = refusal(1, "-q", spool, "-p", 0)
+    line = expect_refusal(1, "-q", spool, "-p", 0)
     assert str(segment) in line
     assert "version" in line
     assert str(version) in line
@@ -149,7 +149,7 @@ def test_what_is_not_the_servers_in_the_spool_is_warned_of_and_left_alone(tmp_pa
     before = content(spool)
     with ServerProcess(spool) as server:
         with RawClient(server.port) as client:
-            client.put(Given(b"q", b"new"), Given(b"notes", b"a queue"))
+            client.check_put(Given(b"q", b"new"), Given(b"notes", b"a queue"))
             assert client.get_all([b"q"] * 4) == [b"item 0", b"item 1", b"item 2", b"new"]
         log = "".join(server.log)
         assert server.stop() == 0
@@ -198,13 +198,13 @@ def test_foreign_files_of_a_queues_directory_are_warned_of_and_left_alone(
     with ServerProcess(spool, "-f", conf, "--sync", "50ms") as server:
         with RawClient(server.port) as client:
             # More than one segment, and all of it out again: segments are removed.
-            client.put_all(Given(b"q", b"%d" % number) for number in range(1000))
+            client.check_put_all(Given(b"q", b"%d" % number) for number in range(1000))
             expected = [*(b"item %d" % n for n in range(3)), *(b"%d" % n for n in range(1000))]
             assert client.get_all([b"q"] * 1004) == [*expected, None]
 
             def is_removed() -> bool:
                 """Go on until it is: what is just being copied goes after a later sync."""
-                client.put(Given(b"q", b"one more"))
+                client.check_put(Given(b"q", b"one more"))
                 assert client.get_one(b"q") == b"one more"
                 return not segment.exists()
 
@@ -257,7 +257,7 @@ def test_an_unwritable_spool_is_refused_by_name_and_nothing_changes(
     spool.chmod(0o755)
     (spool / ".lock").unlink()
     before = content(spool)
-    line = refusal(1, "-q", spool, "-p", 0, *AS_NOBODY)
+    line = expect_refusal(1, "-q", spool, "-p", 0, *AS_NOBODY)
     assert line == f"starling-py: {spool}: Permission denied"
     assert content(spool) == before
     assert not (spool / ".lock").exists()
@@ -274,7 +274,7 @@ def test_an_unreadable_segment_is_refused_by_name_and_nothing_changes(
     os.chown(segment, 0, 0)
     segment.chmod(0o600)
     before = content(spool)
-    line = refusal(1, "-q", spool, "-p", 0, *AS_NOBODY)
+    line = expect_refusal(1, "-q", spool, "-p", 0, *AS_NOBODY)
     assert line.startswith(f"starling-py: {spool}/q")
     assert line.endswith("Permission denied")
     assert segment.name in line
@@ -290,7 +290,7 @@ def test_an_unreadable_queue_is_refused_by_name_and_nothing_changes(
     os.chown(spool / "q", 0, 0)
     (spool / "q").chmod(0o700)
     before = content(spool)
-    assert refusal(1, "-q", spool, "-p", 0, *AS_NOBODY) == (
+    assert expect_refusal(1, "-q", spool, "-p", 0, *AS_NOBODY) == (
         f"starling-py: {spool}/q: Permission denied"
     )
     assert content(spool) == before
@@ -306,11 +306,11 @@ def test_a_spool_that_is_the_users_again_is_served_with_all_that_was_in_it(
     spool = others_folder / "spool"
     fill(spool)
     (spool / "q").chmod(0o700)
-    assert "Permission denied" in refusal(1, "-q", spool, "-p", 0, *AS_NOBODY)
+    assert "Permission denied" in expect_refusal(1, "-q", spool, "-p", 0, *AS_NOBODY)
     give_away(spool)
     with ServerProcess(spool, *AS_NOBODY) as server:
         with RawClient(server.port) as client:
-            client.put(Given(b"q", b"new"), Given(b"other", b"1"))
+            client.check_put(Given(b"q", b"new"), Given(b"other", b"1"))
             assert client.get_all([b"q"] * 5) == [b"item 0", b"item 1", b"item 2", b"new", None]
         assert server.stop() == 0
     assert (spool / "other").stat().st_uid == NOBODY
@@ -319,8 +319,8 @@ def test_a_spool_that_is_the_users_again_is_served_with_all_that_was_in_it(
 # A signal during the start
 
 
-def ended_in_order(process: "subprocess.Popen[str]") -> None:
-    """See that a server ended soon after SIGTERM: stopped, or ended by it before it served."""
+def check_ended_in_order(process: "subprocess.Popen[str]") -> None:
+    """Check that a server ended soon after SIGTERM: stopped, or ended by it before it served."""
     process.wait(PATIENCE)
     # Not ``communicate``, which would pass over what came with the first line and is read already.
     assert process.stderr is not None
@@ -353,7 +353,7 @@ def test_sigterm_amid_a_long_recovery_ends_it_soon_and_loses_nothing(
         with starting(spool) as process:
             time.sleep(whole * tenth / 10)
             process.send_signal(signal.SIGTERM)
-            ended_in_order(process)
+            check_ended_in_order(process)
     with ServerProcess(spool) as server, RawClient(server.port) as client:
         stats = client.stats()
         assert int(stats[b"queue_q_items"]) == int(stats[b"queue_q_total_items"]) == MANY
@@ -369,7 +369,7 @@ def test_sigterm_as_soon_as_the_pid_file_is_there_stops_it_in_order(tmp_path: Pa
             while not (pid_file.exists() and pid_file.read_text()):
                 assert process.poll() is None
             process.send_signal(signal.SIGTERM)
-            ended_in_order(process)
+            check_ended_in_order(process)
         assert not pid_file.exists()
 
 
@@ -419,7 +419,7 @@ def years(jump: str) -> int:
     return int(jump.removesuffix("y"))
 
 
-def age(client: RawClient) -> int:
+def check_age(client: RawClient) -> int:
     """Return the age of the queue ``q``, which is never negative."""
     value = client.stat(b"queue_q_age")
     assert value >= 0
@@ -441,9 +441,9 @@ def test_a_clock_jump_between_runs_changes_no_order_and_no_age_is_below_0(
             with RawClient(server.port) as client:
                 assert years_away(client) == years(jump)
                 items = [b"%d.%d" % (run_number, number) for number in range(3)]
-                client.put(*(Given(b"q", data) for data in items))
+                client.check_put(*(Given(b"q", data) for data in items))
                 expected += items
-                age(client)
+                check_age(client)
                 assert client.get_one(b"q/peek") == expected[0]
                 assert client.get_one(b"q") == expected.pop(0)
         wall_clock.jump("-10y")
@@ -460,21 +460,21 @@ def test_expiry_and_age_go_by_the_wall_clock_of_the_present_run(
 ) -> None:
     with ServerProcess(tmp_path / "spool") as server:
         with RawClient(server.port) as client:
-            client.put(Given(b"q", b"stays"))
+            client.check_put(Given(b"q", b"stays"))
             client.send(b"set dies 0 100 1\r\nx\r\nset early 0 100 1\r\ny\r\n")
-            client.read_stored()
-            client.read_stored()
+            client.expect_stored()
+            client.expect_stored()
         assert server.stop() == 0
         wall_clock.jump("-10y")
         server.start()
         with RawClient(server.port) as client:
-            assert age(client) == 0
+            assert check_age(client) == 0
             assert client.get_one(b"early") == b"y"
         assert server.stop() == 0
         wall_clock.jump("+10y")
         server.start()
         with RawClient(server.port) as client:
-            assert age(client) >= TEN_YEARS_MS
+            assert check_age(client) >= TEN_YEARS_MS
             assert client.get_all([b"dies", b"q"]) == [None, b"stays"]
             assert client.stat(b"queue_dies_expired_items") == 1
 
@@ -489,9 +489,9 @@ def test_a_clock_jump_while_the_server_runs_changes_only_expiry_and_age(
             wall_clock.jump(offset)
             with RawClient(server.port) as client:
                 assert years_away(client) == years(offset)
-                client.put(*(Given(b"q", b"%d" % (len(expected) + n)) for n in range(3)))
+                client.check_put(*(Given(b"q", b"%d" % (len(expected) + n)) for n in range(3)))
                 expected += [b"%d" % (len(expected) + n) for n in range(3)]
-                assert (age(client) >= TEN_YEARS_MS) == (offset == "+10y")
+                assert (check_age(client) >= TEN_YEARS_MS) == (offset == "+10y")
                 assert client.stat(b"uptime") <= time.monotonic() - begun
         server.restart()
         with RawClient(server.port) as client:
@@ -515,7 +515,7 @@ def test_clock_jumps_before_and_during_a_wait_do_not_change_its_length(
         wait_until(lambda: b"waiting" in observer.stats(b"conns").values())
         wall_clock.jump("+0")
         # Something to do for the server, so that it looks at its clocks.
-        observer.put(Given(b"other", b"1"))
+        observer.check_put(Given(b"other", b"1"))
         assert client.read_taken() == []
         assert time.monotonic() - begun > 2.95
 
@@ -532,7 +532,7 @@ def test_a_waiter_is_served_though_the_clock_jumps_while_it_waits(
         waiter.send(b"get q/t=%d\r\n" % (PATIENCE * 1000 - 1000))
         wait_until(lambda: b"waiting" in producer.stats(b"conns").values())
         wall_clock.jump(jump)
-        producer.put(Given(b"q", b"1"))
+        producer.check_put(Given(b"q", b"1"))
         assert [taken.data for taken in waiter.read_taken()] == [b"1"]
 
 
@@ -549,7 +549,7 @@ def test_a_sync_comes_after_its_interval_though_the_clock_jumps_within_it(
             """Set the clock after a put, and return how long its sync was in coming."""
             before = client.stat(b"fsyncs")
             begun = time.monotonic()
-            client.put(Given(b"q", offset.encode()))
+            client.check_put(Given(b"q", offset.encode()))
             wall_clock.jump(offset)
             wait_until(lambda: client.stat(b"fsyncs") > before)
             return time.monotonic() - begun
@@ -564,7 +564,7 @@ def test_a_client_is_not_idle_because_the_clock_jumped(
     tmp_path: Path, wall_clock: WallClock, jump: str
 ) -> None:
     with ServerProcess(tmp_path / "spool", "-t", 60) as server, RawClient(server.port) as client:
-        client.put(Given(b"q", b"1"))
+        client.check_put(Given(b"q", b"1"))
         wall_clock.jump(jump)
         # The house is kept twice a second.
         time.sleep(1.1)

@@ -61,7 +61,7 @@ class Producer:
         try:
             client.send(b"".join(item.command() for item in items))
             while puts:
-                client.read_stored()
+                client.expect_stored()
                 self.history.stored(puts.pop(0))
         finally:
             for put in puts:
@@ -139,7 +139,7 @@ class Torture:
         self.options = ("-f", conf, "--sync", sync)
         self.server = ServerProcess(self.spool, *self.options)
 
-    def cycle(self, least: int = 0) -> None:
+    def check_cycle(self, least: int = 0) -> None:
         """Load the server, kill it at a random moment, start it again, and look at its numbers.
 
         ``least`` is how many bytes must have been put by then, in all cycles together.
@@ -194,7 +194,7 @@ class Torture:
         assert not problems
         return numbers
 
-    def drain(self) -> None:
+    def check_drain(self) -> None:
         """Take everything out and see that no more and no less than that was there."""
         numbers = self.check_numbers()
         for queue, (items, total, _) in numbers.items():
@@ -213,7 +213,7 @@ class Torture:
         return random.Random(self.dice.getrandbits(64))
 
 
-def torture(folder: Path, sync: str, cycles: int) -> None:
+def check_torture(folder: Path, sync: str, cycles: int) -> None:
     """Kill a server so many times, and see what is left."""
     # This takes as long as it takes, and every step of it has a time-out of its own.
     faulthandler.cancel_dump_traceback_later()
@@ -222,9 +222,9 @@ def torture(folder: Path, sync: str, cycles: int) -> None:
     each = Torture(folder, sync, seed)
     with each.server:
         for _ in range(cycles - 1):
-            each.cycle()
-        each.cycle(least=ENOUGH)
-        each.drain()
+            each.check_cycle()
+        each.check_cycle(least=ENOUGH)
+        each.check_drain()
         assert each.server.stop() == 0
     assert each.history.problems() == []
     assert each.segments_were_removed()
@@ -237,7 +237,7 @@ def torture(folder: Path, sync: str, cycles: int) -> None:
 def test_a_server_killed_under_load_loses_changes_and_reorders_nothing(
     tmp_path: Path, sync: str
 ) -> None:
-    torture(tmp_path, sync, cycles=5)
+    check_torture(tmp_path, sync, cycles=5)
 
 
 @pytest.mark.long
@@ -245,4 +245,4 @@ def test_a_server_killed_under_load_loses_changes_and_reorders_nothing(
 def test_a_server_killed_hundreds_of_times_loses_and_reorders_nothing(
     tmp_path: Path, sync: str
 ) -> None:
-    torture(tmp_path, sync, cycles=300)
+    check_torture(tmp_path, sync, cycles=300)

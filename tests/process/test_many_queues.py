@@ -24,7 +24,7 @@ def _few_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_process, "COMMAND", (*limited, *server_process.COMMAND))
 
 
-def serve_many_queues(spool: Path, count: int) -> None:
+def check_many_queues(spool: Path, count: int) -> None:
     """Put to so many queues and get from them, over a kill and a stop."""
     queues = [b"queue-%d" % number for number in range(count)]
     patience = PATIENCE + count * A_QUEUE
@@ -33,7 +33,7 @@ def serve_many_queues(spool: Path, count: int) -> None:
         assert limits == (OPEN_FILES, OPEN_FILES)
         with RawClient(server.port, patience) as client:
             for what in (b"first", b"second", b"third"):
-                client.put_all(Given(queue, what + b" of " + queue) for queue in queues)
+                client.check_put_all(Given(queue, what + b" of " + queue) for queue in queues)
             expected = [b"first of " + queue for queue in queues]
             assert client.get_all(queues) == expected
         server.restart()
@@ -44,7 +44,7 @@ def serve_many_queues(spool: Path, count: int) -> None:
             # Not in the order in which they were made, so no file is open by luck.
             queues.reverse()
             assert client.get_all(queues) == [b"second of " + queue for queue in queues]
-            client.put_all(Given(queue, b"fourth of " + queue) for queue in queues)
+            client.check_put_all(Given(queue, b"fourth of " + queue) for queue in queues)
         assert server.stop() == 0
         server.start()
         with RawClient(server.port, patience) as client:
@@ -61,7 +61,7 @@ def serve_many_queues(spool: Path, count: int) -> None:
 
 @pytest.mark.usefixtures("_few_open_files")
 def test_a_thousand_queues_are_served_with_few_open_files(tmp_path: Path) -> None:
-    serve_many_queues(tmp_path / "spool", 1_000)
+    check_many_queues(tmp_path / "spool", 1_000)
 
 
 @pytest.mark.usefixtures("_few_open_files")
@@ -70,10 +70,10 @@ def test_many_clients_are_served_beside_many_queues_with_few_open_files(tmp_path
     queues = [b"queue-%d" % number for number in range(2 * OPEN_FILES)]
     with ServerProcess(tmp_path / "spool") as server, contextlib.ExitStack() as stack:
         with RawClient(server.port) as client:
-            client.put_all(Given(queue, b"1") for queue in queues)
+            client.check_put_all(Given(queue, b"1") for queue in queues)
         clients = [stack.enter_context(RawClient(server.port)) for _ in range(OPEN_FILES // 2)]
         for each in clients:
-            each.put_all(Given(queue, b"2") for queue in queues[:10])
+            each.check_put_all(Given(queue, b"2") for queue in queues[:10])
         for queue, each in zip(queues, clients * 4, strict=True):
             assert each.get_one(queue) == b"1"
         assert "Too many open files" not in "".join(server.log)
@@ -84,4 +84,4 @@ def test_many_clients_are_served_beside_many_queues_with_few_open_files(tmp_path
 @pytest.mark.usefixtures("_few_open_files")
 def test_ten_thousand_queues_are_served_with_few_open_files(tmp_path: Path) -> None:
     faulthandler.cancel_dump_traceback_later()
-    serve_many_queues(tmp_path / "spool", 10_000)
+    check_many_queues(tmp_path / "spool", 10_000)

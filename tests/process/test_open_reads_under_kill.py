@@ -102,10 +102,10 @@ class Producer:
                 while True:
                     self.count += 1
                     item = b"%d.%d" % (self.name, self.count)
-                    client.put(Given(b"jobs", item))
+                    client.check_put(Given(b"jobs", item))
                     self.work.put(item)
                     if self.count % 5 == 0:
-                        client.put(Given(b"news", item))
+                        client.check_put(Given(b"news", item))
                         self.news.add(item)
         except TimeoutError:
             raise
@@ -176,7 +176,7 @@ def has_come_to_all(server: ServerProcess, work: Work, cycles: int) -> bool:
     return failed > 0 and len(work.confirmed) > cycles
 
 
-def torture(folder: Path, sync: str, cycles: int) -> None:
+def check_torture(folder: Path, sync: str, cycles: int) -> None:
     """Kill a server so many times under load, and see what is left."""
     faulthandler.cancel_dump_traceback_later()  # every step has a time-out of its own
     seed = int(os.environ.get("STARLING_TEST_SEED") or random.SystemRandom().getrandbits(32))
@@ -227,10 +227,10 @@ def torture(folder: Path, sync: str, cycles: int) -> None:
 
 @pytest.mark.parametrize("sync", ["always", "50ms"])
 def test_work_done_with_open_reads_survives_kills(tmp_path: Path, sync: str) -> None:
-    torture(tmp_path, sync, cycles=5)
+    check_torture(tmp_path, sync, cycles=5)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("sync", ["always", "5ms", "never"])
 def test_work_done_with_open_reads_survives_hundreds_of_kills(tmp_path: Path, sync: str) -> None:
-    torture(tmp_path, sync, cycles=200)
+    check_torture(tmp_path, sync, cycles=200)

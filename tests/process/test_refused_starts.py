@@ -17,7 +17,7 @@ from tests.process.server_process import (
     PATIENCE,
     ServerProcess,
     environment,
-    refusal,
+    expect_refusal,
     run,
     wait_until,
 )
@@ -26,20 +26,20 @@ from tests.process.server_process import (
 def test_a_port_in_use(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        line = refusal(1, "-q", tmp_path / "spool", "-p", port)
+        line = expect_refusal(1, "-q", tmp_path / "spool", "-p", port)
     assert line == f"starling-py: cannot listen on 127.0.0.1:{port}: Address already in use"
     assert not (tmp_path / "spool").exists()
 
 
 def test_a_host_that_is_not_this_machines(tmp_path: Path) -> None:
-    line = refusal(1, "-q", tmp_path / "spool", "-h", "192.0.2.1", "-p", 0)
+    line = expect_refusal(1, "-q", tmp_path / "spool", "-h", "192.0.2.1", "-p", 0)
     assert line.startswith("starling-py: cannot listen on 192.0.2.1:0: ")
 
 
 def test_a_spool_that_another_server_uses(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     with ServerProcess(spool) as server:
-        line = refusal(1, "-q", spool, "-p", 0)
+        line = expect_refusal(1, "-q", spool, "-p", 0)
         assert line == f"starling-py: {spool}: another server is using this spool"
         client = server.client()
         assert client.set("q", b"1")
@@ -52,38 +52,38 @@ def test_a_spool_that_another_server_uses(tmp_path: Path) -> None:
 def test_a_spool_that_is_a_file(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     spool.write_text("")
-    line = refusal(1, "-q", spool, "-p", 0)
+    line = expect_refusal(1, "-q", spool, "-p", 0)
     assert line == f"starling-py: {spool}: File exists"
 
 
 def test_a_spool_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    line = refusal(1, "-q", tmp_path / "file" / "spool", "-p", 0)
+    line = expect_refusal(1, "-q", tmp_path / "file" / "spool", "-p", 0)
     assert line == f"starling-py: {tmp_path}/file/spool: Not a directory"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_spool_that_cannot_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    line = refusal(1, "-q", tmp_path / "spool", "-p", 0)
+    line = expect_refusal(1, "-q", tmp_path / "spool", "-p", 0)
     tmp_path.chmod(0o700)
     assert line == f"starling-py: {tmp_path}/spool: Permission denied"
 
 
 def test_a_spool_on_a_file_system_that_takes_no_files(tmp_path: Path) -> None:
-    line = refusal(1, "-q", "/proc/spool", "-p", 0)
+    line = expect_refusal(1, "-q", "/proc/spool", "-p", 0)
     assert line.startswith("starling-py: /proc/spool: ")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_a_spool_that_the_user_of_the_settings_cannot_write(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
-    line = refusal(1, "-q", tmp_path / "spool", "-p", 0, "-u", "65534", "-g", "65534")
+    line = expect_refusal(1, "-q", tmp_path / "spool", "-p", 0, "-u", "65534", "-g", "65534")
     assert line == f"starling-py: {tmp_path}/spool: Permission denied"
 
 
 def test_an_unknown_user(tmp_path: Path) -> None:
-    line = refusal(1, "-q", tmp_path / "spool", "-p", 0, "-u", "nobody-at-all")
+    line = expect_refusal(1, "-q", tmp_path / "spool", "-p", 0, "-u", "nobody-at-all")
     assert "nobody-at-all" in line
 
 
@@ -99,7 +99,7 @@ def test_a_damaged_journal(tmp_path: Path) -> None:
     whole = segment.read_bytes()
     damaged = whole.replace(b"item 1", b"item X")
     segment.write_bytes(damaged)
-    line = refusal(1, "-q", spool, "-p", 0)
+    line = expect_refusal(1, "-q", spool, "-p", 0)
     assert f"{segment}: damaged at byte " in line
     assert f"move {spool}/q out of the spool" in line
     assert segment.read_bytes() == damaged
@@ -140,13 +140,15 @@ def test_an_option_without_its_value() -> None:
 
 
 def test_a_value_that_cannot_be() -> None:
-    assert refusal(2, "--port", "70000").startswith("starling-py: --port: 70000: must be a whole")
+    assert expect_refusal(2, "--port", "70000").startswith(
+        "starling-py: --port: 70000: must be a whole"
+    )
 
 
 def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "none.yml"
     expected = f"starling-py: {path}: cannot be read: No such file or directory"
-    assert refusal(2, "-f", path) == expected
+    assert expect_refusal(2, "-f", path) == expected
 
 
 def test_all_that_is_wrong_with_a_configuration_is_told_at_once(tmp_path: Path) -> None:
@@ -170,7 +172,7 @@ def test_a_good_configuration_is_called_so_and_nothing_starts(tmp_path: Path) ->
 def test_a_log_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     log = tmp_path / "file" / "log"
-    line = refusal(1, "-q", tmp_path / "spool", "-p", 0, "-L", log)
+    line = expect_refusal(1, "-q", tmp_path / "spool", "-p", 0, "-L", log)
     assert re.fullmatch(rf"starling-py: {log}: cannot log there: \w.*", line)
 
 
@@ -180,7 +182,7 @@ def test_a_pid_file_that_cannot_be_written(tmp_path: Path, daemonize: tuple[str,
     (tmp_path / "file").write_text("")
     pid_file = tmp_path / "file" / "pid"
     options = ("-q", tmp_path / "spool", "-p", 0, "-P", pid_file, "-L", tmp_path / "log")
-    line = refusal(1, *options, *daemonize)
+    line = expect_refusal(1, *options, *daemonize)
     assert re.fullmatch(rf"starling-py: {pid_file}: cannot be written: \w.*", line)
 
 

@@ -30,8 +30,8 @@ class Told:
         with RawClient(self.server.port) as client:
             return self._put(client, 1, size or self.size)
 
-    def put_many(self, count: int) -> None:
-        """Put items, each of which must be stored."""
+    def check_put_many(self, count: int) -> None:
+        """Put items, and check that each is stored."""
         assert all(self.put() for _ in range(count))
 
     def fill(self, most: int = 1_000_000) -> None:
@@ -45,16 +45,16 @@ class Told:
         for _ in range(5):
             self.fill()
 
-    def take(self, count: int = 1) -> None:
-        """Take so many items, none of them with an error; they are the oldest, in order."""
+    def check_take(self, count: int = 1) -> None:
+        """Take so many items, none with an error; check that they are the oldest, in order."""
         expected, self.stored = self.stored[:count], self.stored[count:]
         with RawClient(self.server.port) as client:
             for part, at_once in ((expected[:ONE_BY_ONE], 1), (expected[ONE_BY_ONE:], 20)):
                 assert client.get_all([self.queue] * len(part), at_once) == part
 
-    def take_all(self) -> None:
-        """Take what is there: all that was stored, and nothing else."""
-        self.take(len(self.stored))
+    def check_take_all(self) -> None:
+        """Take what is there, and check that it is all that was stored, and nothing else."""
+        self.check_take(len(self.stored))
         with RawClient(self.server.port) as client:
             assert client.get_one(self.queue) is None
 

@@ -78,7 +78,7 @@ def meant(command: Command) -> tuple[object, ...]:
     return command.command, *answers
 
 
-def refused(data: bytes, limit: int = LIMIT) -> Packet:
+def expect_refused(data: bytes, limit: int = LIMIT) -> Packet:
     """Return the answer to a request that is refused, and that the stream goes on behind it."""
     command, next_one = commands_of([data, ask(p.NOOP)], limit)
     assert isinstance(command, Refusal)
@@ -279,7 +279,9 @@ def test_a_get_asks_for_one_key(opcode: int) -> None:
 def test_a_gat_has_a_time(opcode: int) -> None:
     assert only(ask(opcode, b"q", extras=seconds(60))) == Get((b"q",), True, 60)
     over = ask(opcode, b"q", extras=seconds(2**32 - 1))
-    assert refused(over) == Packet(opcode, p.INVALID, value=b"the lease would be over already")
+    assert expect_refused(over) == Packet(
+        opcode, p.INVALID, value=b"the lease would be over already"
+    )
 
 
 @pytest.mark.parametrize(
@@ -335,7 +337,7 @@ def test_an_unknown_opcode_is_told_so(opcode: int) -> None:
         put(b"k" * 3000, ask(p.FLUSH) * 100, opcode=opcode, opaque=OPAQUE),
     ):
         text = b"Unknown command"
-        assert refused(request) == Packet(opcode, p.UNKNOWN, value=text, opaque=OPAQUE)
+        assert expect_refused(request) == Packet(opcode, p.UNKNOWN, value=text, opaque=OPAQUE)
 
 
 _WRONG = [
@@ -360,7 +362,7 @@ _WRONG = [
 @pytest.mark.parametrize("request_", _WRONG)
 def test_a_request_of_the_wrong_form_is_invalid(request_: bytes) -> None:
     text = b"Invalid arguments"
-    assert refused(request_) == Packet(request_[1], p.INVALID, value=text, opaque=OPAQUE)
+    assert expect_refused(request_) == Packet(request_[1], p.INVALID, value=text, opaque=OPAQUE)
 
 
 @pytest.mark.parametrize("byte", b" \t\n\v\f\r")
@@ -374,7 +376,7 @@ def test_a_key_that_text_cannot_name_is_invalid(byte: int, form: bytes) -> None:
         ask(p.INCREMENT, key, extras=EXTRAS_20),
     ):
         text = b"Invalid arguments"
-        assert refused(request) == Packet(request[1], p.INVALID, value=text)
+        assert expect_refused(request) == Packet(request[1], p.INVALID, value=text)
 
 
 @given(st.binary(min_size=1, max_size=250))
@@ -384,7 +386,7 @@ def test_a_key_that_text_can_name_is_taken_and_no_other(key: bytes) -> None:
     if text.next_command() == Delete(key, quiet=False):
         assert only(ask(p.DELETE, key)) == Delete(key, quiet=False)
     elif key.split() != [key]:
-        assert refused(ask(p.DELETE, key)).status == p.INVALID
+        assert expect_refused(ask(p.DELETE, key)).status == p.INVALID
 
 
 @pytest.mark.parametrize("opcode", [p.SET, p.SETQ, p.ADDQ])
@@ -393,19 +395,19 @@ def test_an_item_at_the_limit_is_taken_and_one_byte_more_is_too_large(opcode: in
     assert isinstance(store, Store)
     assert store.data == b"x" * LIMIT
     over = put(b"q", b"x" * (LIMIT + 1), opcode=opcode, opaque=OPAQUE)
-    assert refused(over) == Packet(opcode, p.TOO_LARGE, value=b"Too large.", opaque=OPAQUE)
+    assert expect_refused(over) == Packet(opcode, p.TOO_LARGE, value=b"Too large.", opaque=OPAQUE)
 
 
 def test_a_get_of_several_items_is_refused_as_a_reply_has_one() -> None:
     text = b"a reply has one item; /n= asks for more"
-    assert refused(ask(p.GETQ, b"q/peek/n=2")) == Packet(p.GETQ, p.INVALID, value=text)
+    assert expect_refused(ask(p.GETQ, b"q/peek/n=2")) == Packet(p.GETQ, p.INVALID, value=text)
     wrong = only(ask(p.GET, b"q/n=2"))
     assert wrong == Get((b"q/n=2",), with_cas=True)
 
 
 def test_a_queue_is_not_deleted_on_a_condition() -> None:
     told = Packet(p.DELETE, p.EXISTS, value=b"Data exists for key.")
-    assert refused(ask(p.DELETE, b"q", cas=1)) == told
+    assert expect_refused(ask(p.DELETE, b"q", cas=1)) == told
 
 
 def test_headers_have_the_layout_of_the_protocol() -> None:

@@ -449,10 +449,10 @@ def test_each_request_gets_exactly_its_reply(
         replies.append(unpack(data))
         core.close()
     assert replies[0] == replies[1]
-    _match(stream, replies[0])
+    _check_match(stream, replies[0])
 
 
-def _match(stream: list[bytes], replies: list[Packet]) -> None:
+def _check_match(stream: list[bytes], replies: list[Packet]) -> None:
     """Insist on one reply to each request in its order, or none to a quiet one."""
     left = list(replies)
     for request in stream:

@@ -12,7 +12,7 @@ from tests.core import Client, CoreHarness
 INVALID_FLAG = b"CLIENT_ERROR invalid flag\r\n"
 
 
-def put(client: Client, *items: bytes, queue: bytes = b"q") -> None:
+def check_put(client: Client, *items: bytes, queue: bytes = b"q") -> None:
     for item in items:
         assert client.ask(b"ms %b %d\r\n%b\r\n" % (queue, len(item), item)) == b"HD\r\n"
 
@@ -28,7 +28,7 @@ class TestGet:
 
     def test_items_come_out_in_their_order_with_every_byte(self, client: Client) -> None:
         data = bytes(range(256)) + b"\r\nmg q v\r\n"
-        put(client, data, b"")
+        check_put(client, data, b"")
         assert client.ask(b"mg q v\r\n") == b"VA %d\r\n%b\r\n" % (len(data), data)
         assert client.ask(b"mg q v s\r\n") == b"VA 0 s0\r\n\r\n"
         assert client.ask(b"mg q v\r\n") == b"EN\r\n"
@@ -52,7 +52,7 @@ class TestGet:
 
     def test_without_v_nothing_is_ever_taken(self, client: Client) -> None:
         assert client.ask(b"mg q\r\nmg q q\r\nmg q k O1\r\n") == b"EN\r\nEN kq O1\r\n"
-        put(client, b"a")
+        check_put(client, b"a")
         for line in (b"mg q", b"mg q q", b"mg q/peek", b"mg q/t=5", b"MG q"):
             assert client.ask(line + b"\r\n") == b"HD\r\n"
         assert client.ask(b"mg q/open\r\n").startswith(b"CLIENT_ERROR mg without v takes no")
@@ -65,13 +65,13 @@ class TestGet:
         assert client.ask(b"mg q v k O7 q\r\nmg q/peek q\r\nmn\r\n") == b"MN\r\n"
 
     def test_a_multi_get_of_dalli(self, client: Client) -> None:
-        put(client, b"1", queue=b"a")
-        put(client, b"3", queue=b"c")
+        check_put(client, b"1", queue=b"a")
+        check_put(client, b"3", queue=b"c")
         asked = b"".join(b"mg %b v f k q s\r\n" % key for key in (b"a", b"b", b"c")) + b"mn\r\n"
         assert client.ask(asked) == b"VA 1 f0 ka s1\r\n1\r\nVA 1 f0 kc s1\r\n3\r\nMN\r\n"
 
     def test_a_peek_with_v_looks_and_n_is_refused(self, client: Client) -> None:
-        put(client, b"a", b"b")
+        check_put(client, b"a", b"b")
         assert client.ask(b"mg q/peek v k\r\n" * 2) == b"VA 1 kq/peek\r\na\r\n" * 2
         assert client.ask(b"mg q/peek/n=2 v\r\n").startswith(b"CLIENT_ERROR mg gives one item")
         assert client.ask(b"mg q/peek/n=1 v\r\n") == b"VA 1\r\na\r\n"
@@ -80,7 +80,7 @@ class TestGet:
         self, core: CoreHarness, client: Client
     ) -> None:
         assert client.ask(b"mg q/t=500 v c k\r\nmn\r\n") == b""
-        put(core.client(), b"a")
+        check_put(core.client(), b"a")
         assert client.ask(b"") == b"VA 1 c1 kq/t=500\r\na\r\nMN\r\n"
         for quiet, reply in ((b"", b"EN\r\n"), (b" q", b"")):
             assert client.ask(b"mg q/t=500 v%b\r\nmn\r\n" % quiet) == b""
@@ -92,14 +92,14 @@ class TestGet:
         self, core: CoreHarness, client: Client
     ) -> None:
         assert client.ask(b"mg q/t=500 s\r\n") == b""
-        put(core.client(), b"abc")
+        check_put(core.client(), b"abc")
         assert client.told() == b"HD s3\r\n"
         assert client.ask(b"mg q v\r\n") == b"VA 3\r\nabc\r\n"
 
 
 class TestReliableReads:
     def test_open_abort_open_close(self, client: Client) -> None:
-        put(client, b"a")
+        check_put(client, b"a")
         assert client.ask(b"mg q/open v c h\r\n") == b"VA 1 c1 h0\r\na\r\n"
         assert client.ask(b"mg q/abort\r\n") == b"HD\r\n"
         assert client.ask(b"mg q h\r\n") == b"HD h1\r\n"
@@ -108,7 +108,7 @@ class TestReliableReads:
         assert client.ask(b"mg q\r\n") == b"EN\r\n"
 
     def test_an_item_that_came_back_is_told_apart_when_it_is_taken(self, client: Client) -> None:
-        put(client, b"a")
+        check_put(client, b"a")
         client.ask(b"mg q/open v\r\nmg q/abort\r\n")
         assert client.ask(b"mg q v h\r\n") == b"VA 1 h1\r\na\r\n"
 
@@ -116,21 +116,21 @@ class TestReliableReads:
         assert client.ask(b"mg q/close v\r\nmg q/close v q\r\nmg q/close\r\n") == b"EN\r\nHD\r\n"
 
     def test_close_and_open_in_one(self, client: Client) -> None:
-        put(client, b"a", b"b")
+        check_put(client, b"a", b"b")
         assert client.ask(b"mg q/open v\r\nmg q/close/open v\r\n") == b"VA 1\r\na\r\nVA 1\r\nb\r\n"
         assert client.ask(b"mg q/close/open v\r\n") == b"EN\r\n"
 
     def test_an_item_of_somebody_else_is_closed_by_its_id(
         self, core: CoreHarness, client: Client
     ) -> None:
-        put(client, b"a")
+        check_put(client, b"a")
         assert client.ask(b"mg q/open/lease=9 v c\r\n") == b"VA 1 c1\r\na\r\n"
         assert core.client().ask(b"mg q/close=1\r\nmg q/close=1\r\n") == (
             b"HD\r\nCLIENT_ERROR item 1 is not open\r\n"
         )
 
     def test_a_lease_is_taken_touched_and_over(self, core: CoreHarness, client: Client) -> None:
-        put(client, b"a")
+        check_put(client, b"a")
         assert client.ask(b"mg q v T5\r\n") == b"VA 1\r\na\r\n"
         core.clock.advance(4)
         assert client.ask(b"mg q T5 k O1\r\n") == b"HD kq O1\r\n"
@@ -147,7 +147,7 @@ class TestReliableReads:
         assert client.ask(b"mg q/close v T5\r\nmg q/peek v T5 q\r\n") == reply * 2
 
     def test_an_open_read_forbids_a_plain_get(self, client: Client) -> None:
-        put(client, b"a", b"b")
+        check_put(client, b"a", b"b")
         client.ask(b"mg q/open v\r\n")
         assert client.ask(b"mg q v q\r\n").startswith(b"CLIENT_ERROR a read of this queue is open")
         assert client.ask(b"mg q\r\n") == b"HD\r\n"
@@ -182,7 +182,7 @@ class TestStore:
         assert got == b"".join(b"VA 1\r\n%d\r\n" % number for number in range(1, 6)) + b"EN\r\n"
 
     def test_a_compare_finds_nothing_and_stores_nothing(self, client: Client) -> None:
-        put(client, b"a")
+        check_put(client, b"a")
         assert client.ask(b"ms q 1 C1 O1\r\nb\r\nms q 1 C1 MP q\r\nb\r\n") == b"NF O1\r\nNF\r\n"
         assert client.ask(b"mg q v\r\nmg q\r\n") == b"VA 1\r\na\r\nEN\r\n"
 
@@ -217,7 +217,7 @@ class BrokenDisk(Files):
 def test_what_is_not_in_the_journal_is_an_error_for_a_quiet_request_too(tmp_path: Path) -> None:
     disk = BrokenDisk()
     client = CoreHarness(tmp_path / "spool", disk).client()
-    put(client, b"a")
+    check_put(client, b"a")
     disk.failing = True
     for line in (b"ms q 1 q\r\nb\r\n", b"ms q 1 c\r\nb\r\n", b"mg q v q\r\n", b"md q q\r\n"):
         told = client.ask(line)
@@ -228,20 +228,20 @@ def test_what_is_not_in_the_journal_is_an_error_for_a_quiet_request_too(tmp_path
 
 class TestOthers:
     def test_delete(self, client: Client) -> None:
-        put(client, b"a")
+        check_put(client, b"a")
         assert client.ask(b"md q k O1\r\nmd q k O1\r\n") == b"HD kq O1\r\nNF kq O1\r\n"
-        put(client, b"a")
+        check_put(client, b"a")
         assert client.ask(b"md q q\r\nmd q q\r\nmn\r\n") == b"NF\r\nMN\r\n"
         assert client.ask(b"md q/peek q\r\n").startswith(b"CLIENT_ERROR this command takes no opt")
 
     def test_arithmetic_finds_nothing(self, core: CoreHarness, client: Client) -> None:
-        put(client, b"1")
+        check_put(client, b"1")
         assert client.ask(b"ma q v D1 MI\r\nma q MD q k t c O1\r\n") == b"NF\r\nNF kq O1\r\n"
         assert (core.counters.incr_misses, core.counters.decr_misses) == (1, 1)
 
     def test_debug(self, core: CoreHarness, client: Client) -> None:
         assert client.ask(b"me q\r\n") == b"EN\r\n"
-        put(client, b"abc", b"de")
+        check_put(client, b"abc", b"de")
         core.clock.advance(1.5)
         assert client.ask(b"me q\r\n") == b"ME q items=2 bytes=5 open=0 age=1500\r\n"
         client.ask(b"mg q/open v\r\n")
@@ -258,7 +258,7 @@ class TestOthers:
         assert client.ask(b"mg cQ== v b k\r\nmd cQ== b k\r\n") == b"EN kcQ== b\r\nHD kcQ== b\r\n"
 
     def test_options_may_be_in_base64_too(self, client: Client) -> None:
-        put(client, b"a")
+        check_put(client, b"a")
         assert client.ask(b"mg cS9wZWVr b v\r\n" * 2) == b"VA 1\r\na\r\n" * 2
 
     def test_a_name_with_blanks_stays_one_word_everywhere(self, client: Client) -> None:

@@ -173,17 +173,17 @@ def test_a_failed_commit_takes_back_what_happened_to_a_queue_read_behind(
 @pytest.mark.parametrize("interval", [0, 3600, None], ids=["always", "interval", "never"])
 def test_any_traffic_gives_every_item_once_and_in_order(interval: float | None) -> None:
     for seed in range(30):
-        _run_traffic(Random(seed), interval, steps=120)
+        _check_traffic(Random(seed), interval, steps=120)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("interval", [0, 3600, None], ids=["always", "interval", "never"])
 def test_very_much_traffic_gives_every_item_once_and_in_order(interval: float | None) -> None:
     for seed in range(1000, 2000):
-        _run_traffic(Random(seed), interval, steps=300)
+        _check_traffic(Random(seed), interval, steps=300)
 
 
-def _run_traffic(random: Random, interval: float | None, steps: int) -> None:
+def _check_traffic(random: Random, interval: float | None, steps: int) -> None:
     disk = empty_disk()
     harness = server(disk, interval=interval, segment_size=1200)
     model: deque[bytes] = deque()

@@ -70,14 +70,14 @@ class Client:
                     return sent
 
     async def expect(self, reply: bytes) -> None:
-        """Read as many bytes as the reply has, and insist that they are the reply."""
+        """Read as many bytes as the reply has, and check that they are the reply."""
         while len(self._received) < len(reply):
             assert reply.startswith(self._received)
             assert await self._receive(), f"closed after {self._received!r} of {reply!r}"
         assert await self.read(len(reply)) == reply
 
-    async def ask(self, command: bytes, reply: bytes) -> None:
-        """Send a command and insist on the reply."""
+    async def expect_reply(self, command: bytes, reply: bytes) -> None:
+        """Send a command, and check its reply."""
         await self.send(command)
         await self.expect(reply)
 
@@ -108,7 +108,7 @@ class Client:
         return data
 
     async def expect_nothing(self, seconds: float = 0.1) -> None:
-        """Insist that nothing comes, and no end either, for some time."""
+        """Check that nothing comes, and no end either, for some time."""
         with trio.move_on_after(seconds) as waited:
             while not self._received:
                 assert await self._receive(), "the server ended the connection"
@@ -190,7 +190,7 @@ class RunningServer:
     async def until_waiting(self, count: int) -> None:
         """Return when so many clients wait for an item."""
         async with self.client() as observer:
-            await observer.ask(b"version\r\n", b"VERSION 1.0.0\r\n")
+            await observer.expect_reply(b"version\r\n", b"VERSION 1.0.0\r\n")
             with trio.fail_after(PATIENCE):
                 while True:
                     conns = await observer.stats(b"stats conns")

@@ -23,7 +23,7 @@ async def told(client: Client, *requests: bytes) -> list[Packet]:
 async def test_a_queue_is_the_same_in_both_protocols_and_after_a_restart(start: Servers) -> None:
     running = await start()
     async with running.client() as binary, running.client() as text:
-        await text.ask(b"set q 7 0 3\r\none\r\n", b"STORED\r\n")
+        await text.expect_reply(b"set q 7 0 3\r\none\r\n", b"STORED\r\n")
         requests = (ask(p.VERSION), put(b"q", b"two", 2**32 - 1), ask(p.GET, b"q"))
         assert await told(binary, *requests) == [
             Packet(p.VERSION, value=b"1.0.0"),
@@ -33,7 +33,7 @@ async def test_a_queue_is_the_same_in_both_protocols_and_after_a_restart(start: 
     await running.stop()
     running = await start()
     async with running.client() as text:
-        await text.ask(b"get q\r\n", item(b"q", b"two", 2**32 - 1))
+        await text.expect_reply(b"get q\r\n", item(b"q", b"two", 2**32 - 1))
 
 
 async def test_a_client_that_quits_is_answered_and_closed(start: Servers) -> None:
@@ -48,7 +48,7 @@ async def test_a_client_that_quits_is_answered_and_closed(start: Servers) -> Non
         await client.send(put(b"q", b"2", opcode=p.SETQ) + ask(p.QUITQ))
         assert await client.read_to_the_end() == b""
     async with running.client() as client:
-        await client.ask(b"get q\r\nget q\r\n", item(b"q", b"1") + item(b"q", b"2"))
+        await client.expect_reply(b"get q\r\nget q\r\n", item(b"q", b"1") + item(b"q", b"2"))
 
 
 async def test_a_client_that_ends_its_side_gets_its_replies(start: Servers) -> None:
@@ -78,7 +78,7 @@ async def test_a_client_that_waits_is_woken_by_one_of_text(start: Servers) -> No
     async with running.client() as binary, running.client() as text:
         await binary.send(ask(p.GETKQ, b"q/t=60000") + ask(p.NOOP))
         await running.until_waiting(1)
-        await text.ask(b"set q 0 0 3\r\none\r\n", b"STORED\r\n")
+        await text.expect_reply(b"set q 0 0 3\r\none\r\n", b"STORED\r\n")
         expected = [hit(b"one", 1, opcode=p.GETKQ, key=b"q/t=60000"), Packet(p.NOOP)]
         assert await replies(binary, 2) == expected
 
@@ -89,7 +89,7 @@ async def test_a_client_that_leaves_gives_back_what_it_opened(start: Servers) ->
         requests = (put(b"q", b"1"), ask(p.GET, b"q/open"))
         assert await told(binary, *requests) == [Packet(p.SET, cas=1), hit(b"1", 1)]
         binary.hang_up()
-        await text.ask(b"get q/t=5000\r\n", b"VALUE q/t=5000 0 1\r\n1\r\nEND\r\n")
+        await text.expect_reply(b"get q/t=5000\r\n", b"VALUE q/t=5000 0 1\r\n1\r\nEND\r\n")
 
 
 async def test_statistics_come_as_packets(start: Servers) -> None:

@@ -9,8 +9,8 @@ from tests.server.in_process import Client, Servers, item, put
 
 async def expect_queue_holds(client: Client, *expected: bytes) -> None:
     for data in expected:
-        await client.ask(b"get q\r\n", item(b"q", data))
-    await client.ask(b"get q\r\n", b"END\r\n")
+        await client.expect_reply(b"get q\r\n", item(b"q", data))
+    await client.expect_reply(b"get q\r\n", b"END\r\n")
 
 
 async def test_a_waiting_get_gets_the_item_that_arrives(start: Servers) -> None:
@@ -18,7 +18,7 @@ async def test_a_waiting_get_gets_the_item_that_arrives(start: Servers) -> None:
     async with running.client() as waiter, running.client() as producer:
         await waiter.send(b"get q/t=5000\r\n")
         await running.until_waiting(1)
-        await producer.ask(put(b"q", b"hello", flags=7), b"STORED\r\n")
+        await producer.expect_reply(put(b"q", b"hello", flags=7), b"STORED\r\n")
         await waiter.expect(item(b"q/t=5000", b"hello", flags=7))
         await expect_queue_holds(producer)
 
@@ -26,22 +26,22 @@ async def test_a_waiting_get_gets_the_item_that_arrives(start: Servers) -> None:
 async def test_a_waiting_get_takes_what_is_there_already(start: Servers) -> None:
     running = await start()
     async with running.client() as client:
-        await client.ask(put(b"q", b"old"), b"STORED\r\n")
-        await client.ask(b"get q/t=5000\r\n", item(b"q/t=5000", b"old"))
+        await client.expect_reply(put(b"q", b"old"), b"STORED\r\n")
+        await client.expect_reply(b"get q/t=5000\r\n", item(b"q/t=5000", b"old"))
 
 
 async def test_a_wait_ends_with_a_miss_when_its_time_is_over(start: Servers) -> None:
     running = await start()
     async with running.client() as client:
         begin = trio.current_time()
-        await client.ask(b"get q/t=150\r\n", b"END\r\n")
+        await client.expect_reply(b"get q/t=150\r\n", b"END\r\n")
         assert trio.current_time() - begin >= 0.15
 
 
 async def test_a_wait_of_no_time_is_no_wait(start: Servers) -> None:
     running = await start()
     async with running.client() as client:
-        await client.ask(b"get q/t=0\r\n", b"END\r\n")
+        await client.expect_reply(b"get q/t=0\r\n", b"END\r\n")
 
 
 async def test_waiters_are_served_in_the_order_of_their_coming_one_item_each(
@@ -56,7 +56,7 @@ async def test_waiters_are_served_in_the_order_of_their_coming_one_item_each(
         await running.until_waiting(number)
     async with running.client() as producer:
         for number in range(25):
-            await producer.ask(put(b"q", b"%d" % number), b"STORED\r\n")
+            await producer.expect_reply(put(b"q", b"%d" % number), b"STORED\r\n")
         for number, waiter in enumerate(order):
             await waiter.expect(item(b"q/t=9000", b"%d" % number))
         await expect_queue_holds(producer, *(b"%d" % number for number in range(20, 25)))
@@ -87,13 +87,13 @@ async def test_a_waiter_that_waits_again_goes_to_the_end_of_the_line(start: Serv
         await running.until_waiting(1)
         await second.send(b"get q/t=9000\r\n")
         await running.until_waiting(2)
-        await producer.ask(put(b"q", b"1"), b"STORED\r\n")
+        await producer.expect_reply(put(b"q", b"1"), b"STORED\r\n")
         await first.expect(item(b"q/t=9000", b"1"))
         await first.send(b"get q/t=9000\r\n")
         await running.until_waiting(2)
-        await producer.ask(put(b"q", b"2"), b"STORED\r\n")
+        await producer.expect_reply(put(b"q", b"2"), b"STORED\r\n")
         await second.expect(item(b"q/t=9000", b"2"))
-        await producer.ask(put(b"q", b"3"), b"STORED\r\n")
+        await producer.expect_reply(put(b"q", b"3"), b"STORED\r\n")
         await first.expect(item(b"q/t=9000", b"3"))
 
 
@@ -104,7 +104,7 @@ async def test_a_waiter_that_hung_up_loses_nothing(start: Servers) -> None:
         await running.until_waiting(1)
         waiter.hang_up()
         await running.until_waiting(0)
-        await producer.ask(put(b"q", b"kept"), b"STORED\r\n")
+        await producer.expect_reply(put(b"q", b"kept"), b"STORED\r\n")
         await expect_queue_holds(producer, b"kept")
 
 
@@ -125,7 +125,7 @@ async def test_a_waiter_that_hung_up_before_the_put_was_read_loses_nothing(
     """The tick reads every ready client before it executes, so it knows who is gone."""
     running = await start()
     async with running.client() as waiter, running.client() as producer:
-        await producer.ask(b"version\r\n", b"VERSION 1.0.0\r\n")
+        await producer.expect_reply(b"version\r\n", b"VERSION 1.0.0\r\n")
         await waiter.send(b"get q/t=9000\r\n")
         await running.until_waiting(1)
         producer.say(put(b"q", b"kept"))
@@ -137,8 +137,8 @@ async def test_a_waiter_that_hung_up_before_the_put_was_read_loses_nothing(
 async def test_a_waiter_whose_time_was_over_loses_nothing(start: Servers) -> None:
     running = await start()
     async with running.client() as waiter, running.client() as producer:
-        await waiter.ask(b"get q/t=20\r\n", b"END\r\n")
-        await producer.ask(put(b"q", b"kept"), b"STORED\r\n")
+        await waiter.expect_reply(b"get q/t=20\r\n", b"END\r\n")
+        await producer.expect_reply(put(b"q", b"kept"), b"STORED\r\n")
         await waiter.expect_nothing()
         await expect_queue_holds(waiter, b"kept")
 
@@ -149,19 +149,19 @@ async def test_a_get_on_several_queues_is_served_by_whichever_fills_first(start:
         await waiter.send(b"get a/t=9000 b/t=9000 c/t=9000\r\n")
         await running.until_waiting(1)
         assert (await producer.stats())["curr_queues"] == "0"
-        await producer.ask(put(b"b", b"1"), b"STORED\r\n")
+        await producer.expect_reply(put(b"b", b"1"), b"STORED\r\n")
         await waiter.expect(item(b"b/t=9000", b"1"))
         # It waits for none of the others any more.
-        await producer.ask(put(b"a", b"2") + put(b"c", b"3"), b"STORED\r\nSTORED\r\n")
+        await producer.expect_reply(put(b"a", b"2") + put(b"c", b"3"), b"STORED\r\nSTORED\r\n")
         await waiter.expect_nothing()
-        await waiter.ask(b"get a\r\n", item(b"a", b"2"))
+        await waiter.expect_reply(b"get a\r\n", item(b"a", b"2"))
 
 
 async def test_a_get_on_several_queues_does_not_wait_when_one_has_an_item(start: Servers) -> None:
     running = await start()
     async with running.client() as client:
-        await client.ask(put(b"b", b"1"), b"STORED\r\n")
-        await client.ask(b"get a/t=9000 b c/t=9000\r\n", item(b"b", b"1"))
+        await client.expect_reply(put(b"b", b"1"), b"STORED\r\n")
+        await client.expect_reply(b"get a/t=9000 b c/t=9000\r\n", item(b"b", b"1"))
 
 
 async def test_a_get_on_several_queues_waits_when_only_one_key_asks_for_it(start: Servers) -> None:
@@ -169,7 +169,7 @@ async def test_a_get_on_several_queues_waits_when_only_one_key_asks_for_it(start
     async with running.client() as waiter, running.client() as producer:
         await waiter.send(b"gets a b/t=9000\r\n")
         await running.until_waiting(1)
-        await producer.ask(put(b"a", b"1"), b"STORED\r\n")
+        await producer.expect_reply(put(b"a", b"1"), b"STORED\r\n")
         assert await waiter.read_until(b"END\r\n") == b"VALUE a 0 1 1\r\n1\r\nEND\r\n"
 
 
@@ -180,7 +180,7 @@ async def test_a_waiting_peek_leaves_the_item_to_the_next_in_line(start: Servers
         await running.until_waiting(1)
         await taker.send(b"get q/t=9000\r\n")
         await running.until_waiting(2)
-        await producer.ask(put(b"q", b"1"), b"STORED\r\n")
+        await producer.expect_reply(put(b"q", b"1"), b"STORED\r\n")
         await looker.expect(item(b"q/peek/t=9000", b"1"))
         await taker.expect(item(b"q/t=9000", b"1"))
 
@@ -190,19 +190,21 @@ async def test_a_waiting_connection_gets_no_item_that_is_dead_on_arrival(start: 
     async with running.client() as waiter, running.client() as producer:
         await waiter.send(b"get q/t=9000\r\n")
         await running.until_waiting(1)
-        await producer.ask(put(b"q", b"dead", exptime=-1), b"STORED\r\n")
-        await producer.ask(put(b"q", b"alive"), b"STORED\r\n")
+        await producer.expect_reply(put(b"q", b"dead", exptime=-1), b"STORED\r\n")
+        await producer.expect_reply(put(b"q", b"alive"), b"STORED\r\n")
         await waiter.expect(item(b"q/t=9000", b"alive"))
 
 
 async def test_those_who_wait_for_a_queue_go_on_waiting_when_it_is_deleted(start: Servers) -> None:
     running = await start()
     async with running.client() as waiter, running.client() as producer:
-        await producer.ask(put(b"q", b"0") + b"get q\r\n", b"STORED\r\n" + item(b"q", b"0"))
+        await producer.expect_reply(
+            put(b"q", b"0") + b"get q\r\n", b"STORED\r\n" + item(b"q", b"0")
+        )
         await waiter.send(b"get q/t=9000\r\n")
         await running.until_waiting(1)
-        await producer.ask(b"delete q\r\n", b"DELETED\r\n")
-        await producer.ask(put(b"q", b"1"), b"STORED\r\n")
+        await producer.expect_reply(b"delete q\r\n", b"DELETED\r\n")
+        await producer.expect_reply(put(b"q", b"1"), b"STORED\r\n")
         await waiter.expect(item(b"q/t=9000", b"1"))
 
 
@@ -214,17 +216,17 @@ async def test_a_blocking_get_parks_the_commands_behind_it(start: Servers) -> No
         )
         await running.until_waiting(1)
         await waiter.expect(b"STORED\r\n")
-        await other.ask(b"get after\r\n", b"END\r\n")
+        await other.expect_reply(b"get after\r\n", b"END\r\n")
         await waiter.expect_nothing()
-        await other.ask(put(b"q", b"x"), b"STORED\r\n")
+        await other.expect_reply(put(b"q", b"x"), b"STORED\r\n")
         await waiter.expect(item(b"q/t=9000", b"x") + b"STORED\r\nVERSION 1.0.0\r\n")
-        await other.ask(b"get after\r\n", item(b"after", b"2"))
+        await other.expect_reply(b"get after\r\n", item(b"after", b"2"))
 
 
 async def test_commands_behind_a_wait_that_times_out_run_then(start: Servers) -> None:
     running = await start()
     async with running.client() as client:
-        await client.ask(
+        await client.expect_reply(
             b"get q/t=30\r\nget q/t=30\r\nversion\r\n", b"END\r\nEND\r\nVERSION 1.0.0\r\n"
         )
 
@@ -244,7 +246,7 @@ async def test_what_comes_while_a_client_waits_is_executed_afterwards(start: Ser
         await waiter.send(b"version\r\nver")
         await waiter.send(b"sion\r\n")
         await waiter.expect_nothing()
-        await producer.ask(put(b"q", b"1"), b"STORED\r\n")
+        await producer.expect_reply(put(b"q", b"1"), b"STORED\r\n")
         await waiter.expect(item(b"q/t=9000", b"1") + b"VERSION 1.0.0\r\n" * 2)
 
 
@@ -257,7 +259,7 @@ async def test_a_client_that_sends_far_ahead_while_it_waits_is_not_read_for_ever
         await running.until_waiting(1)
         sent = await waiter.send_what_is_taken(0.3)
         assert sent < 16 << 20
-        await producer.ask(put(b"q", b"1"), b"STORED\r\n")
+        await producer.expect_reply(put(b"q", b"1"), b"STORED\r\n")
         await waiter.expect(item(b"q/t=60000", b"1"))
         await waiter.expect(b"VERSION 1.0.0\r\n" * (sent // 9))
 
@@ -274,7 +276,7 @@ async def test_a_client_that_sent_far_ahead_and_hung_up_does_not_wait_any_more(
         await waiter.send(b"version\r\n" * 120_000)
         waiter.hang_up()
         await running.until_waiting(0)
-        await producer.ask(put(b"q", b"1"), b"STORED\r\n")
+        await producer.expect_reply(put(b"q", b"1"), b"STORED\r\n")
         await expect_queue_holds(producer, b"1")
 
 
@@ -331,7 +333,7 @@ async def test_waiters_that_run_out_of_time_amid_puts_lose_nothing(start: Server
             nursery.start_soon(consume)
         async with running.client() as producer:
             for number in range(total):
-                await producer.ask(put(b"q", b"%d" % number), b"STORED\r\n")
+                await producer.expect_reply(put(b"q", b"%d" % number), b"STORED\r\n")
                 if number % 50 == 0:
                     await trio.sleep(0.003)  # long enough for waits to end
             done.set()

@@ -75,7 +75,7 @@ async def connected(running: RunningServer, count: int) -> AsyncIterator[list[Cl
     async with contextlib.AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(running.client()) for _ in range(count)]
         for client in clients:
-            await client.ask(PUT + GET, STORED + HIT)
+            await client.expect_reply(PUT + GET, STORED + HIT)
         yield clients
 
 
@@ -113,7 +113,7 @@ async def test_the_ways_are_those_of_the_documentation(
     assert len(named) > 15
     running = await start(sync="never")
     async with connected(running, 1) as (client,):
-        await client.ask(PUT, STORED)
+        await client.expect_reply(PUT, STORED)
         called = (await calls_for([client], asked, reply)).functions
     position = 0
     for each in named:

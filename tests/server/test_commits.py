@@ -49,11 +49,11 @@ async def test_under_always_a_slow_sync_stalls_nobody_who_does_not_need_it(start
     files = SlowSyncFiles()
     running = await start(files, sync="always")
     async with running.client() as writer, running.client() as other:
-        await other.ask(put(b"other", b"1"), b"STORED\r\n")
+        await other.expect_reply(put(b"other", b"1"), b"STORED\r\n")
         files.held = True
         await writer.send(put(b"q", b"1"))
         await files.until_begun(2)
-        await other.ask(b"version\r\nget none\r\nget other/peek\r\n", VERSION + b"END\r\n")
+        await other.expect_reply(b"version\r\nget none\r\nget other/peek\r\n", VERSION + b"END\r\n")
         await other.expect(item(b"other/peek", b"1"))
         assert (await other.stats())["queue_q_items"] == "1"
         await writer.expect_nothing(0)
@@ -78,7 +78,7 @@ async def test_under_always_many_clients_share_few_syncs(start: Servers) -> None
     files = SlowSyncFiles()
     running = await start(files, sync="always")
     clients = running.clients(50)
-    await clients[0].ask(put(b"q", b"x"), b"STORED\r\n")
+    await clients[0].expect_reply(put(b"q", b"x"), b"STORED\r\n")
     files.held = True
     await clients[0].send(put(b"q", b"x"))
     await files.until_begun(2)
@@ -119,14 +119,14 @@ async def test_under_an_interval_nobody_waits_for_the_sync(start: Servers) -> No
     files = SlowSyncFiles()
     running = await start(files, sync="1ms")
     async with running.client() as client:
-        await client.ask(put(b"q", b"0"), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"0"), b"STORED\r\n")
         await files.until_begun(1)
         files.held = True
-        await client.ask(put(b"q", b"1"), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"1"), b"STORED\r\n")
         await files.until_begun(2)
         for _ in range(50):
-            await client.ask(put(b"q", b"2"), b"STORED\r\n")
-        await client.ask(b"get q\r\n", item(b"q", b"0"))
+            await client.expect_reply(put(b"q", b"2"), b"STORED\r\n")
+        await client.expect_reply(b"get q\r\n", item(b"q", b"0"))
         assert files.begun == 2
         files.let_all_go()
         # What was written meanwhile is synced too.
@@ -137,7 +137,7 @@ async def test_under_never_nothing_is_synced(start: Servers) -> None:
     files = SlowSyncFiles()
     running = await start(files, sync="never")
     async with running.client() as client:
-        await client.ask(put(b"q", b"0") + b"get q\r\n", b"STORED\r\n" + item(b"q", b"0"))
+        await client.expect_reply(put(b"q", b"0") + b"get q\r\n", b"STORED\r\n" + item(b"q", b"0"))
     await running.stop()
     assert files.begun == 0
 
@@ -150,9 +150,9 @@ async def test_a_client_that_hangs_up_before_its_sync_hurts_nobody(start: Server
         await client.send(put(b"q", b"1"))
         await files.until_begun(1)
         client.reset()
-        await other.ask(b"version\r\n", VERSION)
+        await other.expect_reply(b"version\r\n", VERSION)
         files.let_all_go()
-        await other.ask(b"get q\r\n", item(b"q", b"1"))
+        await other.expect_reply(b"get q\r\n", item(b"q", b"1"))
 
 
 # A sync that fails
@@ -165,7 +165,7 @@ async def test_all_who_waited_for_a_failed_sync_are_told_and_nothing_is_done(
     running = await start(files, sync="always")
     producers = running.clients(3)
     async with running.client() as consumer, running.client() as other:
-        await other.ask(put(b"q", b"0") + put(b"other", b"0"), b"STORED\r\nSTORED\r\n")
+        await other.expect_reply(put(b"q", b"0") + put(b"other", b"0"), b"STORED\r\nSTORED\r\n")
         begun = files.begun
         files.held = True
         for client in producers:
@@ -178,8 +178,8 @@ async def test_all_who_waited_for_a_failed_sync_are_told_and_nothing_is_done(
             await client.expect(NO_SYNC)
         # The disk is still broken, so nothing can be made safe elsewhere.
         files.let_all_go()
-        await other.ask(put(b"q", b"1"), NO_SYNC)
-        await other.ask(b"set q 0 0 1 noreply\r\n2\r\nversion\r\n", VERSION)
+        await other.expect_reply(put(b"q", b"1"), NO_SYNC)
+        await other.expect_reply(b"set q 0 0 1 noreply\r\n2\r\nversion\r\n", VERSION)
         stats = await other.stats()
         assert stats["queue_q_journal_broken"] == "1"
         assert stats["queue_other_journal_broken"] == "0"
@@ -187,8 +187,8 @@ async def test_all_who_waited_for_a_failed_sync_are_told_and_nothing_is_done(
         # Now it works again: the queue goes on as it was before, in a fresh segment.
         files.error = None
         await other.until_stat("queue_q_journal_broken", "0")
-        await other.ask(put(b"q", b"1"), b"STORED\r\n")
-        await other.ask(b"get q\r\n" * 3, item(b"q", b"0") + item(b"q", b"1") + b"END\r\n")
+        await other.expect_reply(put(b"q", b"1"), b"STORED\r\n")
+        await other.expect_reply(b"get q\r\n" * 3, item(b"q", b"0") + item(b"q", b"1") + b"END\r\n")
         assert (await other.stats())["journals_healed"] == "1"
     for client in producers:
         client.hang_up()
@@ -203,21 +203,23 @@ async def test_what_nobody_waited_for_is_saved_when_a_background_sync_fails(
     files = SlowSyncFiles()
     running = await start(files, sync="1ms")
     async with running.client() as client:
-        await client.ask(put(b"q", b"0"), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"0"), b"STORED\r\n")
         await client.until_stat("fsyncs", "1")
         files.error = disk_broken()
-        await client.ask(put(b"q", b"1"), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"1"), b"STORED\r\n")
         await client.until_stat("queue_q_journal_broken", "1")
-        await client.ask(put(b"q", b"2"), NO_SYNC)
-        await client.ask(b"get q/peek\r\n", item(b"q/peek", b"0"))
+        await client.expect_reply(put(b"q", b"2"), NO_SYNC)
+        await client.expect_reply(b"get q/peek\r\n", item(b"q/peek", b"0"))
         files.error = None
         await client.until_stat("queue_q_journal_broken", "0")
-        await client.ask(put(b"q", b"3"), b"STORED\r\n")
-        await client.ask(b"get q\r\n", item(b"q", b"0"))
+        await client.expect_reply(put(b"q", b"3"), b"STORED\r\n")
+        await client.expect_reply(b"get q\r\n", item(b"q", b"0"))
     await running.stop()
     running = await start()
     async with running.client() as client:
-        await client.ask(b"get q\r\n" * 3, item(b"q", b"1") + item(b"q", b"3") + b"END\r\n")
+        await client.expect_reply(
+            b"get q\r\n" * 3, item(b"q", b"1") + item(b"q", b"3") + b"END\r\n"
+        )
 
 
 async def test_a_failed_sync_of_one_queue_does_not_fail_the_replies_of_another(
@@ -226,7 +228,7 @@ async def test_a_failed_sync_of_one_queue_does_not_fail_the_replies_of_another(
     files = SlowSyncFiles()
     running = await start(files, sync="always")
     async with running.client() as good, running.client() as bad:
-        await good.ask(put(b"good", b"0") + put(b"bad", b"0"), b"STORED\r\nSTORED\r\n")
+        await good.expect_reply(put(b"good", b"0") + put(b"bad", b"0"), b"STORED\r\nSTORED\r\n")
         begun = files.begun
         files.held = True
         files.error = disk_broken()
@@ -254,19 +256,19 @@ async def test_a_put_that_cannot_be_written_is_refused_until_the_disk_works(
     files = FailingFiles()
     running = await start(files, sync=sync)
     async with running.client() as client:
-        await client.ask(put(b"q", b"before"), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"before"), b"STORED\r\n")
         files.error, files.takes = disk_full(), takes
-        await client.ask(put(b"q", b"refused" * 10), NO_ROOM)
-        await client.ask(put(b"q", b"refused") * 3, NO_ROOM * 3)
-        await client.ask(b"set q 0 0 1 noreply\r\nx\r\nversion\r\n", VERSION)
+        await client.expect_reply(put(b"q", b"refused" * 10), NO_ROOM)
+        await client.expect_reply(put(b"q", b"refused") * 3, NO_ROOM * 3)
+        await client.expect_reply(b"set q 0 0 1 noreply\r\nx\r\nversion\r\n", VERSION)
         assert (await client.stats())["queue_q_items"] == "1"
         assert (await client.stats())["noreply_errors"] == "1"
         files.error = None
-        await client.ask(put(b"q", b"after"), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"after"), b"STORED\r\n")
     await running.stop()
     running = await start()
     async with running.client() as client:
-        await client.ask(b"get q\r\n" * 3, item(b"q", b"before") + item(b"q", b"after"))
+        await client.expect_reply(b"get q\r\n" * 3, item(b"q", b"before") + item(b"q", b"after"))
         await client.expect(b"END\r\n")
 
 
@@ -275,11 +277,11 @@ async def test_a_queue_that_cannot_be_created_is_not_there(start: Servers) -> No
     running = await start(files)
     async with running.client() as client:
         files.error = disk_full()
-        await client.ask(put(b"q", b"refused"), NO_ROOM)
+        await client.expect_reply(put(b"q", b"refused"), NO_ROOM)
         assert (await client.stats())["curr_queues"] == "0"
-        await client.ask(b"get q\r\ndelete q\r\n", b"END\r\nNOT_FOUND\r\n")
+        await client.expect_reply(b"get q\r\ndelete q\r\n", b"END\r\nNOT_FOUND\r\n")
         files.error = None
-        await client.ask(put(b"q", b"1") + b"gets q\r\n", b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"1") + b"gets q\r\n", b"STORED\r\n")
         assert await client.read_until(b"END\r\n") == b"VALUE q 0 1 1\r\n1\r\nEND\r\n"
 
 
@@ -287,17 +289,21 @@ async def test_an_item_whose_removal_cannot_be_written_stays_in_its_place(start:
     files = FailingFiles()
     running = await start(files)
     async with running.client() as client, running.client() as other:
-        await client.ask(b"".join(put(b"q", b"%d" % n) for n in range(4)), b"STORED\r\n" * 4)
+        await client.expect_reply(
+            b"".join(put(b"q", b"%d" % n) for n in range(4)), b"STORED\r\n" * 4
+        )
         files.error = disk_full()
-        await client.ask(b"get q\r\n", NO_ROOM)
-        await client.ask(b"get q\r\nget q\r\nversion\r\n", NO_ROOM * 2 + VERSION)
+        await client.expect_reply(b"get q\r\n", NO_ROOM)
+        await client.expect_reply(b"get q\r\nget q\r\nversion\r\n", NO_ROOM * 2 + VERSION)
         client.say(b"get q\r\n")
         other.say(put(b"q", b"refused") + b"get q\r\n")
         await client.expect(NO_ROOM)
         await other.expect(NO_ROOM * 2)
-        await client.ask(b"get q/peek\r\n", item(b"q/peek", b"0"))
+        await client.expect_reply(b"get q/peek\r\n", item(b"q/peek", b"0"))
         files.error = None
-        await client.ask(b"get q\r\n" * 5, b"".join(item(b"q", b"%d" % n) for n in range(4)))
+        await client.expect_reply(
+            b"get q\r\n" * 5, b"".join(item(b"q", b"%d" % n) for n in range(4))
+        )
         await client.expect(b"END\r\n")
 
 
@@ -305,11 +311,11 @@ async def test_a_get_of_two_queues_gives_what_it_can(start: Servers) -> None:
     files = FailingFiles()
     running = await start(files)
     async with running.client() as client:
-        await client.ask(put(b"good", b"1") + put(b"bad", b"2"), b"STORED\r\n" * 2)
+        await client.expect_reply(put(b"good", b"1") + put(b"bad", b"2"), b"STORED\r\n" * 2)
         files.error, files.only = disk_full(), "/bad/"
-        await client.ask(b"get bad good\r\n", item(b"good", b"1"))
+        await client.expect_reply(b"get bad good\r\n", item(b"good", b"1"))
         files.error = None
-        await client.ask(b"get bad good\r\n", item(b"bad", b"2"))
+        await client.expect_reply(b"get bad good\r\n", item(b"bad", b"2"))
 
 
 @pytest.mark.parametrize("command", [b"flush q", b"delete q"])
@@ -319,23 +325,25 @@ async def test_a_removal_of_all_that_cannot_be_written_removes_nothing(
     files = FailingFiles()
     running = await start(files)
     async with running.client() as client:
-        await client.ask(put(b"q", b"1") + put(b"q", b"2"), b"STORED\r\n" * 2)
+        await client.expect_reply(put(b"q", b"1") + put(b"q", b"2"), b"STORED\r\n" * 2)
         files.error = disk_full()
-        await client.ask(b"get q\r\n" + command + b"\r\n", NO_ROOM * 2)
+        await client.expect_reply(b"get q\r\n" + command + b"\r\n", NO_ROOM * 2)
         files.error = None
-        await client.ask(b"get q\r\n" * 3, item(b"q", b"1") + item(b"q", b"2") + b"END\r\n")
+        await client.expect_reply(
+            b"get q\r\n" * 3, item(b"q", b"1") + item(b"q", b"2") + b"END\r\n"
+        )
 
 
 async def test_flush_all_does_not_say_ok_when_it_could_not_be_written(start: Servers) -> None:
     files = FailingFiles()
     running = await start(files, allow_flush_all=True)
     async with running.client() as client:
-        await client.ask(put(b"a", b"1") + put(b"b", b"2"), b"STORED\r\n" * 2)
+        await client.expect_reply(put(b"a", b"1") + put(b"b", b"2"), b"STORED\r\n" * 2)
         files.error, files.only = disk_full(), "/a/"
-        await client.ask(b"flush_all\r\nversion\r\n", NO_ROOM + VERSION)
+        await client.expect_reply(b"flush_all\r\nversion\r\n", NO_ROOM + VERSION)
         files.error = None
-        await client.ask(b"get a\r\n", item(b"a", b"1"))
-        await client.ask(b"flush_all\r\nget a b\r\n", b"OK\r\nEND\r\n")
+        await client.expect_reply(b"get a\r\n", item(b"a", b"1"))
+        await client.expect_reply(b"flush_all\r\nget a b\r\n", b"OK\r\nEND\r\n")
 
 
 async def test_a_removal_of_the_dead_is_not_counted_when_it_could_not_be_written(
@@ -344,11 +352,11 @@ async def test_a_removal_of_the_dead_is_not_counted_when_it_could_not_be_written
     files = FailingFiles()
     running = await start(files)
     async with running.client() as client:
-        await client.ask(put(b"q", b"1", exptime=-1), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"1", exptime=-1), b"STORED\r\n")
         files.error = disk_full()
-        await client.ask(b"flush_expired q\r\n", NO_ROOM)
+        await client.expect_reply(b"flush_expired q\r\n", NO_ROOM)
         files.error = None
-        await client.ask(b"flush_expired q\r\n", b"1\r\n")
+        await client.expect_reply(b"flush_expired q\r\n", b"1\r\n")
         assert (await client.stats())["queue_q_expired_items"] == "1"
 
 
@@ -356,14 +364,16 @@ async def test_a_waiter_is_not_given_an_item_that_could_not_be_written(start: Se
     files = FailingFiles()
     running = await start(files)
     async with running.client() as waiter, running.client() as producer:
-        await producer.ask(put(b"q", b"0") + b"get q\r\n", b"STORED\r\n" + item(b"q", b"0"))
+        await producer.expect_reply(
+            put(b"q", b"0") + b"get q\r\n", b"STORED\r\n" + item(b"q", b"0")
+        )
         await waiter.send(b"get q/t=9000\r\n")
         await running.until_waiting(1)
         files.error = disk_full()
-        await producer.ask(put(b"q", b"refused"), NO_ROOM)
+        await producer.expect_reply(put(b"q", b"refused"), NO_ROOM)
         await waiter.expect(NO_ROOM)
         files.error = None
-        await waiter.ask(b"get q\r\n", b"END\r\n")
+        await waiter.expect_reply(b"get q\r\n", b"END\r\n")
 
 
 async def test_a_waiter_is_served_an_item_that_is_back_as_its_removal_failed(
@@ -373,8 +383,8 @@ async def test_a_waiter_is_served_an_item_that_is_back_as_its_removal_failed(
     files = FailingFiles()
     running = await start(files)
     async with running.client() as taker, running.client() as waiter:
-        await taker.ask(put(b"q", b"1"), b"STORED\r\n")
-        await waiter.ask(b"version\r\n", VERSION)
+        await taker.expect_reply(put(b"q", b"1"), b"STORED\r\n")
+        await waiter.expect_reply(b"version\r\n", VERSION)
         files.error = disk_full()
         taker.say(b"get q\r\n")
         waiter.say(b"get q/t=9000\r\n")
@@ -388,9 +398,9 @@ async def test_what_could_not_be_written_is_not_counted_as_done(start: Servers) 
     files = FailingFiles()
     running = await start(files)
     async with running.client() as client:
-        await client.ask(put(b"q", b"1"), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"1"), b"STORED\r\n")
         files.error = disk_full()
-        await client.ask(put(b"q", b"2") + b"get q\r\n", NO_ROOM * 2)
+        await client.expect_reply(put(b"q", b"2") + b"get q\r\n", NO_ROOM * 2)
         stats = await client.stats()
         assert stats["total_items"] == "1"
         assert stats["queue_q_total_items"] == "1"

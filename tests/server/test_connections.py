@@ -18,7 +18,7 @@ VERSION = b"VERSION 1.0.0\r\n"
 async def expect_everything_works(running: RunningServer) -> None:
     """Insist that a new client is served."""
     async with running.client() as client:
-        await client.ask(put(b"works", b"yes") + b"get works\r\n", b"STORED\r\n")
+        await client.expect_reply(put(b"works", b"yes") + b"get works\r\n", b"STORED\r\n")
         await client.expect(item(b"works", b"yes"))
 
 
@@ -36,7 +36,7 @@ async def test_ten_thousand_commands_in_one_segment_get_their_replies_in_order(
             await client.expect(b"STORED\r\n" * 5000)
             for number in range(5000):
                 await client.expect(item(b"q", b"%d" % number))
-        await client.ask(b"get q\r\n", b"END\r\n")
+        await client.expect_reply(b"get q\r\n", b"END\r\n")
 
 
 async def test_ten_thousand_commands_of_all_kinds_get_one_reply_each(start: Servers) -> None:
@@ -78,7 +78,7 @@ async def test_a_client_that_never_finishes_its_line_holds_up_nobody(start: Serv
     async with running.client() as slow:
         await slow.send(b"set q 0 0 10\r\nhal")
         await expect_everything_works(running)
-        await slow.ask(b"f-done\0\r\n", b"STORED\r\n")
+        await slow.expect_reply(b"f-done\0\r\n", b"STORED\r\n")
 
 
 # Ends
@@ -98,7 +98,7 @@ async def test_much_is_flushed_to_a_client_that_half_closed(start: Servers) -> N
     body = bytes(range(256)) * 4000
     async with running.client() as client:
         for _ in range(6):
-            await client.ask(put(b"q", body), b"STORED\r\n")
+            await client.expect_reply(put(b"q", body), b"STORED\r\n")
         client.say(b"get q\r\n" * 6 + b"version\r\n")
         await client.send_eof()
         assert await client.read_to_the_end() == item(b"q", body) * 6 + VERSION
@@ -132,7 +132,7 @@ async def test_half_a_command_before_the_end_is_dropped(start: Servers) -> None:
         await client.send_eof()
         assert await client.read_to_the_end() == VERSION
     async with running.client() as client:
-        await client.ask(b"get q\r\n", b"END\r\n")
+        await client.expect_reply(b"get q\r\n", b"END\r\n")
 
 
 async def test_quit_closes_after_earlier_replies_and_before_later_commands(
@@ -162,7 +162,7 @@ async def test_clients_that_are_reset_amid_a_value_leave_nothing_behind(start: S
         client.reset()
     await running.until_connected(0)
     async with running.client() as client:
-        await client.ask(b"get q\r\n", b"END\r\n")
+        await client.expect_reply(b"get q\r\n", b"END\r\n")
 
 
 # Slow readers
@@ -185,7 +185,7 @@ async def test_the_server_stops_reading_from_a_client_that_never_reads(start: Se
         assert sent < 32 << 20
         read = await until_nothing_more_is_read(observer)
         await expect_everything_works(running)
-        await observer.ask(b"version\r\n", VERSION)
+        await observer.expect_reply(b"version\r\n", VERSION)
         again = int((await observer.stats())["bytes_read"])
         assert again - read < 200
         whole = VERSION * (sent // len(b"version\r\n"))
@@ -200,7 +200,7 @@ async def test_a_client_that_never_reads_gets_no_more_items_than_can_be_sent(
     body = b"x" * 500_000
     async with running.client(receive_buffer=4096) as lazy, running.client() as other:
         for number in range(40):
-            await other.ask(put(b"q", b"%02d" % number + body), b"STORED\r\n")
+            await other.expect_reply(put(b"q", b"%02d" % number + body), b"STORED\r\n")
         lazy.say(b"get q\r\n" * 40)
         await expect_everything_works(running)
         left = int((await other.stats())["queue_q_items"])
@@ -215,7 +215,7 @@ async def test_one_get_cannot_ask_for_one_item_over_and_over(start: Servers) -> 
     running = await start()
     body = b"x" * 1_000_000
     async with running.client() as client:
-        await client.ask(put(b"q", body), b"STORED\r\n")
+        await client.expect_reply(put(b"q", body), b"STORED\r\n")
         keys = b" ".join(b"q/peek/t=%d" % number for number in range(1, 21))
         await client.send(b"get " + keys + b"\r\n")
         await client.send_eof()
@@ -229,9 +229,11 @@ async def test_an_oversized_value_is_swallowed_and_refused(start: Servers) -> No
     running = await start(item_size_max=1000)
     async with running.client() as client:
         too_large = b"SERVER_ERROR object too large for cache\r\n"
-        await client.ask(put(b"q", b"x" * 1000), b"STORED\r\n")
-        await client.ask(put(b"q", b"get q\r\n" * 150), too_large)
-        await client.ask(b"set q 0 0 1001 noreply\r\n" + b"x" * 1001 + b"\r\nversion\r\n", VERSION)
+        await client.expect_reply(put(b"q", b"x" * 1000), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"get q\r\n" * 150), too_large)
+        await client.expect_reply(
+            b"set q 0 0 1001 noreply\r\n" + b"x" * 1001 + b"\r\nversion\r\n", VERSION
+        )
         stats = await client.stats()
         assert stats["queue_q_items"] == "1"
         assert stats["store_too_large"] == "2"
@@ -248,7 +250,7 @@ async def test_a_huge_value_is_swallowed_without_being_kept(start: Servers) -> N
         while left:
             await client.send(piece[:left])
             left -= min(left, len(piece))
-        await client.ask(
+        await client.expect_reply(
             b"\r\nversion\r\n", b"SERVER_ERROR object too large for cache\r\n" + VERSION
         )
 
@@ -261,21 +263,21 @@ async def test_a_length_that_cannot_be_read_closes_and_the_body_never_runs(
 ) -> None:
     running = await start()
     async with running.client() as client:
-        await client.ask(put(b"q", b"safe"), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"safe"), b"STORED\r\n")
         await client.send(b"version\r\n" + bad + b"delete q\r\nflush q\r\n")
         error = b"CLIENT_ERROR bad command line format\r\n"
         assert await client.read_to_the_end() == VERSION + error
     async with running.client() as client:
-        await client.ask(b"get q\r\n", item(b"q", b"safe"))
+        await client.expect_reply(b"get q\r\n", item(b"q", b"safe"))
 
 
 async def test_a_wrong_terminator_closes_that_client_alone(start: Servers) -> None:
     running = await start()
     async with running.client() as good, running.client() as bad:
-        await good.ask(put(b"q", b"safe"), b"STORED\r\n")
+        await good.expect_reply(put(b"q", b"safe"), b"STORED\r\n")
         await bad.send(b"set q 0 0 3\r\nabcdelete q\r\n")
         assert await bad.read_to_the_end() == b"CLIENT_ERROR bad data chunk\r\n"
-        await good.ask(b"get q\r\nget q\r\n", item(b"q", b"safe") + b"END\r\n")
+        await good.expect_reply(b"get q\r\nget q\r\n", item(b"q", b"safe") + b"END\r\n")
 
 
 @pytest.mark.parametrize("request_line", [b"GET / HTTP/1.1", b"POST /x HTTP/1.0"])
@@ -296,8 +298,8 @@ async def test_a_wrong_binary_request_is_answered_and_the_connection_kept(
     async with running.client() as client:
         wrong = b"\x80" + bytes(23)
         refused = b"\x81" + bytes(6) + b"\x04" + bytes(3) + b"\x11" + bytes(12)
-        await client.ask(wrong, refused + b"Invalid arguments")
-        await client.ask(wrong, refused + b"Invalid arguments")
+        await client.expect_reply(wrong, refused + b"Invalid arguments")
+        await client.expect_reply(wrong, refused + b"Invalid arguments")
     await expect_everything_works(running)
 
 
@@ -327,7 +329,7 @@ async def test_garbage_hurts_nobody_else(start: Servers) -> None:
         b"/t=",
     ]
     async with running.client() as good:
-        await good.ask(put(b"safe", b"yes"), b"STORED\r\n")
+        await good.expect_reply(put(b"safe", b"yes"), b"STORED\r\n")
         for _ in range(150):
             async with running.client() as bad:
                 if dice.random() < 0.5:
@@ -337,7 +339,7 @@ async def test_garbage_hurts_nobody_else(start: Servers) -> None:
                 if dice.random() < 0.5:
                     await bad.send_eof()
                     await bad.read_to_the_end()
-        await good.ask(b"get safe\r\n", item(b"safe", b"yes"))
+        await good.expect_reply(b"get safe\r\n", item(b"safe", b"yes"))
         assert (await good.stats())["session_errors"] == "0"
 
 
@@ -346,10 +348,10 @@ async def test_no_name_makes_a_file_outside_its_place(start: Servers) -> None:
     names = [b"../x", b"..", b".", b"~", b"a+b", b"\xff\xfe", b".lock", b"CON", b"%2e", b"x" * 250]
     names = [name for name in names if b"/" not in name]
     async with running.client() as client:
-        await client.ask(b"get ../x\r\n", b"CLIENT_ERROR unknown option /x\r\n")
-        await client.ask(put(b"../x", b"1"), b"CLIENT_ERROR unknown option /x\r\n")
+        await client.expect_reply(b"get ../x\r\n", b"CLIENT_ERROR unknown option /x\r\n")
+        await client.expect_reply(put(b"../x", b"1"), b"CLIENT_ERROR unknown option /x\r\n")
         for name in names:
-            await client.ask(put(name, name), b"STORED\r\n")
+            await client.expect_reply(put(name, name), b"STORED\r\n")
     before = set(start.spool.parent.iterdir())
     await running.stop()
     assert before == {start.spool}
@@ -359,7 +361,7 @@ async def test_no_name_makes_a_file_outside_its_place(start: Servers) -> None:
     running = await start()
     async with running.client() as client:
         for name in names:
-            await client.ask(b"get %b\r\n" % name, item(name, name))
+            await client.expect_reply(b"get %b\r\n" % name, item(name, name))
 
 
 async def test_ten_thousand_unknown_names_make_no_file_and_no_queue(start: Servers) -> None:
@@ -379,14 +381,14 @@ async def test_clients_beyond_max_connections_are_told_and_closed(start: Servers
     running = await start(max_connections=3)
     clients = running.clients(3)
     for client in clients:
-        await client.ask(b"version\r\n", VERSION)
+        await client.expect_reply(b"version\r\n", VERSION)
     async with running.client() as refused:
         told = await refused.read_to_the_end()
         assert told == b"ERROR Too many open connections\r\n"
     clients[0].hang_up()
     await clients[1].until_stat("curr_connections", "2")
     async with running.client() as welcome:
-        await welcome.ask(b"version\r\n", VERSION)
+        await welcome.expect_reply(b"version\r\n", VERSION)
     assert (await clients[1].stats())["rejected_connections"] == "1"
     for client in clients[1:]:
         client.hang_up()
@@ -396,7 +398,7 @@ async def test_the_idle_timeout_closes_who_is_silent(start: Servers) -> None:
     running = await start(timeout="1")
     async with running.client() as idle, running.client() as half:
         begin = trio.current_time()
-        await idle.ask(b"version\r\n", VERSION)
+        await idle.expect_reply(b"version\r\n", VERSION)
         await half.send(b"set q 0 0 100\r\nhalf")
         assert await idle.read_to_the_end() == b""
         assert await half.read_to_the_end() == b""
@@ -408,7 +410,7 @@ async def test_the_idle_timeout_closes_who_is_silent(start: Servers) -> None:
 async def test_the_idle_timeout_spares_who_waits_until_the_wait_is_over(start: Servers) -> None:
     running = await start(timeout="0.2")
     async with running.client() as waiter:
-        await waiter.ask(b"get q/t=1200\r\nversion\r\n", b"END\r\n" + VERSION)
+        await waiter.expect_reply(b"get q/t=1200\r\nversion\r\n", b"END\r\n" + VERSION)
         assert await waiter.read_to_the_end() == b""
 
 
@@ -417,11 +419,11 @@ async def test_a_client_that_comes_after_a_quiet_time_has_the_whole_idle_timeout
 ) -> None:
     running = await start(timeout="0.7")
     async with running.client() as first:
-        await first.ask(b"version\r\n", VERSION)
+        await first.expect_reply(b"version\r\n", VERSION)
     await trio.sleep(0.8)
     begin = trio.current_time()
     async with running.client() as late, running.client() as busy:
-        await busy.ask(b"version\r\n", VERSION)
+        await busy.expect_reply(b"version\r\n", VERSION)
         assert await late.read_to_the_end() == b""
     assert trio.current_time() - begin >= 0.7
 
@@ -429,5 +431,5 @@ async def test_a_client_that_comes_after_a_quiet_time_has_the_whole_idle_timeout
 async def test_nobody_is_idle_without_the_setting(start: Servers) -> None:
     running = await start()
     async with running.client() as idle:
-        await idle.ask(b"version\r\n", VERSION)
+        await idle.expect_reply(b"version\r\n", VERSION)
         await idle.expect_nothing(1.2)

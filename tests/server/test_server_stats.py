@@ -65,7 +65,7 @@ KESTREL = ["bytes", "waiters", "total_flushes"]
 async def changes(client: Client, command: bytes, reply: bytes) -> dict[str, int]:
     """Return by how much a command changes which counters; not those that always move."""
     before = await client.stats()
-    await client.ask(command, reply)
+    await client.expect_reply(command, reply)
     after = await client.stats()
     moving = re.compile("time|uptime|rusage_.*|bytes_.*|fsyncs|queue_.*_(age|logsize|children)")
     return {
@@ -78,7 +78,7 @@ async def changes(client: Client, command: bytes, reply: bytes) -> dict[str, int
 async def test_every_name_is_there_and_every_value_is_one_token(start: Servers) -> None:
     running = await start()
     async with running.client() as client:
-        await client.ask(put(b"q", b"1"), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"1"), b"STORED\r\n")
         stats = await client.stats()
         assert {*STARLING, *EXPORTERS} <= stats.keys()
         assert {f"queue_q_{name}" for name in (*QUEUE, *KESTREL)} <= stats.keys()
@@ -95,7 +95,7 @@ async def test_every_name_is_there_and_every_value_is_one_token(start: Servers) 
 async def test_the_servers_own_numbers_are_true(start: Servers) -> None:
     running = await start(max_connections=77)
     async with running.client() as client, running.client() as other:
-        await other.ask(b"version\r\n", b"VERSION 1.0.0\r\n")
+        await other.expect_reply(b"version\r\n", b"VERSION 1.0.0\r\n")
         stats = await client.stats()
         usage = resource.getrusage(resource.RUSAGE_SELF)
         assert abs(float(stats["rusage_user"]) - usage.ru_utime) < 5
@@ -117,7 +117,7 @@ async def test_bytes_read_and_written_are_those_of_the_sockets(start: Servers) -
     async with running.client() as client:
         sent = put(b"q", b"x" * 300_000) + b"get q\r\n"
         reply = b"STORED\r\n" + item(b"q", b"x" * 300_000)
-        await client.ask(sent, reply)
+        await client.expect_reply(sent, reply)
         stats = await client.stats()
         assert int(stats["bytes_read"]) == len(sent) + len(b"stats\r\n")
         assert int(stats["bytes_written"]) == len(reply)
@@ -190,8 +190,8 @@ async def test_queues_are_known_after_a_restart_without_being_touched(start: Ser
     running = await start()
     async with running.client() as client:
         for queue in (b"b", b"a"):
-            await client.ask(put(queue, b"one") + put(queue, b"three"), b"STORED\r\n" * 2)
-        await client.ask(b"get a\r\n", item(b"a", b"one"))
+            await client.expect_reply(put(queue, b"one") + put(queue, b"three"), b"STORED\r\n" * 2)
+        await client.expect_reply(b"get a\r\n", item(b"a", b"one"))
     await running.stop()
     running = await start()
     async with running.client() as client:
@@ -218,7 +218,7 @@ async def test_logsize_is_the_bytes_of_the_queues_files(start: Servers) -> None:
     running = await start(segment_size=4096, sync="never")
     async with running.client() as client:
         for number in range(40):
-            await client.ask(put(b"q", b"%d" % number * 100), b"STORED\r\n")
+            await client.expect_reply(put(b"q", b"%d" % number * 100), b"STORED\r\n")
             # Dead segments are removed in the background, perhaps between the two looks.
             with trio.fail_after(PATIENCE):
                 while int((await client.stats())["queue_q_logsize"]) != size_of(start.spool / "q"):
@@ -232,7 +232,7 @@ async def test_logsize_is_the_bytes_of_the_queues_files(start: Servers) -> None:
 async def test_waiters_are_counted_by_queue(start: Servers) -> None:
     running = await start()
     clients = running.clients(3)
-    await clients[0].ask(put(b"q", b"1") + b"get q\r\n", b"STORED\r\n" + item(b"q", b"1"))
+    await clients[0].expect_reply(put(b"q", b"1") + b"get q\r\n", b"STORED\r\n" + item(b"q", b"1"))
     for client in clients:
         await client.send(b"get q/t=9000 other/t=9000\r\n")
     await running.until_waiting(3)
@@ -277,7 +277,7 @@ async def test_a_server_that_drains_says_that_it_accepts_no_clients(start: Serve
 async def test_a_sub_word_gets_its_answer(start: Servers, words: bytes, reply: bytes) -> None:
     running = await start()
     async with running.client() as client:
-        await client.ask(b"stats %b\r\nversion\r\n" % words, reply + b"VERSION 1.0.0\r\n")
+        await client.expect_reply(b"stats %b\r\nversion\r\n" % words, reply + b"VERSION 1.0.0\r\n")
 
 
 async def test_stats_settings_gives_every_setting_and_memcacheds_names(start: Servers) -> None:
@@ -295,7 +295,7 @@ async def test_stats_settings_gives_every_setting_and_memcacheds_names(start: Se
 async def test_stats_of_queues_are_those_of_all_or_of_one(start: Servers) -> None:
     running = await start()
     async with running.client() as client:
-        await client.ask(put(b"a", b"1") + put(b"b", b"2"), b"STORED\r\n" * 2)
+        await client.expect_reply(put(b"a", b"1") + put(b"b", b"2"), b"STORED\r\n" * 2)
         every = await client.stats(b"stats queues")
         assert {name.split("_")[1] for name in every} == {"a", "b"}
         one = await client.stats(b"STATS queue b")
@@ -327,8 +327,8 @@ async def test_stats_conns_tells_what_each_connection_does(start: Servers) -> No
 async def test_stats_reset_resets_counters_and_no_state(start: Servers) -> None:
     running = await start()
     async with running.client() as client:
-        await client.ask(put(b"q", b"1"), b"STORED\r\n")
-        await client.ask(b"stats reset\r\n", b"RESET\r\n")
+        await client.expect_reply(put(b"q", b"1"), b"STORED\r\n")
+        await client.expect_reply(b"stats reset\r\n", b"RESET\r\n")
         stats = await client.stats()
         assert stats["cmd_set"] == stats["total_items"] == "0"
         assert stats["curr_items"] == stats["curr_connections"] == stats["queue_q_items"] == "1"
@@ -337,7 +337,7 @@ async def test_stats_reset_resets_counters_and_no_state(start: Servers) -> None:
 async def test_dump_stats_has_kestrels_form(start: Servers) -> None:
     running = await start()
     async with running.client() as client:
-        await client.ask(put(b"a", b"1") + put(b"b", b"2"), b"STORED\r\n" * 2)
+        await client.expect_reply(put(b"a", b"1") + put(b"b", b"2"), b"STORED\r\n" * 2)
         await client.send(b"dump_stats\r\n")
         dump = (await client.read_until(b"END\r\n")).decode()
         blocks = re.findall(r"queue '(\w)' \{\r\n((?:  \w+=\S+\r\n)+)\}\r\n", dump)

@@ -15,7 +15,7 @@ VERSION = b"VERSION 1.0.0\r\n"
 async def test_a_stop_closes_idle_clients_at_once(start: Servers) -> None:
     running = await start(grace_time=60)
     async with running.client() as silent, running.client() as idle:
-        await idle.ask(b"version\r\n", VERSION)
+        await idle.expect_reply(b"version\r\n", VERSION)
         await running.until_connected(2)
         await running.stop()
         assert await silent.read_to_the_end() == b""
@@ -42,7 +42,7 @@ async def test_commands_behind_a_wait_that_a_stop_ends_are_executed(start: Serve
         assert await waiter.read_to_the_end() == b"END\r\nSTORED\r\nEND\r\n" + VERSION
     running = await start()
     async with running.client() as client:
-        await client.ask(b"get q\r\n", item(b"q", b"1"))
+        await client.expect_reply(b"get q\r\n", item(b"q", b"1"))
 
 
 async def test_a_command_that_was_half_sent_may_be_finished(start: Servers) -> None:
@@ -57,7 +57,7 @@ async def test_a_command_that_was_half_sent_may_be_finished(start: Servers) -> N
     await running.stop()
     running = await start()
     async with running.client() as client:
-        await client.ask(b"get q\r\n", item(b"q", b"half-done!"))
+        await client.expect_reply(b"get q\r\n", item(b"q", b"half-done!"))
 
 
 async def test_a_blocking_get_that_was_half_sent_does_not_wait_any_more(start: Servers) -> None:
@@ -95,7 +95,7 @@ async def test_who_reads_late_gets_everything_within_the_grace_time(start: Serve
     body = b"x" * 1_000_000
     async with running.client(receive_buffer=4096) as lazy:
         for _ in range(5):
-            await lazy.ask(put(b"q", body), b"STORED\r\n")
+            await lazy.expect_reply(put(b"q", body), b"STORED\r\n")
         await lazy.send(b"get q\r\n" * 5)
         await running.until_connected(1)
         running.server.stop()
@@ -110,7 +110,7 @@ async def test_what_was_sent_before_the_stop_is_answered_in_full(start: Servers)
     assert 65536 % len(command) == 0
     count = 65536 // len(command) + 500
     async with running.client() as client:
-        await client.ask(b"version\r\n", VERSION)
+        await client.expect_reply(b"version\r\n", VERSION)
         client.say(command * count)
         running.server.stop()
         assert await client.read_to_the_end() == VERSION * count
@@ -136,7 +136,7 @@ async def test_no_new_client_is_accepted_during_the_grace_time(start: Servers) -
         await client.expect_nothing()
         with pytest.raises(ConnectionRefusedError):
             running.client()
-        await client.ask(b"done!\r\n", b"STORED\r\n")
+        await client.expect_reply(b"done!\r\n", b"STORED\r\n")
 
 
 async def test_everything_acknowledged_is_there_after_a_stop_amid_puts(start: Servers) -> None:
@@ -162,7 +162,7 @@ async def test_everything_acknowledged_is_there_after_a_stop_amid_puts(start: Se
     running = await start()
     async with running.client() as client:
         for number in range(acknowledged):
-            await client.ask(b"get q\r\n", item(b"q", b"%d" % number))
+            await client.expect_reply(b"get q\r\n", item(b"q", b"%d" % number))
 
 
 async def test_a_stop_waits_for_the_sync_that_replies_depend_on(start: Servers) -> None:
@@ -183,7 +183,7 @@ async def test_what_was_not_synced_yet_is_synced_before_the_end(start: Servers) 
     files = SlowSyncFiles()
     running = await start(files, sync="3600s")
     async with running.client() as client:
-        await client.ask(put(b"a", b"1") + put(b"b", b"1"), b"STORED\r\nSTORED\r\n")
+        await client.expect_reply(put(b"a", b"1") + put(b"b", b"1"), b"STORED\r\nSTORED\r\n")
     before = files.synced
     await running.stop()
     assert files.synced - before == 2
@@ -196,8 +196,8 @@ async def test_what_waits_for_its_sync_is_synced_though_the_grace_time_is_over(
     files = SlowSyncFiles()
     running = await start(files, sync="always", grace_time=0)
     async with running.client() as first, running.client() as second:
-        await first.ask(put(b"a", b"0"), b"STORED\r\n")
-        await second.ask(put(b"b", b"0"), b"STORED\r\n")
+        await first.expect_reply(put(b"a", b"0"), b"STORED\r\n")
+        await second.expect_reply(put(b"b", b"0"), b"STORED\r\n")
         files.held = True
         await first.send(put(b"a", b"1"))
         await files.until_begun(3)
@@ -217,11 +217,13 @@ async def test_the_shutdown_command_stops_the_server_only_where_it_is_allowed(
 ) -> None:
     running = await start()
     async with running.client() as client:
-        await client.ask(b"shutdown\r\nversion\r\n", b"ERROR: shutdown not enabled\r\n" + VERSION)
+        await client.expect_reply(
+            b"shutdown\r\nversion\r\n", b"ERROR: shutdown not enabled\r\n" + VERSION
+        )
     await running.stop()
     running = await start(allow_shutdown=True)
     async with running.client() as client, running.client() as other:
-        await other.ask(b"version\r\n", VERSION)
+        await other.expect_reply(b"version\r\n", VERSION)
         await client.send(b"version\r\nshutdown\r\n")
         assert await client.read_to_the_end() == VERSION
         assert await other.read_to_the_end() == b""
@@ -232,7 +234,7 @@ async def test_several_clients_may_ask_for_the_shutdown_at_once(start: Servers) 
     running = await start(allow_shutdown=True)
     clients = running.clients(3)
     for client in clients:
-        await client.ask(b"version\r\n", VERSION)
+        await client.expect_reply(b"version\r\n", VERSION)
     for client in clients:
         client.say(b"version\r\nshutdown\r\n")
     for client in clients:
@@ -256,9 +258,9 @@ async def test_the_spool_is_free_for_the_next_server_after_a_stop(start: Servers
     for number in range(3):
         running = await start()
         async with running.client() as client:
-            await client.ask(put(b"q", b"%d" % number), b"STORED\r\n")
+            await client.expect_reply(put(b"q", b"%d" % number), b"STORED\r\n")
         await running.stop()
     running = await start()
     async with running.client() as client:
         for number in range(3):
-            await client.ask(b"get q\r\n", item(b"q", b"%d" % number))
+            await client.expect_reply(b"get q\r\n", item(b"q", b"%d" % number))

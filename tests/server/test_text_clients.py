@@ -68,26 +68,26 @@ async def test_a_verb_that_queues_do_not_have_is_denied_and_changes_nothing(
 ) -> None:
     running = await start()
     async with running.client() as client:
-        await client.ask(put(b"q", b"item", flags=5), b"STORED\r\n")
-        await client.ask(command + b"version\r\n", reply + VERSION)
-        await client.ask(command.upper()[:4] + command[4:] + b"version\n", reply + VERSION)
-        await client.ask(b"get q\r\nget q\r\n", item(b"q", b"item", flags=5) + b"END\r\n")
+        await client.expect_reply(put(b"q", b"item", flags=5), b"STORED\r\n")
+        await client.expect_reply(command + b"version\r\n", reply + VERSION)
+        await client.expect_reply(command.upper()[:4] + command[4:] + b"version\n", reply + VERSION)
+        await client.expect_reply(b"get q\r\nget q\r\n", item(b"q", b"item", flags=5) + b"END\r\n")
 
 
 async def test_an_added_item_keeps_its_flags_and_needs_an_empty_queue(start: Servers) -> None:
     running = await start()
     async with running.client() as client:
-        await client.ask(b"add q 3 0 1\r\n1\r\n" * 2, b"STORED\r\nNOT_STORED\r\n")
-        await client.ask(b"get q\r\n", item(b"q", b"1", flags=3))
-        await client.ask(b"add q 0 0 1\r\n2\r\n", b"STORED\r\n")
+        await client.expect_reply(b"add q 3 0 1\r\n1\r\n" * 2, b"STORED\r\nNOT_STORED\r\n")
+        await client.expect_reply(b"get q\r\n", item(b"q", b"1", flags=3))
+        await client.expect_reply(b"add q 0 0 1\r\n2\r\n", b"STORED\r\n")
 
 
 async def test_gets_gives_ids_that_grow_for_ever(start: Servers) -> None:
     for number in range(1, 4):
         running = await start()
         async with running.client() as client:
-            await client.ask(put(b"q", b"x"), b"STORED\r\n")
-            await client.ask(b"gets q\r\n", b"VALUE q 0 1 %d\r\nx\r\nEND\r\n" % number)
+            await client.expect_reply(put(b"q", b"x"), b"STORED\r\n")
+            await client.expect_reply(b"gets q\r\n", b"VALUE q 0 1 %d\r\nx\r\nEND\r\n" % number)
         await running.stop()
 
 
@@ -95,19 +95,19 @@ async def test_a_get_of_several_queues_takes_at_most_one_item_from_each(start: S
     running = await start()
     async with running.client() as client:
         for data in (b"1", b"2"):
-            await client.ask(put(b"a", data) + put(b"b", data), b"STORED\r\n" * 2)
+            await client.expect_reply(put(b"a", data) + put(b"b", data), b"STORED\r\n" * 2)
         both = b"VALUE b 0 1\r\n1\r\nVALUE a 0 1\r\n1\r\nEND\r\n"
-        await client.ask(b"get b none a b a\r\n", both)
-        await client.ask(b"get a\r\nget b\r\n", item(b"a", b"2") + item(b"b", b"2"))
+        await client.expect_reply(b"get b none a b a\r\n", both)
+        await client.expect_reply(b"get a\r\nget b\r\n", item(b"a", b"2") + item(b"b", b"2"))
 
 
 async def test_flush_empties_and_delete_removes_one_queue_alone(start: Servers) -> None:
     running = await start()
     async with running.client() as client:
         for queue in (b"a", b"b", b"c"):
-            await client.ask(put(queue, b"1"), b"STORED\r\n")
-        await client.ask(b"flush a\r\ndelete b\r\n", b"END\r\nDELETED\r\n")
-        await client.ask(b"get a b c\r\n", item(b"c", b"1"))
+            await client.expect_reply(put(queue, b"1"), b"STORED\r\n")
+        await client.expect_reply(b"flush a\r\ndelete b\r\n", b"END\r\nDELETED\r\n")
+        await client.expect_reply(b"get a b c\r\n", item(b"c", b"1"))
         stats = await client.stats()
         assert "queue_a_items" in stats
         assert "queue_b_items" not in stats
@@ -119,8 +119,8 @@ async def test_flush_all_is_real_only_where_it_is_allowed(start: Servers) -> Non
     for allowed, reply in ((False, item(b"q", b"1")), (True, b"END\r\n")):
         running = await start(allow_flush_all=allowed)
         async with running.client() as client:
-            await client.ask(b"flush q\r\n" + put(b"q", b"1"), b"END\r\nSTORED\r\n")
-            await client.ask(b"flush_all\r\nget q\r\n", b"OK\r\n" + reply)
+            await client.expect_reply(b"flush q\r\n" + put(b"q", b"1"), b"END\r\nSTORED\r\n")
+            await client.expect_reply(b"flush_all\r\nget q\r\n", b"OK\r\n" + reply)
         await running.stop()
 
 
@@ -154,8 +154,8 @@ async def test_flush_all_is_real_only_where_it_is_allowed(start: Servers) -> Non
 async def test_noreply_gets_none_and_shifts_nothing(start: Servers, command: bytes) -> None:
     running = await start(item_size_max=1000)
     async with running.client() as client:
-        await client.ask(put(b"q", b"0"), b"STORED\r\n")
-        await client.ask(command * 3 + b"version\r\n", VERSION)
+        await client.expect_reply(put(b"q", b"0"), b"STORED\r\n")
+        await client.expect_reply(command * 3 + b"version\r\n", VERSION)
         await client.send(b"get q/peek none\r\nversion\r\n")
         rest = await client.read_until(VERSION)
         head = b"1" if command.startswith(b"prepend") else b"0"
@@ -166,7 +166,7 @@ async def test_noreply_puts_do_put(start: Servers) -> None:
     running = await start()
     async with running.client() as client:
         await client.send(b"set q 0 0 1 noreply\r\n1\r\n" * 500)
-        await client.ask(b"get q\r\n" * 501, item(b"q", b"1") * 500 + b"END\r\n")
+        await client.expect_reply(b"get q\r\n" * 501, item(b"q", b"1") * 500 + b"END\r\n")
 
 
 # Expiry and the clocks
@@ -201,15 +201,15 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> FakeWall:
 async def test_an_item_dies_when_its_time_is_over(start: Servers, wall: FakeWall) -> None:
     running = await start()
     async with running.client() as client:
-        await client.ask(put(b"q", b"short", exptime=60), b"STORED\r\n")
-        await client.ask(put(b"q", b"long", exptime=2_592_000), b"STORED\r\n")
-        await client.ask(put(b"q", b"for ever"), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"short", exptime=60), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"long", exptime=2_592_000), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"for ever"), b"STORED\r\n")
         wall.move(58)
-        await client.ask(b"get q/peek\r\n", item(b"q/peek", b"short"))
+        await client.expect_reply(b"get q/peek\r\n", item(b"q/peek", b"short"))
         wall.move(3)
-        await client.ask(b"get q/peek\r\n", item(b"q/peek", b"long"))
+        await client.expect_reply(b"get q/peek\r\n", item(b"q/peek", b"long"))
         wall.move(2_592_000)
-        await client.ask(b"get q\r\nget q\r\n", item(b"q", b"for ever") + b"END\r\n")
+        await client.expect_reply(b"get q\r\nget q\r\n", item(b"q", b"for ever") + b"END\r\n")
         stats = await client.stats()
         assert stats["queue_q_expired_items"] == "2"
         assert stats["get_hits"] == "3"
@@ -224,12 +224,12 @@ async def test_a_large_exptime_is_a_moment_and_a_negative_one_is_over(
     running = await start()
     async with running.client() as client:
         now = int((await client.stats())["time"])
-        await client.ask(put(b"q", b"dead", exptime=-1), b"STORED\r\n")
-        await client.ask(put(b"q", b"long ago", exptime=2_592_001), b"STORED\r\n")
-        await client.ask(put(b"q", b"soon", exptime=now + 100), b"STORED\r\n")
-        await client.ask(b"get q/peek\r\n", item(b"q/peek", b"soon"))
+        await client.expect_reply(put(b"q", b"dead", exptime=-1), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"long ago", exptime=2_592_001), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"soon", exptime=now + 100), b"STORED\r\n")
+        await client.expect_reply(b"get q/peek\r\n", item(b"q/peek", b"soon"))
         wall.move(102)
-        await client.ask(b"get q\r\n", b"END\r\n")
+        await client.expect_reply(b"get q\r\n", b"END\r\n")
 
 
 @pytest.mark.patches
@@ -238,12 +238,14 @@ async def test_an_item_that_died_while_the_server_was_down_is_not_delivered(
 ) -> None:
     running = await start()
     async with running.client() as client:
-        await client.ask(put(b"q", b"short", exptime=60) + put(b"q", b"2"), b"STORED\r\n" * 2)
+        await client.expect_reply(
+            put(b"q", b"short", exptime=60) + put(b"q", b"2"), b"STORED\r\n" * 2
+        )
     await running.stop()
     wall.move(61)
     running = await start()
     async with running.client() as client:
-        await client.ask(b"get q\r\nget q\r\n", item(b"q", b"2") + b"END\r\n")
+        await client.expect_reply(b"get q\r\nget q\r\n", item(b"q", b"2") + b"END\r\n")
 
 
 @pytest.mark.patches
@@ -253,20 +255,22 @@ async def test_flush_expired_removes_the_dead_and_tells_how_many(
     running = await start()
     async with running.client() as client:
         for queue in (b"a", b"b"):
-            await client.ask(put(queue, b"1", exptime=60) * 2 + put(queue, b"2"), b"STORED\r\n" * 3)
+            await client.expect_reply(
+                put(queue, b"1", exptime=60) * 2 + put(queue, b"2"), b"STORED\r\n" * 3
+            )
         wall.move(61)
-        await client.ask(b"flush_expired a\r\nflush_expired a\r\n", b"2\r\n0\r\n")
-        await client.ask(b"flush_all_expired\r\nflush_expired none\r\n", b"2\r\n0\r\n")
-        await client.ask(b"get a\r\n", item(b"a", b"2"))
+        await client.expect_reply(b"flush_expired a\r\nflush_expired a\r\n", b"2\r\n0\r\n")
+        await client.expect_reply(b"flush_all_expired\r\nflush_expired none\r\n", b"2\r\n0\r\n")
+        await client.expect_reply(b"get a\r\n", item(b"a", b"2"))
 
 
 @pytest.mark.patches
 async def test_age_is_how_long_the_head_has_waited(start: Servers, wall: FakeWall) -> None:
     running = await start()
     async with running.client() as client:
-        await client.ask(put(b"q", b"1"), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"1"), b"STORED\r\n")
         wall.move(90)
-        await client.ask(put(b"q", b"2"), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"2"), b"STORED\r\n")
         assert (await client.stats())["queue_q_age"] == "90000"
     await running.stop()
     wall.move(10)
@@ -274,9 +278,9 @@ async def test_age_is_how_long_the_head_has_waited(start: Servers, wall: FakeWal
     async with running.client() as client:
         await client.until_stat("queue_q_loaded", "2")  # the head is read back in the background
         assert (await client.stats())["queue_q_age"] == "100000"
-        await client.ask(b"get q\r\n", item(b"q", b"1"))
+        await client.expect_reply(b"get q\r\n", item(b"q", b"1"))
         assert (await client.stats())["queue_q_age"] == "10000"
-        await client.ask(b"get q\r\n", item(b"q", b"2"))
+        await client.expect_reply(b"get q\r\n", item(b"q", b"2"))
         assert (await client.stats())["queue_q_age"] == "0"
 
 
@@ -290,12 +294,12 @@ async def test_a_jump_of_the_wall_clock_changes_neither_order_nor_waits(
     async with running.client() as client, running.client() as waiter:
         asked = trio.current_time()
         await waiter.send(b"get none/t=300\r\n")
-        await client.ask(put(b"q", b"1"), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"1"), b"STORED\r\n")
         wall.move(years * 365 * 86_400)
-        await client.ask(put(b"q", b"2"), b"STORED\r\n")
+        await client.expect_reply(put(b"q", b"2"), b"STORED\r\n")
         assert int((await client.stats())["queue_q_age"]) >= 0
         assert int((await client.stats())["uptime"]) <= trio.current_time() - begin
-        await client.ask(b"get q\r\nget q\r\n", item(b"q", b"1") + item(b"q", b"2"))
+        await client.expect_reply(b"get q\r\nget q\r\n", item(b"q", b"1") + item(b"q", b"2"))
         await waiter.expect(b"END\r\n")
         assert trio.current_time() - asked >= 0.3
 
@@ -314,14 +318,14 @@ async def test_an_error_in_one_session_ends_that_session_alone(
     running = await start()
     async with running.client() as good, running.client() as waiter:
         await waiter.send(b"get w/t=9000\r\n")
-        await good.ask(put(b"q", b"1"), b"STORED\r\n")
+        await good.expect_reply(put(b"q", b"1"), b"STORED\r\n")
         monkeypatch.setattr(QueueCollection, "flush", defect)
         for _ in range(2):
             async with running.client() as unlucky:
                 await unlucky.send(b"version\r\nflush q\r\nversion\r\n")
                 assert await unlucky.read_to_the_end() in (b"", VERSION)
-        await good.ask(b"get q\r\n", item(b"q", b"1"))
-        await good.ask(put(b"w", b"2"), b"STORED\r\n")
+        await good.expect_reply(b"get q\r\n", item(b"q", b"1"))
+        await good.expect_reply(put(b"w", b"2"), b"STORED\r\n")
         await waiter.expect(item(b"w/t=9000", b"2"))
         assert (await good.stats())["session_errors"] == "2"
         await running.until_connected(2)
@@ -340,9 +344,9 @@ async def test_an_error_on_serving_a_waiter_ends_the_waiter_and_not_the_producer
         await waiter.send(b"get q/t=9000\r\n")
         await running.until_waiting(1)
         monkeypatch.setattr(TextReplies, "hit", staticmethod(defect))
-        await producer.ask(put(b"q", b"1"), b"STORED\r\n")
+        await producer.expect_reply(put(b"q", b"1"), b"STORED\r\n")
         assert await waiter.read_to_the_end() == b""
-        await producer.ask(b"version\r\n", VERSION)
+        await producer.expect_reply(b"version\r\n", VERSION)
         assert (await producer.stats())["session_errors"] == "1"
 
 
@@ -352,11 +356,11 @@ async def test_an_error_at_the_end_of_a_wait_ends_the_waiter_and_not_the_server(
 ) -> None:
     running = await start()
     async with running.client() as waiter, running.client() as other:
-        await other.ask(b"version\r\n", VERSION)
+        await other.expect_reply(b"version\r\n", VERSION)
         monkeypatch.setattr(TextReplies, "end_of_hits", staticmethod(defect))
         await waiter.send(b"get q/t=20\r\n")
         assert await waiter.read_to_the_end() == b""
-        await other.ask(b"version\r\n", VERSION)
+        await other.expect_reply(b"version\r\n", VERSION)
         assert (await other.stats())["session_errors"] == "1"
 
 
@@ -366,10 +370,10 @@ async def test_an_error_on_sending_a_reply_ends_that_session_only(
 ) -> None:
     running = await start()
     async with running.client() as unlucky, running.client() as other:
-        await other.ask(b"version\r\n", VERSION)
+        await other.expect_reply(b"version\r\n", VERSION)
         with monkeypatch.context() as patched:
             patched.setattr(Connection, "send", defect)
             await unlucky.send(b"version\r\n")
             assert await unlucky.read_to_the_end() == b""
-        await other.ask(b"version\r\n", VERSION)
+        await other.expect_reply(b"version\r\n", VERSION)
         assert (await other.stats())["session_errors"] == "1"

@@ -66,7 +66,7 @@ def batch_of(journals: int = 1, *, new: bool = False) -> Batch:
     return Batch(1, work)
 
 
-def sync(syncer: SyncThread, batch: Batch) -> bool:
+def check_sync(syncer: SyncThread, batch: Batch) -> bool:
     """Have a batch synced; return whether that was done at once."""
     syncer.submit(batch)
     at_once = bool(syncer.synced_at_once)
@@ -81,29 +81,29 @@ def sync(syncer: SyncThread, batch: Batch) -> bool:
 def proven(syncer: SyncThread) -> SyncThread:
     """Return a syncer whose disk was quick for long enough."""
     for _ in range(2 * ENOUGH):
-        sync(syncer, batch_of())
-    assert sync(syncer, batch_of())
+        check_sync(syncer, batch_of())
+    assert check_sync(syncer, batch_of())
     return syncer
 
 
 def test_a_disk_that_is_found_to_be_quick_is_waited_for(syncer: SyncThread) -> None:
-    outcomes = [sync(syncer, batch_of()) for _ in range(4 * ENOUGH)]
+    outcomes = [check_sync(syncer, batch_of()) for _ in range(4 * ENOUGH)]
     assert not any(outcomes[: ENOUGH - 1])
     assert all(outcomes[2 * ENOUGH :])
 
 
 def test_a_slow_disk_is_hardly_ever_waited_for(syncer: SyncThread, watch: Stopwatch) -> None:
     watch.step = 1.1 * QUICK
-    outcomes = [sync(syncer, batch_of()) for _ in range(SELDOM)]
+    outcomes = [check_sync(syncer, batch_of()) for _ in range(SELDOM)]
     assert 0 < sum(outcomes) <= 6
 
 
 def test_one_slow_sync_makes_little_difference(syncer: SyncThread, watch: Stopwatch) -> None:
     proven(syncer)
     watch.step = 30 * QUICK
-    assert sync(syncer, batch_of())
+    assert check_sync(syncer, batch_of())
     watch.step = QUICK / 10
-    assert [sync(syncer, batch_of()) for _ in range(4)] == [False, True, True, True]
+    assert [check_sync(syncer, batch_of()) for _ in range(4)] == [False, True, True, True]
 
 
 def test_what_the_thread_takes_does_not_tell_what_the_tick_would(
@@ -112,15 +112,15 @@ def test_what_the_thread_takes_does_not_tell_what_the_tick_would(
     """The thread has to wait for the processor while the tick works."""
     watch.step = 10 * QUICK
     for _ in range(ENOUGH - 1):
-        assert not sync(syncer, batch_of())
+        assert not check_sync(syncer, batch_of())
     watch.step = QUICK / 10
-    assert sync(syncer, batch_of())
+    assert check_sync(syncer, batch_of())
 
 
 def test_many_journals_take_too_long_together(syncer: SyncThread) -> None:
     proven(syncer)
-    assert sync(syncer, batch_of(2))
-    assert not sync(syncer, batch_of(11))
+    assert check_sync(syncer, batch_of(2))
+    assert not check_sync(syncer, batch_of(11))
 
 
 def test_several_journals_are_not_tried_before_one_has_been_timed(
@@ -128,20 +128,20 @@ def test_several_journals_are_not_tried_before_one_has_been_timed(
 ) -> None:
     watch.step = QUICK
     for _ in range(3 * ENOUGH):
-        assert not sync(syncer, batch_of(2))
+        assert not check_sync(syncer, batch_of(2))
 
 
 def test_nothing_but_a_sync_of_one_file_is_done_at_once(syncer: SyncThread) -> None:
     proven(syncer)
-    assert not sync(syncer, batch_of(new=True))
-    assert sync(syncer, batch_of())
+    assert not check_sync(syncer, batch_of(new=True))
+    assert check_sync(syncer, batch_of())
 
 
 def test_where_nobody_waits_the_tick_does_not_either(watch: Stopwatch) -> None:
     syncer = SyncThread(waits=False, now=watch)
     syncer.start()
     for _ in range(10 * ENOUGH):
-        assert not sync(syncer, batch_of())
+        assert not check_sync(syncer, batch_of())
     syncer.close()
 
 
@@ -153,7 +153,7 @@ def test_a_sync_that_fails_at_once_is_told_of(syncer: SyncThread) -> None:
     disk = work.place.files
     assert isinstance(disk, SimulatedDisk)
     disk.fault = Fault(1, errno.EIO, frozenset({"sync"}))
-    assert sync(syncer, batch)
+    assert check_sync(syncer, batch)
     assert isinstance(batch.errors[0], OSError)
     assert journal.broken is None, "only its owner is told, in the tick"
 

@@ -6,7 +6,7 @@ from tests.queues.parts import Queues
 NO_ROOM = b"SERVER_ERROR journal cannot be written: No space left on device\r\n"
 
 
-def put(client: Client, *items: bytes, queue: bytes = b"q") -> None:
+def check_put(client: Client, *items: bytes, queue: bytes = b"q") -> None:
     for item in items:
         command = b"set %b 0 0 %d\r\n%b\r\n" % (queue, len(item), item)
         assert client.ask(command) == b"STORED\r\n"

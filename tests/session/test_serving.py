@@ -1,13 +1,13 @@
 """How a client is given items that it waits for: in its turn, in time, and one item each."""
 
 from tests.core import Client, CoreHarness
-from tests.session.parts import put
+from tests.session.parts import check_put
 
 
 def test_a_blocking_get_is_served_by_the_next_put(core: CoreHarness, client: Client) -> None:
     assert client.ask(b"get q/t=1000\r\n") == b""
     other = core.client()
-    put(other, b"1")
+    check_put(other, b"1")
     assert client.woken == 1
     assert client.told() == b"VALUE q/t=1000 0 1\r\n1\r\nEND\r\n"
     assert other.ask(b"get q\r\n") == b"END\r\n"
@@ -17,7 +17,7 @@ def test_nothing_more_is_executed_while_a_client_waits(core: CoreHarness, client
     client.send(b"get q/t=1000\r\nset p 0 0 1\r\nx\r\nversion\r\n")
     assert client.told() == b""
     assert list(core.queues.directory) == []
-    put(core.client(), b"1")
+    check_put(core.client(), b"1")
     expected = b"VALUE q/t=1000 0 1\r\n1\r\nEND\r\nSTORED\r\nVERSION 1.0.0\r\n"
     assert client.told() == expected
 
@@ -37,7 +37,7 @@ def test_waiters_are_served_first_come_first_served_one_item_each(core: CoreHarn
     clients = [core.client() for _ in range(5)]
     for each in clients:
         each.ask(b"get q/t=1000\r\n")
-    put(core.client(), b"0", b"1", b"2")
+    check_put(core.client(), b"0", b"1", b"2")
     told = [each.told() for each in clients]
     assert told == [
         *(b"VALUE q/t=1000 0 1\r\n%d\r\nEND\r\n" % number for number in range(3)),
@@ -51,7 +51,7 @@ def test_a_waiter_that_has_gone_loses_nothing(core: CoreHarness, client: Client)
     second = core.client()
     second.ask(b"get q/t=1000\r\n")
     client.session.disconnected()
-    put(core.client(), b"1")
+    check_put(core.client(), b"1")
     assert client.told() == b""
     assert second.told() == b"VALUE q/t=1000 0 1\r\n1\r\nEND\r\n"
 
@@ -60,9 +60,9 @@ def test_a_wait_on_several_queues_is_served_by_the_first_to_have_any(
     core: CoreHarness, client: Client
 ) -> None:
     assert client.ask(b"get a b c/t=1000\r\n") == b""
-    put(core.client(), b"1", queue=b"b")
+    check_put(core.client(), b"1", queue=b"b")
     assert client.told() == b"VALUE b 0 1\r\n1\r\nEND\r\n"
-    put(core.client(), b"2", queue=b"a")
+    check_put(core.client(), b"2", queue=b"a")
     assert client.ask(b"get a\r\n") == b"VALUE a 0 1\r\n2\r\nEND\r\n"
 
 
@@ -72,7 +72,7 @@ def test_a_peek_can_wait_and_takes_nothing_from_who_waits_behind_it(
     client.ask(b"get q/peek/t=1000\r\n")
     second = core.client()
     second.ask(b"get q/t=1000\r\n")
-    put(core.client(), b"1")
+    check_put(core.client(), b"1")
     assert client.told() == b"VALUE q/peek/t=1000 0 1\r\n1\r\nEND\r\n"
     assert second.told() == b"VALUE q/t=1000 0 1\r\n1\r\nEND\r\n"
 
@@ -83,7 +83,7 @@ def test_a_waiting_session_gets_no_item_that_is_dead_on_arrival(
     client.ask(b"get q/t=1000\r\n")
     core.client().ask(b"set q 0 -1 1\r\nx\r\n")
     assert client.told() == b""
-    put(core.client(), b"1")
+    check_put(core.client(), b"1")
     assert client.told() == b"VALUE q/t=1000 0 1\r\n1\r\nEND\r\n"
 
 

@@ -11,12 +11,12 @@ from starling_py.journal.disk.files import Files
 from starling_py.session.client import MAX_OUTPUT, Policy
 from starling_py.session.session import MAX_COMMANDS
 from tests.core import Client, CoreHarness
-from tests.session.parts import put
+from tests.session.parts import check_put
 
 
 class TestReading:
     def test_gets_give_items_in_the_order_they_were_put(self, client: Client) -> None:
-        put(client, b"one", b"two")
+        check_put(client, b"one", b"two")
         assert client.ask(b"get q\r\n") == b"VALUE q 0 3\r\none\r\nEND\r\n"
         assert client.ask(b"get q\r\n") == b"VALUE q 0 3\r\ntwo\r\nEND\r\n"
         assert client.ask(b"get q\r\n") == b"END\r\n"
@@ -28,27 +28,27 @@ class TestReading:
         assert client.ask(b"get q\r\n") == expected
 
     def test_an_empty_item_is_an_item(self, client: Client) -> None:
-        put(client, b"")
+        check_put(client, b"")
         assert client.ask(b"get q\r\n") == b"VALUE q 0 0\r\n\r\nEND\r\n"
 
     def test_gets_gives_the_items_id_which_grows(self, client: Client) -> None:
-        put(client, b"a", b"b")
+        check_put(client, b"a", b"b")
         assert client.ask(b"gets q\r\n") == b"VALUE q 0 1 1\r\na\r\nEND\r\n"
         assert client.ask(b"gats 5 q\r\n") == b"VALUE q 0 1 2\r\nb\r\nEND\r\n"
 
     def test_the_reply_repeats_the_key_with_its_options(self, client: Client) -> None:
-        put(client, b"a")
+        check_put(client, b"a")
         assert client.ask(b"get q/t=5/peek\r\n") == b"VALUE q/t=5/peek 0 1\r\na\r\nEND\r\n"
         assert client.ask(b"get q/t=0\r\n") == b"VALUE q/t=0 0 1\r\na\r\nEND\r\n"
 
     def test_a_peek_leaves_the_item_where_it_is(self, client: Client) -> None:
-        put(client, b"a")
+        check_put(client, b"a")
         for _ in range(3):
             assert client.ask(b"get q/peek\r\n") == b"VALUE q/peek 0 1\r\na\r\nEND\r\n"
         assert client.ask(b"get q\r\n") == b"VALUE q 0 1\r\na\r\nEND\r\n"
 
     def test_an_unknown_option_is_an_error_and_pops_nothing(self, client: Client) -> None:
-        put(client, b"a")
+        check_put(client, b"a")
         for key in (b"q/opne", b"q/", b"q/peek=1", b"q/t", b"q/t=", b"q/t=x", b"../x", b"/peek"):
             reply = client.ask(b"get %b\r\n" % key)
             assert reply.startswith(b"CLIENT_ERROR "), key
@@ -56,13 +56,13 @@ class TestReading:
         assert client.ask(b"get q\r\n") == b"VALUE q 0 1\r\na\r\nEND\r\n"
 
     def test_many_keys_give_one_item_each_in_the_order_asked_for(self, client: Client) -> None:
-        put(client, b"a1", b"a2", queue=b"a")
-        put(client, b"c1", queue=b"c")
+        check_put(client, b"a1", b"a2", queue=b"a")
+        check_put(client, b"c1", queue=b"c")
         expected = b"VALUE c 0 2\r\nc1\r\nVALUE a 0 2\r\na1\r\nEND\r\n"
         assert client.ask(b"get c nothing a\r\n") == expected
 
     def test_the_same_key_twice_is_served_once(self, client: Client) -> None:
-        put(client, b"1", b"2")
+        check_put(client, b"1", b"2")
         assert client.ask(b"get q q\r\n") == b"VALUE q 0 1\r\n1\r\nEND\r\n"
         assert client.ask(b"get q\r\n") == b"VALUE q 0 1\r\n2\r\nEND\r\n"
 
@@ -76,7 +76,7 @@ class TestReading:
 
     def test_an_expired_item_is_never_given_out(self, core: CoreHarness, client: Client) -> None:
         client.ask(b"set q 0 10 3\r\nold\r\n")
-        put(client, b"new")
+        check_put(client, b"new")
         core.clock.advance(10)
         assert client.ask(b"get q\r\n") == b"VALUE q 0 3\r\nnew\r\nEND\r\n"
         client.ask(b"set q 0 -1 4\r\ndead\r\n")
@@ -105,7 +105,7 @@ class TestWriting:
     def test_what_a_queue_cannot_do_gets_the_protocols_own_no(
         self, client: Client, command: bytes, reply: bytes
     ) -> None:
-        put(client, b"1")
+        check_put(client, b"1")
         assert client.ask(command) == reply
         assert client.ask(b"get q\r\n") == b"VALUE q 0 1\r\n1\r\nEND\r\n"
 
@@ -136,18 +136,18 @@ class TestWriting:
         assert client.ask(b"get q\r\n") == b"VALUE q 0 1\r\nx\r\nEND\r\n"
 
     def test_delete_removes_the_queue_and_a_put_makes_a_new_one(self, client: Client) -> None:
-        put(client, b"1", b"2")
+        check_put(client, b"1", b"2")
         assert client.ask(b"delete q\r\n") == b"DELETED\r\n"
         assert client.ask(b"delete q\r\n") == b"NOT_FOUND\r\n"
         assert client.ask(b"get q\r\n") == b"END\r\n"
-        put(client, b"3")
+        check_put(client, b"3")
         assert client.ask(b"delete q 0\r\nset q 0 0 1\r\n4\r\ndelete q\r\n") == (
             b"DELETED\r\nSTORED\r\nDELETED\r\n"
         )
 
     def test_flush_empties_one_queue_and_keeps_it(self, core: CoreHarness, client: Client) -> None:
-        put(client, b"1", b"2")
-        put(client, b"other", queue=b"p")
+        check_put(client, b"1", b"2")
+        check_put(client, b"other", queue=b"p")
         assert client.ask(b"flush q\r\n") == b"END\r\n"
         assert client.ask(b"flush unknown\r\n") == b"END\r\n"
         assert client.ask(b"get q\r\nget p\r\n") == b"END\r\nVALUE p 0 5\r\nother\r\nEND\r\n"
@@ -156,12 +156,12 @@ class TestWriting:
     def test_flush_all_has_an_effect_only_if_the_settings_say_so(
         self, core: CoreHarness, client: Client, tmp_path: Path
     ) -> None:
-        put(client, b"1")
+        check_put(client, b"1")
         assert client.ask(b"flush_all\r\nflush_all 0\r\n") == b"OK\r\nOK\r\n"
         assert client.ask(b"get q/peek\r\n") != b"END\r\n"
         policy = replace(core.policy, allow_flush_all=True)
         other = CoreHarness(tmp_path / "other", policy=policy).client()
-        put(other, b"1")
+        check_put(other, b"1")
         assert other.ask(b"flush_all\r\n") == b"OK\r\n"
         assert other.ask(b"get q\r\n") == b"END\r\n"
 
@@ -182,7 +182,7 @@ class TestBadInput:
     def test_a_framing_error_closes_after_its_reply_and_runs_nothing_more(
         self, core: CoreHarness, client: Client
     ) -> None:
-        put(client, b"1")
+        check_put(client, b"1")
         reply = client.ask(b"set q 0 0 3\r\ntoolong\r\ndelete q\r\n")
         assert reply == b"CLIENT_ERROR bad data chunk\r\n"
         assert client.state.closing
@@ -216,7 +216,7 @@ class TestMuchAtOnce:
         self, client: Client
     ) -> None:
         size = MAX_OUTPUT // 4
-        put(client, *[bytes(size)] * 8)
+        check_put(client, *[bytes(size)] * 8)
         client.send(b"get q\r\n" * 8)
         assert client.session.stopped_early
         assert len(client.told()) < MAX_OUTPUT + 2 * size
@@ -265,18 +265,18 @@ class TestFailedCommits:
     def test_a_set_that_cannot_be_written_is_refused_and_leaves_nothing(
         self, disk: BrokenDisk, client: Client
     ) -> None:
-        put(client, b"1")
+        check_put(client, b"1")
         disk.failing = "q"
         reply = client.ask(b"set q 0 0 1\r\n2\r\n")
         assert reply == b"SERVER_ERROR journal cannot be written: No space left on device\r\n"
         disk.failing = None
-        put(client, b"3")
+        check_put(client, b"3")
         assert client.ask(b"get q\r\nget q\r\nget q\r\n").count(b"VALUE") == 2
 
     def test_a_get_whose_removal_cannot_be_written_leaves_the_item(
         self, disk: BrokenDisk, client: Client
     ) -> None:
-        put(client, b"1")
+        check_put(client, b"1")
         disk.failing = "q"
         assert client.ask(b"get q\r\n").startswith(b"SERVER_ERROR ")
         disk.failing = None
@@ -285,8 +285,8 @@ class TestFailedCommits:
     def test_replies_that_do_not_depend_on_the_failed_queue_stand(
         self, disk: BrokenDisk, client: Client
     ) -> None:
-        put(client, b"1", queue=b"p")
-        put(client, b"1")
+        check_put(client, b"1", queue=b"p")
+        check_put(client, b"1")
         disk.failing = "q"
         reply = client.ask(b"version\r\nget q p\r\nset q 0 0 1\r\nx\r\nset p 0 0 1\r\n2\r\n")
         lines = reply.split(b"\r\n")
@@ -297,7 +297,7 @@ class TestFailedCommits:
     def test_a_silent_set_that_fails_is_counted(
         self, core: CoreHarness, disk: BrokenDisk, client: Client
     ) -> None:
-        put(client, b"1")
+        check_put(client, b"1")
         disk.failing = "q"
         assert client.ask(b"set q 0 0 1 noreply\r\n2\r\n") == b""
         assert core.counters.noreply_errors == 1
@@ -309,12 +309,12 @@ class TestFailedCommits:
         assert client.ask(b"set q 0 0 1\r\n2\r\n").startswith(b"SERVER_ERROR ")
         assert list(core.queues.directory) == []
         disk.failing = None
-        put(client, b"3")
+        check_put(client, b"3")
 
 
 class TestReports:
     def test_every_line_of_stats_has_three_words(self, client: Client) -> None:
-        put(client, b"1")
+        check_put(client, b"1")
         for words in (b"", b" settings", b" queues", b" queue q", b" conns", b" sizes"):
             *lines, end, rest = client.ask(b"stats%b\r\n" % words).split(b"\r\n")
             assert (end, rest) == (b"END", b"")
@@ -328,9 +328,9 @@ class TestReports:
         assert client.ask(b"stats noreply\r\nstats foo\r\n") == b"ERROR\r\nERROR\r\n"
 
     def test_the_numbers_of_a_queue_are_true(self, core: CoreHarness, client: Client) -> None:
-        put(client, b"one", b"three")
+        check_put(client, b"one", b"three")
         core.clock.advance(2.5)
-        put(client, b"x")
+        check_put(client, b"x")
         client.ask(b"get q\r\n")
         reply = client.ask(b"stats queue q\r\n")
         stats = dict(line.split()[1:] for line in reply.split(b"\r\n")[:-2])
@@ -350,7 +350,7 @@ class TestReports:
 
     def test_age_and_totals_survive_a_restart(self, tmp_path: Path) -> None:
         before = CoreHarness(tmp_path / "spool")
-        put(before.client(), b"1", b"2")
+        check_put(before.client(), b"1", b"2")
         before.client().ask(b"get q\r\n")
         before.close()
         before.clock.advance(60)
@@ -360,7 +360,7 @@ class TestReports:
         assert (queue.items, queue.total_items, queue.age) == (1, 2, 60_000)
 
     def test_kestrels_forms_are_blocks_of_values(self, client: Client) -> None:
-        put(client, b"1")
+        check_put(client, b"1")
         for command in (b"dump_stats", b"dump_stats q", b"dump_config"):
             lines = client.ask(command + b"\r\n").split(b"\r\n")
             assert lines[0] == b"queue 'q' {"
@@ -390,7 +390,7 @@ def test_replies_keep_the_order_of_commands(client: Client) -> None:
 def test_two_clients_producers_order_is_kept(core: CoreHarness) -> None:
     producers = [core.client(), core.client()]
     for number, producer in itertools.product(range(50), producers):
-        put(producer, b"%d" % number)
+        check_put(producer, b"%d" % number)
     consumer = core.client()
     got = [int(consumer.ask(b"get q\r\n").split(b"\r\n")[1]) for _ in range(100)]
     assert got == [number for number in range(50) for _ in producers]

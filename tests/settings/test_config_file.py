@@ -44,7 +44,7 @@ def read(folder: Path, text: str | bytes, **overrides: object) -> Settings:
     return load(path, overrides)
 
 
-def problems(folder: Path, text: str | bytes, **overrides: object) -> list[str]:
+def expect_problems(folder: Path, text: str | bytes, **overrides: object) -> list[str]:
     """Return what is wrong with a file, as if it had been named ``conf.yml``."""
     with pytest.raises(ConfigError) as caught:
         read(folder, text, **overrides)
@@ -54,9 +54,9 @@ def problems(folder: Path, text: str | bytes, **overrides: object) -> list[str]:
     return found
 
 
-def one(folder: Path, line: str) -> str:
+def expect_problem(folder: Path, line: str) -> str:
     """Return the only problem of a file whose section has this one line, without its place."""
-    (problem,) = problems(folder, f"starling:\n  {line}\n")
+    (problem,) = expect_problems(folder, f"starling:\n  {line}\n")
     place = "conf.yml:2: starling."
     assert problem.startswith(place)
     return problem.removeprefix(place)
@@ -176,7 +176,7 @@ def test_a_relative_path_in_a_removed_directory_is_an_error(
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    assert one(tmp_path, "path: a").endswith("the working directory cannot be read")
+    assert expect_problem(tmp_path, "path: a").endswith("the working directory cannot be read")
 
 
 @pytest.mark.parametrize(
@@ -245,10 +245,10 @@ def test_a_relative_path_in_a_removed_directory_is_an_error(
 )
 def test_a_bad_line_is_told_in_one_line(tmp_path: Path, line: str, message: str | None) -> None:
     if message is None:
-        (problem,) = problems(tmp_path, f"starling:\n  {line}\n")
+        (problem,) = expect_problems(tmp_path, f"starling:\n  {line}\n")
         assert problem.startswith("conf.yml:2: ")
     else:
-        assert one(tmp_path, line) == message
+        assert expect_problem(tmp_path, line) == message
 
 
 MOVES_AND_ROUTES = """\
@@ -285,7 +285,7 @@ def test_routes_that_close_a_circle_of_moves_are_refused(
 ) -> None:
     text = MOVES_AND_ROUTES % copies
     if told:
-        assert problems(tmp_path, text) == told
+        assert expect_problems(tmp_path, text) == told
     else:
         assert len(read(tmp_path, text).routes) == 2
 
@@ -293,7 +293,7 @@ def test_routes_that_close_a_circle_of_moves_are_refused(
 @pytest.mark.parametrize("name", ["host", "user", "group", "path", "logger", "syslog_channel"])
 @pytest.mark.parametrize("word", ["yes", "no", "on", "off"])
 def test_a_bare_yes_or_no_is_not_taken_for_a_name(tmp_path: Path, name: str, word: str) -> None:
-    message = one(tmp_path, f"{name}: {word}")
+    message = expect_problem(tmp_path, f"{name}: {word}")
     assert message.startswith(f"{name}: {word}: must be ")
     assert message.endswith("a name like that needs quotes)")
 
@@ -333,7 +333,7 @@ def test_a_bare_yes_or_no_is_not_taken_for_a_name(tmp_path: Path, name: str, wor
 def test_a_file_that_is_no_configuration_is_told_in_one_line(
     tmp_path: Path, text: str | bytes, message: str | None
 ) -> None:
-    (problem,) = problems(tmp_path, text)
+    (problem,) = expect_problems(tmp_path, text)
     if message is None:
         assert re.match(r"conf\.yml(:[0-9])?: not YAML: ", problem)
     else:
@@ -370,7 +370,7 @@ queues:
 routes:
   a: b
 """
-    assert problems(tmp_path, text, port="70000", log_level="LOUD", nothing=1) == [
+    assert expect_problems(tmp_path, text, port="70000", log_level="LOUD", nothing=1) == [
         "conf.yml:1: port: must stand below 'starling:', indented",
         "conf.yml:3: starling.prot: unknown setting; did you mean 'port'?",
         "conf.yml:4: ERB (<%) is not evaluated; write the value itself",
@@ -388,30 +388,32 @@ routes:
 
 def test_a_value_is_checked_even_where_an_option_beats_it(tmp_path: Path) -> None:
     text = "starling:\n  port: x\n"
-    assert problems(tmp_path, text, port="1")[0].startswith("conf.yml:2: starling.port: x: ")
+    assert expect_problems(tmp_path, text, port="1")[0].startswith("conf.yml:2: starling.port: x: ")
 
 
 def test_erb_around_the_yaml_is_told_instead_of_what_it_does_to_the_yaml(tmp_path: Path) -> None:
     text = "starling:\n<% if true %>\n  port: 1\n<% end %>\n"
-    assert problems(tmp_path, text) == [
+    assert expect_problems(tmp_path, text) == [
         f"conf.yml:{line}: ERB (<%) is not evaluated; write the value itself" for line in (2, 4)
     ]
 
 
 def test_a_key_twice_on_one_line_and_a_section_twice_are_refused(tmp_path: Path) -> None:
-    assert problems(tmp_path, "starling: {port: 1, port: 1}\nstarling:\n") == [
+    assert expect_problems(tmp_path, "starling: {port: 1, port: 1}\nstarling:\n") == [
         "conf.yml:1: starling.port: stands already on line 1; keep one",
         "conf.yml:2: starling: stands already on line 1; keep one",
     ]
 
 
 def test_a_long_or_unprintable_value_is_shown_short_and_on_one_line(tmp_path: Path) -> None:
-    assert len(one(tmp_path, f"port: {'x' * 10_000}")) < 200
-    assert one(tmp_path, r'port: "a\nb\e[31m"').startswith(r"port: 'a\nb\x1b[31m': must be ")
+    assert len(expect_problem(tmp_path, f"port: {'x' * 10_000}")) < 200
+    assert expect_problem(tmp_path, r'port: "a\nb\e[31m"').startswith(
+        r"port: 'a\nb\x1b[31m': must be "
+    )
 
 
 def test_a_mapping_that_contains_itself_is_only_wrong(tmp_path: Path) -> None:
-    assert problems(tmp_path, "&a\nstarling: *a\n") == [
+    assert expect_problems(tmp_path, "&a\nstarling: *a\n") == [
         "conf.yml:2: starling.starling: unknown setting"
     ]
 
@@ -476,7 +478,7 @@ routes:
   c: {}
   c: []
 """
-    assert problems(tmp_path, text, item_size_max="64k") == [
+    assert expect_problems(tmp_path, text, item_size_max="64k") == [
         "conf.yml:3: queues.jobs: 5: must be a mapping of settings",
         "conf.yml:6: queues.mail.max_bytes: is the same as 'max_size' on line 5; keep one",
         "conf.yml:7: queues.mail.max_items: many: must be a whole number from 1 to 1000000000",
@@ -511,7 +513,7 @@ routes:
 @pytest.mark.parametrize("section", ["queues", "routes"])
 @pytest.mark.parametrize("pattern", ["*", "*.log", "*log"])
 def test_a_pattern_without_its_quotes_is_told(tmp_path: Path, section: str, pattern: str) -> None:
-    (problem,) = problems(tmp_path, f"{section}:\n  {pattern}: {{}}\n")
+    (problem,) = expect_problems(tmp_path, f"{section}:\n  {pattern}: {{}}\n")
     assert problem.startswith("conf.yml:2: not YAML: ")
     assert problem.endswith(" (a pattern that begins with * needs quotes)")
 
@@ -719,7 +721,7 @@ def test_the_examples_in_the_documentation_are_true(tmp_path: Path) -> None:
     text = (ROOT / "docs/configuration.md").read_text()
     assert THE_BOOK in text
     bad = "starling:\n  prot: 1\n\n\n  sync: 50\n"
-    for problem in problems(tmp_path, bad, port="70000"):
+    for problem in expect_problems(tmp_path, bad, port="70000"):
         assert f"\nstarling-py: {problem}\n" in text
 
 

@@ -12,7 +12,7 @@ from starling_py.settings.queue_settings import QueueSettings
 from starling_py.settings.queue_table import Entries, QueueTable
 
 
-def refusals(entries: Entries) -> list[str]:
+def expect_refusals(entries: Entries) -> list[str]:
     """Return what is wrong with entries, having seen that a table of them is refused for it."""
     _, faults = queue_table.judge(entries)
     told = [str(fault) for fault in faults]
@@ -180,11 +180,11 @@ def test_overlapping_patterns_limit_no_deliveries_without_a_dead_letter() -> Non
     ],
 )
 def test_one_of_the_pair_alone_is_refused(entries: Entries, told: str) -> None:
-    assert refusals(entries) == [told]
+    assert expect_refusals(entries) == [told]
 
 
 def test_a_faulty_half_of_the_pair_does_not_make_the_other_half_look_alone() -> None:
-    assert refusals({"a": {"max_deliveries": 0, "dead_letter": "f"}}) == [
+    assert expect_refusals({"a": {"max_deliveries": 0, "dead_letter": "f"}}) == [
         "a.max_deliveries: must be a whole number from 1 to 1000000"
     ]
 
@@ -212,7 +212,7 @@ def test_moves_in_a_circle_are_refused(moves: dict[str, str], told: list[str], t
         f"{key}.{target}: moves items in a circle: {path}"
         for key, path in (each.split(": ") for each in told)
     ]
-    assert [each for each in refusals(entries) if "needs dead_letter" not in each] == found
+    assert [each for each in expect_refusals(entries) if "needs dead_letter" not in each] == found
 
 
 def test_moves_that_end_somewhere_are_no_circle() -> None:
@@ -242,7 +242,7 @@ def test_a_dead_letter_may_expire_into_the_queue_it_came_from() -> None:
 def test_a_long_circle_is_told_in_one_short_line() -> None:
     length = 2_000
     entries = {f"q{n}": {"expire_to": f"q{(n + 1) % length}"} for n in range(length)}
-    (told,) = refusals(entries)
+    (told,) = expect_refusals(entries)
     assert told == (
         "q1999.expire_to: moves items in a circle: q0 -> q1 -> q2 -> q3 -> q4 -> q5 -> ... -> q0"
     )
@@ -250,7 +250,7 @@ def test_a_long_circle_is_told_in_one_short_line() -> None:
 
 @pytest.mark.parametrize("key", ["", "a/b", "a b", "\n", "x" * 251, "*/open", "\ud800"])
 def test_a_key_must_be_a_legal_name_or_a_pattern_of_such(key: str) -> None:
-    (told,) = refusals({key: {}})
+    (told,) = expect_refusals({key: {}})
     assert told.endswith(
         ": must be a queue's name, 1 to 250 bytes without slashes and blanks, or a pattern of such"
     )
@@ -262,7 +262,7 @@ def test_everything_wrong_is_told_at_once() -> None:
         "b c": {"paused": 2},
         "d": {"expire_to": "d"},
     }
-    assert refusals(entries) == [
+    assert expect_refusals(entries) == [
         "a.max_items: must be a whole number from 1 to 1000000000",
         "a.prot: unknown setting",
         "b c: must be a queue's name, 1 to 250 bytes without slashes and blanks, "

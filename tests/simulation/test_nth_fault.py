@@ -87,7 +87,7 @@ class Scenario:
         recovered(self.models, found, floors)
         again.look()
         self.settle(again)
-        self.works(again)
+        self.check_works(again)
 
     def steps(self, life: Life, client: SimulatedClient) -> Iterator[str]:
         """Ask for one thing after the other."""
@@ -198,7 +198,7 @@ class Scenario:
             if not life.busy:
                 break
 
-    def works(self, life: Life) -> None:
+    def check_works(self, life: Life) -> None:
         """Put and take everything after the restart."""
         client = life.connect()
         for number, name in enumerate((JOBS, OTHER)):

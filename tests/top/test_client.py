@@ -13,7 +13,7 @@ REPLY = b"STAT pid 1\r\nSTAT version 1.0.0\r\nEND\r\n"
 STATS = {b"pid": b"1", b"version": b"1.0.0"}
 
 
-def error_of(client: StatsClient) -> str:
+def expect_error(client: StatsClient) -> str:
     with pytest.raises(StatsError) as caught:
         client.stats()
     return str(caught.value)
@@ -52,19 +52,19 @@ def test_a_connection_dropped_between_calls_is_replaced_without_an_error(
 def test_a_server_that_drops_new_connections_too_is_an_error(serve: Serve) -> None:
     with closing(StatsClient("127.0.0.1", serve([REPLY, None]))) as client:
         assert client.stats() == STATS
-        assert error_of(client) == "connection closed by the server"
+        assert expect_error(client) == "connection closed by the server"
 
 
 @pytest.mark.parametrize("part", [b"", b"STAT pid 1\r\n", b"STAT a END\r\nEND"])
 def test_a_reply_that_does_not_end_in_time_is_an_error(serve: Serve, part: bytes) -> None:
     with closing(StatsClient("127.0.0.1", serve([part]), timeout=0.05)) as client:
-        assert error_of(client) == "timed out"
+        assert expect_error(client) == "timed out"
 
 
 def test_after_a_time_out_the_late_reply_is_not_taken_for_the_next(serve: Serve) -> None:
     port = serve([b"STAT pid 2\r\n", REPLY])
     with closing(StatsClient("127.0.0.1", port, timeout=0.2)) as client:
-        assert error_of(client) == "timed out"
+        assert expect_error(client) == "timed out"
         client._timeout = 60  # the second reply comes, however late
         assert client.stats() == STATS
 
@@ -95,24 +95,24 @@ def test_a_server_that_trickles_cannot_stretch_the_time_out(
     clock = [100.0]
     monkeypatch.setattr("starling_py.top.client.time.monotonic", lambda: clock[0])
     monkeypatch.setattr(socket, "create_connection", lambda *_: Trickle(clock))
-    assert error_of(StatsClient("127.0.0.1", 1, timeout=2)) == "timed out"
+    assert expect_error(StatsClient("127.0.0.1", 1, timeout=2)) == "timed out"
     assert clock[0] == pytest.approx(102, abs=0.11)
 
 
 def test_what_is_no_memcached_server_is_named_by_its_first_words(serve: Serve) -> None:
     with closing(StatsClient("127.0.0.1", serve([b"SSH-2.0-\x1b[31m\r\n"]))) as client:
-        assert error_of(client) == r"it answered 'SSH-2.0-\x1b[31m' to `stats`"
+        assert expect_error(client) == r"it answered 'SSH-2.0-\x1b[31m' to `stats`"
 
 
 def test_a_refused_connection_says_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert error_of(StatsClient("127.0.0.1", port)) == "Connection refused"
+    assert expect_error(StatsClient("127.0.0.1", port)) == "Connection refused"
 
 
 @pytest.mark.parametrize("host", ["a" * 70, "b\udcff", "a..b"])
 def test_a_host_name_that_cannot_be_one_is_an_error_like_any_other(host: str) -> None:
-    assert error_of(StatsClient(host, 1)) == "not a host name"
+    assert expect_error(StatsClient(host, 1)) == "not a host name"
 
 
 @pytest.fixture

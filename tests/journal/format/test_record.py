@@ -61,7 +61,7 @@ MARKED = b"".join(record.push_marked(MarkedItem(7, -1, 5, 6, b"hello", 1_700_000
 CHECKPOINT = record.bare(record.CHECKPOINT, 7, 0, b"where the journal stood")
 
 
-def first(data: bytes, offset: int = 0, salt: int = 0) -> Found | None:
+def check_first(data: bytes, offset: int = 0, salt: int = 0) -> Found | None:
     """Return the sound record at an offset, if there is one; both ways of reading agree on it."""
     found = next(record.walk(memoryview(data), offset, salt), None)
     item = record.push_at(data, offset, salt)
@@ -76,7 +76,7 @@ def read_all(data: bytes) -> tuple[list[Found], int]:
     """Return the sound records at the start of some bytes, and where they end."""
     records = list(record.walk(memoryview(data), 0))
     for start in (0, *(each[3] for each in records)):
-        first(data, start)
+        check_first(data, start)
     return records, records[-1][3] if records else 0
 
 
@@ -96,7 +96,7 @@ def test_a_put_is_read_back_as_it_was_wherever_it_stands(
 ) -> None:
     data = b"".join(record.push(item))
     whole = before + data + behind
-    found = first(whole, len(before))
+    found = check_first(whole, len(before))
     assert found == (record.PUSH, item.id, len(before), len(before) + len(data))
     assert record.item_at(memoryview(whole), *found[2:]) == item
 
@@ -107,7 +107,7 @@ def test_a_put_of_a_marked_item_is_read_back_as_it_was_wherever_it_stands(
 ) -> None:
     data = b"".join(record.push_marked(item))
     whole = before + data + behind
-    found = first(whole, len(before))
+    found = check_first(whole, len(before))
     assert found == (record.PUSH_MARKED, item.id, len(before), len(before) + len(data))
     kind, _, start, end = found
     assert record.marked_item_at(memoryview(whole), start, end) == item
@@ -118,7 +118,7 @@ def test_a_put_of_a_marked_item_is_read_back_as_it_was_wherever_it_stands(
 @given(item_id=UNSIGNED, due_ms=SIGNED, before=st.binary(max_size=40))
 def test_a_delay_tells_until_when(item_id: int, due_ms: int, before: bytes) -> None:
     data = before + record.delay(item_id, due_ms)
-    assert first(data, len(before)) == (record.DELAY, item_id, len(before), len(data))
+    assert check_first(data, len(before)) == (record.DELAY, item_id, len(before), len(data))
     assert record.due(memoryview(data), len(before)) == due_ms
     assert len(data) - len(before) == record.DELAY_SIZE
 
@@ -128,7 +128,7 @@ def test_a_flush_tells_what_it_leaves(
     last_id: int, kept: list[tuple[int, int]], before: bytes
 ) -> None:
     data = before + record.flush(last_id, kept)
-    found = first(data, len(before))
+    found = check_first(data, len(before))
     assert found == (record.FLUSH, last_id, len(before), len(data))
     assert record.kept_items(memoryview(data), *found[2:]) == kept
     assert len(data) - len(before) == record.flush_size(len(kept))
@@ -141,7 +141,7 @@ def test_a_flush_that_leaves_nothing_is_as_it_was_in_version_2() -> None:
 @given(record_type=st.sampled_from(BARE_TYPES), record_id=UNSIGNED)
 def test_every_other_record_is_read_back_as_it_was(record_type: int, record_id: int) -> None:
     data = record.bare(record_type, record_id)
-    assert first(data) == (record_type, record_id, 0, len(data))
+    assert check_first(data) == (record_type, record_id, 0, len(data))
 
 
 @given(item_id=UNSIGNED, size=SIZES, before=st.binary(max_size=40))
@@ -149,7 +149,7 @@ def test_a_removal_tells_the_size_of_what_is_removed(
     item_id: int, size: int, before: bytes
 ) -> None:
     data = before + record.remove(item_id, size)
-    found = first(data, len(before))
+    found = check_first(data, len(before))
     assert found == (record.REMOVE, item_id, len(before), len(data))
     assert record.removed_size(memoryview(data), *found[2:]) == size
     assert len(data) - len(before) == record.REMOVE_SIZE
@@ -157,7 +157,7 @@ def test_a_removal_tells_the_size_of_what_is_removed(
 
 def test_a_removal_of_version_1_is_read_and_tells_no_size() -> None:
     data = record.bare(record.REMOVE, 7)
-    found = first(data)
+    found = check_first(data)
     assert found == (record.REMOVE, 7, 0, 17)
     assert record.removed_size(memoryview(data), 0, 17) is None
 
@@ -169,7 +169,7 @@ def test_what_is_given_up_is_read_back_as_it_was(
     first_id: int, last_id: int, count: int, size: int, before: bytes
 ) -> None:
     data = before + record.discard(first_id, last_id, count, size)
-    found = first(data, len(before))
+    found = check_first(data, len(before))
     assert found == (record.DISCARD, first_id, len(before), len(data))
     assert record.discarded(memoryview(data), len(before)) == (last_id, count, size)
 
@@ -183,9 +183,9 @@ def test_a_record_under_another_salt_is_no_record(data: bytes, salt: int, other:
     flushed = record.flush(9, [(1, 2)], salt)
     opened, delayed = record.bare(record.OPEN, 1, salt), record.delay(1, 2, salt)
     for each in (marked, flushed, opened, delayed):
-        assert (first(each, 0, other) is not None) == (other == salt)
+        assert (check_first(each, 0, other) is not None) == (other == salt)
     for each in (pushed, removed, given_up, record.bare(record.CHECKPOINT, 1, salt, data)):
-        assert (first(each, 0, other) is not None) == (other == salt)
+        assert (check_first(each, 0, other) is not None) == (other == salt)
 
 
 @given(st.lists(anything, max_size=8))
@@ -233,15 +233,15 @@ def test_the_layout_of_records_is_the_one_that_is_documented() -> None:
 )
 def test_every_single_wrong_bit_of_a_record_is_noticed(data: bytes) -> None:
     for wrong in bit_flips(data):
-        assert first(wrong) is None
-        assert first(wrong + bytes(1000)) is None
-        assert first(wrong + data * 20) is None
+        assert check_first(wrong) is None
+        assert check_first(wrong + bytes(1000)) is None
+        assert check_first(wrong + data * 20) is None
 
 
 @given(data=anything, where=st.floats(0, 1, exclude_max=True))
 def test_a_record_that_is_cut_short_is_no_record(data: bytes, where: float) -> None:
     cut = data[: int(len(data) * where)]
-    assert first(cut) is None
+    assert check_first(cut) is None
     assert read_all(data + cut)[1] == len(data)
 
 
@@ -254,7 +254,7 @@ def test_arbitrary_bytes_are_read_as_records_without_an_error(data: bytes) -> No
 
 @given(st.binary(min_size=17, max_size=300))
 def test_bytes_are_a_record_only_when_the_checksum_in_front_is_theirs(data: bytes) -> None:
-    found = first(data)
+    found = check_first(data)
     if found is not None:
         assert zlib.crc32(data[4 : found[3]]) == int.from_bytes(data[:4], "little")
 
@@ -268,7 +268,7 @@ def test_a_stretch_of_equal_bytes_holds_no_record(filling: bytes) -> None:
 def test_an_unknown_type_is_no_record_even_with_the_right_checksum(
     record_type: int,
 ) -> None:
-    assert first(record.bare(record_type, 1)) is None
+    assert check_first(record.bare(record_type, 1)) is None
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_a_wrong_length_for_the_type_is_no_record_whatever_the_checksum(
 ) -> None:
     body = length.to_bytes(4, "little") + bytes([record_type]) + bytes(60)
     checksum = zlib.crc32(body[: 4 + length]).to_bytes(4, "little")
-    assert first(checksum + body) is None
+    assert check_first(checksum + body) is None
 
 
 @given(before=st.binary(max_size=50), data=anything, behind=st.binary(max_size=50))
