@@ -18,12 +18,12 @@ from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.keys import printable
+from starling_py.queues.counts import Counts
 from starling_py.queues.open_reads import OpenRead, OpenReads, ReadHolder
 from starling_py.queues.sync_waits import SyncWaits
 from starling_py.queues.traffic import Move, Mover, Traffic
 from starling_py.queues.waiting_items import ItemsKeeper, WaitingItems
 from starling_py.settings.queue_settings import QueueSettings, limits_puts
-from starling_py.stats import QueueSnapshot
 
 log = logging.getLogger(__name__)
 
@@ -38,29 +38,6 @@ class QueueKeeper(ItemsKeeper, Protocol):
 
     def items_available(self, queue: "PersistentQueue") -> None:
         """Serve the clients that wait for this queue: it has items to take again."""
-
-
-class Counts:
-    """What records of its journal did to a queue's items since the server started.
-
-    A commit that fails takes its records back, and with them what they were counted for.
-    """
-
-    def __init__(self) -> None:
-        self.get_hits = 0
-        """Items handed out."""
-        self.expired = 0
-        """Items found dead."""
-        self.discarded = 0
-        """Items dropped to make room for newer ones."""
-        self.flushes = 0
-
-    def be(self, other: "Counts") -> None:
-        """Copy the numbers of ``other``."""
-        self.get_hits = other.get_hits
-        self.expired = other.expired
-        self.discarded = other.discarded
-        self.flushes = other.flushes
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -160,39 +137,6 @@ class PersistentQueue:
     def now_ms(self) -> int:
         """The time on the wall clock, in milliseconds since the Unix epoch."""
         return self._keeper.clock.wall_ms
-
-    def snapshot(self, now_ms: int, waiters: int, children: str) -> QueueSnapshot:
-        """Return the queue's numbers for statistics.
-
-        ``now_ms`` is the time on the wall clock, for the age of the head. ``waiters`` is how many
-        clients wait, ``children`` the names of the fan-out children, separated by commas: the
-        queue itself knows neither.
-        """
-        head = self.waiting.oldest()
-        return QueueSnapshot(
-            name=self.name,
-            items=len(self),
-            bytes=self.bytes,
-            total_items=self.total_items,
-            logsize=self.journal.size,
-            expired_items=self.counted.expired,
-            discarded=self.counted.discarded,
-            dead_lettered=self.dead_lettered,
-            loaded=self.waiting.loaded,
-            delayed=self.waiting.set_aside.delayed,
-            open_transactions=len(self.open_reads),
-            transactions=self.open_reads.opened,
-            canceled_transactions=self.open_reads.canceled,
-            age=max(0, now_ms - head.added_ms) if head is not None else 0,
-            waiters=waiters,
-            children=children,
-            get_hits=self.counted.get_hits,
-            total_flushes=self.counted.flushes,
-            journal_rotations=self.journal.rotations,
-            journal_compactions=self.journal.compactions,
-            journal_broken=int(self.journal.broken is not None or bool(self.waiting.unreadable)),
-            quarantined=self.quarantined_items,
-        )
 
     def put(self, data: bytes, flags: int, expiry_ms: int, now_ms: int) -> None:
         """Add an item at the end. Raises ``JournalError``, and then nothing was added.
@@ -439,7 +383,7 @@ class PersistentQueue:
             if not self.deleted:
                 self._existed = True
                 log.info("queue %s: created", printable(self.name))
-        self._counted_before.be(self.counted)
+        self._counted_before.copy_from(self.counted)
         if self.open_reads.deliveries:
             self.open_reads.on_committed()
         if self._window.behind or self._missing:
@@ -477,7 +421,7 @@ class PersistentQueue:
         self.items = ledger.items
         self.bytes = ledger.bytes
         self.deleted = self._deleted_before = ledger.deleted
-        self.counted.be(self._counted_before)
+        self.counted.copy_from(self._counted_before)
         self.sync_waits.failed(self.journal.failure)
         # What is open or being moved is put right first: ``reread`` goes by it, and would hand
         # such an item out a second time. Orphans return before it for the same reason: what is

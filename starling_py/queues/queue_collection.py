@@ -16,7 +16,7 @@ from starling_py.journal.errors import JournalError
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
 from starling_py.keys import Request, child_of, printable
-from starling_py.queues import delivery, limits
+from starling_py.queues import delivery, limits, numbers
 from starling_py.queues.delivery import Put
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.expiry import expiry_ms
@@ -194,7 +194,8 @@ class QueueCollection:
 
     def _snapshot(self, queue: PersistentQueue) -> QueueSnapshot:
         children = self.directory.fan_out.children(queue.name)
-        return queue.snapshot(
+        return numbers.snapshot(
+            queue,
             self.clock.wall_ms,
             self.waiters.count(queue.name),
             ",".join(printable(child) for child in children),

@@ -9,6 +9,7 @@ import pytest
 from starling_py.journal.errors import JournalError
 from starling_py.journal.format import record, segment
 from starling_py.journal.journal import Journal
+from starling_py.queues import numbers
 from tests.journal.parts import (
     background_of,
     heal,
@@ -565,7 +566,7 @@ def test_everything_is_taken_back_in_its_old_order_when_a_commit_fails(
     before = harness.items()
     queue = harness.queues.directory.find(NAME)
     assert queue is not None
-    snapshot = queue.snapshot(NOW_MS, 0, "")
+    snapshot = numbers.snapshot(queue, NOW_MS, 0, "")
     disk.fault = Fault(1, errno.ENOSPC, WRITING, lasting=True)
     harness.pop()
     harness.put(b"d")
@@ -576,7 +577,7 @@ def test_everything_is_taken_back_in_its_old_order_when_a_commit_fails(
     harness.commit()
     disk.fault = None
     assert harness.items() == before
-    assert queue.snapshot(NOW_MS, 0, "") == snapshot
+    assert numbers.snapshot(queue, NOW_MS, 0, "") == snapshot
     assert after_crash(disk) == before
 
 

@@ -10,6 +10,7 @@ from starling_py.journal.blocks import OVERHEAD
 from starling_py.journal.errors import JournalError
 from starling_py.journal.format.record import Item
 from starling_py.keys import Request
+from starling_py.queues import numbers
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.waiters import Hit, Waiter
@@ -57,7 +58,7 @@ def test_a_queue_larger_than_its_window_keeps_only_the_head_in_memory(
     harness = server(disk)
     harness.put_all([data(number) for number in range(300)])
     queue = queue_of(harness)
-    snapshot = queue.snapshot(NOW_MS, 0, "")
+    snapshot = numbers.snapshot(queue, NOW_MS, 0, "")
     assert (snapshot.items, snapshot.bytes) == (300, 30_000)
     assert 1 < snapshot.loaded < 20
     for number in range(300):
@@ -341,7 +342,7 @@ def test_damage_stops_a_queue_at_its_place_and_what_is_before_is_served(
         harness.pop()
     offset = int(str(refusal.value).partition("byte ")[2].partition(":")[0])
     assert where - 37 == offset
-    assert queue_of(harness).snapshot(NOW_MS, 0, "").journal_broken == 1
+    assert numbers.snapshot(queue_of(harness), NOW_MS, 0, "").journal_broken == 1
     harness.put_all([b"puts are still taken"])
     assert len(queue_of(harness)) == 41
 

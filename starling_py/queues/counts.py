@@ -1,0 +1,24 @@
+"""What happened to the items of one queue, as its commits make it final."""
+
+
+class Counts:
+    """What records of its journal did to a queue's items since the server started.
+
+    A commit that fails takes its records back, and with them what they were counted for.
+    """
+
+    def __init__(self) -> None:
+        self.get_hits = 0
+        """Items handed out."""
+        self.expired = 0
+        """Items found dead."""
+        self.discarded = 0
+        """Items dropped to make room for newer ones."""
+        self.flushes = 0
+
+    def copy_from(self, other: "Counts") -> None:
+        """Copy the numbers of ``other``."""
+        self.get_hits = other.get_hits
+        self.expired = other.expired
+        self.discarded = other.discarded
+        self.flushes = other.flushes

@@ -1,0 +1,38 @@
+"""The numbers of one queue, as statistics tell them."""
+
+from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.stats import QueueSnapshot
+
+
+def snapshot(queue: PersistentQueue, now_ms: int, waiters: int, children: str) -> QueueSnapshot:
+    """Return a queue's numbers.
+
+    ``now_ms`` is the time on the wall clock, for the age of the head. ``waiters`` is how many
+    clients wait, ``children`` the names of the fan-out children, separated by commas: the
+    queue itself knows neither.
+    """
+    head = queue.waiting.oldest()
+    return QueueSnapshot(
+        name=queue.name,
+        items=len(queue),
+        bytes=queue.bytes,
+        total_items=queue.total_items,
+        logsize=queue.journal.size,
+        expired_items=queue.counted.expired,
+        discarded=queue.counted.discarded,
+        dead_lettered=queue.dead_lettered,
+        loaded=queue.waiting.loaded,
+        delayed=queue.waiting.set_aside.delayed,
+        open_transactions=len(queue.open_reads),
+        transactions=queue.open_reads.opened,
+        canceled_transactions=queue.open_reads.canceled,
+        age=max(0, now_ms - head.added_ms) if head is not None else 0,
+        waiters=waiters,
+        children=children,
+        get_hits=queue.counted.get_hits,
+        total_flushes=queue.counted.flushes,
+        journal_rotations=queue.journal.rotations,
+        journal_compactions=queue.journal.compactions,
+        journal_broken=int(queue.journal.broken is not None or bool(queue.waiting.unreadable)),
+        quarantined=queue.quarantined_items,
+    )
