@@ -3,6 +3,7 @@
 A bad client harms only itself, and every command gets one reply, in order (I8, I9).
 """
 
+import contextlib
 import random
 import re
 
@@ -10,6 +11,8 @@ import pytest
 import trio
 import trio.testing
 
+from starling_py.server.readiness import Ready
+from starling_py.server.tick import Tick
 from tests.server.in_process import Client, RunningServer, Servers, item, put
 
 VERSION = b"VERSION 1.0.0\r\n"
@@ -375,6 +378,29 @@ async def test_ten_thousand_unknown_names_make_no_file_and_no_queue(start: Serve
 
 
 # Too many, and too long
+
+
+@pytest.mark.patches
+async def test_clients_that_arrive_are_served_in_the_turn_that_accepts_them(
+    start: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await start()
+    turns: list[int] = []
+    original = Tick.turn
+
+    def turn(self: Tick, ready: Ready) -> None:
+        original(self, ready)
+        turns.append(len(ready))
+
+    monkeypatch.setattr(Tick, "turn", turn)
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(running.client()) for _ in range(50)]
+        for client in clients:
+            client.say(b"version\r\n")
+        for client in clients:
+            await client.expect(VERSION)
+        assert turns[0] == len(clients) + 1, "they were read from with the listening socket"
+        assert len(turns) <= 2, "one for all, and perhaps one of the housekeeping"
 
 
 async def test_clients_beyond_max_connections_are_told_and_closed(start: Servers) -> None:

@@ -1,0 +1,143 @@
+"""Accepting: some at a time, not too many, and with a rest where the system has no room."""
+
+import errno
+import socket
+from collections import deque
+from typing import cast
+
+import pytest
+
+from starling_py.server.acceptor import AT_ONCE, REST, Acceptor
+from starling_py.server.readiness import READ, Ready
+from starling_py.stats import Counters
+
+LISTENING = 7
+NOW = 100.0
+
+
+class FakeSocket:
+    """A client's socket."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.closed = self.blocks = False
+
+    def setblocking(self, flag: bool) -> None:
+        self.blocks = flag
+
+    def send(self, data: bytes) -> int:
+        self.sent += data
+        return len(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeListener:
+    """A listening socket at which clients wait, or errors."""
+
+    def __init__(self, *waiting: FakeSocket | OSError) -> None:
+        self.waiting = deque(waiting)
+        self.closed = False
+
+    def fileno(self) -> int:
+        return LISTENING
+
+    def setsockopt(self, *_: int) -> None:
+        pass
+
+    def accept(self) -> tuple[FakeSocket, tuple[str, int]]:
+        if not self.waiting:
+            raise BlockingIOError
+        found = self.waiting.popleft()
+        if isinstance(found, OSError):
+            raise found
+        return found, ("127.0.0.1", 1000)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeReadiness:
+    """Notes what it is to watch."""
+
+    def __init__(self) -> None:
+        self.watched: dict[int, int] = {}
+
+    def fileno(self) -> int:
+        return 0
+
+    def register(self, descriptor: int, interest: int) -> None:
+        self.watched[descriptor] = interest
+
+    modify = register
+
+    def unregister(self, descriptor: int) -> None:
+        del self.watched[descriptor]
+
+    def ready(self, seconds: float = 0) -> Ready:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def acceptor_at(
+    listener: FakeListener, most: int = 1000
+) -> tuple[Acceptor, FakeReadiness, Counters]:
+    readiness, counters = FakeReadiness(), Counters()
+    made = Acceptor([cast(socket.socket, listener)], readiness, most, counters)
+    return made, readiness, counters
+
+
+def test_it_watches_its_listening_sockets_until_it_is_closed() -> None:
+    listener = FakeListener()
+    acceptor, readiness, _ = acceptor_at(listener)
+    assert readiness.watched == {LISTENING: READ}
+    assert acceptor.owns(LISTENING)
+    acceptor.close()
+    assert readiness.watched == {}
+    assert listener.closed
+    assert not acceptor.owns(LISTENING)
+
+
+def test_a_turn_accepts_a_bounded_number() -> None:
+    listener = FakeListener(*(FakeSocket() for _ in range(AT_ONCE + 5)))
+    acceptor, _, counters = acceptor_at(listener)
+    assert len(acceptor.accept(LISTENING, 0, NOW)) == AT_ONCE
+    assert len(acceptor.accept(LISTENING, AT_ONCE, NOW)) == 5
+    assert acceptor.accept(LISTENING, AT_ONCE + 5, NOW) == []
+    assert counters.total_connections == AT_ONCE + 5
+
+
+def test_those_who_are_too_many_are_told_so_and_closed() -> None:
+    clients = [FakeSocket() for _ in range(3)]
+    acceptor, _, counters = acceptor_at(FakeListener(*clients), most=10)
+    accepted = acceptor.accept(LISTENING, 9, NOW)
+    assert [cast(FakeSocket, sock) for sock, _ in accepted] == clients[:1]
+    for refused in clients[1:]:
+        assert refused.sent == b"ERROR Too many open connections\r\n"
+        assert refused.closed
+    assert (counters.total_connections, counters.rejected_connections) == (1, 2)
+
+
+def test_a_client_that_is_gone_keeps_nobody_behind_it_waiting() -> None:
+    gone = OSError(errno.ECONNABORTED, "Software caused connection abort")
+    acceptor, readiness, _ = acceptor_at(FakeListener(gone, FakeSocket()))
+    assert len(acceptor.accept(LISTENING, 0, NOW)) == 1
+    assert readiness.watched == {LISTENING: READ}
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_without_a_descriptor_left_it_rests_and_then_goes_on(number: int) -> None:
+    listener = FakeListener(FakeSocket(), OSError(number, "no room"), FakeSocket())
+    acceptor, readiness, _ = acceptor_at(listener)
+    assert len(acceptor.accept(LISTENING, 0, NOW)) == 1, "who came before is served"
+    assert readiness.watched == {LISTENING: 0}, "or it would be reported without end"
+    assert acceptor.rests_until == NOW + REST
+    acceptor.go_on(NOW + REST / 2)
+    assert readiness.watched == {LISTENING: 0}
+    acceptor.go_on(NOW + REST)
+    assert readiness.watched == {LISTENING: READ}
+    assert acceptor.rests_until is None
+    assert len(acceptor.accept(LISTENING, 1, NOW + REST)) == 1
