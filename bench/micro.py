@@ -108,7 +108,8 @@ def replay(stack: ExitStack, directory: Path, size: int, items: int) -> Callable
 
 
 def _core(stack: ExitStack, path: Path) -> Core:
-    storage = Storage(str(path / "spool"), None, SEGMENT)
+    # Next to nothing is read back into memory: a replay is the ledger's.
+    storage = Storage(str(path / "spool"), None, SEGMENT, window_size=1)
     core = Core.open(storage, Clock(), Files(), InlineThreads())
     stack.callback(core.spool.close)
     return core

@@ -55,8 +55,8 @@ BOUNDS = (
 
 VISITS = 20  # of a round; and one arrival of all
 WAITS = (
-    (Scenario("beside 1 connection", Kind.VISITS, connections=1), {"visit": 250}),
-    (Scenario("beside 50 connections", Kind.VISITS), {"visit": 18, "arrive": 300}),
+    (Scenario("beside 1 connection", Kind.VISITS, connections=1), {"visit": 12}),
+    (Scenario("beside 50 connections", Kind.VISITS), {"visit": 18, "arrive": 30}),
 )
 """What may take this many times as long as a request of the busy connections beside it."""
 PARTS = {

@@ -40,7 +40,8 @@ def get(client: Client, command: commands.Get) -> None:
     if hit is not None:
         counters.cmd_get += 1
         counters.get_hits += 1
-        counters.cmd_peek += request.peek
+        if request.peek:
+            counters.cmd_peek += 1
         client.replies.add_hit(hit, with_cas=command.with_cas, alone=True)
     elif request.wait_ms and client.may_wait:
         wait(client, [request], with_cas=command.with_cas)

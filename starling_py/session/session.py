@@ -80,23 +80,19 @@ class Session:
         elif not self._goes_on():
             return
         replies = client.replies
-        for _ in range(MAX_COMMANDS):
-            command = dialect.next_command()
-            if command is None:
-                break
+        left = MAX_COMMANDS
+        while (command := dialect.next_command()) is not None:
             if replies.writer is not dialect:
                 replies.writer = dialect
             self.execute(command)
             if client.parked is not None or client.closing:
                 return
-            if replies.size >= MAX_OUTPUT or client.next is not None:
+            left -= 1
+            if replies.size >= MAX_OUTPUT or client.next is not None or not left:
                 self.stopped_early = True
                 return
             if not dialect.more:
                 break
-        else:
-            self.stopped_early = True
-            return
         client.closing = self._input_ended
         self.rests = not self._input_ended
 
