@@ -251,11 +251,34 @@ class QueueCollection:
 
     def _serve(self, queue: PersistentQueue) -> None:
         while len(queue) and (waiter := self.waiters.first(queue.name)) is not None:
-            try:
-                hit = self.read(waiter.request_for(queue.name), waiter.holder)
-            except (NotLoaded, JournalError):
-                return  # the queue calls again when it has items to take
+            if waiter.is_read_for:
+                return  # whoever reads for it serves this queue afterwards
+            hit = self._read_for(waiter, queue)
+            if hit is not None:
+                self.waiters.remove(waiter)
+                waiter.serve(hit)
+            if len(waiter.requests) > 1:
+                self._serve_passed_over(waiter, queue)
             if hit is None:
-                return
-            self.waiters.remove(waiter)
-            waiter.serve(hit)
+                return  # the queue calls again when it has items to take
+
+    def _read_for(self, waiter: Waiter, queue: PersistentQueue) -> Hit | None:
+        """Read a queue for a client that waits; ``None`` if nothing can be taken now.
+
+        Reading may move dead items to another queue that the client waits for too. It must not be
+        served there meanwhile, or it would be given two items and tell of one.
+        """
+        waiter.is_read_for = True
+        try:
+            return self.read(waiter.request_for(queue.name), waiter.holder)
+        except (NotLoaded, JournalError):
+            return None
+        finally:
+            waiter.is_read_for = False
+
+    def _serve_passed_over(self, waiter: Waiter, queue: PersistentQueue) -> None:
+        """Serve the other queues of a client: items may have come there while it was read for."""
+        for request in waiter.requests:
+            other = self._by_name.get(request.name)
+            if other is not None and other is not queue:
+                self._serve(other)

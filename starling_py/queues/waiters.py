@@ -33,6 +33,8 @@ class Waiter:
     over: Callable[[], None]
     """Called when the time is over."""
     deadline: Deadline | None = None
+    is_read_for: bool = False
+    """Whether one of its queues is being read for it right now."""
 
     def request_for(self, name: bytes) -> Request:
         """Return the request that names this queue."""

@@ -1,13 +1,17 @@
 """Those who wait: first come, first served, each once, for an item or for room."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from starling_py.keys import Request
 from starling_py.queues.deadlines import Deadlines
+from starling_py.queues.queue_directory import Rules
 from starling_py.queues.waiters import Room, RoomWaiter, Waiter, Waiters
+from starling_py.settings.queue_table import QueueTable
+from tests.queues.parts import Queues
 
 QUEUES = [b"a", b"b", b"c"]
 
@@ -132,3 +136,38 @@ def test_at_the_end_everybody_is_told_that_the_time_is_over() -> None:
     waiters.end_all()
     assert told == ["room over", "item over"]
     assert deadlines.next is None
+
+
+def test_who_waits_for_two_queues_is_served_once_if_one_moves_to_the_other(
+    tmp_path: Path,
+) -> None:
+    entries: dict[str, dict[str, object]] = {"late": {}, "q": {"expire_to": "late"}}
+    paused = {name: {**entry, "paused": True} for name, entry in entries.items()}
+    queues = Queues(tmp_path / "spool", paused)
+    queues.put(b"q", b"dead", exptime=5)
+    queues.put(b"q", b"live")
+    served: list[bytes] = []
+    requests = (queues.request(b"late"), queues.request(b"q"))
+    waiter = Waiter(requests, None, lambda hit: served.append(hit[1].data), lambda: None)
+    queues.queues.wait(waiter, 60_000)
+    queues.clock.advance(6)
+    queues.queues.reload(Rules(QueueTable(entries)))
+    queues.commit()
+    assert len(served) == 1, "or one of them is taken, and nobody has it"
+    left = queues.take_all(b"late") + queues.take_all(b"q")
+    assert sorted(served + left) == [b"dead", b"live"]
+
+
+def test_who_waits_gets_what_moved_while_its_other_queue_was_read(tmp_path: Path) -> None:
+    entries: dict[str, dict[str, object]] = {"late": {}, "q": {"expire_to": "late"}}
+    paused = {name: {**entry, "paused": True} for name, entry in entries.items()}
+    queues = Queues(tmp_path / "spool", paused)
+    queues.put(b"q", b"dead", exptime=5)
+    served: list[bytes] = []
+    requests = (queues.request(b"late"), queues.request(b"q"))
+    waiter = Waiter(requests, None, lambda hit: served.append(hit[1].data), lambda: None)
+    queues.queues.wait(waiter, 60_000)
+    queues.clock.advance(6)
+    queues.queues.reload(Rules(QueueTable(entries)))
+    queues.commit()
+    assert served == [b"dead"]
