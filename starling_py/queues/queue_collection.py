@@ -7,8 +7,6 @@ the clients that wait for it are served in the same call, so no client waits whi
 item in memory for it, unless the queue is paused.
 """
 
-import logging
-
 from mypy_extensions import mypyc_attr
 
 from starling_py.clock import Clock
@@ -31,18 +29,12 @@ from starling_py.queues.window import WindowSizes
 from starling_py.settings.queue_settings import QueueSettings
 from starling_py.stats import QueueSnapshot
 
-log = logging.getLogger(__name__)
-
-_NO_RULES = Rules()
-
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class QueueCollection:
     """Every queue of one spool."""
 
-    def __init__(
-        self, spool: Spool, clock: Clock, sizes: WindowSizes, rules: Rules = _NO_RULES
-    ) -> None:
+    def __init__(self, spool: Spool, clock: Clock, sizes: WindowSizes, rules: Rules) -> None:
         """Read all queues back from the spool. Raises ``SpoolError``."""
         self.clock = clock
         directory = QueueDirectory(

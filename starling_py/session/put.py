@@ -18,13 +18,10 @@ from starling_py.queues.errors import NotLoaded, QueueFullRefused, QueueRefused
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.waiters import RoomWaiter
 from starling_py.session.client import Client, Parked
-from starling_py.session.replies import PUT
+from starling_py.session.replies import PUT, STORED
 
 # Looking a member up in an enumeration costs as much as a function call.
 SET: Final = Verb.SET
-STORED: Final = Outcome.STORED
-
-
 _KNOWN: Final = keys.STORE_REQUESTS.found
 
 

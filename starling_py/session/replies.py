@@ -20,7 +20,6 @@ PUT, TAKEN, TAKEN_AMONG_OTHERS, CHANGED = range(4)
 """What a reply that depends on a commit tells of: a put; an item that is the whole reply; an item
 among others in one reply; anything else. It decides what is counted and replaced if that fails."""
 
-
 # Looking a member up in an enumeration costs as much as a function call.
 STORED: Final = Outcome.STORED
 
