@@ -198,18 +198,23 @@ def test_a_cut_behind_which_segments_were_given_up_is_refused_or_true() -> None:
             assert recovered_items(disk, state) in states
 
 
+def _items_or_damage(disk: SimulatedDisk) -> tuple[Items | None, JournalDamagedError | None]:
+    """Recover; damage that is reported must say where it is and leave the disk as it was."""
+    contents = disk.contents()
+    try:
+        return recovered_items(disk, read_back(disk)), None
+    except JournalDamagedError as problem:
+        damage = problem
+    assert disk.contents() == contents, "damage was reported, but something was changed"
+    assert str(damage).startswith(f"{damage.path}: damaged at byte {damage.offset}: ")
+    return None, damage
+
+
 def _check_damage(contents: dict[str, bytes], hit: str, last: str, right: Items | None) -> str:
     """Recover damaged contents; return how it ended, and fail if it ended in a lie."""
     disk = SimulatedDisk.holding(contents)
-    damage: JournalDamagedError | None = None
-    items = None
-    try:
-        items = recovered_items(disk, read_back(disk))
-    except JournalDamagedError as problem:
-        damage = problem
+    items, damage = _items_or_damage(disk)
     if damage is not None:
-        assert disk.contents() == contents, "damage was reported, but something was changed"
-        assert str(damage).startswith(f"{damage.path}: damaged at byte {damage.offset}: ")
         assert damage.path == hit
         assert 0 <= damage.offset <= len(contents[hit])
         return "refused"
@@ -251,17 +256,10 @@ def test_any_cut_of_any_segment_is_reported_or_costs_a_tail_that_is_kept(
         for size in range(len(whole)):
             contents = journal.segments | {path: whole[:size]}
             disk = SimulatedDisk.holding(contents)
-            damage: JournalDamagedError | None = None
-            items = None
-            try:
-                items = recovered_items(disk, read_back(disk))
-            except JournalDamagedError as problem:
-                damage = problem
+            items, damage = _items_or_damage(disk)
             if damage is not None:
                 # Without the last one's header, it is the others that do not fit any more.
                 assert damage.path == path or (path == journal.last and DIRECTORY in damage.path)
-                assert str(damage).startswith(f"{damage.path}: damaged at byte {damage.offset}: ")
-                assert disk.contents() == contents
             else:
                 assert path == journal.last, "only the last segment may lose its tail"
                 assert items in states
