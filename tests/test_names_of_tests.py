@@ -12,7 +12,8 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 LONGEST = 70
 """Characters of a name, ``test_`` included."""
-FILES = sorted(TESTS.rglob("test_*.py"))
+FILES = sorted(path for path in TESTS.rglob("test_*.py") if "node_modules" not in path.parts)
+"""Without those of the clients that `scripts/clients` installs, which need not even be Python 3."""
 PLANTS = TESTS / "simulation/plants.py"
 
 
