@@ -92,6 +92,15 @@ class QueueCollection:
         queue = self._by_name.get(name)
         return queue is None or (queue.peek(self.clock.wall_ms) is None and not queue.items)
 
+    def require_first(self, name: bytes) -> None:
+        """Make sure that a get from a queue now would not have to wait for the disk.
+
+        Raises ``JournalError``, and ``NotLoaded`` if it would.
+        """
+        queue = self._by_name.get(name)
+        if queue is not None and not queue.settings.paused:
+            queue.peek(self.clock.wall_ms)
+
     def read(self, request: Request, holder: ReadHolder | None = None) -> Hit | None:
         """Take the first item of a queue, open it, or look at it, as the request says.
 

@@ -81,6 +81,35 @@ def _get_with_care(client: Client, requests: Sequence[Request], command: command
 
 
 def _read(client: Client, requests: Sequence[Request], *, with_cas: bool) -> None:
+    """Read from each queue, once the first items of all of them are in memory.
+
+    When one queue has given an item, the reply cannot wait for another any more: that would look
+    empty. A queue that cannot be read for now is not waited for.
+    """
+    missing = _not_loaded(client, requests) if len(requests) > 1 else None
+    if missing is None:
+        _take(client, requests, with_cas=with_cas)
+    else:
+        client.wait_until_loaded(
+            missing,
+            lambda: _read(client, requests, with_cas=with_cas),
+            lambda _: _take(client, requests, with_cas=with_cas),
+        )
+
+
+def _not_loaded(client: Client, requests: Sequence[Request]) -> NotLoaded | None:
+    """Return what has to be read from disk before any queue is read from, if there is anything."""
+    for request in requests:
+        try:
+            client.queues.require_first(request.name)
+        except NotLoaded as missing:
+            return missing
+        except JournalError:
+            continue  # it is told when the queue is read from
+    return None
+
+
+def _take(client: Client, requests: Sequence[Request], *, with_cas: bool) -> None:
     """Read from each queue, or wait until one of them has something."""
     hits: list[Hit] = []
     failure: JournalError | None = None
@@ -93,7 +122,7 @@ def _read(client: Client, requests: Sequence[Request], *, with_cas: bool) -> Non
         except NotLoaded as missing:
             if not hits:
                 client.wait_until_loaded(
-                    missing, lambda: _read(client, requests, with_cas=with_cas)
+                    missing, lambda: _take(client, requests, with_cas=with_cas)
                 )
                 return
         except JournalError as problem:

@@ -31,6 +31,29 @@ class TestManyKeys:
         assert reply == item(b"a/close/open", b"a2")
         assert [read.item.data for read in client.state.holder.reads()] == [b"a2"]
 
+    def test_a_queue_that_must_be_read_from_disk_first_does_not_look_empty(
+        self, queues: Queues, client: Client
+    ) -> None:
+        queues.put(b"a", b"1")
+        queues.put(b"b", b"2")
+        queues.queue(b"b").waiting.reread()
+        assert client.ask(b"get a b\r\n") == value(b"a", b"1") + item(b"b", b"2")
+
+    def test_a_queue_that_cannot_be_read_now_keeps_back_no_other(
+        self, queues: Queues, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        queues.put(b"a", b"1")
+        queues.put(b"b", b"2")
+        queues.queue(b"b").waiting.reread()
+
+        def fail(path: str, offset: int, size: int) -> bytes:
+            raise OSError(5, "Input/output error", path)
+
+        monkeypatch.setattr(queues.failing, "read_at", fail)
+        assert client.ask(b"get a b\r\n") == item(b"a", b"1")
+        monkeypatch.undo()
+        assert client.ask(b"get a b\r\n") == item(b"b", b"2")
+
     def test_a_wrong_key_is_found_before_anything_is_done_for_another(
         self, queues: Queues, client: Client
     ) -> None:

@@ -335,6 +335,11 @@ def tells_of_a_sync_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SyncWaits, "add", lambda self, tell: tell(None))
 
 
+def takes_before_all_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take from one queue while another of the same get has to be read from disk first."""
+    monkeypatch.setattr(QueueCollection, "require_first", lambda self, name: None)
+
+
 def takes_items_while_draining(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse nothing."""
     monkeypatch.setattr(limits.ServerLimits, "check", lambda self: None)
@@ -412,6 +417,7 @@ PLANTS: tuple[Plant, ...] = (
     writes_no_marks_into_checkpoints,
     copies_no_marked_items_forward,
     tells_of_a_sync_that_was_not,
+    takes_before_all_is_in_memory,
     takes_items_while_draining,
     removes_when_one_copy_is_safe,
     moves_to_the_target_alone,

@@ -10,8 +10,9 @@ from starling_py.clock import Clock
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
 from starling_py.keys import Request, child_of
+from starling_py.protocol import commands
 from starling_py.queues.delivery import Put
-from starling_py.queues.errors import QueueFullRefused
+from starling_py.queues.errors import NotLoaded, QueueFullRefused
 from starling_py.queues.moves import Moves
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.persistent_queue import PersistentQueue
@@ -186,6 +187,9 @@ class WatchedQueues(QueueCollection):
         outer, life.lease = life.lease, request.lease
         try:
             hit = super().read(request, holder)
+        except NotLoaded:
+            self._check_nothing_given(holder, life.models[request.name])
+            raise
         finally:
             life.lease = outer  # a move that this one begins may serve others
         if hit is not None:
@@ -198,6 +202,15 @@ class WatchedQueues(QueueCollection):
             number = None if request.peek else model.last
             session.entry.hits.append((request.name, hit[1].data, number))
         return hit
+
+    def _check_nothing_given(self, holder: ReadHolder | None, model: QueueModel) -> None:
+        """Check that no queue looks empty to a get because another has given an item already."""
+        life = self.life
+        session = life.current if holder is None else life.session_of(holder)
+        assert session is not None
+        gets = isinstance(session.command, commands.Get)
+        if gets and session.entry.hits and not session.makes_do:
+            raise model.fail("it looks empty, though it only has to be read from disk first")
 
     def _check_turn(self, holder: ReadHolder | None, model: QueueModel) -> None:
         """Check that nobody who waits is served before somebody who has waited longer."""

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from starling_py import keys
 from starling_py.journal.commit import Batch, GroupCommit
+from starling_py.journal.errors import JournalError
 from starling_py.journal.journal import Journal
 from starling_py.keys import RequestError
 from starling_py.protocol import commands
+from starling_py.queues.errors import NotLoaded
 from starling_py.server.tick import Tick
 from starling_py.session.client import Client
 from starling_py.session.session import Session
@@ -53,6 +55,8 @@ class WatchedClient(Client):
         self.command: commands.Command | None = None
         self.resumes = False
         """Whether it goes on with a command, and begins none."""
+        self.makes_do = False
+        """Whether the command at hand has to do without a queue that cannot be read."""
 
     def go_on(self, proceed: Callable[[], None]) -> None:
         def resume() -> None:
@@ -63,6 +67,22 @@ class WatchedClient(Client):
                 self.resumes = False
 
         super().go_on(resume)
+
+    def wait_until_loaded(
+        self,
+        problem: NotLoaded,
+        again: Callable[[], None],
+        give_up: Callable[[JournalError], None] | None = None,
+        *,
+        quiet: bool = False,
+    ) -> None:
+        def make_do(failure: JournalError) -> None:
+            assert give_up is not None
+            self.makes_do = True
+            give_up(failure)
+
+        gives_up = None if give_up is None else make_do
+        super().wait_until_loaded(problem, again, gives_up, quiet=quiet)
 
     def names_id(self, item_id: int) -> bool:
         """Tell whether the command at hand names an item by its id."""
@@ -113,6 +133,7 @@ class WatchedSession(Session):
         if not client.resumes:
             client.entry = Entry()
             client.command = command
+            client.makes_do = False
             if not getattr(command, "quiet", False):
                 client.simulated.entries.append(client.entry)
         touched = self._touched(command) if isinstance(command, commands.Touch) else None
