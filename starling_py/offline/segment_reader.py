@@ -3,10 +3,10 @@
 What a server refuses at its start is read here as well: behind bytes that are no record, the next
 sound one is looked for, wherever it begins. No record with a wrong checksum is believed, so nothing
 that is damaged is ever taken for sound. Memory holds one block, or one record that is larger than a
-block; its checksum is verified piece by piece before it is read as a whole.
+block; its checksum is verified piece by piece before it is read as a whole. However often bytes
+follow that are no record, the file is looked through once.
 """
 
-import re
 import zlib
 from collections.abc import Iterator
 
@@ -15,12 +15,16 @@ import attrs
 from starling_py.journal.disk.files import Files
 from starling_py.journal.format import record
 from starling_py.journal.format.record import CHECKSUM_SIZE, HEADER_SIZE, Found
+from starling_py.journal.format.search import Search
 
 BLOCK = 1 << 20
 """Bytes that are read at once."""
-
-# Where a record may begin: its type exists, and its id is below 2**48, as all ids are.
-_CANDIDATE = re.compile(rb"(?=.{8}[\x01-\x0a].{6}\x00\x00)", re.DOTALL)
+_HIGHEST_ID = (1 << 48) - 1
+"""No id of an item is above this."""
+_WINDOW = 1 << 12
+"""Bytes that are kept in memory around a place where few bytes were asked for."""
+_WINDOWS = 16
+"""How many such windows are kept."""
 
 
 @attrs.frozen
@@ -63,6 +67,7 @@ def read(files: Files, path: str, start: int, end: int, salt: int) -> Parts:
     Raises ``OSError``.
     """
     offset = start
+    search: Search | None = None
     while offset < end:
         data = memoryview(files.read_at(path, offset, min(BLOCK, end - offset)))
         found = list(record.walk(data, 0, salt))
@@ -74,25 +79,35 @@ def read(files: Files, path: str, start: int, end: int, salt: int) -> Parts:
             yield stretch
             offset = stretch.end
         else:
-            gap = Gap(offset, find_sound(files, path, offset + 1, end, salt))
+            if search is None:
+                search = Search(_FileBytes(files, path), end, salt, _HIGHEST_ID, BLOCK)
+            sound = search.first(offset + 1)
+            gap = Gap(offset, end if sound is None else sound)
             yield gap
             offset = gap.end
 
 
-def find_sound(files: Files, path: str, start: int, end: int, salt: int) -> int:
-    """Return where the first sound record at or behind ``start`` begins, or ``end``.
+class _FileBytes:
+    """A file's bytes, read when they are asked for; raises ``OSError``."""
 
-    Raises ``OSError``.
-    """
-    for offset in range(start, end - HEADER_SIZE + 1, BLOCK):
-        # The heads of two blocks overlap, so that every place is looked at with a whole head.
-        size = min(BLOCK + HEADER_SIZE - 1, end - offset)
-        data = memoryview(files.read_at(path, offset, size))
-        for match in _CANDIDATE.finditer(data):
-            at = match.start()
-            if _is_sound(files, path, offset + at, end, salt, data[at:]):
-                return offset + at
-    return end
+    def __init__(self, files: Files, path: str) -> None:
+        self._files = files
+        self._path = path
+        self._windows: dict[int, bytes] = {}
+
+    def __getitem__(self, part: "slice[int, int, None]") -> bytes | memoryview:
+        start, size = part.start, part.stop - part.start
+        if size > _WINDOW:
+            return self._files.read_at(self._path, start, size)
+        begin = start - start % _WINDOW
+        window = self._windows.get(begin)
+        if window is None:
+            if len(self._windows) >= _WINDOWS:
+                del self._windows[next(iter(self._windows))]
+            # As large again, for what begins in the window and ends behind it.
+            window = self._files.read_at(self._path, begin, 2 * _WINDOW)
+            self._windows[begin] = window
+        return memoryview(window)[start - begin : start - begin + size]
 
 
 def _is_sound(files: Files, path: str, offset: int, end: int, salt: int, data: memoryview) -> bool:

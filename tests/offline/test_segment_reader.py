@@ -10,6 +10,7 @@ from starling_py.journal.format import record
 from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.offline import segment_reader
 from starling_py.offline.segment_reader import Gap, Stretch
+from tests.journal.format.test_search import CRAFTED, crafted
 
 SALT = 0x5EED
 
@@ -98,3 +99,30 @@ def test_a_record_of_another_journal_in_an_items_data_is_not_believed(tmp_path: 
     content[20] ^= 1
     path.write_bytes(content)
     assert read(path) == [(0, len(put(1, b"x" * 30 + foreign))), 2]
+
+
+class CountingFiles(Files):
+    """Files that count how often they were read, and how much."""
+
+    def __init__(self) -> None:
+        self.calls = self.bytes = 0
+
+    def read_at(self, path: str, offset: int, size: int) -> bytes:
+        """Count it."""
+        self.calls += 1
+        self.bytes += size
+        return super().read_at(path, offset, size)
+
+
+@pytest.mark.parametrize("name", CRAFTED)
+def test_damage_is_passed_in_proportion_whatever_a_client_wrote(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "file"
+    data = crafted(name, 1 << 15)
+    # Two gaps: the second must not look through the file again.
+    path.write_bytes(data + put(1, b"a") + data)
+    files = CountingFiles()
+    parts = list(segment_reader.read(files, str(path), 0, path.stat().st_size, SALT))
+    assert [type(part) for part in parts] == [Gap, Stretch, Gap]
+    size = path.stat().st_size
+    assert files.calls < 3 * size / segment_reader.BLOCK + size / 6
+    assert files.bytes < 2000 * size

@@ -81,7 +81,7 @@ MAX_DATA: Final = 1 << 30
 _BARE_LENGTH: Final = HEADER_SIZE - LENGTH_OFFSET
 _PUSH_LENGTH: Final = PUSH_HEADER_SIZE - LENGTH_OFFSET
 _MARKED_LENGTH: Final = MARKED_HEADER_SIZE - LENGTH_OFFSET
-_LENGTHS: Final = {
+LENGTHS: Final = {
     PUSH: range(_PUSH_LENGTH, _PUSH_LENGTH + MAX_DATA + 1),
     REMOVE: (_BARE_LENGTH, _BARE_LENGTH + _SIZE.size),
     FLUSH: range(_BARE_LENGTH, _BARE_LENGTH + MAX_DATA, _KEPT.size),
@@ -93,7 +93,9 @@ _LENGTHS: Final = {
     DELAY: (_BARE_LENGTH + _DUE.size,),
     PUSH_MARKED: range(_MARKED_LENGTH, _MARKED_LENGTH + MAX_DATA + 1),
 }
-_NO_LENGTHS: tuple[int, ...] = ()
+"""For each type of record, the lengths that it can have."""
+NO_LENGTHS: tuple[int, ...] = ()
+"""The lengths of a type that does not exist."""
 
 Found = tuple[int, int, int, int]
 """A sound record: its type, its id, where it starts and where it ends in the bytes given."""
@@ -230,7 +232,7 @@ def walk(data: memoryview, offset: int, salt: int = 0) -> Iterator[Found]:
     while offset <= limit:
         checksum, length, record_type, record_id = _HEADER.unpack_from(data, offset)
         end = offset + LENGTH_OFFSET + length
-        if end > len(data) or length not in _LENGTHS.get(record_type, _NO_LENGTHS):
+        if end > len(data) or length not in LENGTHS.get(record_type, NO_LENGTHS):
             return
         if _crc32(data[offset + CHECKSUM_SIZE : end], salt) != checksum:
             return
@@ -246,7 +248,7 @@ def needed(data: memoryview, offset: int) -> int:
     if offset + HEADER_SIZE > len(data):
         return HEADER_SIZE
     _, length, record_type, _ = _HEADER.unpack_from(data, offset)
-    if length not in _LENGTHS.get(record_type, _NO_LENGTHS):
+    if length not in LENGTHS.get(record_type, NO_LENGTHS):
         return 0
     return int(LENGTH_OFFSET + length)
 
@@ -318,21 +320,3 @@ def discarded(data: memoryview, start: int) -> tuple[int, int, int]:
     """Return the last id, the number of items and their bytes in a sound ``DISCARD`` record."""
     last_id, items, size = _DISCARDED.unpack_from(data, start + HEADER_SIZE)
     return int(last_id), int(items), int(size)
-
-
-def find_sound_record(
-    data: memoryview, offset: int, salt: int = 0, highest_id: int = 2**64 - 1
-) -> int | None:
-    """Return where the first sound record from ``offset`` on starts; ``None`` if there is none.
-
-    This tells a torn tail, which nothing sound follows, from damage in the middle of a file.
-    Every byte is tried. No record can have an id above ``highest_id``: that spares most of them the
-    checksum.
-    """
-    for candidate in range(offset, len(data) - HEADER_SIZE + 1):
-        _, _, record_type, record_id = _HEADER.unpack_from(data, candidate)
-        if record_type not in _LENGTHS or record_id > highest_id:
-            continue
-        if next(walk(data, candidate, salt), None) is not None:
-            return candidate
-    return None

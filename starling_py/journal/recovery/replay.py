@@ -10,11 +10,9 @@ import attrs
 from starling_py.journal import checkpoint
 from starling_py.journal.checkpoint import Checkpoint
 from starling_py.journal.errors import HeaderCutShortError, JournalDamagedError, SegmentError
-from starling_py.journal.format import record, segment
+from starling_py.journal.format import record, search, segment
 from starling_py.journal.format.segment import Header, Segment
 from starling_py.journal.ledger import Facts, Ledger
-
-_ANY_ID = 2**64 - 1
 
 
 @attrs.frozen
@@ -40,7 +38,7 @@ def open_segment(path: str, data: memoryview, number: int, like: Header | None) 
     try:
         header, start = segment.decode(data)
     except HeaderCutShortError as problem:
-        _no_sound_record_from(path, data, 0, problem.salt, _ANY_ID, str(problem))
+        _no_sound_record_from(path, data, 0, problem.salt, search.ANY_ID, str(problem))
         return None
     except SegmentError as problem:
         if _is_torn_header(path, data, str(problem)):
@@ -88,9 +86,9 @@ class Replay:
             self.ledger, start = found[0].ledger, found[1]
             self._sizes = None
         else:
-            _no_sound_record_from(
-                opened.path, data, start, header.salt, _ANY_ID, "the checkpoint is not sound"
-            )
+            reason = "the checkpoint is not sound"
+            highest_id = _highest_id(header, header.first_id, data)
+            _no_sound_record_from(opened.path, data, start, header.salt, highest_id, reason)
             return None
         ledger = self.ledger
         ledger.begin_segment(Segment(header.number, opened.path, header.first_id, start))
@@ -120,8 +118,7 @@ class Replay:
             else:
                 self._apply_rare(record_type, record_id, data, offset, end)
             start = end
-        # An id behind this would take more records than the segment has room for.
-        highest_id = max(ledger.next_id + len(data) // record.HEADER_SIZE, opened.header.number)
+        highest_id = _highest_id(opened.header, ledger.next_id, data)
         reason = "this record is not sound"
         _no_sound_record_from(opened.path, data, start, salt, highest_id, reason)
         ledger.segments[-1].size = start
@@ -179,6 +176,14 @@ class Replay:
         return self._oldest
 
 
+def _highest_id(header: Header, next_id: int, data: memoryview) -> int:
+    """Return a number that no id in a segment is above, ``next_id`` being that of the next item.
+
+    An id behind it would take more records than there is room for in ``data``.
+    """
+    return max(next_id + len(data) // record.HEADER_SIZE, header.number)
+
+
 def _is_torn_header(path: str, data: memoryview, reason: str) -> bool:
     """Tell whether a header's beginning is followed by zeros alone, as a power cut may leave it.
 
@@ -190,7 +195,7 @@ def _is_torn_header(path: str, data: memoryview, reason: str) -> bool:
     size, salt = segment.expected_size(content)
     if len(content) >= size or any(data[len(content) :]):
         return False
-    _no_sound_record_from(path, data, 0, salt, _ANY_ID, reason)
+    _no_sound_record_from(path, data, 0, salt, search.ANY_ID, reason)
     return True
 
 
@@ -201,7 +206,7 @@ def _no_sound_record_from(
 
     Then they are damage in the middle; else they are a torn tail, as a crash leaves it.
     """
-    sound = record.find_sound_record(data, offset, salt, highest_id)
+    sound = search.find_sound_record(data, offset, salt, highest_id)
     if sound is not None:
         raise JournalDamagedError(
             path, offset, f"{reason}, but a sound one follows at byte {sound}"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.journal.format import record
+from starling_py.journal.format import record, search
 from starling_py.journal.format.record import Found, Item, MarkedItem
 
 BARE_TYPES = (record.FLUSH, record.DELETE, record.RECLAIM, record.REMOVE, record.OPEN)
@@ -249,7 +249,7 @@ def test_a_record_that_is_cut_short_is_no_record(data: bytes, where: float) -> N
 def test_arbitrary_bytes_are_read_as_records_without_an_error(data: bytes) -> None:
     records, end = read_all(data)
     assert end <= len(data)
-    assert (record.find_sound_record(memoryview(data), 0) == 0) == bool(records)
+    assert (search.find_sound_record(memoryview(data), 0) == 0) == bool(records)
 
 
 @given(st.binary(min_size=17, max_size=300))
@@ -257,11 +257,6 @@ def test_bytes_are_a_record_only_when_the_checksum_in_front_is_theirs(data: byte
     found = check_first(data)
     if found is not None:
         assert zlib.crc32(data[4 : found[3]]) == int.from_bytes(data[:4], "little")
-
-
-@pytest.mark.parametrize("filling", [b"\0", b"\xff", b"\x01", b"\x02"])
-def test_a_stretch_of_equal_bytes_holds_no_record(filling: bytes) -> None:
-    assert record.find_sound_record(memoryview(filling * 4096), 0) is None
 
 
 @pytest.mark.parametrize("record_type", [0, 11, 255])
@@ -306,15 +301,6 @@ def test_a_wrong_length_for_the_type_is_no_record_whatever_the_checksum(
     assert check_first(checksum + body) is None
 
 
-@given(before=st.binary(max_size=50), data=anything, behind=st.binary(max_size=50))
-def test_a_sound_record_is_found_among_other_bytes(
-    before: bytes, data: bytes, behind: bytes
-) -> None:
-    found = record.find_sound_record(memoryview(before + data + behind), 0)
-    assert found is not None
-    assert found <= len(before)
-
-
 @given(data=anything, behind=st.binary(max_size=50))
 def test_a_beginning_of_a_record_tells_how_many_bytes_the_whole_one_has(
     data: bytes, behind: bytes
@@ -328,9 +314,3 @@ def test_a_beginning_of_a_record_tells_how_many_bytes_the_whole_one_has(
 def test_what_can_be_no_record_needs_nothing() -> None:
     assert record.needed(memoryview(bytes(100)), 0) == 0
     assert record.needed(memoryview(b"\xff" * 100), 3) == 0
-
-
-def test_a_sound_record_with_an_impossibly_high_id_is_not_looked_for() -> None:
-    data = memoryview(b"junk" + REMOVED)
-    assert record.find_sound_record(data, 0, 0, 7) == 4
-    assert record.find_sound_record(data, 0, 0, 6) is None
