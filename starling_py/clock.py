@@ -3,6 +3,7 @@
 The synchronous core never reads the system's clocks: it looks at a ``Clock``, whose two readings
 stand still until the server calls ``refresh``. Expiry and age go by the wall clock, waits, leases
 and intervals by the monotonic one, so a jump of the wall clock changes neither order nor waiting.
+What was reckoned from a moment of the wall clock, such as the end of a delay, goes by both.
 """
 
 import time

@@ -78,6 +78,9 @@ class Request:
     """Seconds that an open read may last, above 0 and up to 30 days; ``None`` when not given."""
     delay: float = 0.0
     """Seconds that an aborted item is delayed, from 0 to 30 days."""
+    lease_until_ms: int = 0
+    """The moment of the wall clock that ``lease`` was reckoned from, in milliseconds since the Unix
+    epoch; 0 if from none. No key gives it, but a ``gat`` does."""
     takes: bool = field(init=False, compare=False)
     """Whether this reads an item at all; a close or an abort alone does not."""
     simple: bool = field(init=False, compare=False)

@@ -1,8 +1,10 @@
 """Deadlines: waits that end, leases that run out, delays that are over.
 
 Times are in seconds of the monotonic clock, so no jump of the wall clock hurries or delays
-anything. A cancelled deadline never runs; its place in the heap is freed when its time comes, or
-when more than half of the places are such.
+anything. Some were reckoned from a moment of the wall clock, though, and that may have been wrong
+then, or a machine has slept since, which the monotonic clock does not count. Such a deadline has
+both times, and runs when the first of the two has come. A cancelled deadline never runs; its place
+in a heap is freed when its time comes, or when more than half of the places are such.
 """
 
 import heapq
@@ -11,6 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 NEVER: Final = float("inf")
+_NEVER_BY_WALL: Final = 1 << 62
+PASSED: Final = 1000
+"""The most that are run in one turn because the wall clock has jumped past their moments."""
 _FEW: Final = 64
 """Places for which it is not worth looking for cancelled deadlines."""
 
@@ -22,12 +27,16 @@ class Deadline:
     when: float
     """The time, in seconds of the monotonic clock."""
     action: Callable[[], None]
+    wall_ms: int
+    """The moment of the wall clock that it was reckoned from, in milliseconds since the Unix epoch;
+    0 if from none."""
     pending: bool
     """Whether it has neither run nor been cancelled."""
 
-    def __init__(self, when: float, action: Callable[[], None]) -> None:
+    def __init__(self, when: float, action: Callable[[], None], wall_ms: int = 0) -> None:
         self.when = when
         self.action = action
+        self.wall_ms = wall_ms
         self.pending = True
 
 
@@ -36,33 +45,47 @@ class Deadlines:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Deadline]] = []
+        self._by_wall: list[tuple[int, int, Deadline]] = []
         self._serial = 0
         self._pending = 0
+        self._pending_by_wall = 0
+        self._passed_more = False
         self.soonest = NEVER
         """Nothing is due before this time; the turn looks only here, so it may be too early."""
+        self.soonest_by_wall = _NEVER_BY_WALL
+        """Nothing is due before this moment of the wall clock; it may be too early, too."""
 
-    def add(self, when: float, action: Callable[[], None]) -> Deadline:
-        """Run ``action`` at a time; what is returned can be cancelled."""
-        deadline = Deadline(when, action)
+    def add(self, when: float, action: Callable[[], None], wall_ms: int = 0) -> Deadline:
+        """Run ``action`` at a time; what is returned can be cancelled.
+
+        ``wall_ms`` is the moment of the wall clock that the time was reckoned from, if it was.
+        """
+        deadline = Deadline(when, action, wall_ms)
         self._serial += 1
         self._pending += 1
         heapq.heappush(self._heap, (when, self._serial, deadline))
+        if wall_ms:
+            self._pending_by_wall += 1
+            heapq.heappush(self._by_wall, (wall_ms, self._serial, deadline))
+            self.soonest_by_wall = min(self.soonest_by_wall, wall_ms)
         self.soonest = min(self.soonest, when)
         return deadline
 
     def cancel(self, deadline: Deadline) -> None:
         """Do not run a deadline; it is no error when it has run already."""
-        if not deadline.pending:
-            return
-        deadline.pending = False
-        self._pending -= 1
-        if len(self._heap) > _FEW and len(self._heap) > 2 * self._pending:
-            self._heap = [entry for entry in self._heap if entry[2].pending]
-            heapq.heapify(self._heap)
+        if deadline.pending:
+            self._end(deadline)
+            self._tidy()
 
     @property
     def next(self) -> float | None:
-        """When the next deadline is due; ``None`` when there is none."""
+        """When the next deadline is due; ``None`` when there is none.
+
+        It does not know when the wall clock jumps: there has to be a turn now and then.
+        """
+        return -NEVER if self._passed_more else self._next()
+
+    def _next(self) -> float | None:
         heap = self._heap
         while heap and not heap[0][2].pending:
             heapq.heappop(heap)
@@ -70,9 +93,44 @@ class Deadlines:
 
     def run_due(self, now: float) -> None:
         """Run what is due, in order of time; there is nothing before ``soonest``."""
-        while (when := self.next) is not None and when <= now:
+        while (when := self._next()) is not None and when <= now:
             deadline = heapq.heappop(self._heap)[2]
-            deadline.pending = False
-            self._pending -= 1
+            self._end(deadline)
             deadline.action()
         self.soonest = NEVER if when is None else when
+
+    def run_passed(self, wall_ms: int, limit: int = PASSED) -> None:
+        """Run those whose moment of the wall clock has passed, at most ``limit``, in its order.
+
+        Mostly there are none, as their other time comes first, unless the wall clock was set or the
+        machine slept. Only those that a jump has ended are looked at.
+        """
+        while (soonest := self._soonest_by_wall()) <= wall_ms and limit:
+            deadline = heapq.heappop(self._by_wall)[2]
+            self._end(deadline)
+            deadline.action()
+            limit -= 1
+        self.soonest_by_wall = soonest
+        self._passed_more = soonest <= wall_ms
+        self._tidy()
+
+    def _soonest_by_wall(self) -> int:
+        heap = self._by_wall
+        while heap and not heap[0][2].pending:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else _NEVER_BY_WALL
+
+    def _end(self, deadline: Deadline) -> None:
+        deadline.pending = False
+        self._pending -= 1
+        if deadline.wall_ms:
+            self._pending_by_wall -= 1
+
+    def _tidy(self) -> None:
+        """Free the places of deadlines that will not run, where they are more than the others."""
+        if len(self._heap) > _FEW and len(self._heap) > 2 * self._pending:
+            self._heap = [entry for entry in self._heap if entry[2].pending]
+            heapq.heapify(self._heap)
+        if len(self._by_wall) > _FEW and len(self._by_wall) > 2 * self._pending_by_wall:
+            self._by_wall = [entry for entry in self._by_wall if entry[2].pending]
+            heapq.heapify(self._by_wall)

@@ -155,13 +155,16 @@ class OpenReads:
         if lease_end is not None:
             self.set_lease(read, lease_end)
 
-    def set_lease(self, read: OpenRead, end: float | None) -> None:
-        """Give a read a new lease, to a monotonic time; ``None`` for none."""
+    def set_lease(self, read: OpenRead, end: float | None, until_ms: int = 0) -> None:
+        """Give a read a new lease, to a monotonic time; ``None`` for none.
+
+        ``until_ms`` is the moment of the wall clock that the time was reckoned from, if it was.
+        """
         if read.lease is not None:
             self._deadlines.cancel(read.lease)
             read.lease = None
         if end is not None:
-            read.lease = self._deadlines.add(end, lambda: self._give_back(read))
+            read.lease = self._deadlines.add(end, lambda: self._give_back(read), until_ms)
 
     def confirm(self, read: OpenRead, write: int) -> None:
         """End a read for good: its item is removed by the write of this number."""
@@ -215,7 +218,7 @@ class OpenReads:
         if read.holder is not None:
             read.holder.keep(read)
         if read.lease is not None:
-            self.set_lease(read, read.lease.when)
+            self.set_lease(read, read.lease.when, read.lease.wall_ms)
 
     def _end(self, read: OpenRead) -> None:
         read.is_open = False

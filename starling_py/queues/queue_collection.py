@@ -114,7 +114,12 @@ class QueueCollection:
         if queue.settings.paused:
             return None
         if request.open:
-            item = queue.open(now_ms, holder, self.lease_end(queue.settings, request.lease))
+            end = self.lease_end(queue.settings, request.lease)
+            item = queue.open(now_ms, holder, end)
+            if item is not None and request.lease_until_ms:
+                read = queue.open_reads.get(item.id)
+                assert read is not None, "it was opened above"
+                queue.open_reads.set_lease(read, end, request.lease_until_ms)
         elif request.peek:
             item = queue.peek(now_ms)
         else:
@@ -204,9 +209,11 @@ class QueueCollection:
 
     def run_due(self) -> None:
         """End the waits, leases and delays that are over by now."""
-        deadlines, now = self.directory.deadlines, self.clock.monotonic
-        if deadlines.soonest <= now:
-            deadlines.run_due(now)
+        deadlines, clock = self.directory.deadlines, self.clock
+        if deadlines.soonest <= clock.monotonic:
+            deadlines.run_due(clock.monotonic)
+        if deadlines.soonest_by_wall <= clock.wall_ms:
+            deadlines.run_passed(clock.wall_ms)
 
     def end_all_waits(self) -> None:
         """End all waits, for items and for room, as if their time were over: the server stops."""

@@ -52,9 +52,12 @@ class SetAside:
         """Add an item that can be taken at once."""
         heapq.heappush(self.ready, (place(item), item))
 
-    def delay(self, item: Item, until: float) -> None:
-        """Add an item that can be taken from a monotonic time on."""
-        deadline = self._deadlines.add(until, lambda: self._is_due(item))
+    def delay(self, item: Item, until: float, due_ms: int) -> None:
+        """Add an item that can be taken from a monotonic time on.
+
+        ``due_ms`` is the moment of the wall clock that this was reckoned from.
+        """
+        deadline = self._deadlines.add(until, lambda: self._is_due(item), due_ms)
         self._delayed[item.id] = _Delayed(item, deadline)
 
     def pop(self) -> Item:

@@ -183,10 +183,17 @@ class WaitingItems:
         self.set_aside.add(item)
 
     def delay(self, item: Item, due_ms: int) -> None:
-        """Add an item that can be taken from ``due_ms`` on, in ms since the Unix epoch."""
+        """Add an item that can be taken from ``due_ms`` on, in ms since the Unix epoch.
+
+        It can be taken when that moment has come by the wall clock, or when as much time is over as
+        is left until then by now, whichever is first.
+        """
         clock = self._keeper.clock
         left_ms = min(due_ms - clock.wall_ms, _LONGEST_DELAY_MS)
-        self.set_aside.delay(item, clock.monotonic + left_ms / 1000)
+        if type(item) is MarkedItem and item.due_ms == due_ms:
+            # If more is left than it was put for, the clock has been set back since.
+            left_ms = min(left_ms, due_ms - item.added_ms)
+        self.set_aside.delay(item, clock.monotonic + left_ms / 1000, due_ms)
 
     def append_delayed(self, item: MarkedItem) -> None:
         """Add a delayed item that was put at the end; a queue that is behind reads it back."""

@@ -87,24 +87,30 @@ def end_read(client: Client, read: OpenRead, request: Request) -> None:
     client.replies.depend(read.queue.journal)
 
 
-def lease_of(client: Client, exptime: int) -> float | None:
-    """Return the seconds of a lease given as memcached's exptime; ``None`` for the queue's own."""
+def lease_of(client: Client, exptime: int) -> tuple[float | None, int]:
+    """Return the lease that memcached's exptime gives: its seconds, ``None`` for the queue's own.
+
+    The second number is the moment of the wall clock that they were reckoned from, in milliseconds
+    since the Unix epoch; 0 if from none.
+    """
     if exptime <= 0:
-        return None
+        return None, 0
     if exptime <= RELATIVE_LIMIT:
-        return float(exptime)
-    return max(0.0, exptime - client.queues.clock.wall_ms / 1000)
+        return float(exptime), 0
+    return max(0.0, exptime - client.queues.clock.wall_ms / 1000), exptime * 1000
 
 
-def leased(request: Request, lease: float | None) -> Request:
-    """Return what a key asks for in a ``gat``: to open an item with a lease, in seconds.
+def leased(request: Request, lease: tuple[float | None, int]) -> Request:
+    """Return what a key asks for in a ``gat``: to open an item with a lease, as of ``lease_of``.
 
     A lease that the key itself names goes first. Raises ``RequestError`` for a key that takes no
     item.
     """
     if request.peek or not request.takes:
         raise RequestError("gat opens an item; this key does not")
-    return replace(request, open=True, lease=lease if request.lease is None else request.lease)
+    if request.lease is not None:
+        return replace(request, open=True)
+    return replace(request, open=True, lease=lease[0], lease_until_ms=lease[1])
 
 
 def touch(client: Client, command: commands.Touch) -> None:
@@ -124,8 +130,9 @@ def touch(client: Client, command: commands.Touch) -> None:
     if command.exptime < 0:
         read.queue.give_back(read)
     else:
-        lease = lease_of(client, command.exptime)
-        read.queue.open_reads.set_lease(read, client.queues.lease_end(read.queue.settings, lease))
+        lease, until_ms = lease_of(client, command.exptime)
+        end = client.queues.lease_end(read.queue.settings, lease)
+        read.queue.open_reads.set_lease(read, end, until_ms)
     client.replies.add_outcome(Outcome.TOUCHED, quiet=command.quiet)
 
 

@@ -500,6 +500,48 @@ def test_a_clock_jump_while_the_server_runs_changes_only_expiry_and_age(
             assert client.get_all([b"q"] * len(expected)) == expected
 
 
+def put_later(server: ServerProcess, how: str, delay: int) -> None:
+    """Put an item that is due later: as it is put, or as it comes back."""
+    with RawClient(server.port) as client:
+        if how == "put":
+            client.check_put(Given(b"q/delay=%d" % delay, b"x"))
+        else:
+            client.check_put(Given(b"q", b"x"))
+            assert client.get_one(b"q/open") == b"x"
+            assert client.get_one(b"q/abort/delay=%d" % delay) is None
+
+
+@pytest.mark.parametrize("how", ["put", "abort"])
+def test_a_delay_read_back_while_the_clock_was_behind_ends_in_its_time(
+    tmp_path: Path, wall_clock: WallClock, how: str
+) -> None:
+    with ServerProcess(tmp_path / "spool", "--sync", "never") as server:
+        put_later(server, how, 5)
+        due = time.time() + 5
+        server.kill()
+        wall_clock.jump("-7d")
+        server.start()
+        with RawClient(server.port) as client:
+            assert client.get_one(b"q") is None
+            assert client.stat(b"queue_q_delayed") == 1
+            wall_clock.jump("+0")
+            assert client.get_one(b"q/t=%d" % (PATIENCE * 1000 - 1000)) == b"x"
+            assert time.time() > due - 0.1
+
+
+@pytest.mark.parametrize("how", ["put", "abort"])
+def test_a_delay_ends_when_the_clock_jumps_past_it_and_wakes_who_waits(
+    tmp_path: Path, wall_clock: WallClock, how: str
+) -> None:
+    with ServerProcess(tmp_path / "spool") as server, RawClient(server.port) as waiter:
+        put_later(server, how, 86_400)
+        waiter.send(b"get q/t=%d\r\n" % (PATIENCE * 1000 - 1000))
+        with RawClient(server.port) as other:
+            wait_until(lambda: b"waiting" in other.stats(b"conns").values())
+        wall_clock.jump("+25h")
+        assert [taken.data for taken in waiter.read_taken()] == [b"x"]
+
+
 @pytest.mark.parametrize("jump", JUMPS)
 def test_clock_jumps_before_and_during_a_wait_do_not_change_its_length(
     tmp_path: Path, wall_clock: WallClock, jump: str

@@ -27,8 +27,8 @@ def test_a_delayed_item_becomes_ready_at_its_time_and_that_is_told() -> None:
     deadlines = Deadlines()
     told: list[int] = []
     strays = SetAside(deadlines, lambda: told.append(len(strays.ready)))
-    strays.delay(plain(1), 10.0)
-    strays.delay(plain(2, size=5), 5.0)
+    strays.delay(plain(1), 10.0, 10_000)
+    strays.delay(plain(2, size=5), 5.0, 5_000)
     assert (strays.delayed, strays.delayed_bytes, strays.ready) == (2, 6, [])
     deadlines.run_due(4.9)
     assert not told
@@ -43,7 +43,7 @@ def test_what_is_not_live_any_more_is_forgotten_and_never_becomes_due() -> None:
     strays = SetAside(deadlines, lambda: None)
     for number in range(1, 5):
         strays.add(plain(number))
-        strays.delay(plain(10 + number), float(number))
+        strays.delay(plain(10 + number), float(number), 1000 * number)
     strays.retain(lambda item_id: item_id % 2 == 0)
     assert strays.ids() == {2, 4, 12, 14}
     deadlines.run_due(100.0)

@@ -74,6 +74,91 @@ def test_a_delay_outlasts_no_jump_of_the_wall_clock(tmp_path: Path) -> None:
     assert queues.take_all(b"q") == [b"1"]
 
 
+WEEK_MS = 7 * 86_400_000
+
+
+def delayed(queues: Queues, how: str, seconds: int) -> None:
+    """Put an item and let it be delayed: at its put, or when it comes back."""
+    due_ms = queues.clock.wall_ms + 1000 * seconds
+    if how == "put":
+        queues.queues.put_with_care(Put(b"q", b"1", 0, 0, due_ms))
+    else:
+        queues.put(b"q", b"1")
+        queues.queue(b"q").give_back_later(queues.open(b"q", ReadHolder()), due_ms)
+    queues.commit()
+
+
+def set_clock(queues: Queues, by_ms: int) -> None:
+    """Set the wall clock, and let a turn notice that."""
+    queues.clock.wall_ms += by_ms
+    queues.queues.run_due()
+
+
+@pytest.mark.parametrize("how", ["put", "abort"])
+def test_a_delay_that_is_read_back_while_the_clock_is_behind_ends_in_time(
+    tmp_path: Path, how: str
+) -> None:
+    queues = Queues(tmp_path / "spool")
+    delayed(queues, how, 10)
+    queues.close()
+    queues.clock.wall_ms -= WEEK_MS
+    again = Queues(tmp_path / "spool", clock=queues.clock)
+    assert again.take(b"q") is None
+    set_clock(again, WEEK_MS)
+    assert again.take(b"q") is None
+    assert again.numbers(b"q").delayed == 1
+    again.clock.wall_ms += 10_000  # by the monotonic clock, nothing is over
+    again.queues.run_due()
+    assert again.take(b"q") == b"1"
+    assert again.numbers(b"q").delayed == 0
+
+
+@pytest.mark.parametrize("how", ["put", "abort"])
+def test_a_delay_ends_when_the_wall_clock_has_jumped_past_its_end(tmp_path: Path, how: str) -> None:
+    queues = Queues(tmp_path / "spool")
+    delayed(queues, how, 3600)
+    set_clock(queues, 3_599_000)
+    assert queues.take(b"q") is None
+    set_clock(queues, 1000)
+    assert queues.take(b"q") == b"1"
+
+
+def test_who_waits_is_served_when_a_jump_of_the_clock_ends_a_delay(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool")
+    client = queues.client()
+    delayed(queues, "put", 3600)
+    assert client.ask(b"get q/t=60000\r\n") == b""
+    set_clock(queues, 3_600_000)
+    assert client.told() == b"VALUE q/t=60000 0 1\r\n1\r\nEND\r\n"
+
+
+def test_a_jump_that_ends_no_delay_changes_none(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool")
+    delayed(queues, "put", 10)
+    for by_ms in (5_000, -WEEK_MS, WEEK_MS - 3_000, -WEEK_MS):
+        set_clock(queues, by_ms)
+        assert queues.take(b"q") is None
+    queues.clock.monotonic += 10
+    queues.queues.run_due()
+    assert queues.take(b"q") == b"1"
+
+
+def test_an_item_put_while_the_clock_was_ahead_waits_no_longer_than_asked(
+    tmp_path: Path,
+) -> None:
+    queues = Queues(tmp_path / "spool")
+    queues.clock.wall_ms += 52 * WEEK_MS
+    delayed(queues, "put", 10)
+    queues.close()
+    queues.clock.wall_ms -= 52 * WEEK_MS
+    again = Queues(tmp_path / "spool", clock=queues.clock)
+    assert again.take(b"q") is None
+    again.pass_time(9)
+    assert again.take(b"q") is None
+    again.pass_time(1)
+    assert again.take(b"q") == b"1"
+
+
 def test_looking_gives_the_live_ones_in_order_as_far_as_they_are_in_memory(
     tmp_path: Path,
 ) -> None:

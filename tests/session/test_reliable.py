@@ -209,6 +209,34 @@ class TestLeases:
         queues.pass_time(0.5)
         assert queues.take(b"q") == b"1"
 
+    @pytest.mark.parametrize("again", [b"", b"touch q 1700000020"])
+    def test_a_lease_up_to_a_unix_time_ends_then_though_the_clock_was_behind(
+        self, queues: Queues, client: Client, again: bytes
+    ) -> None:
+        queues.put(b"q", b"1")
+        queues.clock.wall_ms -= 7 * 86_400_000
+        client.ask(b"gat 1700000010 q\r\n")
+        if again:
+            assert client.ask(again + b"\r\n") == b"TOUCHED\r\n"
+        ends = 20 if again else 10
+        queues.clock.wall_ms += 7 * 86_400_000 + ends * 1000 - 1
+        queues.pass_time(0)
+        assert queues.take(b"q") is None
+        queues.clock.wall_ms += 1
+        queues.pass_time(0)
+        assert queues.take(b"q") == b"1"
+
+    def test_a_lease_of_some_seconds_lasts_so_long_though_the_clock_jumps(
+        self, queues: Queues, client: Client
+    ) -> None:
+        queues.put(b"q", b"1")
+        client.ask(b"get q/open/lease=10\r\n")
+        queues.clock.wall_ms += 86_400_000
+        queues.pass_time(9.9)
+        assert queues.take(b"q") is None
+        queues.pass_time(0.1)
+        assert queues.take(b"q") == b"1"
+
     @pytest.mark.parametrize("key", [b"q/peek", b"q/close", b"q/abort", b"q/close=1"])
     def test_a_gat_that_would_open_nothing_is_an_error(
         self, queues: Queues, client: Client, key: bytes

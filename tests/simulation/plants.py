@@ -22,6 +22,7 @@ from starling_py.journal.spool import Spool
 from starling_py.journal.syncing import Syncing
 from starling_py.keys import RequestError
 from starling_py.queues import delivery, limits, set_aside, waiting_items
+from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.delivery import Put
 from starling_py.queues.fan_out import FanOut
 from starling_py.queues.moves import Moves
@@ -219,6 +220,11 @@ def hands_out_before_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(WaitingItems, "delay", lambda self, item, due_ms: self.insert(item))
 
 
+def notices_no_jump_of_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every delay last as long as it was reckoned to last when it began."""
+    monkeypatch.setattr(Deadlines, "run_passed", lambda self, wall_ms: None)
+
+
 def puts_what_comes_back_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give aborted items the last place."""
     original = WaitingItems.insert
@@ -402,6 +408,7 @@ PLANTS: tuple[Plant, ...] = (
     writes_no_delay,
     forgets_delays_in_a_restart,
     hands_out_before_it_is_due,
+    notices_no_jump_of_the_wall_clock,
     puts_what_comes_back_at_the_end,
     reverses_the_front,
     never_ends_a_lease,

@@ -209,6 +209,8 @@ class Schedule:
             self._act()
         if random.random() < 0.5:
             self.clock.advance(random.choice((0.0, 0.001, 0.04, 0.3, 1.1, 3.0)))
+        if random.random() < 0.02:
+            self.clock.wall_ms += random.choice((300, 1000, 2500, 3_600_000))  # it was set
         if self.faulty and random.random() < 0.08:
             self._break_disk()
             if random.random() < 0.3:
