@@ -56,10 +56,19 @@ how long the item at the head has waited. Only the last segment of each queue is
 damage in the others.
 """
 _IMPORT = """\
-Takes all queues of an old spool over into a spool of this server: items in their order, with when
-they were put and when they expire. Stop the old server first; its files are only read. NEW is made
-if it is missing; otherwise no server may be using it, and it must have no queue of the same name.
-All queues arrive together, or none of them does.
+Takes queues of an old spool over into a spool of this server, all of them unless --queue is given:
+items in their order, with when they were put and when they expire. Stop the old server first; its
+files are only read. NEW is made if it is missing; otherwise no server may be using it, and it must
+have no queue of the same name. All queues arrive together, or none of them does; if the import is
+killed, give the same command again.
+
+A file without a single sound record is left alone: OLD may be a folder of logs, say.
+"""
+_IMPORT_EXAMPLES = """\
+examples:
+  starling-journal import --from starling log /var/spool/starling
+  starling-journal import --from kestrel --queue jobs --queue 'mail.*' OLD NEW
+  starling-journal import --from starling --rename 'my queue=my_queue' OLD NEW
 """
 
 
@@ -126,11 +135,14 @@ def _parser() -> argparse.ArgumentParser:
 _Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 
-def _command(commands: _Commands, name: str, short: str, text: str) -> argparse.ArgumentParser:
+def _command(
+    commands: _Commands, name: str, short: str, text: str, examples: str | None = None
+) -> argparse.ArgumentParser:
     return commands.add_parser(
         name,
         help=short,
         description=text,
+        epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -155,7 +167,8 @@ def _add_dump(each: _Commands) -> None:
 
 
 def _add_import(each: _Commands) -> None:
-    take = _command(each, "import", "take over the queues of another server", _IMPORT)
+    short = "take over the queues of another server"
+    take = _command(each, "import", short, _IMPORT, _IMPORT_EXAMPLES)
     take.add_argument(
         "--from",
         dest="server",
@@ -165,6 +178,22 @@ def _add_import(each: _Commands) -> None:
     )
     take.add_argument("old", metavar="OLD", help="the old server's queue_path")
     take.add_argument("new", metavar="NEW", help="the queue_path of this server")
+    take.add_argument(
+        "--queue",
+        action="append",
+        default=[],
+        type=os.fsencode,
+        metavar="NAME",
+        help="take over this queue only, or those that match a pattern with * and ?; repeatable",
+    )
+    take.add_argument(
+        "--rename",
+        action="append",
+        default=[],
+        type=os.fsencode,
+        metavar="OLD=NEW",
+        help="call the queue OLD NEW here; repeatable",
+    )
     take.add_argument(
         "--expired",
         choices=("keep", "drop"),

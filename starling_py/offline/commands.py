@@ -14,6 +14,7 @@ from starling_py.offline import (
     kestrel,
     output,
     ruby_starling,
+    selection,
     spool_directory,
     spool_stats,
     verify,
@@ -21,7 +22,9 @@ from starling_py.offline import (
 from starling_py.offline.dump import Dump, Entry
 from starling_py.offline.errors import ImportRefused, WrongPathError
 from starling_py.offline.importing import Import, Outcome
+from starling_py.offline.old_spool import Note
 from starling_py.offline.output import Progress
+from starling_py.offline.selection import Choice, Selection
 from starling_py.offline.spool_directory import Place, QueueFiles
 from starling_py.offline.spool_stats import Figures
 from starling_py.offline.verify import Report
@@ -30,6 +33,8 @@ from starling_py.settings.server_settings import Settings
 _READERS = {"starling": ruby_starling.read, "kestrel": kestrel.read}
 OLD_SERVERS = tuple(_READERS)
 """The servers whose spools can be imported."""
+_MOST_NOTES = 20
+"""Lines about what is left alone; one more says how much else there is."""
 _ATTEMPTS = 4
 """How often a queue is read that a server is using, before it counts as damaged."""
 _PAUSE = 0.1
@@ -167,10 +172,7 @@ def run_import(options: argparse.Namespace) -> int:
     old, new = Path(options.old), Path(options.new)
     importing.refuse_nested(old, new)
     now_ms = time.time_ns() // 1_000_000
-    try:
-        spool = _READERS[options.server](old, now_ms)
-    except OSError as error:
-        raise ImportRefused(f"{old}: {error.strerror or error}") from error
+    chosen = _select(options.server, old, now_ms, Choice(options.queue, options.rename))
     progress = Progress(None, "items read", wanted=options.progress)
     work = Import(
         Files(),
@@ -178,26 +180,62 @@ def run_import(options: argparse.Namespace) -> int:
         Settings().segment_size,
         now_ms=now_ms,
         keep_expired=options.expired == "keep",
+        source=str(old.resolve()),
         progress=progress,
     )
-    outcomes = work.run(spool)
+    outcomes = work.run(chosen.queues)
     progress.end()
-    problems = list(spool.left_out)
+    problems = list(chosen.problems)
     for outcome in outcomes:
         output.line(_outcome_line(outcome))
         problems += outcome.problems
+    for note in (note for outcome in outcomes for note in outcome.notes):
+        output.line(f"note: {note}")
+    for line in _left_alone_lines(chosen.left_alone):
+        output.line(line)
     for problem in problems:
         output.line(f"not read: {problem}")
+    made = sum(outcome.imported > 0 for outcome in outcomes)
     items = sum(outcome.imported for outcome in outcomes)
-    output.line(f"{_count(len(outcomes), 'queue')}, {_count(items, 'item')} imported into {new}")
+    output.line(f"{_count(made, 'queue')}, {_count(items, 'item')} imported into {new}")
+    if not outcomes:
+        output.warn(_nothing_found(options.server, old, now_ms))
     return 1 if problems else 0
 
 
+def _select(server: str, old: Path, now_ms: int, choice: Choice) -> Selection:
+    try:
+        return selection.select(_READERS[server](old, now_ms), choice)
+    except OSError as error:
+        raise ImportRefused(f"{old}: {error.strerror or error}") from error
+
+
+def _nothing_found(server: str, old: Path, now_ms: int) -> str:
+    """Say that there is no queue in an old spool, and whether another server has left some."""
+    text = f"{old}: no queue of {server.capitalize()} is here"
+    for other in OLD_SERVERS:
+        if other != server:
+            found = sum(each.count > 0 for each in _select(other, old, now_ms, Choice()).queues)
+            if found:
+                text += f"; {_count(found, 'queue')} with --from {other}"
+    return text
+
+
+def _left_alone_lines(notes: list[Note]) -> Iterator[str]:
+    yield from (f"left alone: {note}" for note in notes[:_MOST_NOTES])
+    if len(notes) > _MOST_NOTES:
+        yield f"left alone: {len(notes) - _MOST_NOTES} more files and directories"
+
+
 def _outcome_line(outcome: Outcome) -> str:
-    text = f"{keys.printable(outcome.queue)}: {_count(outcome.imported, 'item')}"
-    text += f", {_count(outcome.bytes, 'byte')}"
+    text = keys.printable(outcome.queue)
+    if outcome.queue != outcome.old_name:
+        text = f"{keys.printable(outcome.old_name)} as {text}"
+    text += f": {_count(outcome.imported, 'item')}, {_count(outcome.bytes, 'byte')}"
     if outcome.expired:
         text += f"; {outcome.expired} expired left out"
+    if outcome.by_earlier:
+        text += "; by an import that was killed, and is finished now"
     return text
 
 

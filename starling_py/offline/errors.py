@@ -33,3 +33,7 @@ class UnreadableError(Exception):
         self.offset = offset
         self.what = what
         self.unread = unread
+
+
+class NoRecordError(UnreadableError):
+    """The bytes at some place in an old file, which could be read, are no whole record."""

@@ -1,22 +1,23 @@
 """Takes the queues of an old spool over into a spool of this server.
 
 Everything is written through the server's own journal code, into a spool of its own inside the new
-one, ``.importing``, which a server leaves alone. Only when all queues are whole and safe are their
-directories renamed into their places, so no server ever finds a queue that is half there. If
-anything fails, what was made is removed again. The old files are only read.
+one, which a server leaves alone. Only when all queues are whole and safe are they brought into
+their places (``publication``), so no server ever finds a queue that is half there. If anything
+fails, what was made is removed again. An import that was killed is finished by the next one, or
+leaves no trace in it: either way each item comes once. The old files are only read.
 """
 
 import contextlib
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import attrs
 
 from starling_py import keys
 from starling_py.clock import Clock
-from starling_py.journal import directory_names
 from starling_py.journal.commit import GroupCommit
+from starling_py.journal.directory_names import directory_name
 from starling_py.journal.disk.files import Files
 from starling_py.journal.disk.id_floor import IdFloor
 from starling_py.journal.errors import JournalDamagedError, JournalError, SpoolError
@@ -24,11 +25,10 @@ from starling_py.journal.format.record import Item
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import LOCK
 from starling_py.offline.errors import ImportFailedError, ImportRefused
-from starling_py.offline.old_spool import OldQueue, OldSpool, Problem
+from starling_py.offline.old_spool import Note, OldQueue, Problem
+from starling_py.offline.publication import Arrival, Arrivals, Publication, exists
 from starling_py.server.core import Core, InlineThreads, Storage
 
-STAGING = ".importing"
-"""The directory in the new spool that holds queues until they are whole; no queue has this name."""
 BATCH_ITEMS = 1000
 """Items that are written at once."""
 BATCH_BYTES = 1 << 20
@@ -40,11 +40,20 @@ class Outcome:
     """What was imported of one old queue."""
 
     queue: bytes
+    """Its name here."""
+    old_name: bytes
     imported: int = 0
     bytes: int = 0
     expired: int = 0
     """Items that had expired and were left out."""
     problems: list[Problem] = attrs.field(factory=list)
+    notes: list[Note] = attrs.field(factory=list)
+    by_earlier: bool = False
+    """Whether an import that was killed has brought the queue; this one only finished it."""
+
+    def arrival(self) -> Arrival:
+        """Return what is noted of the queue while it comes into its place."""
+        return Arrival(self.old_name, self.queue, self.imported, self.bytes, self.expired)
 
 
 def refuse_nested(old: Path, new: Path) -> None:
@@ -65,35 +74,36 @@ class Import:
         *,
         now_ms: int,
         keep_expired: bool,
+        source: str = "",
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         """``path`` is the new spool's.
 
         ``now_ms``, in milliseconds since the Unix epoch, decides what has expired; with
-        ``keep_expired`` that is taken over too. ``progress`` is called with the number of items
-        read since its last call.
+        ``keep_expired`` that is taken over too. ``source`` is the old spool's path, absolute.
+        ``progress`` is called with the number of items read since its last call.
         """
         self._files = files
         self._path = path.rstrip("/") or "/"
-        self._staging = f"{self._path}/{STAGING}"
+        self._publication = Publication(files, self._path)
         self._segment_size = segment_size
         self._now_ms = now_ms
         self._keep_expired = keep_expired
+        self._source = source
         self._progress = progress
         self._made: list[str] = []
-        self._in_place: list[str] = []
-        """Names of the directories that were renamed into their places."""
 
-    def run(self, old: OldSpool) -> list[Outcome]:
-        """Take all queues over; return what was imported of each.
+    def run(self, queues: Sequence[OldQueue]) -> list[Outcome]:
+        """Take queues over; return what was imported of each.
 
-        Raises ``ImportRefused``, and then nothing is changed; or ``ImportFailedError``.
+        Raises ``ImportRefused``, and then nothing is changed, but for an import that was killed and
+        is finished now; or ``ImportFailedError``.
         """
-        try:
-            queues = list(old.queues)
-        except OSError as error:
-            raise ImportRefused(_reason(error)) from error
-        self._refuse_present(queues)
+        earlier = self._earlier()
+        missing = self._missing(queues, earlier)
+        self._refuse_present(missing)
+        if earlier is None and not any(each.count for each in queues):
+            return [_outcome(each) for each in queues]
         try:
             lock = self._lock()
         except BlockingIOError as error:
@@ -103,21 +113,44 @@ class Import:
                 self._remove_made()
             raise ImportRefused(_reason(error)) from error
         try:
-            self._refuse_present(queues)
-            ids = self._ids()
-            self._remove_staging()
-            outcomes = self._import(queues, ids)
-        except (OSError, JournalError, SpoolError) as error:
-            raise ImportFailedError(f"{self._path}: {_reason(error)}; {self._undo()}") from error
-        except BaseException:
-            self._undo()
-            raise
+            earlier = self._finish_earlier()
+            missing = self._missing(queues, earlier)
+            outcomes = self._import_missing(missing)
         finally:
             self._files.close(lock)
-        return outcomes
+        brought = {} if earlier is None else {each.old_name: each for each in earlier.queues}
+        return [outcomes.get(each.name) or _brought(each, brought[each.name]) for each in queues]
 
-    def _refuse_present(self, queues: list[OldQueue]) -> None:
-        """Raise ``ImportRefused`` if the new spool has a queue of the same name as one of these."""
+    def _earlier(self) -> Arrivals | None:
+        """Return what an import that was killed was bringing. Raises ``ImportRefused``."""
+        try:
+            return self._publication.begun()
+        except OSError as error:
+            raise ImportRefused(_reason(error)) from error
+
+    def _missing(self, queues: Sequence[OldQueue], earlier: Arrivals | None) -> list[OldQueue]:
+        """Return those of the queues that no import which was killed has brought.
+
+        Raises ``ImportRefused`` for one that it has brought under another name.
+        """
+        if earlier is None or earlier.source != self._source:
+            return list(queues)
+        brought = {each.old_name: each.name for each in earlier.queues}
+        for queue in queues:
+            if brought.get(queue.name, queue.new_name) != queue.new_name:
+                name = keys.printable(queue.name)
+                there = keys.printable(brought[queue.name])
+                raise ImportRefused(
+                    f"{self._path}: an import that was killed has brought {name} as {there}"
+                    " already; ask for that name, or for other queues"
+                )
+        return [each for each in queues if each.name not in brought]
+
+    def _refuse_present(self, queues: Sequence[OldQueue]) -> None:
+        """Raise ``ImportRefused`` if the new spool has a queue of the same name as one of these.
+
+        One without items is not made, so it does not count.
+        """
         try:
             present = set(self._files.list_directory(self._path))
         except FileNotFoundError:
@@ -125,8 +158,8 @@ class Import:
         except OSError as error:
             raise ImportRefused(f"{self._path}: {error.strerror}") from error
         for queue in queues:
-            if directory_names.directory_name(queue.name) in present:
-                name = keys.printable(queue.name)
+            if queue.count and directory_name(queue.new_name) in present:
+                name = keys.printable(queue.new_name)
                 raise ImportRefused(
                     f"{self._path}: has a queue {name} already; nothing was changed"
                 )
@@ -135,7 +168,7 @@ class Import:
         """Make the new spool's directory if it is missing, and lock it. Raises ``OSError``."""
         missing = []
         path = self._path
-        while path and not _exists(self._files, path):
+        while path and not exists(self._files, path):
             missing.append(path)
             path = posixpath.dirname(path)
         for each in reversed(missing):
@@ -143,6 +176,40 @@ class Import:
             self._made.append(each)
             self._files.sync_directory(posixpath.dirname(each) or ".")
         return self._files.lock(f"{self._path}/{LOCK}")
+
+    def _finish_earlier(self) -> Arrivals | None:
+        """Bring what an import that was killed has left, and return what all it brought.
+
+        Raises ``ImportRefused`` and ``ImportFailedError``.
+        """
+        earlier = self._earlier()
+        if earlier is None:
+            return None
+        try:
+            self._publication.finish(earlier)
+        except OSError as error:
+            raise ImportFailedError(
+                f"{self._path}: {_reason(error)}; an import that was killed could not be finished,"
+                " nothing else was done"
+            ) from error
+        self._publication = Publication(self._files, self._path)
+        return earlier
+
+    def _import_missing(self, queues: list[OldQueue]) -> dict[bytes, Outcome]:
+        """Take queues over; return what was imported of each, by its old name.
+
+        Raises ``ImportRefused`` and ``ImportFailedError``, and then nothing was.
+        """
+        try:
+            self._refuse_present(queues)
+            ids = self._ids()
+            self._publication.clear()
+            return {each.old_name: each for each in self._import(queues, ids)}
+        except (OSError, JournalError, SpoolError) as error:
+            raise ImportFailedError(f"{self._path}: {_reason(error)}; {self._undo()}") from error
+        except BaseException:
+            self._undo()
+            raise
 
     def _ids(self) -> IdFloor:
         """Return the new spool's floor of the ids: imported queues begin their ids above it.
@@ -155,19 +222,16 @@ class Import:
             raise ImportRefused(str(damage)) from damage
 
     def _import(self, queues: list[OldQueue], ids: IdFloor) -> list[Outcome]:
-        storage = Storage(self._staging, segment_size=self._segment_size)
+        storage = Storage(self._publication.staging, segment_size=self._segment_size)
         core = Core.open(storage, Clock(), self._files, InlineThreads())
         core.spool.ids = ids
         try:
             outcomes = [self._take_over(core, queue) for queue in queues]
         finally:
             core.spool.close()
-        for outcome in (outcome for outcome in outcomes if outcome.imported):
-            name = directory_names.directory_name(outcome.queue)
-            self._files.rename(f"{self._staging}/{name}", f"{self._path}/{name}")
-            self._in_place.append(name)
-        self._files.sync_directory(self._path)
-        self._remove_staging()
+        arrivals = [each.arrival() for each in outcomes if each.imported]
+        self._publication.publish(Arrivals(self._source, arrivals))
+        self._made.clear()
         return outcomes
 
     def _take_over(self, core: Core, queue: OldQueue) -> Outcome:
@@ -175,8 +239,8 @@ class Import:
 
         Raises ``OSError`` and ``JournalError``.
         """
-        outcome = Outcome(queue.name, problems=queue.problems)
-        journal = core.spool.journal(queue.name)
+        outcome = _outcome(queue)
+        journal = core.spool.journal(outcome.queue)
         count = size = 0
         try:
             for item in self._items(queue, outcome, journal.next_id):
@@ -207,28 +271,11 @@ class Import:
     def _undo(self) -> str:
         """Remove what was made; return a text that says whether that worked."""
         try:
-            for name in self._in_place:
-                self._files.rename(f"{self._path}/{name}", f"{self._staging}/{name}")
-            self._remove_staging()
+            self._publication.retract()
             self._remove_made()
         except OSError as error:
             return f"what was made could not be removed: {_reason(error)}"
         return "what was made is removed again"
-
-    def _remove_staging(self) -> None:
-        """Remove the directory ``.importing``: this import's, or one's that was killed."""
-        files, staging = self._files, self._staging
-        if not _exists(files, staging):
-            return
-        for entry in files.list_directory(staging):
-            path = f"{staging}/{entry}"
-            if not files.is_directory(path):
-                files.unlink(path)
-                continue
-            for name in files.list_directory(path):
-                files.unlink(f"{path}/{name}")
-            files.remove_directory(path)
-        files.remove_directory(staging)
 
     def _remove_made(self) -> None:
         """Remove the directories that were made for the new spool, and its lock."""
@@ -247,12 +294,17 @@ def _commit(commits: GroupCommit, journal: Journal) -> None:
         raise JournalError(journal.failure)
 
 
-def _exists(files: Files, path: str) -> bool:
-    try:
-        files.is_directory(path)
-    except FileNotFoundError:
-        return False
-    return True
+def _outcome(queue: OldQueue) -> Outcome:
+    """Return the outcome of a queue of which nothing was imported yet."""
+    return Outcome(queue.new_name, queue.name, problems=queue.problems, notes=queue.notes)
+
+
+def _brought(queue: OldQueue, arrival: Arrival) -> Outcome:
+    """Return the outcome of a queue that an import which was killed has brought."""
+    outcome = _outcome(queue)
+    outcome.imported, outcome.bytes = arrival.items, arrival.bytes
+    outcome.expired, outcome.by_earlier = arrival.expired, True
+    return outcome
 
 
 def _reason(error: Exception) -> str:

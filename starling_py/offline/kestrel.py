@@ -15,10 +15,18 @@ from pathlib import Path
 import attrs
 
 from starling_py.offline import kestrel_files, kestrel_records, old_spool
-from starling_py.offline.errors import UnreadableError
+from starling_py.offline.errors import NoRecordError, UnreadableError
 from starling_py.offline.kestrel_files import QueueFiles
 from starling_py.offline.kestrel_records import Record, Replay
-from starling_py.offline.old_spool import OldFile, OldItem, OldQueue, OldSpool, Problem, problem_of
+from starling_py.offline.old_spool import (
+    Note,
+    OldFile,
+    OldItem,
+    OldQueue,
+    OldSpool,
+    Problem,
+    problem_of,
+)
 
 
 def read(directory: Path, now_ms: int) -> OldSpool:
@@ -28,8 +36,32 @@ def read(directory: Path, now_ms: int) -> OldSpool:
     record does not say it; old ones do not. Raises ``OSError`` when the directory cannot be listed;
     what is wrong with a file is in the problems.
     """
-    queues, left_out = kestrel_files.find(directory)
-    return OldSpool((_read_queue(each, now_ms) for each in queues), left_out)
+    found = kestrel_files.find(directory)
+
+    def read_queue(name: bytes) -> OldQueue:
+        return _read_queue(found.queues[name], now_ms)
+
+    spool = OldSpool(sorted(found.queues), read_queue, found.left_alone)
+    for path in found.misnamed:
+        _judge_misnamed(path, spool)
+    return spool
+
+
+def _judge_misnamed(path: Path, spool: OldSpool) -> None:
+    """Tell of a file whose name is that of no queue: it is a problem if there are items in it."""
+    what = "no file of a Kestrel queue has such a name"
+    try:
+        with OldFile(path) as file:
+            has_items = kestrel_records.has_put(file)
+    except UnreadableError as trouble:
+        spool.problems.append(problem_of(trouble))
+        return
+    if has_items:
+        spool.problems.append(
+            Problem(path, 0, f"{what}, but it has items in it", "it was left out")
+        )
+    else:
+        spool.left_alone.append(Note(path, what))
 
 
 @attrs.frozen
@@ -93,9 +125,11 @@ class _Items:
 
 def _read_queue(files: QueueFiles, now_ms: int) -> OldQueue:
     """Read the files of a queue for the first time: replay their records without the data."""
-    paths, problems = files.in_order()
+    paths, notes, doubts = files.in_order()
     replay = Replay()
     parts = []
+    problems: list[Problem] = []
+    foreign: list[Note] = []
     for path in paths:
         end = 0
         try:
@@ -105,11 +139,25 @@ def _read_queue(files: QueueFiles, now_ms: int) -> OldQueue:
                     end = record.end
         except UnreadableError as trouble:
             problems.append(problem_of(trouble, _consequence(path is paths[-1])))
+            if isinstance(trouble, NoRecordError):
+                foreign.append(old_spool.no_queue(trouble))
         if end:
             parts.append(_Part(path, end))
-    problems += replay.unmatched.problems("Kestrel")
+    # One that cannot be opened may well be a queue's.
+    is_foreign = not replay.put and bool(foreign) and len(foreign) == len(problems)
+    if replay.put:
+        problems += doubts + replay.unmatched.problems("Kestrel")
     items = _Items(parts, replay, now_ms, problems)
-    return OldQueue(files.name, replay.count, items, problems)
+    path = files.paths[0]
+    return OldQueue(
+        files.name,
+        replay.count,
+        items,
+        problems,
+        foreign if is_foreign else notes,
+        path,
+        is_foreign,
+    )
 
 
 def _consequence(is_last: bool) -> str:

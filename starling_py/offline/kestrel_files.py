@@ -15,7 +15,7 @@ from pathlib import Path
 import attrs
 
 from starling_py.offline import old_spool
-from starling_py.offline.old_spool import Problem
+from starling_py.offline.old_spool import Note, Problem
 
 _FILE_NAME = re.compile(
     rb"([^.~]+)(?:\.(?P<number>[0-9]{1,19})(?P<pack>\.pack)?|(?P<unfinished>~~.*))?", re.DOTALL
@@ -44,15 +44,22 @@ class QueueFiles:
     current_is_empty: bool = True
     unfinished: list[Path] = attrs.field(factory=list)
 
-    def in_order(self) -> tuple[list[Path], list[Problem]]:
-        """Return the files to read, in this order, and a problem for each of the others."""
-        problems = []
+    @property
+    def paths(self) -> list[Path]:
+        """All files that hold records of the queue, whether they count or not."""
+        current = [] if self.current is None else [self.current]
+        return current + [each.path for each in self.archives]
+
+    def in_order(self) -> tuple[list[Path], list[Note], list[Problem]]:
+        """Return the files to read, in this order; notes on the others; and what is in doubt."""
+        notes: list[Note] = []
+        problems: list[Problem] = []
         archives = []
         for each in sorted(self.archives, key=lambda each: (each.number, each.path.name)):
             # Kestrel makes an empty file of that name first, then renames the finished pack to it.
             if each.is_pack and self.unfinished and each.is_empty:
                 what = "this pack is empty, and the file that was to become it is still there"
-                problems.append(Problem(each.path, 0, what, _LEFT_OUT))
+                notes.append(Note(each.path, f"{what}; {_LEFT_OUT}"))
             else:
                 archives.append(each)
         pack = max((each for each in archives if each.is_pack), key=_number, default=None)
@@ -60,11 +67,12 @@ class QueueFiles:
             for each in archives:
                 if each is not pack and each.number <= pack.number:
                     what = f"{pack.path.name} was written to take the place of this file"
-                    problems.append(Problem(each.path, 0, what, _LEFT_OUT))
+                    notes.append(Note(each.path, f"{what}; {_LEFT_OUT}"))
             problems += self._doubt(pack)
             archives = [pack, *(each for each in archives if each.number > pack.number)]
         paths = [each.path for each in archives]
-        return paths + ([self.current] if self.current is not None else []), problems
+        paths += [self.current] if self.current is not None else []
+        return paths, notes, problems
 
     def _doubt(self, pack: Archive) -> list[Problem]:
         """Return a problem if ``pack`` may hold what the current file holds too.
@@ -86,39 +94,45 @@ def _number(archive: Archive) -> int:
     return archive.number
 
 
-def find(directory: Path) -> tuple[list[QueueFiles], list[Problem]]:
-    """Return the queues of a spool, in order of their names, and a problem for each file left out.
+@attrs.define
+class Found:
+    """What is in the directory of a Kestrel spool."""
+
+    queues: dict[bytes, QueueFiles] = attrs.field(factory=dict)
+    misnamed: list[Path] = attrs.field(factory=list)
+    """Files that by their names belong to no queue."""
+    left_alone: list[Note] = attrs.field(factory=list)
+
+
+def find(directory: Path) -> Found:
+    """Return the queues of a spool and whatever else is there, by names alone.
 
     Raises ``OSError`` when the directory cannot be listed.
     """
-    paths, left_out = old_spool.list_files(directory)
+    paths, left_alone = old_spool.list_files(directory)
+    found = Found(left_alone=left_alone)
     queues: dict[bytes, QueueFiles] = {}
     for path in paths:
         match = _FILE_NAME.fullmatch(os.fsencode(path.name))
         if match is None:
-            left_out.append(
-                Problem(path, 0, "no file of a Kestrel queue has such a name", _LEFT_OUT)
-            )
+            found.misnamed.append(path)
             continue
         queue = queues.setdefault(match[1], QueueFiles(match[1]))
         if match["unfinished"] is not None:
             queue.unfinished.append(path)
-            left_out.append(Problem(path, 0, "Kestrel had not finished this file", _LEFT_OUT))
+            left_alone.append(Note(path, "Kestrel had not finished this file"))
         elif match["number"] is not None:
             is_pack = match["pack"] is not None
-            is_empty = not path.stat().st_size
-            queue.archives.append(Archive(int(match["number"]), path, is_pack, is_empty))
+            queue.archives.append(Archive(int(match["number"]), path, is_pack, _is_empty(path)))
         else:
             queue.current = path
-            queue.current_is_empty = not path.stat().st_size
-    legal = []
-    for name in sorted(queues):
-        queue = queues[name]
-        files = [each.path for each in queue.archives]
-        files += [queue.current] if queue.current is not None else []
-        reason = old_spool.name_problem(name)
-        if files and reason is None:
-            legal.append(queue)
-        elif reason is not None:
-            left_out += [Problem(path, 0, reason, "the queue was left out") for path in files]
-    return legal, left_out
+            queue.current_is_empty = _is_empty(path)
+    found.queues = {name: queue for name, queue in queues.items() if queue.paths}
+    return found
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return not path.stat().st_size
+    except OSError:  # reported when it is read
+        return False

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import attrs
 
 from starling_py.offline import old_spool
+from starling_py.offline.errors import NoRecordError
 from starling_py.offline.old_spool import OldFile, Unmatched
 
 ADD_WITH_SECONDS = 0
@@ -69,13 +70,21 @@ def read_all(file: OldFile) -> Iterator[Record]:
         offset = record.end
 
 
+def has_put(file: OldFile) -> bool:
+    """Tell whether a file has a sound record of a put. Raises ``UnreadableError`` of the disk."""
+    try:
+        return any(record.data_offset is not None for record in read_all(file))
+    except NoRecordError:
+        return False
+
+
 def _read(file: OldFile, offset: int) -> Record:
     head = file.read(offset, _LONGEST_HEAD)
     if not head:
         raise file.cut_short(offset)
     kind = head[0]
     if kind > OPEN:
-        raise file.unreadable(offset, f"byte {kind:#04x} begins no record")
+        raise file.no_record(offset, f"byte {kind:#04x} begins no record")
     size_at = 5 if kind in _NUMBERED else 1
     times_size = _TIMES_SIZE.get(kind)
     data_at = size_at if times_size is None else size_at + 4 + times_size
@@ -88,7 +97,7 @@ def _read(file: OldFile, offset: int) -> Record:
         raise file.cut_short(offset)
     (size,) = _NUMBER.unpack_from(head, size_at)
     if not times_size <= size <= times_size + old_spool.MAX_DATA:
-        raise file.unreadable(offset, f"this record has a size that cannot be: {size}")
+        raise file.no_record(offset, f"this record has a size that cannot be: {size}")
     end = offset + size_at + 4 + size
     if len(head) < data_at or end > file.end:
         raise file.cut_short(offset)

@@ -2,7 +2,9 @@
 
 The old servers wrote no checksums. A record is believed if the server could have written it. Behind
 the first one that it could not have written nothing is believed, as nothing tells where the next
-record begins: every reader stops there and reports how many bytes it left unread.
+record begins: every reader stops there and reports how many bytes it left unread. A file that has
+not one sound record of a put in front of that place is no queue's: old spools were often folders
+that were there for something else, such as the logs of an application.
 
 A queue is read twice: once when it is found, to learn which items are left in it, and again
 while its items are asked for. So memory holds one block of a file and one item, whatever the size
@@ -10,6 +12,7 @@ of the files. The old files are only ever opened for reading. The old server mus
 """
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +20,7 @@ from typing import Self
 
 import attrs
 
-from starling_py import keys
-from starling_py.offline.errors import UnreadableError
+from starling_py.offline.errors import NoRecordError, UnreadableError
 
 MAX_DATA = 1 << 30
 """Bytes of the largest item that is believed; a record with a larger one counts as damage."""
@@ -51,7 +53,18 @@ class Problem:
     """What the reader did about it."""
 
     def __str__(self) -> str:
-        return f"{self.path}: at byte {self.offset}: {self.what}; {self.done}"
+        return f"{printable(self.path)}: at byte {self.offset}: {self.what}; {self.done}"
+
+
+@attrs.frozen
+class Note:
+    """Something in an old spool that is told of, and is no damage."""
+
+    path: Path
+    what: str
+
+    def __str__(self) -> str:
+        return f"{printable(self.path)}: {self.what}"
 
 
 @attrs.define
@@ -59,7 +72,7 @@ class OldQueue:
     """One queue of an old spool."""
 
     name: bytes
-    """The queue's name, which is a legal one here."""
+    """The queue's name there, which need not be a legal one here."""
     count: int
     """How many items are left in it."""
     items: Iterable[OldItem]
@@ -68,16 +81,38 @@ class OldQueue:
     problems: list[Problem]
     """What was noticed so far. It grows if a file cannot be read any more during an iteration over
     ``items``, and then fewer than ``count`` items come."""
+    notes: list[Note] = attrs.field(factory=list)
+    """What else is to be told of its files."""
+    path: Path = attrs.field(factory=Path)
+    """Its file, or the first of them."""
+    is_foreign: bool = False
+    """Whether its files have something in them, but not one sound record of a put."""
+    new_name: bytes = attrs.field()
+    """The name that it gets here; the old one, unless somebody says otherwise."""
+
+    @new_name.default
+    def _keep_name(self) -> bytes:
+        return self.name
 
 
 @attrs.define
 class OldSpool:
     """All queues of an old spool."""
 
-    queues: Iterator[OldQueue]
-    """The queues, in order of their names. Each is read for the first time when its turn comes."""
-    left_out: list[Problem]
-    """Files and directories that belong to no queue, or to one that is left out, and why."""
+    names: list[bytes]
+    """The names of everything that may be a queue, sorted."""
+    read: Callable[[bytes], OldQueue]
+    """Reads the queue of one of these names for the first time."""
+    left_alone: list[Note] = attrs.field(factory=list)
+    """Files and directories that belong to no queue, and why."""
+    problems: list[Problem] = attrs.field(factory=list)
+    """Files that have items in them, and whose queue cannot be told."""
+
+
+def printable(path: Path) -> str:
+    """Return a path for a message: one line, whatever the names in it are."""
+    text = str(path)
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 def problem_of(
@@ -138,9 +173,13 @@ class OldFile:
         """Return the exception that nothing behind ``offset`` can be read, because of ``what``."""
         return UnreadableError(self.path, offset, what, self.end - offset)
 
-    def cut_short(self, offset: int) -> UnreadableError:
+    def no_record(self, offset: int, what: str) -> NoRecordError:
+        """Return the exception that the bytes at ``offset`` are no record, because of ``what``."""
+        return NoRecordError(self.path, offset, what, self.end - offset)
+
+    def cut_short(self, offset: int) -> NoRecordError:
         """Return the exception for a record that begins at ``offset`` and ends behind the end."""
-        return self.unreadable(offset, "this record is cut short, as a crash leaves it")
+        return self.no_record(offset, "this record is cut short, as a crash leaves it")
 
 
 @attrs.define
@@ -166,34 +205,33 @@ class Unmatched:
         return [Problem(self.path, self.offset, what, done)]
 
 
-def list_files(directory: Path) -> tuple[list[Path], list[Problem]]:
-    """Return the regular files in a directory, by name; and a problem for each other entry.
+def list_files(directory: Path) -> tuple[list[Path], list[Note]]:
+    """Return the regular files in a directory, by name; and a note on each other entry.
 
-    Raises ``OSError`` when the directory cannot be listed.
+    A link counts as what it leads to. Raises ``OSError`` when the directory cannot be listed.
     """
-    files, left_out = [], []
+    files, left_alone = [], []
     for path in sorted(directory.iterdir(), key=os.fsencode):
-        if path.is_file():
-            files.append(path)
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            left_alone.append(Note(path, "a link to nowhere"))
+        except PermissionError:
+            files.append(path)  # reported when it cannot be opened: it may be a queue
+        except OSError as error:
+            left_alone.append(Note(path, str(error.strerror or error)))
         else:
-            kind = "a directory" if path.is_dir() else "no regular file"
-            left_out.append(Problem(path, 0, f"this is {kind}", "it was left out"))
-    return files, left_out
+            if stat.S_ISREG(mode):
+                files.append(path)
+            else:
+                kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+                left_alone.append(Note(path, kind))
+    return files, left_alone
 
 
-def name_problem(name: bytes) -> str | None:
-    """Return why an old queue cannot have its name here, or ``None`` if it can.
-
-    A name must be a key that a memcached client can send (memcached's protocol.txt), and a slash
-    would begin an option.
-    """
-    if len(name) > keys.MAX_KEY:
-        return f"a name of {len(name)} bytes is too long: {keys.MAX_KEY} are allowed"
-    if any(byte <= 0x20 or byte == 0x7F for byte in name):
-        return f"the name {keys.printable(name)} has a blank or a control character"
-    if b"/" in name or not name:
-        return f"the name {keys.printable(name)} is empty or has a slash"
-    return None
+def no_queue(error: UnreadableError) -> Note:
+    """Return the note on a file that is left alone, as it has not one sound record of a put."""
+    return Note(error.path, f"not one sound record: {error.what}")
 
 
 def checked_count(

@@ -30,8 +30,9 @@ from pathlib import Path
 import attrs
 
 from starling_py.offline import old_spool
-from starling_py.offline.errors import UnreadableError
+from starling_py.offline.errors import NoRecordError, UnreadableError
 from starling_py.offline.old_spool import (
+    Note,
     OldFile,
     OldItem,
     OldQueue,
@@ -70,6 +71,8 @@ class _Log:
     pushed: int
     popped: int
     problems: list[Problem]
+    foreign: Note | None = None
+    """Why no queue has such a file; ``None`` if one may have."""
 
     @property
     def count(self) -> int:
@@ -108,25 +111,19 @@ def read(directory: Path, now_ms: int) -> OldSpool:
     """Read a spool of the Ruby Starling.
 
     ``now_ms``, in milliseconds since the Unix epoch, counts as the time of every put, as Starling
-    did not keep it. Every file counts as a queue, as Starling would have served it. Raises
-    ``OSError`` when the directory cannot be listed; what is wrong with a file is in the problems.
+    did not keep it. Every file may be a queue. Raises ``OSError`` when the directory cannot be
+    listed; what is wrong with a file is in the problems of its queue.
     """
-    paths, left_out = old_spool.list_files(directory)
+    paths, left_alone = old_spool.list_files(directory)
     rotated = _find_rotated(paths)
     names = {os.fsencode(path.name) for path in paths if path not in rotated}
     names.update(name for name, _, _ in rotated.values())
-    legal = []
-    for name in sorted(names):
-        reason = old_spool.name_problem(name)
-        if reason is None:
-            legal.append(name)
-        else:
-            path = directory / os.fsdecode(name)
-            left_out.append(Problem(path, 0, reason, "the queue was left out"))
     present = set(paths)
-    return OldSpool(
-        (_read_queue(directory, name, present, rotated, now_ms) for name in legal), left_out
-    )
+
+    def read_queue(name: bytes) -> OldQueue:
+        return _read_queue(directory, name, present, rotated, now_ms)
+
+    return OldSpool(sorted(names), read_queue, left_alone)
 
 
 _Rotated = dict[Path, tuple[bytes, int, _Log]]
@@ -142,12 +139,19 @@ def _find_rotated(paths: list[Path]) -> _Rotated:
     rotated: _Rotated = {}
     for path in paths:
         match = _ROTATED.fullmatch(os.fsencode(path.name))
-        if match is None or path.stat().st_size <= ROTATION_SIZE:
+        if match is None or not _is_large(path):
             continue
         log = _replay(path)
         if log.count <= 1 and not log.problems:
             rotated[path] = (match[1], int(match[2]), log)
     return rotated
+
+
+def _is_large(path: Path) -> bool:
+    try:
+        return path.stat().st_size > ROTATION_SIZE
+    except OSError:  # reported when it is read as a queue
+        return False
 
 
 def _read_queue(
@@ -156,17 +160,26 @@ def _read_queue(
     """Read the files of a queue for the first time."""
     own = [entry for entry in rotated.values() if entry[0] == name]
     logs = [log for _, _, log in sorted(own, key=lambda entry: entry[1])]
-    problems = [
-        Problem(log.path, 0, "a crash kept this file from being removed", done)
-        for log in logs
-        for done in [f"its items ({log.count}) were put in front of the queue's others"]
-    ]
+    notes = []
+    for log in logs:
+        what = f"its items ({log.count}) were put in front of the queue's others"
+        notes.append(Note(log.path, f"a crash kept this file from being removed; {what}"))
     current = directory / os.fsdecode(name)
     if current in present:
         logs.append(_replay(current))
-    for log in logs:
-        problems += log.problems
-    return OldQueue(name, sum(log.count for log in logs), _Items(logs, now_ms, problems), problems)
+    problems = [problem for log in logs for problem in log.problems]
+    is_foreign = all(log.foreign is not None for log in logs)
+    if is_foreign:
+        notes += [log.foreign for log in logs if log.foreign is not None]
+    return OldQueue(
+        name,
+        sum(log.count for log in logs),
+        _Items(logs, now_ms, problems),
+        problems,
+        notes,
+        logs[0].path,
+        is_foreign,
+    )
 
 
 def _replay(path: Path) -> _Log:
@@ -174,6 +187,7 @@ def _replay(path: Path) -> _Log:
     pushed = popped = end = 0
     unmatched = Unmatched()
     problems = []
+    foreign = None
     try:
         with OldFile(path) as file:
             for record in _records(file):
@@ -186,8 +200,11 @@ def _replay(path: Path) -> _Log:
                 end = record.end
     except UnreadableError as trouble:
         problems.append(problem_of(trouble))
-    problems += unmatched.problems("Starling")
-    return _Log(path, end, pushed, popped, problems)
+        if not pushed and isinstance(trouble, NoRecordError):
+            foreign = old_spool.no_queue(trouble)
+    if pushed:
+        problems += unmatched.problems("Starling")
+    return _Log(path, end, pushed, popped, problems, foreign)
 
 
 def _records(file: OldFile) -> Iterator[_Record]:
@@ -198,7 +215,7 @@ def _records(file: OldFile) -> Iterator[_Record]:
         if head[:1] == bytes([_POP]):
             record = _Record(offset, offset + 1)
         elif head and head[0] != _PUSH:
-            raise file.unreadable(offset, f"byte {head[0]:#04x} begins no record")
+            raise file.no_record(offset, f"byte {head[0]:#04x} begins no record")
         else:
             record = _push(file, offset, head)
         yield record
@@ -209,7 +226,7 @@ def _push(file: OldFile, offset: int, head: bytes) -> _Record:
     """Read the push that begins at ``offset``; ``head`` is what could be read of its head."""
     size = int.from_bytes(head[1:5], "little")
     if len(head) >= 5 and not _EXPIRY_SIZE <= size <= _EXPIRY_SIZE + old_spool.MAX_DATA:
-        raise file.unreadable(offset, f"this record has a size that cannot be: {size}")
+        raise file.no_record(offset, f"this record has a size that cannot be: {size}")
     end = offset + _HEAD.size - _EXPIRY_SIZE + size
     if len(head) < _HEAD.size or end > file.end:
         raise file.cut_short(offset)

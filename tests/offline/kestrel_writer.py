@@ -4,7 +4,7 @@ from pathlib import Path
 
 from starling_py.offline import kestrel
 from starling_py.offline.old_spool import OldQueue, OldSpool
-from tests.offline.old_files import NOW_MS, write
+from tests.offline.old_files import NOW_MS, queues_in, write
 
 ADDED_MS = 1_300_000_000_123
 REMOVE = b"\x01"
@@ -70,7 +70,7 @@ def only_queue(directory: Path, content: bytes, **others: bytes) -> OldQueue:
     """Read a spool with one queue, ``jobs``; the others are archives: ``_5`` is ``jobs.5``."""
     archives = {f"jobs{name.replace('_', '.')}": each for name, each in others.items()}
     spool = read(directory, {"jobs": content} | archives)
-    (queue,) = spool.queues
+    (queue,) = queues_in(spool)
     assert queue.name == b"jobs"
     return queue
 

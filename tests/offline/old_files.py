@@ -3,7 +3,7 @@
 from itertools import accumulate
 from pathlib import Path
 
-from starling_py.offline.old_spool import OldQueue
+from starling_py.offline.old_spool import OldQueue, OldSpool
 
 NOW_MS = 1_700_000_000_000
 
@@ -14,6 +14,11 @@ def write(directory: Path, files: dict[str, bytes]) -> Path:
     for name, content in files.items():
         (directory / name).write_bytes(content)
     return directory
+
+
+def queues_in(spool: OldSpool) -> list[OldQueue]:
+    """Read everything in an old spool that may be a queue, for the first time."""
+    return [spool.read(name) for name in spool.names]
 
 
 def lengths(records: list[bytes]) -> range:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from starling_py.offline import ruby_starling
 from starling_py.offline.old_spool import OldItem, OldQueue, OldSpool
-from tests.offline.old_files import NOW_MS, write
+from tests.offline.old_files import NOW_MS, queues_in, write
 
 POP = b"\x01"
 
@@ -28,6 +28,6 @@ def read(directory: Path, **files: bytes) -> OldSpool:
 def only_queue(directory: Path, content: bytes) -> OldQueue:
     """Read a spool with one file, ``jobs``."""
     spool = read(directory, jobs=content)
-    (queue,) = spool.queues
-    assert (queue.name, spool.left_out) == (b"jobs", [])
+    (queue,) = queues_in(spool)
+    assert (queue.name, spool.left_alone, spool.problems) == (b"jobs", [], [])
     return queue

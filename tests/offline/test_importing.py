@@ -16,8 +16,9 @@ from starling_py.journal.spool import LOCK
 from starling_py.offline import importing, kestrel
 from starling_py.offline.dump import Dump
 from starling_py.offline.errors import ImportFailedError, ImportRefused
-from starling_py.offline.importing import STAGING, Import
-from starling_py.offline.old_spool import OldItem, OldQueue, OldSpool, Problem
+from starling_py.offline.importing import Import
+from starling_py.offline.old_spool import OldItem, OldQueue, Problem
+from starling_py.offline.publication import STAGING
 from starling_py.offline.verify import verify
 from tests.offline.journals import (
     Command,
@@ -30,21 +31,19 @@ from tests.offline.journals import (
     take,
 )
 from tests.offline.kestrel_writer import REMOVE, add
-from tests.offline.old_files import NOW_MS, write
+from tests.offline.old_files import NOW_MS, queues_in, write
 from tests.offline.ruby_writer import POP, push
 
 LATER = 2_000_000_000
 
 
-def old_spool(**queues: list[OldItem]) -> OldSpool:
-    """Return an old spool with these queues."""
-    return OldSpool(
-        (OldQueue(name.encode(), len(items), items, []) for name, items in queues.items()), []
-    )
+def old_queues(**queues: list[OldItem]) -> list[OldQueue]:
+    """Return old queues that hold these items."""
+    return [OldQueue(name.encode(), len(items), items, []) for name, items in queues.items()]
 
 
 def take_over(
-    old: OldSpool,
+    old: list[OldQueue],
     path: Path,
     *,
     files: Files | None = None,
@@ -118,7 +117,7 @@ def test_a_spool_that_had_queues_before_gets_ids_that_none_of_them_had(tmp_path:
         core.close()
     noted = IdFloor(Files(), str(tmp_path / "new"), syncs=True).first_id
     assert noted > 40
-    take_over(old_spool(jobs=[OldItem(b"x", NOW_MS, 0)] * 3), tmp_path / "new")
+    take_over(old_queues(jobs=[OldItem(b"x", NOW_MS, 0)] * 3), tmp_path / "new")
     with closing(open_core(tmp_path / "new")) as core:
         found = core.queues.directory.find(b"jobs")
         assert found is not None
@@ -132,14 +131,14 @@ def test_into_a_spool_whose_ids_cannot_be_told_nothing_is_imported(tmp_path: Pat
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / id_floor.NAME).write_bytes(b"damaged")
     with pytest.raises(ImportRefused, match=r"/new/\.ids: damaged at byte 0: "):
-        take_over(old_spool(jobs=[OldItem(b"x", NOW_MS, 0)]), tmp_path / "new")
+        take_over(old_queues(jobs=[OldItem(b"x", NOW_MS, 0)]), tmp_path / "new")
     assert names_in(tmp_path / "new") == [id_floor.NAME, LOCK]
 
 
 def test_items_keep_their_order_their_flags_and_their_times(tmp_path: Path) -> None:
     jobs = [OldItem(b"item %d" % n, NOW_MS - n, n and LATER * 1000 + n, n) for n in range(300)]
     other = [OldItem(bytes(range(256)), -1, 0, 2**32 - 1), OldItem(b"", 0, 0)]
-    outcomes = take_over(old_spool(jobs=jobs, Other=other, empty=[]), tmp_path / "new")
+    outcomes = take_over(old_queues(jobs=jobs, Other=other, empty=[]), tmp_path / "new")
     assert [(each.queue, each.imported, each.bytes) for each in outcomes] == [
         (b"jobs", 300, sum(len(item.data) for item in jobs)),
         (b"Other", 2, 256),
@@ -160,7 +159,7 @@ def test_segments_are_as_large_as_a_servers(
 ) -> None:
     monkeypatch.setattr(importing, "BATCH_ITEMS", 10)
     items = [OldItem(b"%03d" % n * 30, NOW_MS, 0) for n in range(200)]
-    take_over(old_spool(jobs=items), tmp_path / "new")
+    take_over(old_queues(jobs=items), tmp_path / "new")
     sizes = [each.stat().st_size for each in segments(tmp_path / "new" / "jobs")]
     assert len(sizes) > 4
     assert all(4096 <= size < 4096 + 2000 for size in sizes[:-1])
@@ -171,9 +170,9 @@ def test_segments_are_as_large_as_a_servers(
 
 def test_what_has_expired_is_left_out_and_counted_unless_it_is_kept(tmp_path: Path) -> None:
     items = [OldItem(b"dead", 1, NOW_MS), OldItem(b"a", 1, 0), OldItem(b"b", 1, NOW_MS + 1)]
-    (outcome,) = take_over(old_spool(jobs=items), tmp_path / "new")
+    (outcome,) = take_over(old_queues(jobs=items), tmp_path / "new")
     assert (outcome.imported, outcome.bytes, outcome.expired) == (2, 2, 1)
-    (outcome,) = take_over(old_spool(jobs=items), tmp_path / "kept", keep_expired=True)
+    (outcome,) = take_over(old_queues(jobs=items), tmp_path / "kept", keep_expired=True)
     assert (outcome.imported, outcome.expired) == (3, 0)
     assert drain(tmp_path / "kept") == [b"a", b"b"]
 
@@ -182,7 +181,7 @@ def test_a_spool_that_is_there_gets_the_new_queues_beside_its_own(tmp_path: Path
     make_spool(tmp_path / "new", 3, queue=b"present")
     (tmp_path / "new" / STAGING / "jobs").mkdir(parents=True)
     (tmp_path / "new" / STAGING / "jobs" / "x.segment").write_bytes(b"of an import that was killed")
-    take_over(old_spool(jobs=[OldItem(b"a", 1, 0)]), tmp_path / "new")
+    take_over(old_queues(jobs=[OldItem(b"a", 1, 0)]), tmp_path / "new")
     assert names_in(tmp_path / "new") == [LOCK, "jobs", "present"]
     assert drain(tmp_path / "new", b"present") == [b"item 1", b"item 2", b"item 3"]
     assert drain(tmp_path / "new") == [b"a"]
@@ -226,7 +225,7 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_taken_over(
     told = run("import", "--from", "starling", old, tmp_path / "new")
     assert told.out == [
         "jobs: 1 item, 3 bytes",
-        f"not read: {old}/sub: at byte 0: this is a directory; it was left out",
+        f"left alone: {old}/sub: a directory",
         f"not read: {old}/jobs: at byte 12: byte 0xff begins no record; 8 bytes, up to the end of"
         " the file, were not read; what is in front of them was",
         f"1 queue, 1 item imported into {tmp_path}/new",
@@ -256,7 +255,7 @@ def test_a_spool_that_a_server_uses_is_refused(tmp_path: Path) -> None:
     check_put(core, 1, b"present")
     before = contents(tmp_path / "new")
     with pytest.raises(ImportRefused, match=f"^{tmp_path}/new: a server is using this spool$"):
-        take_over(old_spool(jobs=[OldItem(b"a", 1, 0)]), tmp_path / "new")
+        take_over(old_queues(jobs=[OldItem(b"a", 1, 0)]), tmp_path / "new")
     assert contents(tmp_path / "new") == before
     core.close()
 
@@ -315,7 +314,7 @@ def test_an_import_that_fails_removes_what_it_made(
     with pytest.raises(
         ImportFailedError, match=r"Input/output error; what was made is removed again$"
     ):
-        take_over(old_spool(a=items, b=items), new, files=files)
+        take_over(old_queues(a=items, b=items), new, files=files)
     assert files.left <= 0
     assert contents(tmp_path) == before
 
@@ -323,7 +322,7 @@ def test_an_import_that_fails_removes_what_it_made(
 def test_an_import_that_is_interrupted_removes_what_it_made(tmp_path: Path) -> None:
     files = FailingFiles("write", 3, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        take_over(old_spool(jobs=[OldItem(b"x", 1, 0)] * 5000), tmp_path / "new", files=files)
+        take_over(old_queues(jobs=[OldItem(b"x", 1, 0)] * 5000), tmp_path / "new", files=files)
     assert names_in(tmp_path) == []
 
 
@@ -339,8 +338,7 @@ def test_a_queue_is_not_seen_before_it_is_whole(tmp_path: Path) -> None:
         def __iter__(self) -> Iterator[OldItem]:
             return items()
 
-    old = OldSpool(iter([OldQueue(b"jobs", 2500, Items(), [])]), [])
-    take_over(old, tmp_path / "new")
+    take_over([OldQueue(b"jobs", 2500, Items(), [])], tmp_path / "new")
     assert all(each == [STAGING, LOCK] for each in seen)
     assert names_in(tmp_path / "new") == [LOCK, "jobs"]
 
@@ -353,8 +351,7 @@ def test_problems_of_the_second_reading_are_in_the_outcome(tmp_path: Path) -> No
             yield OldItem(b"a", 1, 0)
             problems.append(Problem(tmp_path, 0, "gone", "not read"))
 
-    old = OldSpool(iter([OldQueue(b"jobs", 2, Items(), problems)]), [])
-    (outcome,) = take_over(old, tmp_path / "new")
+    (outcome,) = take_over([OldQueue(b"jobs", 2, Items(), problems)], tmp_path / "new")
     assert (outcome.imported, len(outcome.problems)) == (1, 1)
 
 
@@ -366,7 +363,9 @@ def test_a_large_spool_is_imported_in_little_memory(tmp_path: Path) -> None:
         for number in range(300_000):
             file.write(add(b"%d" % number * 100))
     tracemalloc.start()
-    (outcome,) = take_over(kestrel.read(old, NOW_MS), tmp_path / "new", segment_size=16 << 20)
+    (outcome,) = take_over(
+        queues_in(kestrel.read(old, NOW_MS)), tmp_path / "new", segment_size=16 << 20
+    )
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (outcome.imported, outcome.problems) == (300_000, [])

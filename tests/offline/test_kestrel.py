@@ -27,7 +27,7 @@ from tests.offline.kestrel_writer import (
     read,
     save_counter,
 )
-from tests.offline.old_files import NOW_MS, check_unread, lengths, whole
+from tests.offline.old_files import NOW_MS, check_unread, lengths, queues_in, whole
 
 
 def test_an_item_is_read_with_its_times(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_a_file_that_goes_is_reported_and_the_others_are_read(
 ) -> None:
     spool = read(tmp_path, {"jobs": add(b"b"), "jobs.5": add(b"a")})
     (tmp_path / "jobs.5").unlink()
-    (queue,) = spool.queues
+    (queue,) = queues_in(spool)
     assert data_of(queue) == [b"b"]
     (problem,) = queue.problems
     assert ("cannot be opened" in problem.what, problem.done) == (True, "nothing of it was read")
@@ -291,6 +291,6 @@ def test_a_kestrel_file_that_shrinks_between_two_readings_is_reported(
 
 def test_kestrels_files_are_left_as_they_were(tmp_path: Path) -> None:
     files = {"jobs": add(b"a") + b"\xff", "jobs.5": add(b"b"), "jobs.5.pack": b"", "jobs~~4": b""}
-    for queue in read(tmp_path, files).queues:
+    for queue in queues_in(read(tmp_path, files)):
         list(queue.items)
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == files

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.offline.kestrel_writer import REMOVE, add, data_of, only_queue, open_read, read
+from tests.offline.old_files import queues_in
 
 
 def test_older_files_are_read_by_number_and_the_current_one_last(tmp_path: Path) -> None:
@@ -15,7 +16,7 @@ def test_older_files_are_read_by_number_and_the_current_one_last(tmp_path: Path)
 
 
 def test_a_queue_may_have_older_files_only(tmp_path: Path) -> None:
-    (queue,) = read(tmp_path, {"jobs.5": add(b"a") + open_read(3)}).queues
+    (queue,) = queues_in(read(tmp_path, {"jobs.5": add(b"a") + open_read(3)}))
     assert data_of(queue) == [b"a"]
 
 
@@ -29,7 +30,8 @@ def test_a_pack_takes_the_place_of_every_file_up_to_its_number(tmp_path: Path) -
         _7=add(b"later"),
     )
     assert data_of(queue) == [b"packed", b"later", b"new"]
-    assert [each.path.name for each in queue.problems] == ["jobs.5", "jobs.6"]
+    assert [each.path.name for each in queue.notes] == ["jobs.5", "jobs.6"]
+    assert queue.problems == []
 
 
 def test_the_newest_of_several_packs_counts(tmp_path: Path) -> None:
@@ -50,49 +52,54 @@ def test_a_pack_that_may_hold_the_current_file_too_is_reported(tmp_path: Path) -
 def test_an_empty_pack_whose_content_was_not_yet_there_replaces_nothing(tmp_path: Path) -> None:
     files = {"jobs": add(b"b"), "jobs.5": add(b"a"), "jobs.9.pack": b"", "jobs~~8": add(b"a")}
     spool = read(tmp_path, files)
-    (queue,) = spool.queues
+    (queue,) = queues_in(spool)
     assert data_of(queue) == [b"a", b"b"]
-    assert [each.path.name for each in queue.problems] == ["jobs.9.pack"]
-    assert [each.path.name for each in spool.left_out] == ["jobs~~8"]
+    assert [each.path.name for each in queue.notes] == ["jobs.9.pack"]
+    assert [each.path.name for each in spool.left_alone] == ["jobs~~8"]
+    assert queue.problems == []
 
 
 def test_a_pack_of_an_empty_queue_replaces_what_was_there(tmp_path: Path) -> None:
     queue = only_queue(tmp_path, b"", _5=add(b"a"), _9_pack=b"")
     assert data_of(queue) == []
-    assert [each.path.name for each in queue.problems] == ["jobs.5"]
+    assert [each.path.name for each in queue.notes] == ["jobs.5"]
 
 
 @pytest.mark.parametrize("name", ["jobs~~12", "jobs~~12.5", ".kestrel-status", "jobs.x", "a~b"])
-def test_a_file_that_is_no_part_of_a_queue_is_left_out_and_reported(
-    name: str, tmp_path: Path
-) -> None:
+def test_a_file_that_is_no_part_of_a_queue_is_left_alone(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    spool = read(tmp_path, {"jobs": add(b"a"), name: add(b"b")})
-    (queue,) = spool.queues
+    spool = read(tmp_path, {"jobs": add(b"a"), name: b"UP\n"})
+    (queue,) = queues_in(spool)
     assert data_of(queue) == [b"a"]
-    assert sorted(each.path.name for each in spool.left_out) == sorted([name, "folder"])
+    assert sorted(each.path.name for each in spool.left_alone) == sorted([name, "folder"])
+    assert spool.problems == []
 
 
-@pytest.mark.parametrize("name", ["a b", "a\nb", "\x7f", "x" * 251])
-def test_a_name_that_is_not_legal_here_is_left_out_with_all_its_files(
-    name: str, tmp_path: Path
-) -> None:
-    spool = read(tmp_path, {name: add(b"a"), f"{name}.5": add(b"c"), "jobs": add(b"b")})
-    assert [each.name for each in spool.queues] == [b"jobs"]
-    assert sorted(each.path.name for each in spool.left_out) == [name, f"{name}.5"]
-    assert all("name" in each.what for each in spool.left_out)
+def test_what_kestrel_had_not_finished_is_no_damage(tmp_path: Path) -> None:
+    spool = read(tmp_path, {"jobs": add(b"a"), "jobs~~12": add(b"a")})
+    assert [each.path.name for each in spool.left_alone] == ["jobs~~12"]
+    assert spool.problems == []
 
 
-@pytest.mark.parametrize("name", [b"parent+child", b"\xff\xfe", b"x" * 250, b"12"])
-def test_every_other_name_in_kestrels_spool_is_a_queue(name: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["mail.out", "jobs.bak", "a~b", ".jobs"])
+def test_items_under_a_name_that_kestrel_never_gave_are_told(name: str, tmp_path: Path) -> None:
+    spool = read(tmp_path, {"jobs": add(b"a"), name: REMOVE + add(b"b")})
+    assert spool.names == [b"jobs"]
+    (problem,) = spool.problems
+    assert problem.path.name == name
+    assert "but it has items in it" in problem.what
+
+
+@pytest.mark.parametrize("name", [b"a+b", b"\xff\xfe", b"x" * 255, b"12", b"a b", b"\n"])
+def test_every_other_name_in_kestrels_spool_may_be_a_queue(name: bytes, tmp_path: Path) -> None:
     spool = read(tmp_path, {os.fsdecode(name): add(b"a")})
-    assert [each.name for each in spool.queues] == [name]
-    assert spool.left_out == []
+    assert [each.name for each in queues_in(spool)] == [name]
+    assert (spool.left_alone, spool.problems) == ([], [])
 
 
 def test_a_fan_out_child_is_a_queue_of_its_own(tmp_path: Path) -> None:
     spool = read(tmp_path, {"jobs": add(b"a"), "jobs+copy": add(b"a") + REMOVE, "jobs+copy.5": b""})
-    assert [(each.name, data_of(each)) for each in spool.queues] == [
+    assert [(each.name, data_of(each)) for each in queues_in(spool)] == [
         (b"jobs", [b"a"]),
         (b"jobs+copy", []),
     ]
