@@ -6,13 +6,16 @@ prints only what argparse prints: help, version and usage errors.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
 
 import attrs
 
 from starling_py import described
+from starling_py.settings import old_options
 from starling_py.settings.config_file import load
 from starling_py.settings.kinds import Setting
 from starling_py.settings.server_settings import TABLE, Settings
@@ -52,16 +55,40 @@ def parse(argv: Sequence[str] | None = None) -> CommandLine:
     ``SystemExit`` as argparse does: with 0 after printing help or version, with 2 after printing a
     usage error.
     """
-    given = vars(parser().parse_args(argv))
+    given = _given(sys.argv[1:] if argv is None else argv)
     check_config: bool = given.pop("check_config")
     config: Path | None = given.pop("config")
     path = None if config is None else config.absolute()
     return CommandLine(load(config, given), check_config, config, partial(load, path, given))
 
 
+def _given(argv: Sequence[str]) -> dict[str, Any]:
+    """Return what the options give, as text; ends as ``parse`` does."""
+    reader = parser()
+    reason = old_options.refused(argv)
+    if reason is None:
+        found, left = reader.parse_known_args(argv)
+        given = vars(found)
+        config = given["config"]
+        if left:
+            reason = old_options.unrecognized(left, argv, given.get("pid_file"))
+        else:
+            reason = old_options.confused(given, None if config is None else str(config))
+    if reason is not None:
+        reader.error(reason)
+    return given
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what to write where an option lacks its value."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(old_options.without_value(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """Make the parser; a setting whose option is not given is missing from its result."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog="starling-py",
         usage="%(prog)s [options]",
         description="A persistent FIFO queue server that speaks the memcached protocol.",

@@ -13,7 +13,7 @@ from typing import Any, Final
 import attrs
 import yaml
 
-from starling_py.settings import move_circles, queue_table, routes
+from starling_py.settings import move_circles, queue_table, rails, routes
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.kinds import aliases, from_converted, table
 from starling_py.settings.problems import Fault, converted, shown, unknown
@@ -22,7 +22,7 @@ from starling_py.settings.queue_settings import QueueSettings
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
 from starling_py.settings.server_settings import TABLE, Settings
-from starling_py.settings.yaml_file import YamlFile, plain, text_of_node
+from starling_py.settings.yaml_file import YamlFile, plain, symbol_of, text_of_node
 
 SECTION: Final = "starling"
 """The top-level key of the server's settings."""
@@ -107,19 +107,22 @@ class _Content:
 
     def _read_sections(self, root: yaml.MappingNode) -> None:
         readers = {SECTION: self._read_server, QUEUES: self._read_queues, ROUTES: self._read_routes}
-        entries = list(self.file.entries(root, ""))
-        for entry in entries:
+        entries = list(self.file.entries(root, "", words=readers))
+        settings = {*_BY_NAME, *_ALIASES}
+        explained = rails.report_environments(self.file, entries, SECTION, settings)
+        for entry in (each for each in entries if each.name not in explained):
             line, name, node = entry.line, entry.name, entry.node
             if name in readers:
                 if isinstance(node, yaml.MappingNode):
                     readers[name](node)
                 elif plain(node) is not None:
                     self.file.report(line, name, text_of_node(node), f"must be {_SECTIONS[name]}")
-            elif name in _BY_NAME or name in _ALIASES:
+            elif name in settings:
                 self.file.report(line, name, f"must stand below '{SECTION}:', indented")
+                explained.add(name)
             else:
                 self.file.report(line, shown(name), unknown("section", name, readers))
-        if not any(entry.name in readers for entry in entries):
+        if not explained and not any(entry.name in readers for entry in entries):
             self.file.report(0, f"no '{SECTION}:' section")
 
     def _read_server(self, section: yaml.MappingNode) -> None:
@@ -162,7 +165,7 @@ class _Content:
         known = {each.name for each in table(settings)}
         path = ".".join(map(shown, above))
         values: dict[str, object] = {}
-        for entry in self.file.entries(mapping, f"{path}.", old):
+        for entry in self.file.entries(mapping, f"{path}.", old, {*known, *old}):
             name = old.get(entry.name, entry.name)
             values[name] = plain(entry.node)
             self._places[*above, name] = _Place(
@@ -207,4 +210,6 @@ class _Content:
     def _report(self, section: str, fault: Fault) -> None:
         place = self._places[section, *fault.place]
         value = [text_of_node(place.node)] if place.node else []
-        self.file.report(place.line, place.path, *value, fault.message)
+        symbol = symbol_of(place.node) if place.node else None
+        hint = f" (a symbol of Ruby; write '{symbol}')" if symbol else ""
+        self.file.report(place.line, place.path, *value, fault.message + hint)

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from starling_py.settings.kinds import aliases
+from starling_py.settings.relatives import advice
 
 
 @attrs.frozen
@@ -41,12 +42,16 @@ def shown(text: str, most: int = 60) -> str:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """Say that a setting or a section has an unknown name, and which known name is similar.
+    """Say that a setting or a section has an unknown name, and what to write instead.
 
-    ``what`` is the word for it in the message.
+    ``what`` is the word for it in the message. What another server calls by the name is told, or
+    which known name is similar.
     """
     plain = name.lower().replace("-", "_")
     near = difflib.get_close_matches(plain, known, n=1)
+    elsewhere = advice(name)
+    if elsewhere is not None and not (near and f"'{near[0]}'" in elsewhere):
+        return f"unknown {what}; {elsewhere}"
     return f"unknown {what}" + (f"; did you mean '{near[0]}'?" if near else "")
 
 

@@ -7,7 +7,7 @@ contain.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -16,10 +16,12 @@ import attrs
 import yaml
 
 from starling_py.settings.problems import shown
+from starling_py.settings.relatives import other_format
 
 _MAX_FILE_BYTES: Final = 1 << 20  # a device or a log named by mistake is not read to its end
 _SCALARS: Final = {"str", "int", "float", "bool", "null", "timestamp", "merge", "value"}
 _ERB: Final = "ERB (<%) is not evaluated; write the value itself"
+_SYMBOL: Final = re.compile(r":([A-Za-z]\w*)")
 
 
 def text_of_node(node: yaml.Node) -> str:
@@ -49,6 +51,42 @@ def plain(node: yaml.Node) -> object:
     if kind == "int" and re.fullmatch("0|[1-9][0-9]{0,17}", node.value):
         return int(node.value)
     return node.value
+
+
+def symbol_of(node: yaml.Node) -> str | None:
+    """Return the word that a symbol of Ruby stands for; ``None`` if the node is none."""
+    if not isinstance(node, yaml.ScalarNode):
+        return None
+    text: str = node.value
+    if node.tag.startswith("!ruby/sym"):
+        return text
+    match = _SYMBOL.fullmatch(text)
+    return match[1] if match else None
+
+
+def names_in(node: yaml.Node) -> dict[str, int]:
+    """Return the keys of a mapping that are words, symbols included, with their lines."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return {
+        symbol_of(key) or key.value: key.start_mark.line + 1
+        for key, _ in pairs
+        if isinstance(key, yaml.ScalarNode)
+    }
+
+
+def merge_in(node: yaml.Node) -> str | None:
+    """Return the lines that a mapping merges into itself, as one; ``None`` if it merges nothing."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return next((_lines(value) for key, value in pairs if _kind(key) == "merge"), None)
+
+
+def _lines(node: yaml.Node) -> str:
+    nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    pairs = [pair for each in nodes if isinstance(each, yaml.MappingNode) for pair in each.value]
+    lines = [
+        f"{symbol_of(key) or text_of_node(key)}: {text_of_node(value)}" for key, value in pairs
+    ]
+    return shown(", ".join(lines), 200) if lines else "what it stands for"
 
 
 @attrs.frozen
@@ -95,6 +133,11 @@ class YamlFile:
         if text is None:
             return None
         self._erb = [n for n, line in enumerate(text.split("\n"), 1) if re.match("[^#]*<%", line)]
+        other = other_format(text)
+        if other is not None:
+            line, what = other
+            self.report(line, shown(what, 200))
+            return None
         try:
             root: yaml.Node | None = yaml.compose(text, yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
@@ -115,16 +158,28 @@ class YamlFile:
         node: yaml.MappingNode,
         above: str,
         aliases: Mapping[str, str] = MappingProxyType({}),
+        words: Collection[str] = (),
     ) -> Iterator[Entry]:
         """Yield the entries of a mapping; report a key that stands twice, also by its old name.
 
         ``above`` is the path to the mapping with its last dot, for messages; ``aliases`` has the
-        present names by the old ones.
+        present names by the old ones. ``words`` are what keys may be here, none where they are
+        names that anybody chooses. Symbols of Ruby that stand for one of these are reported, and
+        taken for it; so is a merge, which brings nothing.
         """
         seen: dict[str, Entry] = {}
+        symbols: list[Entry] = []
         for key, value in node.value:
             usual = isinstance(key, yaml.ScalarNode) and _kind(key) in _SCALARS
             entry = Entry(key.start_mark.line + 1, key.value if usual else text_of_node(key), value)
+            symbol = symbol_of(key) if words else None
+            if words and _kind(key) == "merge":
+                what = f"merging is not done here; write in its place: {_lines(value)}"
+                self.report(entry.line, f"{above}<<", what)
+                continue
+            if symbol is not None:
+                entry = attrs.evolve(entry, name=symbol)
+                symbols += [entry] if symbol in words else []
             earlier = seen.setdefault(aliases.get(entry.name, entry.name), entry)
             if earlier is entry:
                 yield entry
@@ -134,6 +189,11 @@ class YamlFile:
                     same = f"is the same as '{earlier.name}'"
                 place = f"{above}{shown(entry.name)}"
                 self.report(entry.line, place, f"{same} on line {earlier.line}; keep one")
+        if symbols:
+            first, *others = symbols
+            what = f"is a symbol of Ruby; write '{first.name}:'"
+            what += ", and so for the others here" if others else ""
+            self.report(first.line, f"{above}:{first.name}", what)
 
     def _text(self) -> str | None:
         """Return the text of the file; report why not and return None if there is none."""

@@ -239,7 +239,12 @@ def test_a_relative_path_in_a_removed_directory_is_an_error(
         ("xyzzy: 1", "xyzzy: unknown setting"),
         ("yes: 1", "yes: unknown setting"),
         ("? [a]\n  : 1", "(a list): unknown setting"),
-        ("<<: {port: 1}", "<<: unknown setting"),
+        ("<<: {port: 1}", "<<: merging is not done here; write in its place: port: 1"),
+        (":port: 1", ":port: is a symbol of Ruby; write 'port:'"),
+        (
+            "listens_on: localhost:22122",
+            "listens_on: unknown setting; that is a client's; a server has 'host' and 'port'",
+        ),
         ("port: <%= 1 %>", None),
     ],
 )
