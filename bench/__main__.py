@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from bench import LoadError, micro, quick
 from bench.contest import Contest
+from bench.hostile import show as hostile
 from bench.phrases import DIGITS
 from bench.process import allow_many_files, own_cores
 from bench.scenarios import SCENARIOS, Scenario, deep
@@ -86,6 +87,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--quick", action="store_true", help="what CI runs, in less than a minute")
     parser.add_argument("--micro", action="store_true", help="parts of this server, alone")
+    parser.add_argument(
+        "--hostile", action="store_true", help="attacks, what others feel of them, and memory"
+    )
     parser.add_argument("--json", type=Path, help="a file for all figures")
     for family in FAMILIES:
         searched = SEARCHED.get(family)
@@ -166,6 +170,15 @@ def run_quickly(options: argparse.Namespace, core: int | None) -> list[Row]:
     return rows
 
 
+def run_attacks(options: argparse.Namespace, core: int | None) -> list[Row]:
+    """Attack this server, and another version of it if that is given."""
+    rows = hostile.wanted(options.scenarios)
+    servers, _ = find({"before": options.before} if options.before else {})
+    some = hostile.attackable(servers, options.servers)
+    print(surroundings(options.directory, some, {}), flush=True)
+    return hostile.run(rows, some, core, options.directory, quick=options.quick)
+
+
 def show(new: Sequence[Row], rows: Sequence[Row], servers: Sequence[Server]) -> None:
     """Print the lines of new rows."""
     peers = {server.name: server.peer for server in servers}
@@ -184,7 +197,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with own_cores() as core:
             if core is None:
                 print("one core only: servers and load share it, so no rate here means much")
-            rows = (run_quickly if options.quick else run)(options, core)
+            measure = run_quickly if options.quick else run
+            rows = (run_attacks if options.hostile else measure)(options, core)
     except (LoadError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

@@ -1,0 +1,116 @@
+"""The innocent client, a process of its own: it puts an item and takes it, again and again.
+
+`python -m bench.hostile.innocent PORT PID` prints a line when it is there, and for each line of its
+standard input one of what it has felt since the last, in JSON. It ends with its standard input.
+
+For each request it takes the CPU time that the server's main thread used until the reply was here.
+If it was itself ready to run and had to wait for a processor meanwhile, the server may have gone on
+with other work, so that time is taken off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import sys
+import time
+from dataclasses import asdict, dataclass
+
+from bench.hostile.watch import MainThread, schedule
+
+QUEUE = b"innocent"
+BODY = b"i" * 100
+PUT = b"set %b 0 0 %d\r\n%b\r\n" % (QUEUE, len(BODY), BODY)
+GET = b"get %b\r\n" % QUEUE
+ITEM = b"VALUE %b 0 %d\r\n%b\r\nEND\r\n" % (QUEUE, len(BODY), BODY)
+MISS = b"END\r\n"
+PAUSE = 0.001  # seconds between two requests, so that it takes only a part of the server's time
+PATIENCE = 600.0  # seconds that a reply may take
+NICENESS = -19
+
+
+@dataclass
+class Felt:
+    """What it has felt in some time."""
+
+    requests: int = 0
+    worst_cpu: float = 0.0
+    """The most CPU seconds of the server between a request and its reply."""
+    worst_wait: float = 0.0
+    """The most seconds until a reply."""
+    own_delay: float = 0.0
+    """Seconds taken off the worst CPU time, of waiting for a processor itself."""
+    odd: int = 0
+    """Replies that an undisturbed client would not get."""
+    first_odd: str = ""
+
+
+class Innocent:
+    """The client."""
+
+    def __init__(self, port: int, pid: int) -> None:
+        self.felt = Felt()
+        self._server = MainThread(pid)
+        self._sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+
+    def ask(self, request: bytes, right: bytes) -> None:
+        """Make one request, and take down what it cost. Raises `OSError` if it ends badly."""
+        _, delay = schedule("/proc/self/schedstat")
+        cpu, began = self._server.read(), time.perf_counter()
+        self._sock.sendall(request)
+        reply = self._receive(right)
+        waited, cpu = time.perf_counter() - began, self._server.read() - cpu
+        delay = schedule("/proc/self/schedstat")[1] - delay
+        felt = self.felt
+        felt.requests += 1
+        felt.worst_wait = max(felt.worst_wait, waited)
+        if (cpu - delay) / 1e9 > felt.worst_cpu:
+            felt.worst_cpu, felt.own_delay = (cpu - delay) / 1e9, delay / 1e9
+        if reply != right:
+            felt.odd += 1
+            felt.first_odd = felt.first_odd or repr(reply[:100].decode(errors="replace"))
+
+    def _receive(self, right: bytes) -> bytes:
+        reply = b""
+        while reply != right:
+            part = self._sock.recv(1 << 16)
+            if not part:
+                raise OSError("the server closed the connection")
+            reply += part
+            if reply.endswith(b"\r\n") and not reply.startswith(b"VALUE "):
+                break
+            if reply.endswith(b"\r\nEND\r\n"):
+                break
+        return reply
+
+
+def main() -> None:
+    """Put and take until the standard input ends."""
+    # Whoever is woken late sees too much of the server's time.
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    innocent = Innocent(int(sys.argv[1]), int(sys.argv[2]))
+    print("ready", flush=True)
+    while True:
+        try:
+            innocent.ask(PUT, b"STORED\r\n")
+            innocent.ask(GET, ITEM)
+        except OSError as error:
+            innocent.felt.odd += 1
+            innocent.felt.first_odd = f"broke off: {error}"
+            print(json.dumps(asdict(innocent.felt)), flush=True)
+            return
+        if select.select([sys.stdin], [], [], PAUSE)[0]:
+            if not sys.stdin.readline():
+                return
+            print(json.dumps(asdict(innocent.felt)), flush=True)
+            innocent.felt = Felt()
+
+
+if __name__ == "__main__":
+    main()
