@@ -15,12 +15,17 @@ import json
 import os
 import select
 import socket
+import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Self
 
+from bench.hostile import BrokenError
 from bench.hostile.watch import MainThread, schedule
 
+ROOT = Path(__file__).parents[2]
 QUEUE = b"innocent"
 BODY = b"i" * 100
 PUT = b"set %b 0 0 %d\r\n%b\r\n" % (QUEUE, len(BODY), BODY)
@@ -85,6 +90,44 @@ class Innocent:
             if reply.endswith(b"\r\nEND\r\n"):
                 break
         return reply
+
+
+class Bystander:
+    """The innocent client as a process, for those who look at it; it is a context."""
+
+    def __init__(self, port: int, pid: int) -> None:
+        self._words = (str(port), str(pid))
+
+    def __enter__(self) -> Self:
+        """Start it. Raises `BrokenError`."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, *self._words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        self._line()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def felt(self) -> Felt:
+        """Return what it has felt since it was asked the last time. Raises `BrokenError`."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write("\n")
+            self._process.stdin.flush()
+        return replace(Felt(), **json.loads(self._line()))
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise BrokenError("the innocent client ended")
+        return line
 
 
 def main() -> None:

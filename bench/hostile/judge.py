@@ -18,7 +18,7 @@ def beyond(row: Row, outcome: Outcome, *, quick: bool) -> Iterator[str]:
     if outcome.trouble:
         yield outcome.trouble
         return
-    felt = outcome.felt.worst_cpu
+    felt = outcome.attacked.worst_cpu
     if felt > CPU_BOUND:
         yield f"{felt * 1000:,.1f} ms of CPU before a reply, {CPU_BOUND * 1000:.0f} are allowed"
     if row.peak is not None and outcome.peak - outcome.before > row.peak[quick]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WAITERS = {"clients": (3_000, 500)}
+STAGE = "crowds"
+"""Rows that leave nothing behind."""
 ROOMY = {"max_connections": 5_000}
 
 
@@ -48,7 +50,7 @@ def waits(scene: Scene, clients: int, keys: int) -> Iterator[None]:
     scene.hang_up()
 
 
-@Row("waiters-served", sizes=WAITERS, server=ROOMY)
+@Row("waiters-served", sizes=WAITERS, server=ROOMY, stage=STAGE)
 def waiters_served(scene: Scene, clients: int) -> Iterator[None]:
     """Serve {clients:,} waiting clients at once, and have them hang up."""
     crowd = scene.crowd(clients)
@@ -62,7 +64,7 @@ def waiters_served(scene: Scene, clients: int) -> Iterator[None]:
     together([(client, puts, Exactly(b"STORED\r\n" * clients)), *talks])
 
 
-@Row("waiters-killed", sizes=WAITERS, server=ROOMY)
+@Row("waiters-killed", sizes=WAITERS, server=ROOMY, stage=STAGE)
 def waiters_killed(scene: Scene, clients: int) -> Iterator[None]:
     """Reset {clients:,} waiting clients at once."""
     client = scene.connect()
@@ -75,7 +77,7 @@ def waiters_killed(scene: Scene, clients: int) -> Iterator[None]:
     scene.until(lambda: scene.number(b"jobs", "waiters") == 0, "gone")
 
 
-@Row("room", sizes=WAITERS, server=ROOMY, queues={"full": {"max_items": 3_000}})
+@Row("room", sizes=WAITERS, server=ROOMY, queues={"full": {"max_items": 3_000}}, stage=STAGE)
 def room(scene: Scene, clients: int) -> Iterator[None]:
     """Flush a full queue in which {clients:,} clients wait for room."""
     client = scene.connect()
@@ -90,7 +92,7 @@ def room(scene: Scene, clients: int) -> Iterator[None]:
     together([(client, b"flush full\r\n", stored), *talks])
 
 
-@Row("stats-conns", sizes={"clients": (4_000, 1_000), "times": (5, 5)}, server=ROOMY)
+@Row("stats-conns", sizes={"clients": (4_000, 1_000), "times": (5, 5)}, server=ROOMY, stage=STAGE)
 def stats_conns(scene: Scene, clients: int, times: int) -> Iterator[None]:
     """Ask {times} times for `stats conns` with {clients:,} connections."""
     crowd = scene.crowd(clients)
@@ -100,7 +102,7 @@ def stats_conns(scene: Scene, clients: int, times: int) -> Iterator[None]:
     scene.require(ends.found >= clients * times, f"it told of {ends.found:,} connections")
 
 
-@Row("slow", sizes={"clients": (2_000, 300)}, server=ROOMY)
+@Row("slow", sizes={"clients": (2_000, 300)}, server=ROOMY, stage=STAGE)
 def slow(scene: Scene, clients: int) -> Iterator[None]:
     """Send a put byte by byte on {clients:,} connections."""
     crowd = scene.crowd(clients)
@@ -111,7 +113,7 @@ def slow(scene: Scene, clients: int) -> Iterator[None]:
     together([(each, b"", Exactly(b"STORED\r\n")) for each in crowd])
 
 
-@Row("storm", sizes={"times": (20_000, 2_000)})
+@Row("storm", sizes={"times": (20_000, 2_000)}, stage=STAGE)
 def storm(scene: Scene, times: int) -> Iterator[None]:
     """Connect {times:,} times, ask something, and reset before the answer."""
     yield
@@ -122,7 +124,7 @@ def storm(scene: Scene, times: int) -> Iterator[None]:
     scene.connect().check(b"get jobs\r\n", b"END\r\n")
 
 
-@Row("arrivals", sizes={"clients": (3_000, 500)}, server=ROOMY)
+@Row("arrivals", sizes={"clients": (3_000, 500)}, server=ROOMY, stage=STAGE)
 def arrivals(scene: Scene, clients: int) -> Iterator[None]:
     """Connect {clients:,} clients at once, and have them hang up at once."""
     yield

@@ -2,43 +2,75 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
+from bench.hostile import BrokenError
 from bench.hostile.on_keys import MANY_OPENS, opened
 from bench.hostile.row import CHUNK, Row, Scene, repeat, store, value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bench.hostile.wire import Client
 
 MILLION = {"items": (1_000_000, 100_000)}
 OPENS = {"items": (20_000, 4_000)}
+STAGE = "opens"
+OPEN_QUEUES = {"open-*": MANY_OPENS}
 TARGETS = 20
-PUTS_A_SECOND = 10_000
-"""What even a busy server accepts."""
+TRIED = 1_000
+"""Puts by which the time is foretold that a set-up takes."""
 
 
-def dying(client: Client, queue: bytes, count: int) -> float:
-    """Put so many items that all die in the same second; return when."""
-    end = int(time.time()) + 3 + count // PUTS_A_SECOND
-    repeat(client, store(queue, exptime=end), b"STORED\r\n", count)
-    return end
+def ahead(
+    scene: Scene, client: Client, queue: bytes, count: int, set_up: Callable[[float], None]
+) -> float:
+    """Set up so many items for one time, which is not over by the end of that; return the time.
+
+    All times are in whole seconds, on the clock of `time.time`.
+    """
+    began = time.time()
+    repeat(client, store(b"tried"), b"STORED\r\n", TRIED)
+    share = (time.time() - began) * count / TRIED
+    client.check(b"delete tried\r\n", b"DELETED\r\n")
+    for patience in (3, 10, 40):
+        end = math.ceil(time.time() + scene.spare + patience * share)
+        set_up(end)
+        if time.time() + scene.spare < end:
+            return end
+        client.check(b"delete %b\r\n" % queue, b"DELETED\r\n")
+    raise BrokenError("the set-up takes too long")
+
+
+def dying(scene: Scene, client: Client, queue: bytes, count: int) -> float:
+    """Put so many items that all die at the same time; return when."""
+
+    def put(end: float) -> None:
+        repeat(client, store(queue, exptime=int(end)), b"STORED\r\n", count)
+
+    return ahead(scene, client, queue, count, put)
 
 
 def meet(scene: Scene, client: Client, queue: bytes, end: float) -> None:
     """Ask for an item as soon as all are dead."""
-    scene.require(time.time() < end, "the set-up took too long")
-    time.sleep(end - time.time() + 0.01)
+    wait(scene, end)
     client.check(b"get %b\r\n" % queue, b"END\r\n")
+
+
+def wait(scene: Scene, end: float) -> None:
+    """Wait until it is time, which must not be over."""
+    left = end - time.time()
+    scene.require(left > 0, "the set-up took too long")
+    time.sleep(left + 0.01)
 
 
 @Row("expire-moved", sizes={"items": (50_000, 5_000)}, queues={"src": {"expire_to": "dead"}})
 def expire_moved(scene: Scene, items: int) -> Iterator[None]:
     """Let {items:,} items expire into another queue."""
     client = scene.connect()
-    end = dying(client, b"src", items)
+    end = dying(scene, client, b"src", items)
     yield
     meet(scene, client, b"src", end)
     scene.until(lambda: scene.number(b"dead", "total_items") == items, "moved")
@@ -50,7 +82,7 @@ def expire_copied(scene: Scene, items: int) -> Iterator[None]:
     client = scene.connect()
     for number in range(TARGETS):
         client.check(b"get dead+%d\r\n" % number, b"END\r\n")
-    end = dying(client, b"src", items)
+    end = dying(scene, client, b"src", items)
     yield
     meet(scene, client, b"src", end)
     scene.until(lambda: scene.number(b"dead+19", "total_items") == items, "copied")
@@ -65,7 +97,7 @@ def expire_copied(scene: Scene, items: int) -> Iterator[None]:
 def expire_routed(scene: Scene, items: int) -> Iterator[None]:
     """Let {items:,} items expire into a queue with routes to 20 others."""
     client = scene.connect()
-    end = dying(client, b"src", items)
+    end = dying(scene, client, b"src", items)
     yield
     meet(scene, client, b"src", end)
     scene.until(lambda: scene.number(b"target19", "total_items") == items, "routed")
@@ -75,7 +107,7 @@ def expire_routed(scene: Scene, items: int) -> Iterator[None]:
 def expire_dropped(scene: Scene, items: int) -> Iterator[None]:
     """Let {items:,} items expire that are dropped."""
     client = scene.connect()
-    end = dying(client, b"src", items)
+    end = dying(scene, client, b"src", items)
     yield
     meet(scene, client, b"src", end)
     scene.until(lambda: scene.number(b"src", "expired_items") == items, "dropped")
@@ -94,80 +126,86 @@ def dead_letters(scene: Scene, items: int) -> Iterator[None]:
     scene.until(lambda: scene.number(b"dead", "total_items") == items, "moved")
 
 
-@Row("opens-dropped", sizes=OPENS, queues={"a": MANY_OPENS})
+@Row("opens-dropped", sizes=OPENS, queues=OPEN_QUEUES, stage=STAGE)
 def opens_dropped(scene: Scene, items: int) -> Iterator[None]:
     """Hang up with {items:,} open items."""
-    opened(scene.connect(), b"a", items)
+    opened(scene.connect(), b"open-d", items)
     yield
     scene.hang_up()
-    scene.until(lambda: scene.number(b"a", "items") == items, "given back")
+    scene.until(lambda: scene.number(b"open-d", "items") == items, "given back")
 
 
-@Row("opens-deleted", sizes=OPENS, queues={"a": MANY_OPENS})
+@Row("opens-deleted", sizes=OPENS, queues=OPEN_QUEUES, stage=STAGE)
 def opens_deleted(scene: Scene, items: int) -> Iterator[None]:
     """Delete a queue with {items:,} open items."""
-    opened(scene.connect(), b"a", items)
+    opened(scene.connect(), b"open-x", items)
     client = scene.connect()
     yield
-    client.check(b"delete a\r\n", b"DELETED\r\n")
+    client.check(b"delete open-x\r\n", b"DELETED\r\n")
 
 
-@Row("opens-told", sizes=OPENS, queues={"a": MANY_OPENS})
+@Row("opens-told", sizes=OPENS, queues=OPEN_QUEUES, stage=STAGE)
 def opens_told(scene: Scene, items: int) -> Iterator[None]:
     """Ask for `stats queue` of a queue with {items:,} open items."""
     client = scene.connect()
-    opened(client, b"a", items)
+    opened(client, b"open-t", items)
     yield
-    told = client.count(b"stats queue a\r\n", b"_deliveries ")
+    told = client.count(b"stats queue open-t\r\n", b"_deliveries ")
     scene.require(told == items, f"it told of {told:,} items")
 
 
-@Row("confirm", sizes=OPENS, queues={"a": MANY_OPENS})
+@Row("confirm", sizes=OPENS, queues=OPEN_QUEUES, stage=STAGE)
 def confirm(scene: Scene, items: int) -> Iterator[None]:
     """Confirm {items:,} open items by one command."""
     client = scene.connect()
-    opened(client, b"a", items)
+    opened(client, b"open-c", items)
     yield
-    client.check(b"confirm a %d\r\n" % items, b"END\r\n")
+    client.check(b"confirm open-c %d\r\n" % items, b"END\r\n")
 
 
-@Row("monitor", sizes=OPENS, queues={"a": MANY_OPENS})
+@Row("monitor", sizes=OPENS, queues=OPEN_QUEUES, stage=STAGE)
 def monitor(scene: Scene, items: int) -> Iterator[None]:
     """Open {items:,} items by one monitor."""
     client = scene.connect()
-    repeat(client, store(b"a"), b"STORED\r\n", items)
+    repeat(client, store(b"open-m"), b"STORED\r\n", items)
     yield
-    each = value(b"a") + b"END\r\n"
-    client.check(b"monitor a 60 %d\r\n" % items, each * items + b"END\r\n")
+    each = value(b"open-m") + b"END\r\n"
+    client.check(b"monitor open-m 60 %d\r\n" % items, each * items + b"END\r\n")
 
 
-@Row("leases-end", sizes=OPENS, queues={"a": MANY_OPENS})
+@Row("leases-end", sizes=OPENS, queues=OPEN_QUEUES, stage=STAGE)
 def leases_end(scene: Scene, items: int) -> Iterator[None]:
     """Let {items:,} leases end at once."""
     client = scene.connect()
-    repeat(client, store(b"a"), b"STORED\r\n", items)
-    end = time.monotonic() + 3 + items / PUTS_A_SECOND
-    for first in range(0, items, 100):
-        key = b"a/open/lease=%.3f" % (end - time.monotonic())
-        repeat(client, b"get %b\r\n" % key, value(key) + b"END\r\n", min(100, items - first))
+
+    def open_all(end: float) -> None:
+        repeat(client, store(b"open-l"), b"STORED\r\n", items)
+        for first in range(0, items, 100):
+            key = b"open-l/open/lease=%.3f" % max(0.5, end - time.time())
+            repeat(client, b"get %b\r\n" % key, value(key) + b"END\r\n", min(100, items - first))
+
+    end = ahead(scene, client, b"open-l", items, open_all)
     yield
-    time.sleep(max(0.0, end - time.monotonic()))
-    scene.until(lambda: scene.number(b"a", "open_transactions") == 0, "given back")
+    wait(scene, end)
+    scene.until(lambda: scene.number(b"open-l", "open_transactions") == 0, "given back")
 
 
 @Row("delays-due", sizes={"items": (200_000, 20_000), "clients": (200, 200)})
 def delays_due(scene: Scene, items: int, clients: int) -> Iterator[None]:
     """Have {items:,} delayed items due at once, while {clients} clients wait."""
     client = scene.connect()
-    end = time.monotonic() + 3 + items / PUTS_A_SECOND
-    for first in range(0, items, 1000):
-        put = store(b"late/delay=%.3f" % max(0.1, end - time.monotonic()))
-        repeat(client, put, b"STORED\r\n", min(1000, items - first))
+
+    def put(end: float) -> None:
+        for first in range(0, items, 1000):
+            late = store(b"late/delay=%.3f" % max(0.5, end - time.time()))
+            repeat(client, late, b"STORED\r\n", min(1000, items - first))
+
+    end = ahead(scene, client, b"late", items, put)
     crowd = scene.crowd(clients)
     for each in crowd:
         each.send(b"get late/t=600000\r\n")
-    scene.require(time.monotonic() < end, "the set-up took too long")
     yield
+    wait(scene, end)
     for each in crowd:
         each.check(b"", value(b"late/t=600000") + b"END\r\n")
     scene.until(lambda: scene.number(b"late", "delayed") == 0, "due")

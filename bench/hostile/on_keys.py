@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 HEADER = struct.Struct(">BBHBBHIIQ")
 GETKQ, NOOP = 0x0D, 0x0A
+STAGE = "lines"
+"""Rows that leave nothing behind but items in queues that no other of them uses."""
 MANY_OPENS = {"max_open_reads": 1_000_000}
 MANY = {"times": (100_000, 20_000)}
 
@@ -38,6 +40,7 @@ def opened(client: Client, queue: bytes, count: int, option: bytes = b"/open") -
     "closes-and-takes",
     sizes={"closes": (5_000, 2_500), "takes": (12_699, 6_000)},
     queues={"a": MANY_OPENS},
+    stage=STAGE,
 )
 def closes_and_takes(scene: Scene, closes: int, takes: int) -> Iterator[None]:
     """Send one `get` of {closes:,} closes and {takes:,} takes."""
@@ -50,7 +53,7 @@ def closes_and_takes(scene: Scene, closes: int, takes: int) -> Iterator[None]:
     scene.require(scene.number(b"a", "open_transactions") == 0, "not all was closed")
 
 
-@Row("keys", sizes={"keys": (12_000, 12_000), "times": (30, 5)})
+@Row("keys", sizes={"keys": (12_000, 12_000), "times": (30, 5)}, stage=STAGE)
 def keys(scene: Scene, keys: int, times: int) -> Iterator[None]:
     """Send {times} times `get` of {keys:,} keys that are no queues."""
     client = scene.connect()
@@ -91,7 +94,7 @@ def children_asked(scene: Scene, keys: int) -> Iterator[None]:
     client.check(line, b"END\r\n")
 
 
-@Row("peeks", sizes={"times": (200, 20), "items": (1_000, 1_000)})
+@Row("peeks", sizes={"times": (200, 20), "items": (1_000, 1_000)}, stage=STAGE)
 def peeks(scene: Scene, times: int, items: int) -> Iterator[None]:
     """Send {times} times `get` with `/peek/n={items}`."""
     client = scene.connect()
@@ -102,7 +105,7 @@ def peeks(scene: Scene, times: int, items: int) -> Iterator[None]:
     repeat(client, b"get %b\r\n" % key, value(key, body) * items + b"END\r\n", times)
 
 
-@Row("letters", sizes={"commands": (6_500_000, 400_000), "clients": (4, 4)})
+@Row("letters", sizes={"commands": (6_500_000, 400_000), "clients": (4, 4)}, stage=STAGE)
 def letters(scene: Scene, commands: int, clients: int) -> Iterator[None]:
     """Send {commands:,} commands of one letter on {clients} connections."""
     crowd = scene.crowd(clients)
@@ -112,7 +115,7 @@ def letters(scene: Scene, commands: int, clients: int) -> Iterator[None]:
     together([(each, wrong[0], Exactly(wrong[1])) for each in crowd])
 
 
-@Row("flush-all-refused", sizes={"times": (146_000, 20_000)})
+@Row("flush-all-refused", sizes={"times": (146_000, 20_000)}, stage=STAGE)
 def flush_all_refused(scene: Scene, times: int) -> Iterator[None]:
     """Ask {times:,} times for `flush_all`, which is not allowed."""
     client = scene.connect()
@@ -120,7 +123,7 @@ def flush_all_refused(scene: Scene, times: int) -> Iterator[None]:
     repeat(client, b"flush_all\r\n", b"OK\r\n", times)
 
 
-@Row("unknown", sizes=MANY)
+@Row("unknown", sizes=MANY, stage=STAGE)
 def unknown(scene: Scene, times: int) -> Iterator[None]:
     """Send {times:,} times `get` of an unknown name."""
     client = scene.connect()
@@ -129,7 +132,7 @@ def unknown(scene: Scene, times: int) -> Iterator[None]:
     client.check(wanted, b"END\r\n" * times)
 
 
-@Row("unknown-binary", sizes=MANY)
+@Row("unknown-binary", sizes=MANY, stage=STAGE)
 def unknown_binary(scene: Scene, times: int) -> Iterator[None]:
     """Send {times:,} quiet binary gets of unknown names, then a NOOP."""
     client = scene.connect()
@@ -138,7 +141,7 @@ def unknown_binary(scene: Scene, times: int) -> Iterator[None]:
     client.check(wanted + request(NOOP), NOOP_REPLY)
 
 
-@Row("unknown-meta", sizes=MANY)
+@Row("unknown-meta", sizes=MANY, stage=STAGE)
 def unknown_meta(scene: Scene, times: int) -> Iterator[None]:
     """Send {times:,} quiet `mg` of unknown names, then an `mn`."""
     client = scene.connect()
@@ -147,7 +150,7 @@ def unknown_meta(scene: Scene, times: int) -> Iterator[None]:
     client.check(wanted + b"mn\r\n", b"MN\r\n")
 
 
-@Row("binary-taken", sizes=MANY)
+@Row("binary-taken", sizes=MANY, stage=STAGE)
 def binary_taken(scene: Scene, times: int) -> Iterator[None]:
     """Take {times:,} items by quiet binary gets."""
     repeat(scene.connect(), store(b"jobs"), b"STORED\r\n", times)
@@ -158,7 +161,7 @@ def binary_taken(scene: Scene, times: int) -> Iterator[None]:
     scene.require(ends.found == times, f"only {ends.found:,} items came")
 
 
-@Row("meta-taken", sizes=MANY)
+@Row("meta-taken", sizes=MANY, stage=STAGE)
 def meta_taken(scene: Scene, times: int) -> Iterator[None]:
     """Take {times:,} items by `mg`."""
     client = scene.connect()
@@ -167,10 +170,10 @@ def meta_taken(scene: Scene, times: int) -> Iterator[None]:
     client.check(b"mg jobs v\r\n" * times, b"VA 1\r\nx\r\n" * times)
 
 
-@Row("puts-by-many", sizes={"clients": (200, 200), "times": (500, 50)})
+@Row("puts-by-many", sizes={"clients": (200, 200), "times": (500, 50)}, stage=STAGE)
 def puts_by_many(scene: Scene, clients: int, times: int) -> Iterator[None]:
     """Put {times} items on each of {clients} connections, without waiting for replies."""
     crowd = scene.crowd(clients)
     yield
-    puts = store(b"jobs", b"j" * 100) * times
+    puts = store(b"many", b"j" * 100) * times
     together([(each, puts, Exactly(b"STORED\r\n" * times)) for each in crowd])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from bench.hostile.row import MB, Row, Scene, names, repeat, store, value
+from bench.hostile.row import MB, Row, Scene, come_and_go, names, repeat, store
 from bench.hostile.wire import press
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ BIG = {"items": (60, 60)}
 BODY = 1 << 20
 LEAVES = 10
 """MB that may be left: the allocator gives back what is at the end of its heap only."""
-HOLD = 1.0  # seconds that a client goes on without reading
+HOLD = 0.5  # seconds that a client goes on without reading
 BUDGET = (256, 16)
 """MB for all that clients make the server hold, in both forms."""
 WISHES = {"client_memory": (f"{BUDGET[0]}m", f"{BUDGET[1]}m")}
@@ -64,7 +64,7 @@ def bodies_left(scene: Scene, clients: int) -> Iterator[None]:
         client = scene.connect()
         client.send(half)
         scene.hang_up()
-    time.sleep(HOLD / 4)
+    time.sleep(HOLD / 2)
 
 
 @Row("bodies", sizes={"clients": (1_200, 100)}, wishes=WISHES, peak=WITHIN, stays=LEAVES)
@@ -73,7 +73,7 @@ def bodies(scene: Scene, clients: int) -> Iterator[None]:
     half = b"set half 0 0 %d\r\n" % BODY + b"h" * (BODY - 1)
     crowd = scene.crowd(clients)
     yield
-    whole, closed = press(crowd, half, 3 + clients / 100)
+    whole, closed = press(crowd, half, 1 + clients / 100)
     scene.notes.append(f"{whole:,} sent, {closed:,} closed")
     time.sleep(HOLD)
 
@@ -83,7 +83,7 @@ def lines(scene: Scene, clients: int) -> Iterator[None]:
     """Send 65,000 bytes of a line of keys, and not its end, on {clients:,} connections."""
     crowd = scene.crowd(clients)
     yield
-    whole, closed = press(crowd, b"get" + b" abcd" * 13_000, 3 + clients / 500)
+    whole, closed = press(crowd, b"get" + b" abcd" * 13_000, 1 + clients / 500)
     scene.notes.append(f"{whole:,} sent, {closed:,} closed")
     time.sleep(HOLD)
 
@@ -101,7 +101,7 @@ def sent_ahead(scene: Scene, clients: int, mebibytes: int) -> Iterator[None]:
     ahead = b"get never/t=600000\r\n" + put * (mebibytes * BODY // len(put))
     crowd = scene.crowd(clients)
     yield
-    whole, closed = press(crowd, ahead, 3)
+    whole, closed = press(crowd, ahead, 1 + clients / 100)
     scene.notes.append(f"{whole:,} sent, {closed:,} closed")
     time.sleep(HOLD)
 
@@ -111,13 +111,13 @@ def replies_unread(scene: Scene, clients: int) -> Iterator[None]:
     """Ask 20,000 times for the settings on {clients} connections, and do not read."""
     crowd = scene.crowd(clients)
     yield
-    press(crowd, b"stats settings\r\n" * 20_000, 3)
+    press(crowd, b"stats settings\r\n" * 20_000, 1 + clients / 100)
     time.sleep(HOLD)
 
 
 @Row(
     "queues-gone",
-    sizes={"queues": (36_000, 3_000), "step": (4_000, 500)},
+    sizes={"queues": (36_000, 1_500), "step": (4_000, 500)},
     queues={"gone*": {"idle_expire": 1}},
     peak=(30, 8),
     stays=LEAVES,
@@ -127,12 +127,8 @@ def queues_gone(scene: Scene, queues: int, step: int) -> Iterator[None]:
     client = scene.connect()
     for first in range(0, queues, step):
         some = names(queues, b"gone")[first : first + step]
-        client.check(
-            b"".join(store(name) + b"get %b\r\n" % name for name in some),
-            b"".join(b"STORED\r\n" + value(name) + b"END\r\n" for name in some),
-        )
+        come_and_go(client, some)
         for name in (some[0], some[-1]):
-            asked = b"stats queue %b\r\n" % name
-            scene.until(lambda asked=asked: client.ask(asked) == b"END\r\n", "gone")  # type: ignore[misc]
+            scene.until(lambda name=name: scene.is_gone(name), "deleted")  # type: ignore[misc]
         if not first:
             yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from bench.hostile.row import Row, Scene, fill, names, repeat, store, value
+from bench.hostile.row import Row, Scene, come_and_go, fill, names, repeat, store
 from bench.hostile.wire import Ends, together
 
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 MANY = (10_000, 2_000)
 QUEUES = {"queues": MANY}
+STAGE = "queues"
+"""Rows that need so many queues, and leave them as they are or empty."""
 LEAST_CHILDREN = 1_000
 
 
@@ -23,10 +25,10 @@ def alone(scene: Scene, seconds: int) -> Iterator[None]:
     time.sleep(seconds)
 
 
-@Row("there", sizes={"queues": (20_000, 4_000), "seconds": (5, 1)})
+@Row("there", sizes={"queues": (20_000, 2_000), "seconds": (5, 1)}, stage=STAGE)
 def there(scene: Scene, queues: int, seconds: int) -> Iterator[None]:
     """Leave {queues:,} queues alone for {seconds} s."""
-    fill(scene.connect(), names(queues))
+    scene.queues(queues)
     yield
     time.sleep(seconds)
 
@@ -47,11 +49,11 @@ def fan_out(scene: Scene, children: int, puts: int) -> Iterator[None]:
     scene.require(scene.number(b"q+00000", "items") == puts, "the children have no copies")
 
 
-@Row("flush-all", sizes=QUEUES, server={"allow_flush_all": True}, odd=True)
+@Row("flush-all", sizes=QUEUES, server={"allow_flush_all": True}, odd=True, stage=STAGE)
 def flush_all(scene: Scene, queues: int) -> Iterator[None]:
     """Ask for `flush_all` over {queues:,} queues."""
     client = scene.connect()
-    fill(client, names(queues))
+    scene.queues(queues)
     yield
     client.check(b"flush_all\r\n", b"OK\r\n")
     last = names(queues)[-1]
@@ -59,29 +61,29 @@ def flush_all(scene: Scene, queues: int) -> Iterator[None]:
     client.check(b"get %b\r\n" % last, b"END\r\n")
 
 
-@Row("flush-expired", sizes={**QUEUES, "times": (20, 10)})
+@Row("flush-expired", sizes={**QUEUES, "times": (20, 10)}, stage=STAGE)
 def flush_expired(scene: Scene, queues: int, times: int) -> Iterator[None]:
     """Ask {times} times for `flush_all_expired` over {queues:,} queues."""
     client = scene.connect()
-    fill(client, names(queues))
+    scene.queues(queues)
     yield
     repeat(client, b"flush_all_expired\r\n", b"0\r\n", times)
 
 
-@Row("stats", sizes=QUEUES)
+@Row("stats", sizes=QUEUES, stage=STAGE)
 def stats(scene: Scene, queues: int) -> Iterator[None]:
     """Ask for `stats` with {queues:,} queues."""
     client = scene.connect()
-    fill(client, names(queues))
+    scene.queues(queues)
     yield
     told = client.count(b"stats\r\n", b"_total_items ")
     scene.require(told >= queues, f"it told of {told:,} queues")
 
 
-@Row("stats-many", sizes={**QUEUES, "clients": (5, 5), "times": (5, 2)})
+@Row("stats-many", sizes={**QUEUES, "clients": (5, 5), "times": (5, 2)}, stage=STAGE)
 def stats_many(scene: Scene, queues: int, clients: int, times: int) -> Iterator[None]:
     """Ask for `stats` with {queues:,} queues, {times} times on {clients} connections."""
-    fill(scene.connect(), names(queues))
+    scene.queues(queues)
     crowd = scene.crowd(clients)
     yield
     ends = [Ends(times, needle=b"_total_items ") for _ in crowd]
@@ -90,10 +92,10 @@ def stats_many(scene: Scene, queues: int, clients: int, times: int) -> Iterator[
     scene.require(told >= queues * times, f"it told of {told:,} queues")
 
 
-@Row("stats-unread", sizes={**QUEUES, "clients": (20, 10)}, peak=(60, 30), stays=8)
+@Row("stats-unread", sizes={**QUEUES, "clients": (20, 10)}, peak=(60, 30), stays=8, stage=STAGE)
 def stats_unread(scene: Scene, queues: int, clients: int) -> Iterator[None]:
     """Ask for `stats` with {queues:,} queues on {clients} connections, and do not read."""
-    fill(scene.connect(), names(queues))
+    scene.queues(queues)
     crowd = scene.crowd(clients)
     yield
     for each in crowd:
@@ -103,36 +105,42 @@ def stats_unread(scene: Scene, queues: int, clients: int) -> Iterator[None]:
     time.sleep(0.5)
 
 
-@Row("dump", sizes=QUEUES)
+@Row("dump", sizes=QUEUES, stage=STAGE)
 def dump(scene: Scene, queues: int) -> Iterator[None]:
     """Ask for `dump_stats` and `dump_config` with {queues:,} queues."""
     client = scene.connect()
-    fill(client, names(queues))
+    scene.queues(queues)
     yield
     for request in (b"dump_stats\r\n", b"dump_config\r\n"):
         told = client.count(request, b"queue 'q", end=b"\r\nEND\r\n")
         scene.require(told >= queues, f"it told of {told:,} queues")
 
 
-@Row("reload", sizes=QUEUES, server={"allow_reload": True})
+@Row("reload", sizes=QUEUES, server={"allow_reload": True}, stage=STAGE)
 def reload(scene: Scene, queues: int) -> Iterator[None]:
     """Have the settings read again with {queues:,} queues."""
     client = scene.connect()
-    fill(client, names(queues))
+    scene.queues(queues)
     yield
     client.check(b"reload\r\n", b"Reloaded config.\r\n")
 
 
-@Row("drain", sizes={**QUEUES, "times": (10, 10)}, server={"allow_drain": True}, odd=True)
+@Row(
+    "drain",
+    sizes={**QUEUES, "times": (10, 10)},
+    server={"allow_drain": True},
+    odd=True,
+    stage=STAGE,
+)
 def drain(scene: Scene, queues: int, times: int) -> Iterator[None]:
     """Drain {times} times, and take that back, with {queues:,} queues."""
     client = scene.connect()
-    fill(client, names(queues))
+    scene.queues(queues)
     yield
     repeat(client, b"status READONLY\r\nstatus UP\r\n", b"END\r\nEND\r\n", times)
 
 
-@Row("made", sizes={"queues": (20_000, 4_000)})
+@Row("made", sizes={"queues": (20_000, 2_000)})
 def made(scene: Scene, queues: int) -> Iterator[None]:
     """Make {queues:,} queues."""
     client = scene.connect()
@@ -140,7 +148,7 @@ def made(scene: Scene, queues: int) -> Iterator[None]:
     fill(client, names(queues))
 
 
-@Row("made-by-many", sizes={"queues": (20_000, 4_000), "clients": (50, 50)})
+@Row("made-by-many", sizes={"queues": (20_000, 2_000), "clients": (50, 50)})
 def made_by_many(scene: Scene, queues: int, clients: int) -> Iterator[None]:
     """Make {queues:,} queues on {clients} connections."""
     crowd = scene.crowd(clients)
@@ -178,39 +186,25 @@ def remade(scene: Scene, times: int, items: int) -> Iterator[None]:
 def deleted(scene: Scene, queues: int) -> Iterator[None]:
     """Delete {queues:,} queues."""
     client = scene.connect()
-    fill(client, names(queues))
+    scene.queues(queues)
     yield
     request = b"".join(b"delete %b\r\n" % name for name in names(queues))
     client.check(request, b"DELETED\r\n" * queues)
 
 
-@Row("idle-expire", sizes=QUEUES, queues={"q*": {"idle_expire": 3}})
+@Row("idle-expire", sizes=QUEUES, queues={"idle*": {"idle_expire": 3}})
 def idle_expire(scene: Scene, queues: int) -> Iterator[None]:
     """Let {queues:,} queues expire at once."""
-    client = scene.connect()
-    for first in range(0, queues, 1000):
-        some = names(queues)[first : first + 1000]
-        client.check(
-            b"".join(store(name) + b"get %b\r\n" % name for name in some),
-            b"".join(b"STORED\r\n" + value(name) + b"END\r\n" for name in some),
-        )
+    come_and_go(scene.connect(), names(queues, b"idle"))
     yield
-    last = b"delete %b\r\n" % names(queues)[-1]
-    time.sleep(3)
-    first_left = names(queues)[0]
-
-    def gone() -> bool:
-        return b"queue_" not in client.ask(b"stats queue %b\r\n" % first_left)
-
-    scene.until(gone, "deleted")
-    scene.until(lambda: client.ask(b"stats queue %b\r\n" % names(queues)[-1]) == b"END\r\n", "gone")
-    client.check(last, b"NOT_FOUND\r\n")
+    scene.until(lambda: scene.is_gone(b"idle00000"), "deleted")
+    scene.until(lambda: scene.is_gone(names(queues, b"idle")[-1]), "deleted")
 
 
-@Row("binary-stat", sizes=QUEUES)
+@Row("binary-stat", sizes=QUEUES, stage=STAGE)
 def binary_stat(scene: Scene, queues: int) -> Iterator[None]:
     """Ask for STAT of the binary protocol with {queues:,} queues."""
-    fill(scene.connect(), names(queues))
+    scene.queues(queues)
     client = scene.connect()
     yield
     end = bytes.fromhex("81100000 00000000 00000000 0000002a") + bytes(8)

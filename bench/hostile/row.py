@@ -49,6 +49,8 @@ class Row:
     """MB that may be left when the attackers are gone."""
     odd: bool = False
     """Whether the innocent client itself may be refused, or find its queue empty."""
+    stage: str = ""
+    """In the quick form, rows of the same stage share a server, so none may mind the others."""
     attack: Attack = field(init=False)
 
     def __call__(self, attack: Attack) -> Attack:
@@ -75,8 +77,20 @@ ROWS: dict[str, Row] = {}
 class Scene:
     """What an attack has: its connections, and how it asks whether things are as they must be."""
 
-    def __init__(self, address: tuple[str, int], pid: int, deadline: float) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        pid: int,
+        deadline: float,
+        standing: set[bytes],
+        spare: float,
+    ) -> None:
+        """`standing` are the queues that earlier rows have left behind.
+
+        `spare` are the seconds that pass between the set-up and the attack.
+        """
         self._address, self.pid, self.deadline = address, pid, deadline
+        self._standing, self.spare = standing, spare
         self._clients: list[Client] = []
         self.notes: list[str] = []
         """What a reader of the row has to know."""
@@ -97,6 +111,13 @@ class Scene:
             client.close(reset=reset)
         self._clients.clear()
 
+    def queues(self, count: int) -> list[bytes]:
+        """Make so many queues with an item each; return their names."""
+        wanted = names(count)
+        fill(self.connect(), [name for name in wanted if name not in self._standing])
+        self._standing.update(wanted)
+        return wanted
+
     def number(self, queue: bytes, name: str) -> int:
         """Return a statistic of a queue; 0 if there is no such queue."""
         client = Client(self._address, self.deadline)
@@ -105,6 +126,13 @@ class Scene:
         start = b"STAT queue_%b_%b " % (queue, name.encode())
         lines = (line for line in reply.split(b"\r\n") if line.startswith(start))
         return int(next(lines, b"0").split()[-1])
+
+    def is_gone(self, queue: bytes) -> bool:
+        """Tell whether there is no such queue."""
+        client = Client(self._address, self.deadline)
+        reply = client.ask(b"stats queue %b\r\n" % queue)
+        client.close()
+        return reply == b"END\r\n"
 
     def until(self, is_so: Callable[[], bool], what: str) -> None:
         """Wait until something is so. Raises `BrokenError` if it never is."""
@@ -159,3 +187,13 @@ def fill(client: Client, queues: Sequence[bytes], body: bytes = b"x") -> None:
     for first in range(0, len(queues), CHUNK):
         some = queues[first : first + CHUNK]
         client.check(b"".join(store(name, body) for name in some), b"STORED\r\n" * len(some))
+
+
+def come_and_go(client: Client, queues: Sequence[bytes]) -> None:
+    """Put an item into each queue and take it."""
+    for first in range(0, len(queues), CHUNK):
+        some = queues[first : first + CHUNK]
+        client.check(
+            b"".join(store(name) + b"get %b\r\n" % name for name in some),
+            b"".join(b"STORED\r\n" + value(name) + b"END\r\n" for name in some),
+        )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import time
 from typing import TYPE_CHECKING
 
 from bench import LoadError
 from bench.hostile.judge import beyond
 from bench.hostile.row import CPU_BOUND, ROWS
-from bench.hostile.trial import Trial
+from bench.hostile.trial import Outcome, Trial
 from bench.servers import OURS, choose
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from bench.contest import Row as Figures
     from bench.hostile.row import Row
-    from bench.hostile.trial import Outcome
     from bench.servers import Server
 
 for _part in ("on_queues", "on_keys", "on_items", "on_connections", "on_memory"):
@@ -63,23 +63,51 @@ def run(
     quick: bool,
 ) -> list[Figures]:
     """Try each row on each server, and print what it gave as soon as it is known."""
+    began = time.perf_counter()
     for heading in (ABOVE, HEADINGS):
         print(line(heading), flush=True)
     figures, missed = [], []
-    for row in rows:
+    for stage in stages(rows) if quick else [[row] for row in rows]:
         for server in servers:
-            outcome = Trial(row, server, core, quick=quick).run(directory)
-            problems = list(beyond(row, outcome, quick=quick))
-            print(outcome_line(outcome, problems), flush=True)
-            figures.append(flat(outcome, problems))
-            missed += [f"{row.name}: {server.name}: {problem}" for problem in problems]
+            for row, outcome in tried(stage, server, core, directory, quick=quick):
+                problems = list(beyond(row, outcome, quick=quick))
+                print(outcome_line(outcome, problems), flush=True)
+                figures.append(flat(outcome, problems))
+                missed += [f"{row.name}: {server.name}: {problem}" for problem in problems]
     print(f"\n{LEGEND}\n")
     for row in rows:
         print(f"{row.name}: {row.text(quick=quick)}")
-    print("\nbeyond the bounds:" if missed else "\nall within the bounds")
+    took = f"{len(figures)} rows in {time.perf_counter() - began:.0f} s"
+    print(f"\n{took}; {'beyond the bounds:' if missed else 'all within the bounds'}")
     for problem in missed:
         print(problem)
     return figures
+
+
+def stages(rows: Sequence[Row]) -> list[list[Row]]:
+    """Return which rows go together on one server, in the order of the table."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.stage or row.name, []).append(row)
+    return list(found.values())
+
+
+def tried(
+    rows: Sequence[Row], server: Server, core: int | None, directory: Path, *, quick: bool
+) -> Iterator[tuple[Row, Outcome]]:
+    """Yield what each row gave; behind one that failed, the next ones have a fresh server."""
+    left = list(rows)
+    while left:
+        try:
+            with Trial(left, server, core, directory, quick=quick) as trial:
+                failed = False
+                while left and not failed:
+                    outcome = trial.run(left[0])
+                    failed = bool(outcome.trouble)
+                    yield left.pop(0), outcome
+        except (LoadError, OSError) as error:
+            row = left.pop(0)
+            yield row, Outcome(row.name, server.name, trouble=str(error))
 
 
 def line(cells: Sequence[str]) -> str:
@@ -94,7 +122,7 @@ def outcome_line(outcome: Outcome, problems: Sequence[str]) -> str:
     first = (outcome.row, outcome.server)
     if outcome.trouble:
         return f"{line([*first, *[''] * (len(HEADINGS) - 2)])} FAILED: {outcome.trouble}"
-    felt = (outcome.baseline, outcome.felt)
+    felt = (outcome.baseline, outcome.attacked)
     verdict = "MISSED" if problems else "kept"
     cells = [
         *(f"{each.worst_cpu * 1000:,.1f}" for each in felt),
@@ -112,7 +140,7 @@ def flat(outcome: Outcome, problems: Sequence[str]) -> Figures:
 
     def parts() -> Iterator[tuple[str, float | str]]:
         yield from (("scenario", outcome.row), ("server", outcome.server))
-        for name, felt in (("baseline", outcome.baseline), ("attacked", outcome.felt)):
+        for name, felt in (("baseline", outcome.baseline), ("attacked", outcome.attacked)):
             for field, value in vars(felt).items():
                 yield f"{name}_{field}", value
         for field in ("cpu", "seconds", "before", "peak", "after", "note"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -20,20 +21,17 @@ class MainThread:
     def __init__(self, pid: int) -> None:
         self._tasks, self._main = f"/proc/{pid}/task", str(pid)
         self._clock = (~pid << 3) | CPU_CLOCK
+        self._others: dict[str, int] = {}
+        """What each other thread has used, those that have ended too: the whole has it for good."""
 
     def read(self) -> int:
         """Return it. Raises `OSError` once the process is gone."""
         whole = time.clock_gettime_ns(self._clock)
-        others = (task for task in os.listdir(self._tasks) if task != self._main)  # noqa: PTH208
-        return whole - sum(self._charged(task) for task in others)
-
-    def _charged(self, task: str) -> int:
-        try:
-            used, _ = schedule(f"{self._tasks}/{task}/schedstat")
-        except OSError:
-            # It has ended, and the kernel counts it to the whole only.
-            return 0
-        return used
+        for task in os.listdir(self._tasks):  # noqa: PTH208
+            if task != self._main:
+                with contextlib.suppress(OSError):
+                    self._others[task] = schedule(f"{self._tasks}/{task}/schedstat")[0]
+        return whole - sum(self._others.values())
 
 
 def schedule(path: str) -> tuple[int, int]:
