@@ -5,7 +5,8 @@ them for each protocol; `lanes` are what one connection asks in a round and how 
 is told, `works` are a round for all connections together; `fleet` is the poll loop that drives
 them. `servers` can be started by `process`, `scenarios` say what is done to them, `contest` does
 it, and `tally` and `table` tell of it. `python -m bench` is the whole of it (`scripts/bench`),
-`bench.load` one server alone, `bench.backlog` deep queues, `bench.micro` parts of this server.
+`bench.load` one server alone, `bench.backlog` deep queues, `bench.micro` parts of this server,
+`bench.hostile` attacks on it.
 
 The load must never be the bottleneck: requests are canned bytes and one loop serves all
 connections, each of which has one batch in flight. Every reply is compared whole, every item must

@@ -113,7 +113,7 @@ def slow(scene: Scene, clients: int) -> Iterator[None]:
     together([(each, b"", Exactly(b"STORED\r\n")) for each in crowd])
 
 
-@Row("storm", sizes={"times": (20_000, 2_000)}, stage=STAGE)
+@Row("storm", sizes={"times": (20_000, 1_000)}, stage=STAGE)
 def storm(scene: Scene, times: int) -> Iterator[None]:
     """Connect {times:,} times, ask something, and reset before the answer."""
     yield

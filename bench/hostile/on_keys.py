@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from bench.hostile.row import Row, Scene, fill, names, repeat, short_names, store, value
+from bench.hostile.row import Row, Scene, names, repeat, short_names, store, value
 from bench.hostile.wire import Ends, Exactly, together
 
 if TYPE_CHECKING:
@@ -60,29 +60,6 @@ def keys(scene: Scene, keys: int, times: int) -> Iterator[None]:
     line = b"get " + b" ".join(short_names(keys)) + b"\r\n"
     yield
     client.check(line * times, b"END\r\n" * times)
-
-
-@Row("keys-taken", sizes={"keys": (9_000, 2_000)})
-def keys_taken(scene: Scene, keys: int) -> Iterator[None]:
-    """Send one `get` of {keys:,} keys, and take an item of each queue."""
-    client = scene.connect()
-    fill(client, names(keys))
-    yield
-    line = b"get " + b" ".join(names(keys)) + b"\r\n"
-    client.check(line, b"".join(map(value, names(keys))) + b"END\r\n")
-
-
-@Row("keys-opened", sizes={"keys": (5_400, 2_000)})
-def keys_opened(scene: Scene, keys: int) -> Iterator[None]:
-    """Open an item of each of {keys:,} queues by one `get`, and hang up."""
-    client = scene.connect()
-    fill(client, names(keys))
-    yield
-    wanted = [name + b"/open" for name in names(keys)]
-    client.check(b"get " + b" ".join(wanted) + b"\r\n", b"".join(map(value, wanted)) + b"END\r\n")
-    scene.hang_up()
-    last = names(keys)[-1]
-    scene.until(lambda: scene.number(last, "items") == 1, "given back")
 
 
 @Row("children-asked", sizes={"keys": (7_000, 1_500)})

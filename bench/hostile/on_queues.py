@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from bench.hostile.row import Row, Scene, come_and_go, fill, names, repeat, store
+from bench.hostile.row import Row, Scene, come_and_go, fill, names, repeat, store, value
 from bench.hostile.wire import Ends, together
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MANY = (10_000, 2_000)
 QUEUES = {"queues": MANY}
 STAGE = "queues"
-"""Rows that need so many queues, and leave them as they are or empty."""
+"""Rows that need so many queues, and leave them there; the last deletes them."""
 LEAST_CHILDREN = 1_000
 
 
@@ -140,7 +140,7 @@ def drain(scene: Scene, queues: int, times: int) -> Iterator[None]:
     repeat(client, b"status READONLY\r\nstatus UP\r\n", b"END\r\nEND\r\n", times)
 
 
-@Row("made", sizes={"queues": (20_000, 2_000)})
+@Row("made", sizes={"queues": (20_000, 1_000)})
 def made(scene: Scene, queues: int) -> Iterator[None]:
     """Make {queues:,} queues."""
     client = scene.connect()
@@ -148,7 +148,7 @@ def made(scene: Scene, queues: int) -> Iterator[None]:
     fill(client, names(queues))
 
 
-@Row("made-by-many", sizes={"queues": (20_000, 2_000), "clients": (50, 50)})
+@Row("made-by-many", sizes={"queues": (20_000, 1_000), "clients": (50, 50)})
 def made_by_many(scene: Scene, queues: int, clients: int) -> Iterator[None]:
     """Make {queues:,} queues on {clients} connections."""
     crowd = scene.crowd(clients)
@@ -162,7 +162,7 @@ def made_by_many(scene: Scene, queues: int, clients: int) -> Iterator[None]:
     together(talks)
 
 
-@Row("made-and-deleted", sizes={"queues": (49_700, 5_000)}, stays=16)
+@Row("made-and-deleted", sizes={"queues": (49_700, 2_000)}, stays=16)
 def made_and_deleted(scene: Scene, queues: int) -> Iterator[None]:
     """Make and delete {queues:,} queues, one after the other."""
     client = scene.connect()
@@ -180,16 +180,6 @@ def remade(scene: Scene, times: int, items: int) -> Iterator[None]:
     yield
     request = store(b"again") * items + b"delete again\r\n"
     repeat(client, request, b"STORED\r\n" * items + b"DELETED\r\n", times)
-
-
-@Row("deleted", sizes=QUEUES)
-def deleted(scene: Scene, queues: int) -> Iterator[None]:
-    """Delete {queues:,} queues."""
-    client = scene.connect()
-    scene.queues(queues)
-    yield
-    request = b"".join(b"delete %b\r\n" % name for name in names(queues))
-    client.check(request, b"DELETED\r\n" * queues)
 
 
 @Row("idle-expire", sizes=QUEUES, queues={"idle*": {"idle_expire": 3}})
@@ -211,3 +201,35 @@ def binary_stat(scene: Scene, queues: int) -> Iterator[None]:
     request = bytes.fromhex("80100000 00000000 00000000 0000002a") + bytes(8)
     told = client.count(request, b"_total_items", end=end)
     scene.require(told >= queues, f"it told of {told:,} queues")
+
+
+@Row("keys-taken", sizes={"keys": (9_000, 2_000)}, stage=STAGE)
+def keys_taken(scene: Scene, keys: int) -> Iterator[None]:
+    """Send one `get` of {keys:,} keys, and take an item of each queue."""
+    client, wanted = scene.connect(), scene.queues(keys)
+    fill(client, wanted)
+    yield
+    client.check(b"get " + b" ".join(wanted) + b"\r\n", b"".join(map(value, wanted)) + b"END\r\n")
+
+
+@Row("keys-opened", sizes={"keys": (5_400, 2_000)}, stage=STAGE)
+def keys_opened(scene: Scene, keys: int) -> Iterator[None]:
+    """Open an item of each of {keys:,} queues by one `get`, and hang up."""
+    client, wanted = scene.connect(), scene.queues(keys)
+    fill(client, wanted)
+    yield
+    asked = [name + b"/open" for name in wanted]
+    client.check(b"get " + b" ".join(asked) + b"\r\n", b"".join(map(value, asked)) + b"END\r\n")
+    scene.hang_up()
+    last = wanted[-1]
+    scene.until(lambda: scene.number(last, "open_transactions") == 0, "given back")
+
+
+@Row("deleted", sizes=QUEUES, stage=STAGE)
+def deleted(scene: Scene, queues: int) -> Iterator[None]:
+    """Delete {queues:,} queues."""
+    client = scene.connect()
+    request = b"".join(b"delete %b\r\n" % name for name in scene.queues(queues))
+    yield
+    scene.forget()
+    client.check(request, b"DELETED\r\n" * queues)

@@ -127,6 +127,10 @@ class Scene:
         lines = (line for line in reply.split(b"\r\n") if line.startswith(start))
         return int(next(lines, b"0").split()[-1])
 
+    def forget(self) -> None:
+        """Know of no queues any more: they are deleted."""
+        self._standing.clear()
+
     def is_gone(self, queue: bytes) -> bool:
         """Tell whether there is no such queue."""
         client = Client(self._address, self.deadline)

@@ -66,11 +66,10 @@ class Needle:
 
     def feed(self, data: bytes) -> None:
         """Take what came."""
-        data = self._rest + data
-        self.count += data.count(self._what)
-        behind = data.rfind(self._what)
-        keep = max(len(data) - len(self._what) + 1, behind + len(self._what) if behind >= 0 else 0)
-        self._rest = data[keep:]
+        parts = (self._rest + data).split(self._what)
+        self.count += len(parts) - 1
+        behind = parts[-1]
+        self._rest = behind[max(0, len(behind) - len(self._what) + 1) :]
 
 
 class Ends:
