@@ -20,7 +20,8 @@ BUDGET = (256, 16)
 """MB for all that clients make the server hold, in both forms."""
 WISHES = {"client_memory": (f"{BUDGET[0]}m", f"{BUDGET[1]}m")}
 WITHIN = (BUDGET[0] * 1.1 + 32, BUDGET[1] * 1.1 + 16)
-"""MB that the process may grow by with that budget."""
+"""MB that the process may grow by with that budget, also for those who hang up: it learns of that
+some time later."""
 
 
 def _big(scene: Scene, items: int) -> bytes:
@@ -29,7 +30,7 @@ def _big(scene: Scene, items: int) -> bytes:
     return b"get big/peek/n=1000\r\n"
 
 
-@Row("peeks-left", sizes={**BIG, "clients": (60, 15)}, peak=(60, 40), stays=LEAVES)
+@Row("peeks-left", sizes={**BIG, "clients": (60, 15)}, peak=(150, 60), stays=LEAVES)
 def peeks_left(scene: Scene, items: int, clients: int) -> Iterator[None]:
     """Peek at {items} MB {clients} times, one after the other, and hang up each time."""
     request = _big(scene, items)
@@ -54,7 +55,7 @@ def peeks_unread(scene: Scene, items: int, clients: int) -> Iterator[None]:
     time.sleep(HOLD)
 
 
-@Row("bodies-left", sizes={"clients": (600, 100)}, peak=(40, 20), stays=LEAVES)
+@Row("bodies-left", sizes={"clients": (600, 100)}, wishes=WISHES, peak=WITHIN, stays=LEAVES)
 def bodies_left(scene: Scene, clients: int) -> Iterator[None]:
     """Send a mebibyte but for its last byte {clients} times, and hang up each time."""
     half = b"set half 0 0 %d\r\n" % BODY + b"h" * (BODY - 1)

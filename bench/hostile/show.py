@@ -106,8 +106,11 @@ def tried(
                     failed = bool(outcome.trouble)
                     yield left.pop(0), outcome
         except (LoadError, OSError) as error:
-            row = left.pop(0)
-            yield row, Outcome(row.name, server.name, trouble=str(error))
+            if not left:
+                raise
+            row, said = left.pop(0), str(error).splitlines()
+            trouble = " … ".join(dict.fromkeys((said[0], said[-1])))
+            yield row, Outcome(row.name, server.name, trouble=trouble)
 
 
 def line(cells: Sequence[str]) -> str:

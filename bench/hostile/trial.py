@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 import yaml
 
 from bench import LoadError
-from bench.hostile import RefusedError
+from bench.hostile import BrokenError, RefusedError
 from bench.hostile.innocent import Bystander, Felt
 from bench.hostile.row import Scene
 from bench.hostile.watch import forget_peak, memory, peak
@@ -122,6 +122,8 @@ class Trial:
         outcome.cpu = cpu_seconds(pid) - cpu
         outcome.peak, outcome.after = peak(pid), _left(pid, outcome.before, row.stays)
         outcome.note = "; ".join(scene.notes)
+        if not outcome.attacked.requests:
+            raise BrokenError("the innocent client asked for nothing meanwhile")
         if outcome.attacked.odd and not row.odd:
             raise RefusedError(f"the innocent client was answered {outcome.attacked.first_odd}")
 
