@@ -198,7 +198,7 @@ def run_import(options: argparse.Namespace) -> int:
     made = sum(outcome.imported > 0 for outcome in outcomes)
     items = sum(outcome.imported for outcome in outcomes)
     output.line(f"{_count(made, 'queue')}, {_count(items, 'item')} imported into {new}")
-    if not outcomes:
+    if not (items or problems or options.queue or any(each.expired for each in outcomes)):
         output.warn(_nothing_found(options.server, old, now_ms))
     return 1 if problems else 0
 
@@ -211,8 +211,10 @@ def _select(server: str, old: Path, now_ms: int, choice: Choice) -> Selection:
 
 
 def _nothing_found(server: str, old: Path, now_ms: int) -> str:
-    """Say that there is no queue in an old spool, and whether another server has left some."""
-    text = f"{old}: no queue of {server.capitalize()} is here"
+    """Say that there is no item in an old spool, and whether another server has left some."""
+    text = f"{old}: no item of a {server.capitalize()} queue is here"
+    if importing.is_spool(old):
+        return f"{text}; this is a spool of starling-py itself"
     for other in OLD_SERVERS:
         if other != server:
             found = sum(each.count > 0 for each in _select(other, old, now_ms, Choice()).queues)

@@ -57,10 +57,30 @@ class Outcome:
 
 
 def refuse_nested(old: Path, new: Path) -> None:
-    """Raise ``ImportRefused`` if one of the two spools is the other, or inside it."""
+    """Raise ``ImportRefused`` if one of the two spools is in the other, or the new one in a third.
+
+    A spool in a spool would look like a queue of it.
+    """
     old, new = old.resolve(), new.resolve()
     if old.is_relative_to(new) or new.is_relative_to(old):
         raise ImportRefused(f"{new}: the new spool must not be the old one, in it, or around it")
+    if _has_segments(new) or is_spool(new.parent):
+        raise ImportRefused(f"{new}: this is in the spool {new.parent}; give the spool itself")
+
+
+def is_spool(directory: Path) -> bool:
+    """Tell whether a directory is a spool of this server, with a queue in it."""
+    try:
+        return (directory / LOCK).is_file() and any(map(_has_segments, directory.iterdir()))
+    except OSError:
+        return False
+
+
+def _has_segments(directory: Path) -> bool:
+    try:
+        return any(each.is_file() for each in directory.glob("*.segment"))
+    except OSError:
+        return False
 
 
 class Import:

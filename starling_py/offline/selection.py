@@ -49,8 +49,9 @@ def select(spool: OldSpool, choice: Choice) -> Selection:
     names = _Names(spool.names)
     named = [names.find(each) for each in choice.queues]
     chosen = sorted({name for found in named for name in found}) if named else spool.names
-    exactly = {name for found in named if isinstance(found, _Exactly) for name in found}
     new_names = _new_names(choice.renames, names, chosen)
+    exactly = {name for found in named if isinstance(found, _Exactly) for name in found}
+    exactly.update(new_names)
     selection = Selection()
     if not choice.queues:
         selection.left_alone += spool.left_alone

@@ -271,6 +271,42 @@ def test_the_old_spool_is_never_written_to(tmp_path: Path, run: Command, new: st
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("new", ["jobs", "inner"])
+def test_a_spool_in_a_spool_is_refused(tmp_path: Path, run: Command, new: str) -> None:
+    old = write(tmp_path / "old", {"mail": push(b"one")})
+    make_spool(tmp_path / "spool", 1)
+    before = contents(tmp_path)
+    told = run("import", "--from", "starling", old, tmp_path / "spool" / new)
+    assert told.err == [
+        f"starling-journal: {tmp_path}/spool/{new}: this is in the spool {tmp_path}/spool; give the"
+        " spool itself"
+    ]
+    assert told.status == 2
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("queue", [b"0000000000000001.segment", b".lock", b".importing", b".ids"])
+def test_a_queue_that_is_named_like_a_file_of_ours_is_taken_over(
+    tmp_path: Path, run: Command, queue: bytes
+) -> None:
+    old = write(tmp_path / "old", {queue.decode(): push(b"one"), "jobs": push(b"two")})
+    for new in ("new", "again"):  # beside a queue of this name, too
+        assert run("import", "--from", "starling", old, tmp_path / new).status == 0
+        write(old, {"later": push(b"three")})
+        told = run("import", "--from", "starling", "--queue", "later", old, tmp_path / new)
+        assert told.status == 0
+        assert drain(tmp_path / new, queue) == [b"one"]
+        assert drain(tmp_path / new) == [b"two"]
+        assert drain(tmp_path / new, b"later") == [b"three"]
+        (old / "later").unlink()
+
+
+def test_beside_a_lock_that_is_no_spools_a_new_spool_may_be(tmp_path: Path, run: Command) -> None:
+    old = write(tmp_path / "old", {"jobs": push(b"one")})
+    write(tmp_path / "home", {".lock": b"of something else"})
+    assert run("import", "--from", "starling", old, tmp_path / "home" / "new").status == 0
+
+
 def test_wrong_paths_are_one_line(tmp_path: Path, run: Command) -> None:
     told = run("import", "--from", "kestrel", tmp_path / "none", tmp_path / "new")
     assert told.err == [f"starling-journal: {tmp_path}/none: No such file or directory"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from starling_py.journal.disk.files import Files
 from starling_py.offline.dump import Dump
 from starling_py.offline.old_spool import Note, Problem, list_files, printable
-from tests.offline.journals import Command, contents, drain
+from tests.offline.journals import Command, contents, drain, make_spool
 from tests.offline.kestrel_writer import OPEN_NEXT, REMOVE, abort, add, number, save_counter
 from tests.offline.old_files import write
 from tests.offline.ruby_writer import POP, push
@@ -123,7 +123,9 @@ def test_a_folder_without_a_queue_is_told_and_nothing_is_made(
     before = contents(tmp_path)
     told = run("import", "--from", server, old, tmp_path / "new")
     assert told.status == 0
-    assert told.err == [f"starling-journal: {old}: no queue of {server.capitalize()} is here"]
+    assert told.err == [
+        f"starling-journal: {old}: no item of a {server.capitalize()} queue is here"
+    ]
     assert contents(tmp_path) == before
 
 
@@ -131,7 +133,18 @@ def test_a_spool_of_another_server_is_recognised(tmp_path: Path, run: Command) -
     old = write(tmp_path / "old", {"jobs": add(b"a"), "mail": add(b"b")})
     told = run("import", "--from", "starling", old, tmp_path / "new")
     assert told.err == [
-        f"starling-journal: {old}: no queue of Starling is here; 2 queues with --from kestrel"
+        f"starling-journal: {old}: no item of a Starling queue is here;"
+        " 2 queues with --from kestrel"
+    ]
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_spool_of_this_server_is_recognised(server: str, tmp_path: Path, run: Command) -> None:
+    make_spool(tmp_path / "spool", 1)
+    told = run("import", "--from", server, tmp_path / "spool", tmp_path / "new")
+    assert told.err == [
+        f"starling-journal: {tmp_path}/spool: no item of a {server.capitalize()} queue is here;"
+        " this is a spool of starling-py itself"
     ]
 
 

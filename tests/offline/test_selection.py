@@ -193,6 +193,12 @@ def test_of_a_file_that_is_named_the_damage_counts(old: Path, run: Command) -> N
     ]
 
 
+def test_of_a_file_that_is_renamed_the_damage_counts(old: Path, run: Command) -> None:
+    told = take(run, old, "--rename", "production.log=log", "--rename", "my queue=mine")
+    assert told.status == 1
+    assert "production.log as log: 0 items, 0 bytes" in told.out
+
+
 def test_of_what_was_not_asked_for_nothing_is_told(old: Path, run: Command) -> None:
     (old / "sub").mkdir()
     told = take(run, old, "--queue", "jobs")
