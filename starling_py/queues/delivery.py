@@ -120,7 +120,7 @@ def put_into(queue: PersistentQueue, what: Put, now_ms: int) -> None:
     settings = queue.settings
     expiry = 0
     if what.exptime and not settings.ignore_client_expiry:
-        expiry = expiry_ms(what.exptime, now_ms)
+        expiry = expiry_ms(what.exptime, now_ms, queue.name)
     if settings.max_age is not None:
         latest = now_ms + int(settings.max_age * 1000)
         expiry = min(expiry, latest) if expiry else latest

@@ -67,7 +67,7 @@ class QueueCollection:
         if queue is None or queue.restricted or self.directory.careful:
             return None
         now_ms = self.clock.wall_ms
-        queue.put(data, flags, expiry_ms(exptime, now_ms) if exptime else 0, now_ms)
+        queue.put(data, flags, expiry_ms(exptime, now_ms, name) if exptime else 0, now_ms)
         if self.waiters.waiting:
             self._serve(queue)
         return queue

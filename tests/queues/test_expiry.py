@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.queues.expiry import expiry_ms
+from starling_py.queues.expiry import PLAINLY_MS, expiry_ms
 
 NOW = 1_700_000_000_000
 """A moment in November 2023, in milliseconds."""
@@ -58,3 +58,17 @@ def test_a_date_is_the_same_whenever_it_is_said(exptime: int, now: int, later: i
 @given(st.integers(-(10**20), 10**20), nows)
 def test_only_zero_is_for_ever(exptime: int, now: int) -> None:
     assert (expiry_ms(exptime, now) == 0) == (exptime == 0)
+
+
+@pytest.mark.parametrize("exptime", [1_700_000_000_000, PLAINLY_MS, 10**19])
+def test_an_expiry_that_is_plainly_in_milliseconds_is_told_of(
+    exptime: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert expiry_ms(exptime, NOW, b"jo bs") > NOW
+    assert f"queue jo\\x20bs: an expiry of {exptime} seconds is after the year" in caplog.text
+
+
+@pytest.mark.parametrize("exptime", [0, 60, -1, 2**32 - 1, 2**64 - 1, 4_000_000_000])
+def test_no_usual_expiry_is_told_of(exptime: int, caplog: pytest.LogCaptureFixture) -> None:
+    expiry_ms(exptime, NOW, b"jobs")
+    assert caplog.text == ""
