@@ -4,6 +4,7 @@ What keeps a server from starting is told in one line on standard error, with ex
 wrong configuration or usage and 1 for everything else. A traceback means a defect.
 """
 
+import contextlib
 import gc
 import logging
 import sys
@@ -15,10 +16,15 @@ from starling_py import described
 from starling_py.clock import Clock
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import SpoolError
-from starling_py.server import process
+from starling_py.server import process, streams
 from starling_py.server.core import Core, Storage
+from starling_py.server.detaching import detach
 from starling_py.server.errors import ProcessError, StartError, StartStoppedError
+from starling_py.server.identity import change_identity
 from starling_py.server.listening import listen
+from starling_py.server.log.start import start_log
+from starling_py.server.pid_file import PidFile
+from starling_py.server.preloading import preload
 from starling_py.server.server import Server
 from starling_py.server.threads import Threads
 from starling_py.settings import command_line
@@ -30,6 +36,7 @@ log = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
+    streams.open_standard_streams()
     try:
         given = command_line.parse(argv)
     except ConfigError as error:
@@ -39,13 +46,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.check_config:
         print(f"{given.config or 'the options'}: ok{_extent(given.settings)}")
         return 0
+    if not given.settings.daemonize:
+        return _run(given.settings, given.read_again, lambda: None)
+    front = detach()
+    code = _run(given.settings, given.read_again, front.let_go)
+    front.refuse(code or 1)
+    return code
+
+
+def _run(
+    settings: Settings, read_again: Callable[[], Settings], on_serving: Callable[[], None]
+) -> int:
     try:
-        serve(given.settings, given.read_again)
+        serve(settings, read_again, on_serving)
     except (StartError, SpoolError, ProcessError) as problem:
-        print(f"starling-py: {problem}", file=sys.stderr)
+        streams.tell(str(problem), streams.PATIENCE)
         return 1
-    except StartStoppedError as stopped:
-        log.info("%s", stopped)
+    except StartStoppedError:
+        return 0
     except KeyboardInterrupt:  # while the queues are read back; nothing is lost by it
         return 130
     return 0
@@ -60,39 +78,51 @@ def _extent(settings: Settings) -> str:
     return f", {entries} and {'1 route' if routes == 1 else f'{routes} routes'}"
 
 
-def serve(settings: Settings, read_again: Callable[[], Settings]) -> None:
-    """Run a server until it is stopped.
+def serve(
+    settings: Settings, read_again: Callable[[], Settings], on_serving: Callable[[], None]
+) -> None:
+    """Run a server until it is stopped; call ``on_serving`` when it listens and obeys signals.
 
-    All that can keep it from starting happens before it detaches from the terminal, where it is
-    seen. ``read_again`` reads the configuration again; it raises ``ConfigError``. Raises
+    ``read_again`` reads the configuration again; it raises ``ConfigError``. Raises
     ``StartError``, ``SpoolError``, ``ProcessError`` and ``StartStoppedError``.
     """
-    process.raise_file_limit()
-    listeners = listen(settings.host, settings.port)
-    process.change_user(settings)
-    process.start_log(settings)
-    log.info("starling-py %s, spool %s, sync %s", described(), settings.queue_path, settings.sync)
-    with process.stopped_by_sigterm():
-        storage = Storage.of(settings, process.most_open_segments())
-        threads = Threads(waits=storage.waits)
-        core = Core.open(storage, Clock(), Files(), threads)
-    pid_file = settings.pid_file
-    # What reads the pid file may send a signal at once; that waits until the server can handle it.
-    process.hold_signals()
-    if pid_file is not None:
-        process.write_pid_file(pid_file)
-    if settings.daemonize:
-        process.detach(listeners, core.spool.lock)
+    process.settle()
+    preload()
+    skipped: list[str] = []
+    listeners = listen(settings.host, settings.port, skipped.append)
+    change_identity(settings)
+    with contextlib.ExitStack() as at_the_end:
+        at_the_end.callback(process.ignore_signals)
+        pid_file = PidFile(settings.pid_file) if settings.pid_file is not None else None
         if pid_file is not None:
-            process.write_pid_file(pid_file)
-    # What is in memory now stays there: the collector need not look at it again and again.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-    try:
-        trio.run(Server(settings, core, threads, listeners, read_again).run)
-    except Exception:
-        log.critical("the server failed", exc_info=True)
-        raise
-    finally:
+            at_the_end.callback(pid_file.remove)
+        lines = start_log(settings)
+        at_the_end.callback(lines.finish, streams.PATIENCE)
+        process.on_reopen(lines.open_anew)
+        log.info(
+            "starling-py %s, spool %s, sync %s", described(), settings.queue_path, settings.sync
+        )
+        for problem in skipped:
+            log.warning("%s", problem)
+        try:
+            with process.stopped_by_sigterm():
+                storage = Storage.of(settings, process.most_open_segments())
+                threads = Threads(waits=storage.waits)
+                core = Core.open(storage, Clock(), Files(), threads)
+                # What reads the pid file may send a signal at once; that waits for the server.
+                process.hold_signals()
+        except StartStoppedError as stopped:
+            log.info("%s", stopped)
+            raise
+        process.outlive_signals()
         if pid_file is not None:
-            process.remove_pid_file(pid_file)
+            pid_file.write()
+        # What is in memory now stays there: the collector need not look at it again and again.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        server = Server(settings, core, threads, listeners, read_again, lines, on_serving)
+        try:
+            trio.run(server.run)
+        except Exception as error:
+            log.critical("the server failed", exc_info=True)
+            raise ProcessError(f"the server failed, as the log tells: {error!r}") from error

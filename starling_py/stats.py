@@ -135,6 +135,10 @@ class Snapshot:
     """1 while no put is accepted because less of the disk is free than ``disk_free_min``."""
     memory_high: int
     """1 while no put is accepted because the items in memory take more than ``memory_max``."""
+    log_lines_dropped: int
+    """Lines that the log lacks because it could not be written, or not as fast."""
+    log_lines_held_back: int
+    """Lines that the log lacks because there were too many of their kind; it tells how many."""
     counters: Counters
     queues: list[QueueSnapshot]
 
@@ -165,6 +169,8 @@ def server_pairs(snapshot: Snapshot) -> Pairs:
         ("disk_full", snapshot.disk_full),
         ("disk_low", snapshot.disk_low),
         ("memory_high", snapshot.memory_high),
+        ("log_lines_dropped", snapshot.log_lines_dropped),
+        ("log_lines_held_back", snapshot.log_lines_held_back),
         *((name, getattr(counters, name)) for name in _COUNTED if name != "total_items"),
         *((name, 0) for name in _NEVER_COUNTED),
     ]

@@ -151,6 +151,8 @@ class CoreHarness:
             disk_full=0,
             disk_low=0,
             memory_high=0,
+            log_lines_dropped=0,
+            log_lines_held_back=0,
             counters=self.counters,
             queues=self.queues.snapshot(),
         )

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 import trio
 
@@ -18,6 +19,18 @@ from starling_py.stats import Counters, Pairs
 log = logging.getLogger(__name__)
 
 
+class LogLines(Protocol):
+    """What the log leaves out, in lines since the start."""
+
+    @property
+    def dropped(self) -> int:
+        """Lines that could not be written."""
+
+    @property
+    def held_back(self) -> int:
+        """Lines of which there were too many of the same kind."""
+
+
 class Host:
     """What ``reports.ServerHost`` asks for, answered by a running server."""
 
@@ -30,16 +43,19 @@ class Host:
         counters: Counters,
         stop: trio.Event,
         read_settings: Callable[[], Settings] | None = None,
+        lines: LogLines | None = None,
     ) -> None:
         """``stop`` is set to stop the server.
 
-        ``read_settings`` reads the configuration again; it raises ``ConfigError``.
+        ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
+        what the log leaves out, if there is a log.
         """
         self._settings = settings
         self._core = core
         self._counters = counters
         self._stop = stop
         self._read_settings = read_settings
+        self._lines = lines
         self._started = core.clock.monotonic
         self.tick: Tick
         """Has the connections; set as soon as it is made."""
@@ -93,6 +109,8 @@ class Host:
             disk_full=int(core.spool.reserve.short),
             disk_low=int(core.queues.directory.limits.disk_low),
             memory_high=int(core.queues.directory.limits.memory_high),
+            log_lines_dropped=0 if self._lines is None else self._lines.dropped,
+            log_lines_held_back=0 if self._lines is None else self._lines.held_back,
             counters=self._counters,
             queues=core.queues.snapshot(),
         )

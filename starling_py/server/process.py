@@ -1,119 +1,64 @@
-"""The process around a server: log, user, daemon, signals, pid file.
+"""The process that a server is: its signals, its limits, its umask, what it has used.
 
-Log, user and daemon are set up before trio starts: a fork or a change of user under a running event
-loop would leave it with threads and descriptors it no longer has. Detaching from the terminal and
-changing the user are python-daemon's work.
+All of this is set up before trio starts, and none of it can hold the server up.
 """
 
 import contextlib
-import grp
-import logging
-import logging.handlers
 import os
-import pwd
 import resource
 import signal
-import socket
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
-import daemon
-import daemon.daemon
+from starling_py.server.errors import StartStoppedError
 
-from starling_py.server.errors import ProcessError, StartStoppedError
-from starling_py.settings.server_settings import Settings
-
-_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _FEWEST_SEGMENTS = 16
-_SYSLOG_SOCKETS = ("/dev/log", "/var/run/syslog")
-
-
-def start_log(settings: Settings) -> None:
-    """Send the log where the settings say. Raises ``ProcessError``.
-
-    A log file is opened anew when it was moved away, so it may be rotated at any time.
-    """
-    try:
-        handler = _handler(settings)
-    except OSError as error:
-        place = "syslog" if settings.syslog_channel is not None else settings.logger
-        raise ProcessError(f"{place}: cannot log there: {error.strerror or error}") from error
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(settings.log_level)
-
-
-def _handler(settings: Settings) -> logging.Handler:
-    handler: logging.Handler
-    if settings.syslog_channel is not None:
-        address = next((path for path in _SYSLOG_SOCKETS if Path(path).exists()), None)
-        if address is None:
-            raise ProcessError("syslog: there is no syslog socket on this machine")
-        handler = logging.handlers.SysLogHandler(address)
-        handler.ident = f"{settings.syslog_channel}: "
-        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-        return handler
-    if settings.logger is None:
-        handler = logging.StreamHandler()
-    else:
-        settings.logger.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.handlers.WatchedFileHandler(settings.logger, encoding="utf-8")
-    handler.setFormatter(logging.Formatter(_FORMAT))
-    return handler
-
-
-def change_user(settings: Settings) -> None:
-    """Become the user and group of the settings. Raises ``ProcessError``."""
-    if settings.user is None and settings.group is None:
-        return
-    try:
-        user = _user(settings.user)
-        group = user.pw_gid if settings.group is None else _group(settings.group)
-        daemon.daemon.change_process_owner(user.pw_uid, group, initgroups=True)
-    except (KeyError, daemon.daemon.DaemonOSEnvironmentError) as error:
-        wanted = ":".join(filter(None, (settings.user, settings.group)))
-        reason = error.args[0] if error.args else error
-        raise ProcessError(f"cannot run as {wanted}: {reason}") from error
-
-
-def _user(name: str | None) -> pwd.struct_passwd:
-    if name is None:
-        return pwd.getpwuid(os.getuid())
-    return pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
-
-
-def _group(name: str) -> int:
-    return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
-
-
-def detach(sockets: Sequence[socket.socket], lock: int) -> None:
-    """Leave the terminal and go on in the background; the calling process ends with 0.
-
-    ``sockets``, the descriptor ``lock`` and the log stay open.
-    """
-    keep: list[object] = [*sockets, lock]
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler):
-            keep.append(handler.stream)
-        elif isinstance(handler, logging.handlers.SysLogHandler):
-            keep.append(handler.socket)  # type: ignore[attr-defined]
-    daemon.DaemonContext(
-        files_preserve=keep,
-        umask=0o027,
-        detach_process=True,
-        signal_map={
-            signal.SIGHUP: None,
-            signal.SIGTSTP: None,
-            signal.SIGTTIN: None,
-            signal.SIGTTOU: None,
-        },
-    ).open()
+_UMASK = 0o027
 
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 """The signals that stop a server."""
-HANDLED = (*STOPPING, signal.SIGHUP, signal.SIGUSR1)
-"""The signals that a server handles."""
+HANDLED = (*STOPPING, signal.SIGHUP)
+"""The signals that a server handles in its turn; SIGUSR1 needs none."""
+
+
+def settle() -> None:
+    """Make the process one that does not depend on who started it.
+
+    The modes of files and folders do not depend on the umask, and there may be as many open files
+    as the system allows. SIGUSR1 and SIGUSR2 do not end it, nor does a SIGHUP before it serves.
+    """
+    os.umask(_UMASK)
+    raise_file_limit()
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+
+def on_reopen(reopen: Callable[[], None]) -> None:
+    """Call a function on SIGUSR1, from now on until the process ends.
+
+    It is called between any two steps of the main thread, so it must take no lock.
+    """
+    signal.signal(signal.SIGUSR1, lambda *_: reopen())
+
+
+def outlive_signals() -> None:
+    """Let no signal that a server handles end the process before or after it handles them.
+
+    What is held back then still reaches the server: a signal that is ignored would be lost.
+    """
+    for number in HANDLED:
+        signal.signal(number, lambda *_: None)
+
+
+def ignore_signals() -> None:
+    """Let no signal end the process, which does so by itself, with its exit code.
+
+    Python gives up its own handlers before it ends, so they would not do.
+    """
+    for number in (*HANDLED, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
@@ -143,25 +88,6 @@ def hold_signals() -> None:
 def take_signals() -> None:
     """Deliver the signals that were held back; call this when there are handlers."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
-
-
-def write_pid_file(path: Path) -> None:
-    """Write the process id to a file, whose directory is made if need be.
-
-    Raises ``ProcessError``.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{os.getpid()}\n")
-    except OSError as error:
-        raise ProcessError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-def remove_pid_file(path: Path) -> None:
-    """Remove the file, unless another process has put its id there."""
-    with contextlib.suppress(OSError):
-        if path.read_text() == f"{os.getpid()}\n":
-            path.unlink()
 
 
 def usage() -> tuple[int, float, float]:

@@ -1,9 +1,9 @@
 """The server: from its open sockets to its end, and the signals in between.
 
-SIGHUP reads the settings of the queues again, SIGUSR1 begins or ends draining. SIGTERM and SIGINT
-stop the server: no client is accepted any more, clients that wait get a miss, those in the middle
-of something have the grace time to finish, then everything is synced and closed. A second signal
-ends the grace time. trio's tasks are here and in the tick; they decide nothing about queues.
+SIGHUP reads the settings of the queues again. SIGTERM and SIGINT stop the server: no client is
+accepted any more, clients that wait get a miss, those in the middle of something have the grace
+time to finish, then everything is synced and closed. A second signal ends the grace time. trio's
+tasks are here and in the tick; they decide nothing about queues.
 """
 
 import logging
@@ -16,7 +16,7 @@ import trio
 from starling_py.server import process, readiness
 from starling_py.server.acceptor import Acceptor
 from starling_py.server.core import Core
-from starling_py.server.host import Host
+from starling_py.server.host import Host, LogLines
 from starling_py.server.listening import address_of
 from starling_py.server.threads import Threads
 from starling_py.server.tick import Tick
@@ -41,16 +41,20 @@ class Server:
         threads: Threads,
         listeners: Sequence[socket.socket],
         read_settings: Callable[[], Settings] | None = None,
+        lines: LogLines | None = None,
+        on_serving: Callable[[], None] = lambda: None,
     ) -> None:
         """``threads`` are those of the core, and are started here.
 
-        ``read_settings`` reads the configuration again; it raises ``ConfigError``.
+        ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
+        what the log leaves out. ``on_serving`` is called when the server listens and obeys signals.
         """
         self._settings = settings
         self._core = core
         self._addresses = [address_of(each) for each in listeners]
         self._counters = Counters()
         self._stop = trio.Event()
+        self._on_serving = on_serving
         self._policy = Policy(
             settings.item_size_max,
             settings.allow_flush_all,
@@ -59,7 +63,7 @@ class Server:
             settings.allow_drain,
         )
         threads.start()
-        self._host = Host(settings, core, self._counters, self._stop, read_settings)
+        self._host = Host(settings, core, self._counters, self._stop, read_settings, lines)
         watched = readiness.best()
         self._tick = self._host.tick = Tick(
             core.queues,
@@ -83,6 +87,7 @@ class Server:
                 for address in self._addresses:
                     log.info("listening on %s", address)
                 task_status.started()
+                self._on_serving()
                 await self._tick.run()
                 nursery.cancel_scope.cancel()
         finally:
@@ -107,8 +112,6 @@ class Server:
             async for number in signals:
                 if number == signal.SIGHUP:
                     self._host.reload()
-                elif number == signal.SIGUSR1:
-                    self._host.drain(on=not self._host.draining)
                 else:
                     log.info("%s: stopping", signal.Signals(number).name)
                     self.stop()

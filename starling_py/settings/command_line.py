@@ -39,7 +39,7 @@ class CommandLine:
     ``settings`` are complete. ``check_config`` asks to stop once they have been judged good.
     ``config`` is the path of the file they came from, as given; None if there is no file.
     ``read_again`` reads the file again under the same options, from any working directory, and
-    raises ``ConfigError``.
+    raises ``ConfigError``; anything but a regular file is refused then.
     """
 
     settings: Settings
@@ -59,7 +59,9 @@ def parse(argv: Sequence[str] | None = None) -> CommandLine:
     check_config: bool = given.pop("check_config")
     config: Path | None = given.pop("config")
     path = None if config is None else config.absolute()
-    return CommandLine(load(config, given), check_config, config, partial(load, path, given))
+    return CommandLine(
+        load(config, given), check_config, config, partial(load, path, given, serving=True)
+    )
 
 
 def _given(argv: Sequence[str]) -> dict[str, Any]:

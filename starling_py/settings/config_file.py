@@ -43,17 +43,21 @@ _ALIASES: Final = aliases(Settings)
 
 
 def load(
-    path: Path | None = None, overrides: Mapping[str, object] = MappingProxyType({})
+    path: Path | None = None,
+    overrides: Mapping[str, object] = MappingProxyType({}),
+    *,
+    serving: bool = False,
 ) -> Settings:
     """Return the settings of the file at ``path``, if any, and ``overrides``, which beat the file.
 
     ``overrides`` go by the names of the fields and have values as options or a file give them. What
-    neither gives has its default. Relative paths start at the working directory. Raises
+    neither gives has its default. Relative paths start at the working directory. While a server is
+    ``serving``, only a regular file is read, as nothing may be waited for then. Raises
     ``ConfigError`` with everything that is wrong with either, including values of the file that are
     overridden.
     """
     given, faults = converted(Settings, overrides)
-    content = _Content(YamlFile(path)) if path is not None else None
+    content = _Content(YamlFile(path, is_waited_for=not serving)) if path is not None else None
     problems = content.read(given) if content is not None else []
     for fault in faults:
         name = str(fault.place[0])

@@ -108,6 +108,7 @@ def _routes(value: Routes | Mapping[str, Sequence[str]]) -> Routes:
 _PATH: Final = Kind("a path", _path)
 _LEVEL: Final = Kind("DEBUG, INFO, WARN, ERROR or FATAL", _level)
 _SYNC: Final = Kind("never, always or a time from 1ms to 3600s", _sync)
+_FORMAT: Final = word("text|json", "text or json")
 _HOST: Final = word(r"\S{1,253}", "a host name or an address")
 _IDENT: Final = word(r"[^\s:\[\]]{1,48}", "a name without spaces, colons and brackets")
 _OWNER: Final = word(r"[^\s:/+-][^\s:/]{0,63}", "a name or a number", numbers=True)
@@ -182,6 +183,8 @@ class Settings:
         "Program name for the log in syslog", "-l --syslog CHANNEL")
     log_level: str = setting("Logging", "INFO", _LEVEL,
         "Least severe messages that are logged", "-v --verbose", const="DEBUG")
+    log_format: str = setting("Logging", "text", _FORMAT,
+        "Lines for people or for programs; json needs python-json-logger", "--log_format FORMAT")
     # fmt: on
     queues: QueueTable = attrs.field(factory=partial(from_converted, QueueTable), converter=_queues)
     routes: Routes = attrs.field(factory=partial(from_converted, Routes), converter=_routes)

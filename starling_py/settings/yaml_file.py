@@ -6,11 +6,13 @@ collected, never raised, and told in the order of the file. Nothing here knows w
 contain.
 """
 
+import os
 import re
+import stat
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import BinaryIO, Final
 
 import attrs
 import yaml
@@ -103,6 +105,8 @@ class YamlFile:
     """A file that is being read, and its problems by line; line 0 is the whole file."""
 
     path: Path
+    is_waited_for: bool = True
+    """Whether to wait for who writes it, if it is a pipe; else only a regular file is read."""
     _problems: list[tuple[int, str]] = attrs.field(init=False, factory=list)
     _erb: list[int] = attrs.field(init=False, factory=list)
     is_yaml: bool = attrs.field(init=False, default=False)
@@ -198,7 +202,7 @@ class YamlFile:
     def _text(self) -> str | None:
         """Return the text of the file; report why not and return None if there is none."""
         try:
-            with self.path.open("rb") as file:
+            with self._open() as file:
                 data = file.read(_MAX_FILE_BYTES + 1)
             if len(data) <= _MAX_FILE_BYTES:
                 return data.decode("utf-8-sig")
@@ -209,6 +213,16 @@ class YamlFile:
             reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
         self.report(0, reason)
         return None
+
+    def _open(self) -> BinaryIO:
+        """Open the file. Raises ``OSError`` and ``ValueError``."""
+        if self.is_waited_for:
+            return self.path.open("rb")
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fdopen(descriptor, "rb")
+        os.close(descriptor)
+        raise ValueError("it is no file, and is not waited for while the server serves")
 
     def _report_marked(self, text: str, error: yaml.MarkedYAMLError) -> None:
         mark = error.problem_mark or error.context_mark

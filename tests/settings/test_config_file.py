@@ -103,6 +103,7 @@ def test_without_a_file_everything_has_its_default() -> None:
         "logger": None,
         "syslog_channel": None,
         "log_level": "INFO",
+        "log_format": "text",
         "queues": QueueTable(),
         "routes": Routes(),
     }
@@ -130,6 +131,7 @@ def test_overrides_beat_the_file_and_the_file_beats_the_default(tmp_path: Path) 
         ("log_file: /a/log", "logger", Path("/a/log")),
         ("log_level: warn", "log_level", "WARNING"),
         ("log_level: Fatal", "log_level", "CRITICAL"),
+        ("log_format: json", "log_format", "json"),
         ("daemonize: yes", "daemonize", True),
         ("daemonize: off", "daemonize", False),
         ("user: 1000", "user", "1000"),

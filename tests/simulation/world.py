@@ -407,6 +407,8 @@ class Life:
             disk_full=int(self.spool.reserve.short),
             disk_low=0,
             memory_high=0,
+            log_lines_dropped=0,
+            log_lines_held_back=0,
             counters=self.counters,
             queues=self.queues.snapshot(),
         )
