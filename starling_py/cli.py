@@ -16,7 +16,7 @@ from starling_py import described
 from starling_py.clock import Clock
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import SpoolError
-from starling_py.server import process, streams
+from starling_py.server import fitting, process, streams
 from starling_py.server.core import Core, Storage
 from starling_py.server.detaching import detach
 from starling_py.server.errors import ProcessError, StartError, StartStoppedError
@@ -88,8 +88,8 @@ def serve(
     """
     process.settle()
     preload()
-    skipped: list[str] = []
-    listeners = listen(settings.host, settings.port, skipped.append)
+    settings, segments, warnings = fitting.fitted(settings, process.file_limit())
+    listeners = listen(settings.host, settings.port, warnings.append)
     change_identity(settings)
     with contextlib.ExitStack() as at_the_end:
         at_the_end.callback(process.ignore_signals)
@@ -102,11 +102,11 @@ def serve(
         log.info(
             "starling-py %s, spool %s, sync %s", described(), settings.queue_path, settings.sync
         )
-        for problem in skipped:
-            log.warning("%s", problem)
+        for warning in warnings:
+            log.warning("%s", warning)
         try:
             with process.stopped_by_sigterm():
-                storage = Storage.of(settings, process.most_open_segments())
+                storage = Storage.of(settings, segments)
                 threads = Threads(waits=storage.waits)
                 core = Core.open(storage, Clock(), Files(), threads)
                 # What reads the pid file may send a signal at once; that waits for the server.

@@ -54,7 +54,9 @@ class Counters:
     noreply_errors: int = 0
     """Commands that failed without a reply, because the client wanted none."""
     session_errors: int = 0
-    """Sessions ended by a defect in the server; each is in the log with its traceback."""
+    """Sessions ended by a defect in the server, or out of memory; each is in the log."""
+    clients_over_memory: int = 0
+    """Clients that were closed because they held too much of ``client_memory``."""
 
     def count_miss(self, word: str) -> None:
         """Count a command that found nothing to change: incr or decr."""
@@ -141,6 +143,12 @@ class Snapshot:
     """Lines that the log lacks because there were too many of their kind; it tells how many."""
     counters: Counters
     queues: list[QueueSnapshot]
+    internal_errors: int = 0
+    """Errors of the server, outside of sessions, that it went on after; each is in the log."""
+    client_memory_used: int = 0
+    """Bytes that clients make the server hold: unfinished input, unread replies, waits."""
+    clients_paused: int = 0
+    """Clients that are not read from because they hold too much of ``client_memory``."""
 
 
 def server_pairs(snapshot: Snapshot) -> Pairs:
@@ -171,6 +179,9 @@ def server_pairs(snapshot: Snapshot) -> Pairs:
         ("memory_high", snapshot.memory_high),
         ("log_lines_dropped", snapshot.log_lines_dropped),
         ("log_lines_held_back", snapshot.log_lines_held_back),
+        ("internal_errors", snapshot.internal_errors),
+        ("client_memory_used", snapshot.client_memory_used),
+        ("clients_paused", snapshot.clients_paused),
         *((name, getattr(counters, name)) for name in _COUNTED if name != "total_items"),
         *((name, 0) for name in _NEVER_COUNTED),
     ]

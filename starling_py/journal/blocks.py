@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from starling_py.journal.disk.files import Files
-from starling_py.journal.errors import JournalDamagedError, SegmentError
+from starling_py.journal.errors import JournalDamagedError, SegmentError, unforeseen
 from starling_py.journal.format import record, segment
 from starling_py.journal.format.record import Item
 from starling_py.journal.format.segment import UNFINISHED_SUFFIX, Segment
@@ -81,6 +81,8 @@ class Reading:
             self.at_end = self.complete
         except (OSError, JournalDamagedError) as error:
             self.error = error
+        except Exception as defect:
+            self.error = unforeseen(defect)
 
     def _read(self, each: Segment) -> bool:
         """Read the next block of a segment; return whether there was none left."""

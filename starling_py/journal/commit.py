@@ -4,7 +4,8 @@ Under ``always``, a reply that depends on a write waits for the sync that covers
 the ``Syncer`` runs them, one batch at a time, and each covers all that was written before it began.
 Under an interval no reply waits: what was written is synced at that interval. Under ``never``
 nothing is synced. Journals whose file went bad are healed by the same batches. This module decides
-when; it never touches a socket.
+when; it never touches a socket. An error that nobody foresaw costs the journal that it was met in
+a healing, and those who asked something of it an error: the other journals are committed.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,8 @@ from typing import Final, Protocol
 from mypy_extensions import mypyc_attr
 
 from starling_py.clock import Clock
-from starling_py.journal.errors import JournalError
+from starling_py.guard import Guard
+from starling_py.journal.errors import JournalError, unforeseen
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
 from starling_py.journal.syncing import Syncing
@@ -59,6 +61,9 @@ class Batch:
                 work.run()
             except OSError as error:
                 self.errors.append(error)
+            except Exception as defect:
+                # Out of memory, say. Nobody knows what is safe: as bad as a sync that failed.
+                self.errors.append(unforeseen(defect))
             else:
                 self.errors.append(None)
 
@@ -86,6 +91,8 @@ class GroupCommit:
         self._interval = interval
         self._syncer = syncer
         self._clock = clock
+        self.guard = Guard()
+        """Is told of errors that must not end what is done for other journals and queues."""
         self.touched: list[Journal] = []
         """Journals with records for the next commit, each once."""
         self._unsynced: dict[Journal, None] = {}
@@ -156,25 +163,13 @@ class GroupCommit:
         touched, self.touched = self.touched, []
         failed = []
         for journal in touched:
-            owner = journal.owner
             try:
-                journal.write()
-            except JournalError:
+                if not self._write(journal):
+                    failed.append(journal)
+            except Exception as defect:
+                self.guard.caught("a commit")
+                journal.distrust(defect)
                 failed.append(journal)
-                self.failures += 1
-                if journal.needs_sync:
-                    # Only the records were not written: a segment was begun for them, and without
-                    # a sync it would not get its name before the next write.
-                    self._unsynced[journal] = None
-                if owner is not None:
-                    owner.on_rolled_back()
-                continue
-            if owner is not None:
-                owner.on_committed()
-            if journal.syncs:
-                self._unsynced[journal] = None
-            else:
-                journal.after_safe()
         ticket = 0
         if self._interval == 0 and self._unsynced:
             # A batch under way began before these writes, so the next one covers them; ``finish``
@@ -189,6 +184,31 @@ class GroupCommit:
                 self._sync_due = self._clock.monotonic + self._interval
         self._hurried = False
         return Committed(frozenset(failed), ticket) if failed or ticket else _PLAIN
+
+    def _write(self, journal: Journal) -> bool:
+        """Write a journal and tell its owner; return whether its records were written."""
+        owner = journal.owner
+        try:
+            journal.write()
+        except JournalError:
+            self.failures += 1
+            if journal.needs_sync:
+                # Only the records were not written: a segment was begun for them, and without
+                # a sync it would not get its name before the next write.
+                self._unsynced[journal] = None
+            if owner is not None:
+                owner.on_rolled_back()
+            return False
+        try:
+            if owner is not None:
+                owner.on_committed()
+            if not journal.syncs:
+                journal.after_safe()
+        except Exception:
+            self.guard.caught("what follows a commit")  # the records are written all the same
+        if journal.syncs:
+            self._unsynced[journal] = None
+        return True
 
     def sync_if_due(self) -> None:
         """Begin the next batch if its time has come and none is under way."""
@@ -206,7 +226,12 @@ class GroupCommit:
         for (journal, work), error in zip(batch.work, batch.errors, strict=True):
             healing = isinstance(work, Healing)
             self.syncs += not healing
-            journal.end_sync(work, error)
+            try:
+                journal.end_sync(work, error)
+            except Exception as defect:
+                self.guard.caught("what follows a sync")
+                if healing or error is not None:
+                    journal.distrust(defect)
             if journal.broken is None:
                 self.healed += healing
                 self.broken.pop(journal, None)
@@ -244,9 +269,13 @@ class GroupCommit:
         batch = Batch(self._begun, [])
         unsynced, self._unsynced = self._unsynced, {}
         for journal in (*unsynced, *(each for each in self.broken if each not in unsynced)):
-            work = journal.begin_sync()
-            if work is not None:
-                batch.work.append((journal, work))
+            try:
+                work = journal.begin_sync()
+                if work is not None:
+                    batch.work.append((journal, work))
+            except Exception as defect:
+                self.guard.caught("the beginning of a sync")
+                journal.distrust(defect)
         if self._interval == 0:
             batch.undone = frozenset(each for each in unsynced if each.broken is not None)
         return batch

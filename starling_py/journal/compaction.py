@@ -15,7 +15,7 @@ import attrs
 
 from starling_py.journal import blocks
 from starling_py.journal.disk.background import Chores, Removal, Work
-from starling_py.journal.errors import JournalDamagedError
+from starling_py.journal.errors import JournalDamagedError, unforeseen
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import COMPACTED_SUFFIX, Header, Segment
 from starling_py.journal.id_ranges import IdRanges
@@ -87,12 +87,18 @@ class Compaction:
         try:
             next(self._pieces, None)
         except (OSError, JournalDamagedError) as error:
-            self.error = error
-            if self.replacement is None:
-                self.abandon()
+            self._fail(error)
+        except Exception as defect:
+            self._fail(unforeseen(defect))
+
+    def _fail(self, error: OSError | JournalDamagedError) -> None:
+        self.error = error
+        if self.replacement is None:
+            self.abandon()
 
     def abandon(self) -> None:
         """Close and remove the unfinished copy."""
+        self._pieces = None  # what is unfinished refers to this work, and would keep it in memory
         files = self.place.files
         with contextlib.suppress(OSError):
             if self._descriptor is not None:
@@ -151,6 +157,10 @@ class Compaction:
         return item_id >= self.head and item_id not in self.removed_ids
 
 
+def _tell_nobody(work: Compaction) -> None:
+    """Tell nobody: the journal was removed."""
+
+
 class Compactor:
     """Decides when segments of one journal are compacted; one compaction at a time."""
 
@@ -206,6 +216,10 @@ class Compactor:
             self._work.abandon()
         self._work = None
         self._running = False
+
+    def let_go(self) -> None:
+        """Refer to nobody any more: the journal was removed."""
+        self._done = _tell_nobody
 
     def _piece(self, work: Compaction) -> tuple[Work, Callable[[], None]]:
         if work is self._work:

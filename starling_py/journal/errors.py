@@ -1,5 +1,7 @@
 """The journal's exceptions."""
 
+import errno
+
 
 class JournalError(Exception):
     """An operation could not be recorded or written; the text can be sent to the client."""
@@ -33,3 +35,15 @@ class HeaderCutShortError(SegmentError):
         super().__init__("too short for a segment's header")
         self.salt = salt
         """The salt in the header; 0 if it is cut off too."""
+
+
+def unforeseen(defect: Exception) -> OSError:
+    """Return an error that nobody foresaw, such as ``MemoryError``, as one of the disk.
+
+    It came in the middle of something, so what is on disk can be trusted no more than after that.
+    """
+    if isinstance(defect, OSError):
+        return defect
+    if isinstance(defect, MemoryError):
+        return OSError(errno.ENOMEM, "out of memory")
+    return OSError(errno.EIO, f"internal error: {type(defect).__name__}")

@@ -13,7 +13,7 @@ import contextlib
 
 from starling_py.journal import checkpoint
 from starling_py.journal.disk import failed_syncs
-from starling_py.journal.errors import JournalDamagedError
+from starling_py.journal.errors import JournalDamagedError, unforeseen
 from starling_py.journal.format.segment import UNFINISHED_SUFFIX
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.recovery.examination import state_at
@@ -60,6 +60,9 @@ class Healing:
             failed_syncs.forget(self._place.files, self._place.directory)
         except (OSError, JournalDamagedError) as error:
             self.error = error
+            self._abandon()
+        except Exception as defect:
+            self.error = unforeseen(defect)
             self._abandon()
 
     def _abandon(self) -> None:

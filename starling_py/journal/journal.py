@@ -15,7 +15,7 @@ from starling_py.journal.blocks import Position, Reading
 from starling_py.journal.compaction import Compaction
 from starling_py.journal.disk.background import Chores
 from starling_py.journal.disk.no_files import NoFiles
-from starling_py.journal.errors import FileSpoiledError, JournalError
+from starling_py.journal.errors import FileSpoiledError, JournalError, unforeseen
 from starling_py.journal.healing import Healing
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.reader import Reader, Where
@@ -174,15 +174,20 @@ class Journal:
         """
         recorder = self.recorder
         pending = recorder.take()
-        data = b"".join(pending.records)
         try:
             if recorder.broken is not None:
                 raise JournalError(recorder.broken)
             self._writing = True
+            data = b"".join(pending.records)
             self._rotation.write(self.ledger, data, pending)
         except (OSError, JournalError) as error:
             self._not_written(error)
             raise JournalError(self.failure) from error
+        except Exception as defect:
+            # Out of memory, say: how much of it is in the file, nobody knows.
+            spoiled = unforeseen(defect)
+            self._not_written(FileSpoiledError(spoiled.errno, spoiled.strerror))
+            raise JournalError(self.failure) from defect
         finally:
             self._writing = False
         before = self.ledger.items
@@ -192,6 +197,11 @@ class Journal:
         safety.written += 1
         if safety.keeps:
             safety.kept.append(data)
+
+    def distrust(self, defect: Exception) -> None:
+        """Have the journal healed: something that nobody foresaw ended its work midway."""
+        if self.broken is None and not self.in_memory:
+            self._break("cannot be written", unforeseen(defect))
 
     def _not_written(self, error: OSError | JournalError) -> None:
         """Undo what the dropped records have changed, and keep the reason in ``failure``."""
@@ -308,6 +318,13 @@ class Journal:
         self._reserve.changed(-self.ledger.items)
         self._go_by(Ledger())
         self._reclaiming.start_over()
+
+    def let_go(self) -> None:
+        """Cut what makes circles with its parts and its queue: both are gone for good."""
+        self.owner = None
+        self.recorder.let_go()
+        self._chores.let_go()
+        self._reclaiming.let_go()
 
     def tell_if_all_safe(self) -> None:
         """Tell the owner if all that was written is safe and nothing is under way."""

@@ -18,6 +18,14 @@ from starling_py.journal.syncing import Place
 log = logging.getLogger(__name__)
 
 
+def _tell_nobody(what: object) -> None:
+    """Tell nobody: the journal was removed."""
+
+
+def _never() -> bool:
+    return False
+
+
 class Reclaiming:
     """The segments of one journal that are about to be removed or compacted."""
 
@@ -79,6 +87,14 @@ class Reclaiming:
         self._dying.clear()
         self._compactor.give_up()
         self._compactor.stopped = False
+
+    def let_go(self) -> None:
+        """Refer to the journal no more: it was removed, and nothing is under way."""
+        empty = Ledger()
+        self._ledger = lambda: empty
+        self._on_compacted = self._broke = _tell_nobody
+        self._all_safe = _never
+        self._compactor.let_go()
 
     def _choose_dead(self, ledger: Ledger) -> None:
         if ledger.has_dead:

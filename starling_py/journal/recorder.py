@@ -21,6 +21,10 @@ from starling_py.journal.reader import Reader
 DISK_FULL: Final = "the disk is full"
 
 
+def _nothing() -> None:
+    """Touch nothing: the journal was removed."""
+
+
 class Recorder:
     """The side of a journal that its queue records operations on."""
 
@@ -46,6 +50,10 @@ class Recorder:
         """What is live, as of the last successful write."""
         self.broken: str | None = None
         """Why every record is refused for now; ``None`` while the journal is not broken."""
+
+    def let_go(self) -> None:
+        """Refer to the journal no more: it was removed."""
+        self._touch = _nothing
 
     def take(self) -> Pending:
         """Return what was recorded since the last call, and start an empty ``Pending``."""

@@ -12,6 +12,7 @@ import attrs
 
 from starling_py.journal.disk import failed_syncs
 from starling_py.journal.disk.background import Chores, Work
+from starling_py.journal.errors import unforeseen
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.syncing import Place
 
@@ -41,6 +42,8 @@ class SyncOnDemand:
             files.sync_directory(directory.rpartition("/")[0])
         except OSError as error:
             self.error = error
+        except Exception as defect:
+            self.error = unforeseen(defect)
 
 
 class SyncsOnDemand:

@@ -20,6 +20,10 @@ _HEADER: Final = struct.Struct(">xBHBxxxIIQ")
 cas. Magic is checked before; data type and virtual bucket mean nothing to memcached either."""
 _HEADER_SIZE: Final = 24
 assert _HEADER.size == _HEADER_SIZE
+_LONGEST_HEAD: Final = _HEADER_SIZE + 0xFF + 0xFFFF
+"""Bytes of a header, with the longest extras and the longest key that it can tell of."""
+KEPT: Final = 4096
+"""Bytes of a buffer that may stay when all in it was used: it spares letting go of small ones."""
 
 
 @dataclass
@@ -84,6 +88,20 @@ class BinaryDialect(BinaryReplies, Dialect):
         return len(self._buffer) - self._position
 
     @property
+    def weight(self) -> int:
+        """Bytes kept of what came."""
+        kept = 0 if self._body is None else len(self._body.kept)
+        return len(self._buffer) - self._position + kept
+
+    @property
+    def missing(self) -> int:
+        """The most bytes that must come until the command that has begun is whole."""
+        body = self._body
+        if body is None:
+            return _LONGEST_HEAD
+        return 0 if body.request is None else body.left
+
+    @property
     def midway(self) -> bool:
         """Whether part of a command has been taken, and its rest is missing."""
         return self._body is not None or self._quits or self._position < len(self._buffer)
@@ -134,7 +152,14 @@ class BinaryDialect(BinaryReplies, Dialect):
         request.value = self._buffer[self._position : behind]
         self._position = behind
         self.more = behind < len(self._buffer) or self._quits
+        if behind > KEPT and behind == len(self._buffer):
+            self._let_go()
         return request.command()
+
+    def _let_go(self) -> None:
+        """Keep a large buffer no longer than it is used: its client may be idle for days."""
+        self._buffer = b""
+        self._position = 0
 
     def _swallow(self, size: int, refusal: Refusal) -> Command | None:
         self._body = _Body(size, None, refusal)
@@ -145,9 +170,12 @@ class BinaryDialect(BinaryReplies, Dialect):
         assert body is not None
         if self._position < len(self._buffer):
             self._position += body.take(self._buffer[self._position :])
+            if self._position == len(self._buffer):
+                self._let_go()
         command = body.result()
         if command is not None:
             self._body = None
+            self.more = self._position < len(self._buffer) or self._quits
         return command
 
 

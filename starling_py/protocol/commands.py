@@ -400,7 +400,17 @@ class Dialect(Writer):
     @property
     @abstractmethod
     def buffered(self) -> int:
-        """Bytes that came and do not belong to a command that was returned."""
+        """Bytes that came and do not belong to a command that was returned, but for a body's."""
+
+    @property
+    @abstractmethod
+    def weight(self) -> int:
+        """Bytes kept of what came: those that are buffered, and of a body that is not whole."""
+
+    @property
+    @abstractmethod
+    def missing(self) -> int:
+        """The most bytes that must come until the command that has begun is whole."""
 
     @property
     @abstractmethod

@@ -25,6 +25,8 @@ MAX_LINE: Final = 2048
 """Bytes of a command line (memcached's limit)."""
 MAX_GET_LINE: Final = 65536
 """Bytes of the line of a get, which may name many keys."""
+KEPT: Final = 4096
+"""Bytes of a buffer that may stay when all in it was used: it spares letting go of small ones."""
 
 _KNOWN: Final = KNOWN_LINES.found
 _BAD_CHUNK: Final = b"CLIENT_ERROR bad data chunk\r\n"
@@ -67,7 +69,8 @@ class _Body:
             return None
         if self.refusal is not None:
             return self.refusal
-        return self.line.command(bytes(self.kept[:length]))
+        with memoryview(self.kept) as kept:
+            return self.line.command(bytes(kept[:length]))
 
 
 class TextDialect(TextReplies, Dialect):
@@ -102,6 +105,20 @@ class TextDialect(TextReplies, Dialect):
         return len(self._buffer) - self._position
 
     @property
+    def weight(self) -> int:
+        """Bytes kept of what came."""
+        kept = 0 if self._body is None else len(self._body.kept)
+        return len(self._buffer) - self._position + kept
+
+    @property
+    def missing(self) -> int:
+        """The most bytes that must come until the command that has begun is whole."""
+        body = self._body
+        if body is None:
+            return MAX_GET_LINE
+        return body.line.length + 2 - body.came if body.refusal is None else 0
+
+    @property
     def midway(self) -> bool:
         """Whether part of a command has been taken, and its rest is missing."""
         return self._body is not None or self._position < len(self._buffer)
@@ -123,6 +140,8 @@ class TextDialect(TextReplies, Dialect):
         if not isinstance(command, StoreLine):
             self._position = self._searched = position
             self.more = position < len(buffer)
+            if position > KEPT and not self.more:
+                self._let_go()
             return command
         behind = position + command.length
         left = len(buffer) - behind - 2
@@ -131,6 +150,8 @@ class TextDialect(TextReplies, Dialect):
             return self._begin_body(command)
         self._position = self._searched = behind + 2
         self.more = left > 0
+        if behind > KEPT and not left:
+            self._let_go()
         if not buffer.startswith(b"\r\n", behind):
             return Refusal(_BAD_CHUNK, close=True)
         return command.make(
@@ -141,6 +162,11 @@ class TextDialect(TextReplies, Dialect):
             buffer[position:behind],
             command.quiet,
         )
+
+    def _let_go(self) -> None:
+        """Keep a large buffer no longer than it is used: its client may be idle for days."""
+        self._buffer = b""
+        self._position = self._searched = 0
 
     def _read_line(self, line: bytes) -> Command | StoreLine:
         """Read a line that is not remembered."""
@@ -174,7 +200,10 @@ class TextDialect(TextReplies, Dialect):
         if self._position < len(self._buffer):
             self._position += body.take(self._buffer[self._position :])
             self._searched = self._position
+            if self._position == len(self._buffer):
+                self._let_go()
         command = body.result()
         if command is not None:
             self._body = None
+            self.more = self._position < len(self._buffer)
         return command

@@ -41,18 +41,35 @@ class Housekeeping:
         queues = list(self._directory)
         for removed in self._idle_since.keys() - set(queues):
             del self._idle_since[removed]
+        guard = self._directory.guard
         for queue in queues:
-            queue.sync_waits.fail_if_broken()
-            queue.waiting.cut_window()
-            queue.waiting.top_up()  # if reading failed, it may go better now
-            if swept < SWEPT:
-                swept += self._sweep(queue)
-            if queue.settings.idle_expire is not None:
-                self._delete_if_idle(queue, queue.settings.idle_expire)
+            try:
+                swept += self._look_after(queue, sweep=swept < SWEPT)
+            except Exception:
+                guard.caught("keeping house in a queue")  # the next time it is tried again
+        for work in (
+            self._close_idle_files,
+            self._spool.reserve.tidy,
+            self._look_at_room,
+            self._directory.take_care,
+        ):
+            try:
+                work()
+            except Exception:
+                guard.caught("keeping house")
+
+    def _close_idle_files(self) -> None:
         self._spool.open_files.close_idle(IDLE_FILES)
-        self._spool.reserve.tidy()
-        self._look_at_room()
-        self._directory.take_care()
+
+    def _look_after(self, queue: PersistentQueue, *, sweep: bool) -> int:
+        """Do a little for one queue; return how many dead items were removed."""
+        queue.sync_waits.fail_if_broken()
+        queue.waiting.cut_window()
+        queue.waiting.top_up()  # if reading failed, it may go better now
+        swept = self._sweep(queue) if sweep else 0
+        if queue.settings.idle_expire is not None:
+            self._delete_if_idle(queue, queue.settings.idle_expire)
+        return swept
 
     def _sweep(self, queue: PersistentQueue) -> int:
         """Remove the dead items at the head of a queue that are in memory; return how many."""

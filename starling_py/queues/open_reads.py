@@ -176,6 +176,10 @@ class OpenReads:
         self._end(read)
         self.canceled += 1
 
+    def let_go(self) -> None:
+        """Refer to the queue no more: it is gone, and has no open reads."""
+        self._give_back = _to_nobody
+
     def on_committed(self) -> None:
         """Forget the latest deliveries: the ledger knows them now."""
         self.deliveries.clear()
@@ -227,6 +231,10 @@ class OpenReads:
             read.holder.forget(read)
         if read.lease is not None:
             self._deadlines.cancel(read.lease)
+
+
+def _to_nobody(read: OpenRead) -> None:
+    """Give nothing back: the queue is gone."""
 
 
 def _is_written(read: OpenRead, ledger: Ledger) -> bool:

@@ -445,6 +445,15 @@ class PersistentQueue:
         else:
             self.available()
 
+    def let_go(self) -> None:
+        """Cut what makes circles with its parts and its journal: the queue is gone for good.
+
+        Only so is it freed at once. It may still be looked at, and is empty.
+        """
+        self.journal.let_go()
+        self.open_reads.let_go()
+        self.waiting.let_go()
+
     def on_compacted(self, segments: Sequence[Segment], replacement: Segment) -> None:
         """Forget where to read on if that is in one of the segments that were replaced."""
         self.waiting.on_compacted(segments)

@@ -41,6 +41,7 @@ class QueueCollection:
             spool, clock, sizes, rules, self.make_queue, self._serve_those_who_wait
         )
         self.directory = directory
+        self.guard = directory.guard
         self.waiters = Waiters(directory.deadlines)
         self.room = Room(directory.deadlines)
         self._housekeeping = Housekeeping(directory, self.waiters, spool)
@@ -213,7 +214,7 @@ class QueueCollection:
         if deadlines.soonest <= clock.monotonic:
             deadlines.run_due(clock.monotonic)
         if deadlines.soonest_by_wall <= clock.wall_ms:
-            deadlines.run_passed(clock.wall_ms)
+            deadlines.run_passed(clock.wall_ms, clock.monotonic)
 
     def end_all_waits(self) -> None:
         """End all waits, for items and for room, as if their time were over: the server stops."""

@@ -65,7 +65,9 @@ class QueueDirectory:
         self.clock = clock
         self.sizes = sizes
         self.quarantine = spool.quarantine
-        self.deadlines = Deadlines()
+        self.guard = spool.commits.guard
+        """Is told of errors that must not end what is done for other queues."""
+        self.deadlines = Deadlines(self.guard)
         self.moves: Mover
         """Moves items from one queue to another; set before the first queue is made."""
         self.limits = ServerLimits()
@@ -129,6 +131,7 @@ class QueueDirectory:
         """
         if self.by_name.get(queue.name) is queue and self._spool.remove(queue.journal):
             del self.by_name[queue.name]
+            queue.let_go()
             self.fan_out.went(queue.name)
             self.take_care()
             self.sizes.share(len(self.by_name))

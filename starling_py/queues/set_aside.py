@@ -18,6 +18,10 @@ def place(item: Item) -> int:
     return -item.id if type(item) is MarkedItem and item.front else item.id
 
 
+def _nothing() -> None:
+    """Tell nobody: the queue is gone."""
+
+
 @dataclass(eq=False)
 class _Delayed:
     item: Item
@@ -59,6 +63,10 @@ class SetAside:
         """
         deadline = self._deadlines.add(until, lambda: self._is_due(item), due_ms)
         self._delayed[item.id] = _Delayed(item, deadline)
+
+    def let_go(self) -> None:
+        """Refer to the queue no more: it is gone, and nothing is set aside."""
+        self._due = _nothing
 
     def pop(self) -> Item:
         """Take out the first of those that are ready."""

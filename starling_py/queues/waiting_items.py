@@ -66,6 +66,24 @@ class ItemsOwner(Protocol):
         """Serve the clients that wait for an item: some can be taken again."""
 
 
+class _Gone:
+    """What stands for the queue when it is gone: it has no items, and serves nobody."""
+
+    items = bytes = next_id = elsewhere = 0
+
+    def is_elsewhere(self, item_id: int) -> bool:
+        return False
+
+    def give_up(self, damaged: Segment) -> None:
+        pass
+
+    def exhausts(self, item: Item) -> bool:
+        return False
+
+    def available(self) -> None:
+        pass
+
+
 class WaitingItems:
     """The items of one queue that wait."""
 
@@ -87,6 +105,11 @@ class WaitingItems:
         self.unreadable = ""
         """Why the rest of the queue cannot be read; empty while it can."""
         self.reread()
+
+    def let_go(self) -> None:
+        """Refer to the queue no more: it is gone, and no item waits."""
+        self._owner = _Gone()
+        self.set_aside.let_go()
 
     @property
     def waiting(self) -> int:

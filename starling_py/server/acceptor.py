@@ -3,9 +3,9 @@
 Accepting in a trio task of its own took a task switch for each client, and had to wait for its
 turn beside busy ones. Here a client that has just connected is served in the turn that accepts it,
 and as a turn accepts a bounded number, a flood of new ones does not keep those waiting that are
-there. Where the process has no descriptor left, accepting rests for a moment: the sockets stay
-ready, and the tick would spin. Then a client sees a connection that nobody serves yet, in the
-system's backlog; to refuse it would take a descriptor, too.
+there. Beyond ``max_connections`` clients are refused, but for a few from this machine. Where the
+process has no descriptor left all the same, clients are refused with one that is kept for that,
+and accepting rests for a moment: the sockets stay ready, and the tick would spin.
 """
 
 import contextlib
@@ -15,7 +15,8 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
-from starling_py.server.listening import printed
+from starling_py.server.file_limit import GUESTS
+from starling_py.server.listening import Address, is_of_this_machine, printed
 from starling_py.server.readiness import READ, Readiness
 from starling_py.stats import Counters
 
@@ -25,8 +26,11 @@ AT_ONCE: Final = 64
 """The most clients that one turn accepts from one listening socket."""
 REST: Final = 0.1
 """Seconds for which no client is accepted after the system had no room for one."""
-_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_REFUSAL: Final = b"ERROR Too many open connections\r\n"
+_NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})
+_NO_ROOM: Final = frozenset({errno.ENOBUFS, errno.ENOMEM})
+REFUSAL: Final = b"ERROR Too many open connections\r\n"
+
+"""What a client is told for which there is no place."""
 
 Accepted = tuple[socket.socket, str]
 """A non-blocking socket, and the client's address as it is printed."""
@@ -44,10 +48,14 @@ class Acceptor:
     ) -> None:
         self._listeners = {each.fileno(): each for each in listeners}
         self._readiness = readiness
-        self._max_connections = max_connections
+        self.max_connections = max_connections
         self._counters = counters
         self.rests_until: float | None = None
         """When accepting goes on, on the monotonic clock; ``None`` while it does not rest."""
+        self._spare: socket.socket | None = None
+        """Takes a descriptor, which is given up to accept and refuse a client with."""
+        if listeners:
+            self._keep_spare()
         for listener in listeners:
             # Accepted sockets inherit these, which saves two calls a client.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -61,8 +69,8 @@ class Acceptor:
     def accept(self, descriptor: int, connected: int, now: float) -> list[Accepted]:
         """Accept and return clients that wait at a listening socket, at most ``AT_ONCE``.
 
-        ``connected`` is how many clients are connected; one beyond ``max_connections`` is told so
-        and refused.
+        ``connected`` is how many clients are connected. One beyond ``max_connections`` is told so
+        and refused; a few from this machine are not.
         """
         listener = self._listeners[descriptor]
         accepted: list[Accepted] = []
@@ -72,15 +80,20 @@ class Acceptor:
             except BlockingIOError:
                 break
             except OSError as error:
-                if error.errno in _NO_ROOM:
+                if error.errno in _NO_ROOM or error.errno in _NO_DESCRIPTOR:
                     log.error("no more clients can be accepted for now: %s", error.strerror)
+                    if error.errno in _NO_DESCRIPTOR:
+                        self._refuse_with_spare(listener)
                     self._rest(now)
                     break
                 log.info("a client was gone before it was accepted: %s", error)
                 continue
+            except MemoryError:
+                self._rest(now)
+                break
             sock.setblocking(False)
             peer = printed(address)
-            if connected + len(accepted) < self._max_connections:
+            if self._has_place(connected + len(accepted), address):
                 self._counters.total_connections += 1
                 accepted.append((sock, peer))
             else:
@@ -101,12 +114,52 @@ class Acceptor:
             listener.close()
         self._listeners.clear()
         self.rests_until = None
+        if self._spare is not None:
+            self._spare.close()
+            self._spare = None
+
+    def _has_place(self, connected: int, address: Address) -> bool:
+        """Tell whether there is a place for one more client: for a few more from this machine.
+
+        When all places are taken by clients that do nothing, somebody has to be able to ask why. A
+        client from elsewhere, which may be one more of those, cannot take these places.
+        """
+        if connected < self.max_connections:
+            return True
+        return connected < self.max_connections + GUESTS and is_of_this_machine(address)
 
     def _refuse(self, sock: socket.socket) -> None:
         self._counters.rejected_connections += 1
         with contextlib.suppress(OSError):
-            sock.send(_REFUSAL)
+            sock.send(REFUSAL)
         sock.close()
+
+    def _refuse_with_spare(self, listener: socket.socket) -> None:
+        """Refuse the clients that wait, each with the descriptor that is kept for that.
+
+        Without it, they would see a connection that nobody serves, for as long as that lasts.
+        """
+        for _ in range(AT_ONCE):
+            if self._spare is None and not self._keep_spare():
+                return
+            if self._spare is not None:
+                self._spare.close()
+                self._spare = None
+            try:
+                sock = listener.accept()[0]
+            except OSError:
+                break
+            sock.setblocking(False)
+            self._refuse(sock)
+        self._keep_spare()
+
+    def _keep_spare(self) -> bool:
+        """Take a descriptor to keep; return whether there was one."""
+        try:
+            self._spare = socket.socket()
+        except OSError:
+            return False
+        return True
 
     def _rest(self, now: float) -> None:
         self.rests_until = now + REST

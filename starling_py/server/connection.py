@@ -43,6 +43,14 @@ class Connection:
         """Whether the client sends nothing more."""
         self.lingers = False
         """Whether this side of the connection is ended, and the client's end is waited for."""
+        self.paused = False
+        """Whether it is not read from, as it holds more than its share of the memory."""
+        self.counted = False
+        """Whether the budget has it down for anything."""
+        self.guest = False
+        """Whether it has one of the places that are kept beyond those of all clients."""
+        self._unsent_size = 0
+        """Bytes kept for ``unsent``, which is the end of them."""
         self._counters = counters
 
     @property
@@ -68,6 +76,11 @@ class Connection:
             return "syncing"
         return "waiting" if self.client.waiting else "reading"
 
+    @property
+    def weight(self) -> int:
+        """Bytes that the client makes the server hold."""
+        return self.session.weight + self._unsent_size
+
     def send(self, now: float) -> bool:
         """Send what could not be sent before, else the replies; return whether that was all.
 
@@ -81,13 +94,23 @@ class Connection:
             sent = self.socket.send(data)
         except BlockingIOError:
             sent = 0
-        self.active = now
+        if sent:
+            self.active = now
         self._counters.bytes_written += sent
         if sent == len(data):
             self.unsent = b""
+            self._unsent_size = 0
             return True
+        if not self._unsent_size:
+            self._unsent_size = len(data)
         self.unsent = memoryview(data)[sent:]
         return False
+
+    def let_go(self) -> None:
+        """Close the socket, and drop what was still to be sent."""
+        self.unsent = b""
+        self._unsent_size = 0
+        self.socket.close()
 
     def end(self) -> bool:
         """End this side of the connection, if it is not ended yet; return whether both are.
@@ -102,7 +125,8 @@ class Connection:
     def wanted(self) -> int:
         """Return what to watch the socket for: ``READ``, ``WRITE``, ``HANG_UP`` or (0) errors.
 
-        A client that sent too far ahead is not read from, but its hanging up is still of interest.
+        A client that sent too far ahead, or holds too much, is not read from, but its hanging up is
+        still of interest.
         """
         if self.unsent:
             return WRITE
@@ -110,4 +134,4 @@ class Connection:
             return READ
         if self.input_ended:
             return 0
-        return READ if self.session.takes_input else HANG_UP
+        return READ if self.session.takes_input and not self.paused else HANG_UP

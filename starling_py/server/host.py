@@ -100,7 +100,7 @@ class Host:
             uptime=int(core.clock.monotonic - self._started),
             time=core.clock.wall_ms // 1000,
             version=self.version,
-            curr_connections=len(self.tick),
+            curr_connections=len(self.tick.connections),
             max_connections=self._settings.max_connections,
             draining=self.draining or self._stop.is_set(),
             fsyncs=core.commits.syncs,
@@ -113,6 +113,9 @@ class Host:
             log_lines_held_back=0 if self._lines is None else self._lines.held_back,
             counters=self._counters,
             queues=core.queues.snapshot(),
+            internal_errors=core.commits.guard.errors,
+            client_memory_used=self.tick.connections.budget.total,
+            clients_paused=len(self.tick.connections.budget.paused),
         )
 
     def queue_snapshot(self, name: bytes) -> stats.QueueSnapshot | None:
@@ -146,7 +149,7 @@ class Host:
         """Return of every connection its address, its state, what it holds and waits for."""
         now = self._core.clock.monotonic
         pairs: list[tuple[str, object]] = []
-        for each in self.tick:
+        for each in self.tick.connections:
             pairs += [
                 (f"{each.descriptor}:addr", f"tcp:{each.peer}"),
                 (f"{each.descriptor}:state", each.state),
@@ -161,7 +164,7 @@ class Host:
         queue = self._core.queues.directory.find(name)
         if queue is None:
             return []
-        holders = {each.client.holder: each.peer for each in self.tick}
+        holders = {each.client.holder: each.peer for each in self.tick.connections}
         now = self._core.clock.monotonic
         pairs: list[tuple[str, object]] = []
         for read in queue.open_reads:

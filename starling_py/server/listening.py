@@ -17,6 +17,9 @@ _NOT_HERE: Final = frozenset(
 _TRIES: Final = 20
 """How many ports that the system chooses are tried with all addresses."""
 
+Address = tuple[str, int] | str
+"""An address, as the system gives it."""
+
 
 def listen(
     host: str, port: int, on_skipped: Callable[[str], None] = lambda _: None
@@ -110,8 +113,16 @@ def address_of(sock: socket.socket) -> str:
     return printed(sock.getsockname())
 
 
-def printed(address: tuple[str, int] | str) -> str:
-    """Return an address, as the system gives it, in the form ``host:port`` or ``[host]:port``."""
+def is_of_this_machine(address: Address) -> bool:
+    """Tell whether a client's address is one of loopback, or no network's at all."""
+    if isinstance(address, str):
+        return True
+    host = address[0].removeprefix("::ffff:")
+    return host == "::1" or host.startswith("127.")
+
+
+def printed(address: Address) -> str:
+    """Return an address in the form ``host:port`` or ``[host]:port``."""
     if isinstance(address, str):
         return address or "unix"
     host, port = address[:2]

@@ -15,6 +15,7 @@ import trio
 
 from starling_py.server import process, readiness
 from starling_py.server.acceptor import Acceptor
+from starling_py.server.budget import Budget
 from starling_py.server.core import Core
 from starling_py.server.host import Host, LogLines
 from starling_py.server.listening import address_of
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 _HOUSEKEEPING = 0.5
 """Seconds from one housekeeping to the next."""
+_WORTH_GIVING = 1 << 24
+"""Bytes that clients must have let go of before the memory is given back to the system."""
 
 
 class Server:
@@ -62,6 +65,13 @@ class Server:
             settings.allow_reload,
             settings.allow_drain,
         )
+        self._housework: tuple[Callable[[], None], ...] = (
+            lambda: self._tick.connections.drop_idle(settings.timeout),
+            lambda: self._tick.connections.drop_overdue(),
+            core.queues.keep_house,
+            lambda: self._tick.nudge(),
+            self._give_memory_back,
+        )
         threads.start()
         self._host = Host(settings, core, self._counters, self._stop, read_settings, lines)
         watched = readiness.best()
@@ -75,6 +85,7 @@ class Server:
             self._counters,
             self._session,
             Acceptor(listeners, watched, settings.max_connections, self._counters),
+            Budget(settings.client_memory),
         )
 
     async def run(self, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
@@ -119,9 +130,17 @@ class Server:
     async def _keep_house(self) -> None:
         while True:
             await trio.sleep(_HOUSEKEEPING)
-            self._tick.drop_idle(self._settings.timeout)
-            self._core.queues.keep_house()
-            self._tick.nudge()
+            for work in self._housework:
+                try:
+                    work()
+                except Exception:
+                    self._core.commits.guard.caught("keeping house")
+
+    def _give_memory_back(self) -> None:
+        budget = self._tick.connections.budget
+        if budget.peak - budget.total > _WORTH_GIVING:
+            budget.peak = budget.total
+            process.give_memory_back()
 
     def _session(self, peer: str, wake: Callable[[], None]) -> Session:
         queues = self._core.queues

@@ -7,6 +7,7 @@ for a sync, and the disk has shown that it is quick, the tick syncs itself: that
 handing the work over, and all clients have to wait for it anyway.
 """
 
+import contextlib
 import queue
 import socket
 import threading
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from starling_py.guard import Guard
 from starling_py.journal.commit import Batch
 from starling_py.journal.disk.background import Work
 from starling_py.server.backoff import Backoff
@@ -29,6 +31,7 @@ class WorkThread:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._guard = Guard()
         self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._finished: deque[Work] = deque()
         self._thread: threading.Thread | None = None
@@ -71,13 +74,27 @@ class WorkThread:
         return list(self._finished)
 
     def _run(self) -> None:
-        while (work := self._work.get()) is not None:
+        while self._run_one():
+            pass
+
+    def _run_one(self) -> bool:
+        """Run the next piece of work; return whether there was one.
+
+        On its own, so that no work, and no queue with it, is kept until the next one comes.
+        """
+        work = self._work.get()
+        if work is None:
+            return False
+        try:
             work.run()
-            self._finished.append(work)
-            try:
-                self._wake.send(b"\0")
-            except BlockingIOError:  # the tick has thousands of wake-ups to read already
-                continue
+        except Exception:
+            # Work keeps what goes wrong as its result. Whatever this was, the thread goes on.
+            self._guard.caught(f"the {self._name} thread")
+        self._finished.append(work)
+        # If it is full, the tick has thousands of wake-ups to read already.
+        with contextlib.suppress(BlockingIOError):
+            self._wake.send(b"\0")
+        return True
 
 
 QUICK: Final = 0.0005
@@ -199,12 +216,18 @@ class BackgroundThread:
             self._done[id(work)] = done
         self._thread.put(work)
 
-    def collect(self) -> None:
-        """Call what was to be called for the work that is finished."""
+    def collect(self, guard: Guard) -> None:
+        """Call what was to be called for the work that is finished.
+
+        ``guard`` is told if one of the calls fails; the others are made all the same.
+        """
         for work in self._thread.take():
             done = self._done.pop(id(work), None)
             if done is not None:
-                done()
+                try:
+                    done()
+                except Exception:
+                    guard.caught("what follows work in the background")
 
     def close(self) -> None:
         """Finish what was submitted, and end the thread; nothing is called for it any more."""

@@ -3,22 +3,27 @@
 A turn is a transaction: if the server dies before the commit, no client was told anything. Every
 reply waits for the commit that it depends on, and under ``sync: always`` for the sync that makes
 that commit safe. Nothing in a turn waits for a socket or for a thread. One trio task runs all
-turns; it gives way to trio's other tasks at bounded intervals, also when it is always busy.
+turns; it gives way to trio's other tasks at bounded intervals, also when it is always busy. No
+error ends a turn: it costs the client that it was met for its connection, or is told to the guard.
+What clients make the server hold goes by the budget.
 """
 
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import trio
 from mypy_extensions import mypyc_attr
 
 from starling_py.clock import Clock
+from starling_py.guard import Guard
 from starling_py.journal.commit import GroupCommit
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.server.acceptor import Acceptor
+from starling_py.server.budget import Budget
 from starling_py.server.connection import READ_SIZE, Connection
+from starling_py.server.connections import Connections
 from starling_py.server.idle_wait import IdleWait
 from starling_py.server.readiness import HANG_UP, READ, WRITE, Readiness, Ready
 from starling_py.server.threads import BackgroundThread, SyncThread
@@ -31,8 +36,15 @@ GIVE_WAY: Final = 0.005
 """Seconds after which trio's other tasks get a turn, also when the server is busy."""
 GATHER: Final = 4
 """Times that a turn looks for more commands before it commits, where replies wait for a sync."""
-LINGER: Final = 1.0
-"""Seconds that a client has to notice that the server ended the connection."""
+READ_AT_ONCE: Final = 16
+"""A turn reads from all clients together this part of the budget, about: what is read in a turn is
+only counted at its end."""
+READ_LEAST: Final = 1 << 12
+"""The most bytes that it reads from each of the others beyond that."""
+LARGE: Final = 1 << 16
+"""Bytes of replies to one client that count at once, and not only when they have been sent."""
+PAUSE: Final = 0.05
+"""Seconds until the next turn after one that failed for a reason that nobody foresaw."""
 
 Received = tuple[Connection, bytes]
 """What a client has sent; nothing for one whose session is to go on."""
@@ -55,9 +67,15 @@ class Tick:
         counters: Counters,
         make_session: MakeSession,
         acceptor: Acceptor,
+        budget: Budget,
     ) -> None:
         self._queues = queues
         self._commits = commits
+        self._guard: Guard = commits.guard
+        self._budget = budget
+        self._read_at_once = budget.limit // READ_AT_ONCE
+        self._made = 0
+        """Bytes of large replies that were made in this turn."""
         self._syncer = syncer
         self._background = background
         self._readiness = readiness
@@ -66,7 +84,10 @@ class Tick:
         self._counters = counters
         self._make_session = make_session
         self._acceptor = acceptor
-        self._connections: dict[int, Connection] = {}
+        self.connections = Connections(
+            readiness, clock, counters, self._guard, budget, acceptor.max_connections
+        )
+        self._connections = self.connections.by_descriptor
         self._touched: dict[Connection, None] = {}
         """Those that may have something to be sent at the end of the turn."""
         self._again: list[Connection] = []
@@ -81,19 +102,10 @@ class Tick:
         readiness.register(syncer.fileno(), READ)
         readiness.register(background.fileno(), READ)
 
-    def __len__(self) -> int:
-        return len(self._connections)
-
-    def __iter__(self) -> Iterator[Connection]:
-        return iter(self._connections.values())
-
     def add(self, sock: socket.socket, peer: str) -> Connection:
         """Serve a client on a non-blocking socket."""
         session = self._make_session(peer, lambda: self._woken.append(connection))
-        now = self._clock.monotonic
-        connection = Connection(sock, peer, session, self._counters, now)
-        self._connections[connection.descriptor] = connection
-        self._readiness.register(connection.descriptor, READ)
+        connection = self.connections.add(sock, peer, session)
         return connection
 
     async def run(self) -> None:
@@ -119,7 +131,12 @@ class Tick:
                 # Every client is read from, so that none is dropped with something unread.
                 ready = [*ready, *((descriptor, READ | WRITE) for descriptor in self._connections)]
                 self._touched.update(dict.fromkeys(self._connections.values()))
-            self.turn(ready)
+            try:
+                self.turn(ready)
+            except Exception:
+                # What is left is done in the next one; not at once, as that may fail too.
+                self._guard.caught("a turn")
+                await trio.sleep(PAUSE)
             if self._stop_at is not None and self._drained(self._stop_at):
                 return
 
@@ -150,10 +167,11 @@ class Tick:
     def turn(self, ready: Ready) -> None:
         """Do one turn's work for what is ready. Why in this order: see docs/architecture.md."""
         self._clock.refresh()
+        self._made = 0
         if self._acceptor.rests_until is not None:
             self._acceptor.go_on(self._clock.monotonic)
-        again, self._again = self._again, []
         received = self._read(ready)
+        again, self._again = self._again, []
         self._execute([(connection, b"") for connection in again])
         self._execute(received)
         if self._syncer.waits:
@@ -174,6 +192,8 @@ class Tick:
                     self._reply(connection)
                 except Exception:
                     self._crashed(connection)
+        if self._budget.paused or self._budget.total > self._budget.limit:
+            self.connections.keep_budget()
 
     def drain(self, grace_time: float) -> None:
         """Begin to stop: drop the clients that have nothing under way, give time to the others.
@@ -190,23 +210,7 @@ class Tick:
         """Drop every client that is left, and accept none."""
         self._acceptor.close()
         for connection in list(self._connections.values()):
-            self._drop(connection)
-
-    def drop_idle(self, timeout: float) -> None:
-        """Drop clients that were silent for ``timeout`` seconds (0: never) or linger too long."""
-        self._clock.refresh()
-        now = self._clock.monotonic
-        # Taken before any is dropped: a client that is served because of that has not been idle.
-        waiting = {each for each in self._connections.values() if each.client.waiting}
-        for connection in list(self._connections.values()):
-            silence = now - connection.active
-            if connection.lingers:
-                if silence > LINGER:
-                    self._drop(connection)
-            elif timeout and silence > timeout and connection not in waiting:
-                log.info("%s: idle for %d seconds; closed", connection.peer, silence)
-                self._counters.idle_kicks += 1
-                self._drop(connection)
+            self.connections.drop(connection)
 
     def _read(self, ready: Ready) -> list[Received]:
         """Read from every client that is ready, before anything is executed for any.
@@ -216,11 +220,14 @@ class Tick:
         as most have sent something along with connecting; they wait no turn for it.
         """
         received: list[Received] = []
-        now, size = self._clock.monotonic, 0
+        now, size, most = self._clock.monotonic, 0, READ_SIZE
         for descriptor, events in ready:
             connection = self._connections.get(descriptor)
             if connection is None:
-                ready += self._take_news(descriptor)
+                try:
+                    ready += self._take_news(descriptor)
+                except Exception:
+                    self._guard.caught("accepting, or taking what a thread has done")
                 continue
             try:
                 if events & WRITE and connection.unsent:
@@ -231,21 +238,27 @@ class Tick:
                 if events & HANG_UP and connection.interest == HANG_UP:
                     # It sent too far ahead to be read, but must not be given an item any more.
                     connection.session.stop_waiting()
+                    self.connections.read_out(connection)
                     continue
-                data = connection.socket.recv(READ_SIZE)
+                data = connection.socket.recv(most)
+                received.append((connection, data))
             except BlockingIOError:
                 continue
             except OSError as error:
                 log.debug("%s: %s", connection.peer, error)
-                self._drop(connection)
+                self.connections.drop(connection)
                 continue
-            received.append((connection, data))
+            except Exception:
+                self._crashed(connection)
+                continue
             if not data:
                 connection.input_ended = True
                 connection.session.end_of_input()
             elif not connection.lingers:
                 connection.active = now
                 size += len(data)
+                if size > self._read_at_once:
+                    most = READ_LEAST
         self._counters.bytes_read += size
         return received
 
@@ -274,7 +287,7 @@ class Tick:
             accepted = self._acceptor.accept(descriptor, len(self._connections), now)
             return [(self.add(sock, peer).descriptor, READ) for sock, peer in accepted]
         if descriptor == self._background.fileno():
-            self._background.collect()
+            self._background.collect(self._guard)
         elif descriptor == self._syncer.fileno():
             self._take_syncs()
         return []
@@ -296,13 +309,26 @@ class Tick:
                 continue
             if connection.lingers:
                 if connection.input_ended:
-                    self._drop(connection)
+                    self.connections.drop(connection)
                 continue
+            session = connection.session
             try:
-                connection.session.run(data)
+                if self._made and self._is_too_much():
+                    session.put_off(data)
+                else:
+                    session.run(data)
+                    if connection.replies.size > LARGE:
+                        self._made += connection.replies.size
             except Exception:
                 self._crashed(connection)
             touched[connection] = None
+
+    def _is_too_much(self) -> bool:
+        """Tell whether the replies of this turn may exceed the budget: they have to be sent first.
+
+        When the server stops, nothing is put off: who has nothing under way is dropped then.
+        """
+        return self._stop_at is None and self._budget.total + self._made > self._budget.limit
 
     def _finish(self) -> None:
         """Let the clients go on whose waits are over, and commit, until nothing is left to do.
@@ -312,7 +338,10 @@ class Tick:
         """
         while True:
             if self._queues.room.waiting:
-                self._queues.offer_room()
+                try:
+                    self._queues.offer_room()
+                except Exception:
+                    self._guard.caught("offering room")
             while self._woken:
                 # Who was woken first goes on first: there may not be enough for all of them.
                 woken, self._woken = self._woken, []
@@ -352,6 +381,9 @@ class Tick:
             if not session.held:
                 session.hold()
                 self._held.append(connection)
+                if replies.size <= LARGE:
+                    return
+            self.connections.settle(connection)
             return
         try:
             if connection.unsent or not replies.chunks:
@@ -359,21 +391,24 @@ class Tick:
                 sent = not connection.unsent
             else:
                 sent = connection.send(self._clock.monotonic)
-            if sent and session.rests and connection.interest == READ and self._stop_at is None:
+            if (
+                sent
+                and session.rests
+                and connection.interest == READ
+                and not connection.counted
+                and self._stop_at is None
+            ):
                 return
             if sent and self._ends(connection):
-                self._drop(connection)
+                self.connections.drop(connection)
                 return
         except OSError as error:
             log.debug("%s: %s", connection.peer, error)
-            self._drop(connection)
+            self.connections.drop(connection)
             return
         if sent and session.stopped_early:
             self._again.append(connection)
-        wanted = connection.wanted()
-        if wanted != connection.interest:
-            connection.interest = wanted
-            self._readiness.modify(connection.descriptor, wanted)
+        self.connections.settle(connection)
 
     def _ends(self, connection: Connection) -> bool:
         """Tell whether to drop a client that has been sent everything.
@@ -385,18 +420,8 @@ class Tick:
         return self._stop_at is not None and connection.finished
 
     def _crashed(self, connection: Connection) -> None:
-        """Drop a client whose session ran into a defect; the others go on."""
-        log.exception("%s: error in the session; closed", connection.peer)
-        self._counters.session_errors += 1
-        self._drop(connection)
-
-    def _drop(self, connection: Connection) -> None:
-        if not connection.dropped:
-            connection.dropped = True
-            del self._connections[connection.descriptor]
-            connection.session.disconnected()
-            self._readiness.unregister(connection.descriptor)
-            connection.socket.close()
+        """Drop a client whose session ran into a defect, or out of memory; the others go on."""
+        self.connections.crashed(connection)
 
     def _drained(self, stop_at: float) -> bool:
         return not self._connections or self._clock.monotonic >= stop_at

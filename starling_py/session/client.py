@@ -19,6 +19,11 @@ from starling_py.session.replies import Replies
 from starling_py.session.reports import ServerHost
 from starling_py.stats import Counters
 
+
+def _nobody() -> None:
+    """Wake nobody: the client is gone."""
+
+
 MAX_OUTPUT: Final = 1 << 20
 """Bytes of replies after which a client must read before more of its commands are executed."""
 
@@ -45,6 +50,8 @@ class Parked:
     over: Callable[[], None] | None = None
     """Called, after ``leave``, to answer as if the time were over; ``None`` if the wait must not
     be ended early."""
+    weight: int = 0
+    """Bytes that the command takes meanwhile, beyond a name or two: of an item, of many names."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -90,6 +97,22 @@ class Client:
         names = () if self.parked is None else self.parked.names
         return ",".join(printable(name) for name in names)
 
+    def leave(self) -> None:
+        """Wait for nothing, go on with nothing: the client is gone.
+
+        What it was in the middle of refers to the client, and would keep it, with all that it was
+        sent and still to be sent, until the collector happens to run.
+        """
+        parked, self.parked = self.parked, None
+        self.next = None
+        self._wake = _nobody
+        self.closing = True
+        self.may_wait = False
+        self.holder.closed = True
+        self.replies.forget()
+        if parked is not None:
+            parked.leave()
+
     def go_on(self, proceed: Callable[[], None]) -> None:
         """End the wait; ``proceed`` is called when the client's turn comes.
 
@@ -106,13 +129,14 @@ class Client:
         give_up: Callable[[JournalError], None] | None = None,
         *,
         quiet: bool = False,
+        weight: int = 0,
     ) -> None:
         """Park until what is missing is read from disk, then call ``again``.
 
         If it cannot be read, ``give_up`` is called; without it, the command is answered with an
-        error, or, if it is ``quiet``, that is only counted.
+        error, or, if it is ``quiet``, that is only counted. ``weight`` is as in ``Parked``.
         """
-        parked = self.parked = Parked()
+        parked = self.parked = Parked(weight=weight)
 
         def ask_again(failure: JournalError | None) -> None:
             if self.parked is not parked:

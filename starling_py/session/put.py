@@ -6,6 +6,7 @@ after the sync, and to wait until a full queue has room.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from starling_py import keys
@@ -69,7 +70,7 @@ def _store_with_care(
         until = clock.monotonic + request.wait_ms / 1000 if deadline is None else deadline
         if not client.may_wait or until <= clock.monotonic:
             raise
-        _wait_for_room(client, command, request, full.name, until, again=again)
+        _Patience(client, command, request, until).wait(full.name, again=again)
         return
     client.counters.cmd_set += 1
     client.counters.total_items += 1
@@ -107,35 +108,46 @@ def _refuse(
         client.fail(problem, quiet=quiet)
 
 
-def _wait_for_room(
-    client: Client,
-    command: commands.Store,
-    request: StoreRequest,
-    name: bytes,
-    deadline: float,
-    *,
-    again: bool,
-) -> None:
-    """Park until the full queue ``name`` has room, or until ``deadline``, a monotonic time.
+@dataclass(eq=False)
+class _Patience:
+    """A put that waits for room; ``deadline`` is the monotonic time when its wait ends.
 
-    ``again`` tells that this put has had its turn before: it keeps its place as the first.
+    An object, and no function within a function: one that names itself is a cycle, and would keep
+    the item until the collector happens to run.
     """
 
-    def try_again() -> None:
+    client: Client
+    command: commands.Store
+    request: StoreRequest
+    deadline: float
+
+    def wait(self, name: bytes, *, again: bool) -> None:
+        """Park until the full queue ``name`` has room, or until the deadline.
+
+        ``again`` tells that this put has had its turn before: it keeps its place as the first.
+        """
+        client, room = self.client, self.client.queues.room
+        size = len(self.command.data)
+
+        def over() -> None:
+            quiet = self.command.quiet
+            client.go_on(lambda: _refuse(client, QueueFullRefused(name), quiet=quiet))
+
+        waiter = RoomWaiter(name, size, lambda: client.go_on(self.try_again), over)
+        room.add(waiter, self.deadline, first=again)
+        client.parked = Parked((name,), lambda: room.remove(waiter), over, size)
+
+    def try_again(self) -> None:
+        """Put the item, or wait on."""
+        client, quiet = self.client, self.command.quiet
         try:
-            _store_with_care(client, command, request, deadline)
+            _store_with_care(client, self.command, self.request, self.deadline)
         except NotLoaded as missing:
-            client.wait_until_loaded(missing, try_again, quiet=command.quiet)
+            client.wait_until_loaded(
+                missing, self.try_again, quiet=quiet, weight=len(self.command.data)
+            )
         except (RequestError, JournalError, QueueRefused) as problem:
-            _refuse(client, problem, quiet=command.quiet)
-
-    def over() -> None:
-        client.go_on(lambda: _refuse(client, QueueFullRefused(name), quiet=command.quiet))
-
-    room = client.queues.room
-    waiter = RoomWaiter(name, len(command.data), lambda: client.go_on(try_again), over)
-    room.add(waiter, deadline, first=again)
-    client.parked = Parked((name,), lambda: room.remove(waiter), over)
+            _refuse(client, problem, quiet=quiet)
 
 
 def _reply_when_synced(

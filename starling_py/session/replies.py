@@ -201,6 +201,13 @@ class Replies:
         self.depends.clear()
         self._also.clear()
 
+    def forget(self) -> None:
+        """Drop everything: the client is gone."""
+        self.chunks.clear()
+        self.depends.clear()
+        self._also.clear()
+        self.size = 0
+
     def _replace(self, journal: Journal, start: int, end: int, told: int, writer: Writer) -> None:
         self._counters.total_items -= told == PUT
         self._counters.get_hits -= told in (TAKEN, TAKEN_AMONG_OTHERS)

@@ -7,6 +7,7 @@ and never sends anything: the tick does, when the commits and syncs that the rep
 done. What the commands do is in ``put``, ``get``, ``reliable``, ``monitor`` and ``admin``.
 """
 
+import functools
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from mypy_extensions import mypyc_attr
 
 from starling_py.journal.journal import Journal
 from starling_py.protocol import dialect_for
-from starling_py.protocol.commands import Command, Dialect, Phrased, PhrasedAnew
+from starling_py.protocol.commands import Command, Dialect, Phrased, PhrasedAnew, Store
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.open_reads import ReadQueue
 from starling_py.session import admin, get, monitor, put, reliable
@@ -43,7 +44,8 @@ class Session:
         self.rests = False
         """Whether all that came was executed, and only more input can go on.
 
-        Then the session is not parked, held, closing or in the middle of a command.
+        Then the session is not parked, held, closing or in the middle of a command, and of what
+        came nothing is kept.
         """
         self._dialect: Dialect | None = None
         self._input_ended = False
@@ -54,11 +56,35 @@ class Session:
         return self._dialect is not None and self._dialect.midway
 
     @property
+    def begun(self) -> bool:
+        """Whether the client has said anything."""
+        return self._dialect is not None
+
+    @property
     def takes_input(self) -> bool:
         """Whether the client should be read from."""
         if self.client.parked is None and not self.held and not self.stopped_early:
             return True
         return self._dialect is None or self._dialect.buffered <= MAX_INPUT
+
+    @property
+    def weight(self) -> int:
+        """Bytes that the client makes the server hold, but for replies that are being sent."""
+        dialect, parked = self._dialect, self.client.parked
+        weight = self.client.replies.size
+        if dialect is not None:
+            weight += dialect.weight
+        return weight if parked is None else weight + parked.weight
+
+    @property
+    def missing(self) -> int:
+        """The most bytes that the client has to send until it makes the server hold less."""
+        dialect = self._dialect
+        if dialect is None:
+            return 0
+        if self.client.parked is not None or self.held or self.stopped_early:
+            return max(0, MAX_INPUT - dialect.buffered)
+        return dialect.missing
 
     def run(self, data: bytes = b"") -> None:
         """Take what the client sent, if anything, and execute the whole commands in it.
@@ -70,8 +96,7 @@ class Session:
         dialect = self._dialect
         if data:
             if dialect is None:
-                dialect = self._dialect = dialect_for(data[0], client.policy.item_size_max)
-                client.replies.writer = dialect
+                dialect = self._begin(data[0])
             dialect.feed(data)
         elif dialect is None:
             return
@@ -92,9 +117,30 @@ class Session:
                 self.stopped_early = True
                 return
             if not dialect.more:
+                self.rests = True
                 break
-        client.closing = self._input_ended
-        self.rests = not self._input_ended
+        else:
+            self.rests = not dialect.midway
+        if self._input_ended:
+            client.closing = True
+            self.rests = False
+
+    def put_off(self, data: bytes) -> None:
+        """Take what the client sent, but execute none of it before the next call of ``run``."""
+        dialect = self._dialect
+        if data:
+            if dialect is None:
+                dialect = self._begin(data[0])
+            dialect.feed(data)
+        if dialect is not None:
+            self.stopped_early = True
+            self.rests = False
+
+    def _begin(self, first_byte: int) -> Dialect:
+        client = self.client
+        dialect = self._dialect = dialect_for(first_byte, client.policy.item_size_max)
+        client.replies.writer = dialect
+        return dialect
 
     def _goes_on(self) -> bool:
         """Do the rest of a command, if there is one; tell whether others may be executed."""
@@ -114,7 +160,9 @@ class Session:
             _HANDLERS[type(command)](self.client, command)
         except NotLoaded as signal:
             quiet = getattr(command, "quiet", False)
-            self.client.wait_until_loaded(signal, lambda: self.execute(command), quiet=quiet)
+            weight = len(command.data) if isinstance(command, Store) else 0
+            again = functools.partial(self.execute, command)
+            self.client.wait_until_loaded(signal, again, quiet=quiet, weight=weight)
 
     def hold(self) -> None:
         """Execute nothing more: the replies wait for a sync."""
@@ -158,20 +206,24 @@ class Session:
         A read with a lease stays open: another client that knows the item's id may confirm it.
         """
         client = self.client
-        if client.parked is not None:
-            client.parked.leave()
-            client.parked = None
-        client.closing = True
-        client.holder.closed = True
+        client.leave()
+        self._dialect = None
+        guard = client.queues.guard
         touched: dict[ReadQueue, None] = {}
         for read in client.holder.reads():
-            if read.lease is None:
-                read.queue.give_back(read, alone=False)
-                touched[read.queue] = None
-            else:
+            if read.lease is not None:
                 read.holder = None
+                continue
+            touched[read.queue] = None
+            try:
+                read.queue.give_back(read, alone=False)
+            except Exception:
+                guard.caught("giving back what a client had open")
         for queue in touched:
-            queue.available()
+            try:
+                queue.available()
+            except Exception:
+                guard.caught("serving those who wait")
 
 
 def _phrase(client: Client, phrased: Phrased) -> None:

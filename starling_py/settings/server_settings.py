@@ -139,6 +139,8 @@ class Settings:
         "Silence after which a client is disconnected; 0 waits for ever", "-t --timeout SECONDS")
     max_connections: int = setting("Network", 4096, COUNT,
         "Clients that may be connected at the same time")
+    client_memory: int = setting("Network", "256m", _MEMORY,
+        "Memory for what clients have begun to send, do not read, and wait for")
     item_size_max: int = setting("Network", "1m", ITEM_SIZE,
         "Largest data of one item that is accepted")
     allow_flush_all: bool = setting("Network", False, FLAG,

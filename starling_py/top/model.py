@@ -206,6 +206,8 @@ def alerts(snapshot: Snapshot) -> list[str]:
         found.append("disk nearly full")
     if snapshot.number("memory_high"):
         found.append("memory_max reached")
+    if snapshot.number("clients_paused"):
+        found.append("client_memory used up")
     if snapshot.number("accepting_conns") == 0:
         found.append("draining")
     broken = [printable(name) for name, queue in snapshot.queues.items() if queue.is_broken]

@@ -25,6 +25,10 @@ CHANGES = frozenset(
 """The calls that change the disk, or what is safe on it."""
 
 
+NO_MEMORY = -1
+"""In place of an error of the system: there is no memory for the call, which raises that."""
+
+
 class ProcessKilled(BaseException):
     """The process that uses the disk is no more."""
 
@@ -35,6 +39,7 @@ class Fault:
 
     nth: int
     error: int
+    """The number of the system's error, or ``NO_MEMORY``."""
     calls: frozenset[str] | None = None
     """The calls that count, ``None`` for all."""
     lasting: bool = False
@@ -452,6 +457,8 @@ class SimulatedDisk(Files):
         fault.seen += 1
         if fault.seen == fault.nth or (fault.lasting and fault.seen > fault.nth):
             fault.struck = True
+            if fault.error == NO_MEMORY:
+                raise MemoryError
             raise _error(fault.error, str(where))
 
     def _called(self) -> None:

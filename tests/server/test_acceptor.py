@@ -3,11 +3,13 @@
 import errno
 import socket
 from collections import deque
+from collections.abc import Iterator
 from typing import cast
 
 import pytest
 
 from starling_py.server.acceptor import AT_ONCE, REST, Acceptor
+from starling_py.server.file_limit import GUESTS
 from starling_py.server.readiness import READ, Ready
 from starling_py.stats import Counters
 
@@ -36,8 +38,9 @@ class FakeSocket:
 class FakeListener:
     """A listening socket at which clients wait, or errors."""
 
-    def __init__(self, *waiting: FakeSocket | OSError) -> None:
+    def __init__(self, *waiting: FakeSocket | OSError, host: str = "192.0.2.1") -> None:
         self.waiting = deque(waiting)
+        self.host = host
         self.closed = False
 
     def fileno(self) -> int:
@@ -50,9 +53,9 @@ class FakeListener:
         if not self.waiting:
             raise BlockingIOError
         found = self.waiting.popleft()
-        if isinstance(found, OSError):
+        if isinstance(found, Exception):
             raise found
-        return found, ("127.0.0.1", 1000)
+        return found, (self.host, 1000)
 
     def close(self) -> None:
         self.closed = True
@@ -82,11 +85,23 @@ class FakeReadiness:
         pass
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left_open() -> Iterator[None]:
+    """Close every acceptor, as each keeps a descriptor."""
+    yield
+    while MADE:
+        MADE.pop().close()
+
+
+MADE: list[Acceptor] = []
+
+
 def acceptor_at(
     listener: FakeListener, most: int = 1000
 ) -> tuple[Acceptor, FakeReadiness, Counters]:
     readiness, counters = FakeReadiness(), Counters()
     made = Acceptor([cast(socket.socket, listener)], readiness, most, counters)
+    MADE.append(made)
     return made, readiness, counters
 
 
@@ -121,6 +136,48 @@ def test_those_who_are_too_many_are_told_so_and_closed() -> None:
     assert (counters.total_connections, counters.rejected_connections) == (1, 2)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.3.2.1", "::1", "::ffff:127.0.0.1"])
+def test_a_few_more_are_accepted_from_this_machine(host: str) -> None:
+    clients = [FakeSocket() for _ in range(GUESTS + 3)]
+    acceptor, _, counters = acceptor_at(FakeListener(*clients, host=host), most=10)
+    assert len(acceptor.accept(LISTENING, 9, NOW)) == 1 + GUESTS
+    assert [each.closed for each in clients] == [False] * (1 + GUESTS) + [True] * 2
+    assert counters.rejected_connections == 2
+
+
+@pytest.mark.parametrize("host", ["10.127.0.1", "::2", "2001:db8::127"])
+def test_no_more_are_accepted_from_elsewhere(host: str) -> None:
+    acceptor, _, counters = acceptor_at(FakeListener(FakeSocket(), host=host), most=10)
+    assert acceptor.accept(LISTENING, 10, NOW) == []
+    assert counters.rejected_connections == 1
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_without_a_descriptor_left_clients_are_refused_with_a_spare_one(number: int) -> None:
+    """What the spare one is for: without it, they would wait for a server that never answers."""
+    clients = [FakeSocket() for _ in range(3)]
+    listener = FakeListener(OSError(number, "no room"), *clients)
+    acceptor, readiness, counters = acceptor_at(listener)
+    assert acceptor.accept(LISTENING, 0, NOW) == []
+    assert all(each.closed and each.sent.startswith(b"ERROR Too many") for each in clients)
+    assert counters.rejected_connections == 3
+    assert readiness.watched == {LISTENING: 0}
+    acceptor.go_on(NOW + REST)
+    again = FakeSocket()
+    listener.waiting.extend([OSError(number, "no room"), again])
+    assert acceptor.accept(LISTENING, 0, NOW + REST) == []
+    assert again.closed, "the spare one was taken again"
+
+
+def test_no_memory_to_accept_with_is_no_end_of_accepting() -> None:
+    listener = FakeListener(cast(OSError, MemoryError()), FakeSocket())
+    acceptor, readiness, _ = acceptor_at(listener)
+    assert acceptor.accept(LISTENING, 0, NOW) == []
+    assert readiness.watched == {LISTENING: 0}
+    acceptor.go_on(NOW + REST)
+    assert len(acceptor.accept(LISTENING, 0, NOW + REST)) == 1
+
+
 def test_a_client_that_is_gone_keeps_nobody_behind_it_waiting() -> None:
     gone = OSError(errno.ECONNABORTED, "Software caused connection abort")
     acceptor, readiness, _ = acceptor_at(FakeListener(gone, FakeSocket()))
@@ -130,9 +187,10 @@ def test_a_client_that_is_gone_keeps_nobody_behind_it_waiting() -> None:
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
 def test_without_a_descriptor_left_it_rests_and_then_goes_on(number: int) -> None:
-    listener = FakeListener(FakeSocket(), OSError(number, "no room"), FakeSocket())
+    listener = FakeListener(FakeSocket(), OSError(number, "no room"))
     acceptor, readiness, _ = acceptor_at(listener)
     assert len(acceptor.accept(LISTENING, 0, NOW)) == 1, "who came before is served"
+    listener.waiting.append(FakeSocket())
     assert readiness.watched == {LISTENING: 0}, "or it would be reported without end"
     assert acceptor.rests_until == NOW + REST
     acceptor.go_on(NOW + REST / 2)

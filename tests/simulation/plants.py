@@ -222,7 +222,7 @@ def hands_out_before_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def notices_no_jump_of_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every delay last as long as it was reckoned to last when it began."""
-    monkeypatch.setattr(Deadlines, "run_passed", lambda self, wall_ms: None)
+    monkeypatch.setattr(Deadlines, "run_passed", lambda self, wall_ms, now: None)
 
 
 def puts_what_comes_back_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

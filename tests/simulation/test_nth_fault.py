@@ -15,7 +15,7 @@ import pytest
 from starling_py.journal.errors import SpoolError
 from starling_py.journal.journal import Journal
 from tests.core import ManualClock
-from tests.journal.simulated_disk import CHANGES, Fault, SimulatedDisk
+from tests.journal.simulated_disk import CHANGES, NO_MEMORY, Fault, SimulatedDisk
 from tests.simulation.clients import Asked, SimulatedClient
 from tests.simulation.model import QueueModel, Violation
 from tests.simulation.recovery import recovered
@@ -49,7 +49,7 @@ class Scenario:
         """Start a server; once more if the fault keeps it from starting."""
         try:
             return self._life()
-        except SpoolError:
+        except (SpoolError, MemoryError):
             assert self.fault.struck, "refused without a reason"
             self.disk = self.disk.for_next_process()
             return self._life()
@@ -219,6 +219,8 @@ FAULTS = {
     "EIO": (errno.EIO, CHANGES, False),
     "EIO when reading": (errno.EIO, READS, False),
     "ENOSPC": (errno.ENOSPC, CHANGES, False),
+    "no memory": (NO_MEMORY, CHANGES, False),
+    "no memory when reading": (NO_MEMORY, READS, False),
     "a short write": (errno.EIO, frozenset({"write"}), True),
     "a short write, full": (errno.ENOSPC, frozenset({"write"}), True),
 }
@@ -231,7 +233,7 @@ LASTING = {"once": False, "from then on": True}
 def _is_quick(policy: str, kind: str, how_long: str) -> bool:
     """Tell whether a fault is met in every run; the others are met in long runs."""
     if how_long == "once":
-        return policy == "always" or kind == "EIO"
+        return policy == "always" or kind in ("EIO", "no memory")
     return policy == "always" and kind in ("EIO", "ENOSPC")
 
 

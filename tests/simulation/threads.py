@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import attrs
 
+from starling_py.guard import Guard
 from starling_py.journal.commit import Batch
 from starling_py.journal.disk.background import Work
 from starling_py.server.readiness import Ready
@@ -64,7 +65,7 @@ class SimulatedBackground:
     def submit(self, work: Work, done: Callable[[], None] | None = None) -> None:
         self.waiting.append((work, done))
 
-    def collect(self) -> None:
+    def collect(self, guard: Guard) -> None:
         finished, self.finished = self.finished, []
         for done in finished:
             done()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from starling_py import keys
+from starling_py.guard import Guard
 from starling_py.journal.commit import Batch, GroupCommit
 from starling_py.journal.errors import JournalError
 from starling_py.journal.journal import Journal
@@ -19,6 +20,17 @@ from tests.simulation.model import QueueModel, Reader, Violation
 
 if TYPE_CHECKING:
     from tests.simulation.world import Life
+
+
+class WatchedGuard(Guard):
+    """A guard that should have nothing to catch but what the disk has no memory for."""
+
+    life: "Life"
+
+    def caught(self, what: str) -> None:
+        if not isinstance(sys.exception(), MemoryError):
+            self.life.crash = self.life.crash or sys.exception()
+        super().caught(what)
 
 
 class WatchedCommits(GroupCommit):
@@ -75,6 +87,7 @@ class WatchedClient(Client):
         give_up: Callable[[JournalError], None] | None = None,
         *,
         quiet: bool = False,
+        weight: int = 0,
     ) -> None:
         def make_do(failure: JournalError) -> None:
             assert give_up is not None
@@ -82,7 +95,7 @@ class WatchedClient(Client):
             give_up(failure)
 
         gives_up = None if give_up is None else make_do
-        super().wait_until_loaded(problem, again, gives_up, quiet=quiet)
+        super().wait_until_loaded(problem, again, gives_up, quiet=quiet, weight=weight)
 
     def names_id(self, item_id: int) -> bool:
         """Tell whether the command at hand names an item by its id."""

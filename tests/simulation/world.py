@@ -27,6 +27,7 @@ from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.queue_directory import Rules
 from starling_py.queues.window import WindowSizes
 from starling_py.server.acceptor import Acceptor
+from starling_py.server.budget import Budget
 from starling_py.server.core import Core, Storage
 from starling_py.server.readiness import HANG_UP, READ, WRITE, Ready
 from starling_py.server.threads import BackgroundThread, SyncThread
@@ -52,6 +53,7 @@ from tests.simulation.watched_queues import PutWatch, WatchedQueues
 from tests.simulation.watched_session import (
     WatchedClient,
     WatchedCommits,
+    WatchedGuard,
     WatchedSession,
     WatchedTick,
 )
@@ -163,6 +165,7 @@ class Life:
             self.counters,
             self._session,
             Acceptor((), self.readiness, 100, self.counters),
+            Budget(1 << 28),
         )
         self.tick.life = self
         self.clients: list[SimulatedClient] = []
@@ -178,6 +181,8 @@ class Life:
     def _make_commits(self, interval: float | None, syncer: Syncer, clock: Clock) -> GroupCommit:
         self.commits = WatchedCommits(interval, syncer, clock)
         self.commits.life = self
+        self.commits.guard = guard = WatchedGuard()
+        guard.life = self
         return self.commits
 
     def _make_queues(
@@ -398,7 +403,7 @@ class Life:
             uptime=0,
             time=self.clock.wall_ms // 1000,
             version=self.version,
-            curr_connections=len(self.tick),
+            curr_connections=len(self.tick.connections),
             max_connections=100,
             draining=self.draining,
             fsyncs=self.commits.syncs,

@@ -49,7 +49,7 @@ class Removal:
                 self.files.unlink(path)
             except FileNotFoundError:
                 continue
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 log.warning("%s: cannot be removed: %s", path, error)
 
 
@@ -71,8 +71,12 @@ class DirectoryRemoval:
             for name in self.files.list_directory(self.path):
                 self.files.unlink(f"{self.path}/{name}")
             self.files.remove_directory(self.path)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             log.warning("%s: cannot be removed: %s", self.path, error)
+
+
+def _nothing() -> None:
+    """Tell nobody: the journal was removed."""
 
 
 Make = Callable[[], tuple[Work, Callable[[], None]]]
@@ -118,10 +122,16 @@ class Chores:
 
         def finished() -> None:
             # While this is still busy: what it submits has to go behind what waits already.
-            done()
-            self.free()
+            try:
+                done()
+            finally:
+                self.free()  # or everything that waits for these files would wait for ever
 
         self._background.submit(work, finished)
+
+    def let_go(self) -> None:
+        """Refer to the journal no more: it was removed, and nothing is under way."""
+        self._heal = self._idle = _nothing
 
     def remove(self, paths: Sequence[str]) -> None:
         """Remove files in their turn. Until then the journal's directory must stay in its place."""

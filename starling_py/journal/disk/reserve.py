@@ -128,15 +128,15 @@ class Reserve(SomeReserve):
         try:
             self._files.close(self._descriptor)
             self._files.unlink(self._path)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             log.warning("%s: cannot be removed: %s", self._path, error)
 
     def _grow(self, size: int) -> bool:
         try:
             self._files.allocate(self._descriptor, size)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             if not self.short and not self._full:
-                log.error("%s: no room can be reserved: %s", self._path, error.strerror or error)
+                log.error("%s: no room can be reserved: %s", self._path, error)
             self._shrink(self._size)  # some of it may have been allocated
             return False
         self._size = size
@@ -146,7 +146,7 @@ class Reserve(SomeReserve):
     def _shrink(self, size: int) -> bool:
         try:
             self._files.truncate(self._descriptor, size)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             log.warning("%s: cannot be cut to %d bytes: %s", self._path, size, error)
             return False
         self._size = size

@@ -1,0 +1,178 @@
+"""All connections: who is connected, what each holds, and when one is ended for that.
+
+Clients are dropped when they are gone, idle for too long, met a defect, or make the server hold
+more than there is memory for (``budget``). Invariant: nothing refers to a client that was dropped,
+so all that it held is free at once, without the collector.
+"""
+
+import contextlib
+import logging
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from mypy_extensions import mypyc_attr
+
+from starling_py.clock import Clock
+from starling_py.guard import Guard
+from starling_py.server.acceptor import REFUSAL
+from starling_py.server.budget import Budget
+from starling_py.server.connection import Connection
+from starling_py.server.readiness import READ, Readiness
+from starling_py.session.session import Session
+from starling_py.stats import Counters
+
+log = logging.getLogger(__name__)
+
+LINGER: Final = 1.0
+"""Seconds that a client has to notice that the server ended the connection."""
+FIRST_WORD: Final = 2.0
+"""Seconds that a client has to say something if it came when all places were taken."""
+GUEST_SILENCE: Final = 60.0
+"""Seconds for which such a client may be silent afterwards."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Connections:
+    """The connections of a server, by their descriptors."""
+
+    def __init__(
+        self,
+        readiness: Readiness,
+        clock: Clock,
+        counters: Counters,
+        guard: Guard,
+        budget: Budget,
+        places: int,
+    ) -> None:
+        """``places``: how many clients may be connected; more are guests."""
+        self._readiness = readiness
+        self._clock = clock
+        self._counters = counters
+        self._guard = guard
+        self.budget = budget
+        """How much the clients hold."""
+        self._places = places
+        self.by_descriptor: dict[int, Connection] = {}
+        """All of them; always the same dictionary."""
+
+    def __len__(self) -> int:
+        return len(self.by_descriptor)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self.by_descriptor.values())
+
+    def add(self, sock: socket.socket, peer: str, session: Session) -> Connection:
+        """Serve a client on a non-blocking socket."""
+        connection = Connection(sock, peer, session, self._counters, self._clock.monotonic)
+        self._readiness.register(connection.descriptor, READ)
+        self.by_descriptor[connection.descriptor] = connection
+        connection.guest = len(self.by_descriptor) > self._places
+        return connection
+
+    def drop(self, connection: Connection) -> None:
+        """Let a client go, with all that it holds."""
+        if connection.dropped:
+            return
+        connection.dropped = True
+        del self.by_descriptor[connection.descriptor]
+        self.budget.forget(connection.descriptor, self._clock.monotonic)
+        try:
+            connection.session.disconnected()
+        except Exception:
+            self._guard.caught("the end of a session")
+        try:
+            self._readiness.unregister(connection.descriptor)
+        except Exception:
+            self._guard.caught("the end of a connection")
+        connection.let_go()
+
+    def crashed(self, connection: Connection) -> None:
+        """Drop a client whose session ran into a defect, or out of memory; the others go on."""
+        self._counters.session_errors += 1
+        with contextlib.suppress(Exception):
+            if isinstance(sys.exception(), MemoryError):
+                log.error("%s: out of memory; closed", connection.peer)
+            else:
+                log.exception("%s: error in the session; closed", connection.peer)
+        self.drop(connection)
+
+    def settle(self, connection: Connection) -> None:
+        """Count what a client holds now, and watch its socket for what is wanted of it."""
+        weight = connection.weight
+        if weight or connection.counted:
+            now, missing = self._clock.monotonic, connection.session.missing
+            connection.counted = weight > 0
+            reads = self.budget.note(connection.descriptor, weight, missing, now)
+            connection.paused = not reads
+        self._watch(connection)
+
+    def read_out(self, connection: Connection) -> None:
+        """Read on from a paused client that has hung up: it sends nothing beyond what is there."""
+        if connection.paused:
+            self.budget.resume(connection.descriptor, self._clock.monotonic)
+            self._read_on(connection)
+
+    def keep_budget(self) -> None:
+        """Read again from those for whom there is room; close some if there is none at all."""
+        budget, now = self.budget, self._clock.monotonic
+        for descriptor in budget.resumed(now):
+            self._read_on(self.by_descriptor[descriptor])
+        self._close_for_memory(budget.excess(now))
+
+    def drop_overdue(self) -> None:
+        """Drop clients that have held most of the memory for clients for too long."""
+        self._clock.refresh()
+        self._close_for_memory(self.budget.overdue(self._clock.monotonic))
+
+    def drop_idle(self, timeout: float) -> None:
+        """Drop clients that were silent for ``timeout`` seconds (0: never) or linger too long."""
+        self._clock.refresh()
+        now = self._clock.monotonic
+        # Taken before any is dropped: a client that is served because of that has not been idle.
+        waiting = {each for each in self if each.client.waiting}
+        for connection in list(self):
+            silence = now - connection.active
+            if connection.lingers:
+                if silence > LINGER:
+                    self.drop(connection)
+            elif connection.guest:
+                self._look_at_guest(connection, silence)
+            elif timeout and silence > timeout and connection not in waiting:
+                log.info("%s: idle for %d seconds; closed", connection.peer, silence)
+                self._counters.idle_kicks += 1
+                self.drop(connection)
+
+    def _look_at_guest(self, connection: Connection, silence: float) -> None:
+        """Refuse a client for which there was no place, if it says nothing.
+
+        The places for guests are for those who come to see why all others are taken.
+        """
+        if len(self) <= self._places:
+            connection.guest = False
+        elif silence > (GUEST_SILENCE if connection.session.begun else FIRST_WORD):
+            log.warning("%s: refused, as all places are taken and it is silent", connection.peer)
+            self._counters.rejected_connections += 1
+            with contextlib.suppress(OSError):
+                connection.socket.send(REFUSAL)
+            self.drop(connection)
+
+    def _watch(self, connection: Connection) -> None:
+        wanted = connection.wanted()
+        if wanted != connection.interest:
+            connection.interest = wanted
+            self._readiness.modify(connection.descriptor, wanted)
+
+    def _read_on(self, connection: Connection) -> None:
+        connection.paused = False
+        self._watch(connection)
+
+    def _close_for_memory(self, descriptors: list[int]) -> None:
+        """Drop clients that hold too much of the memory that clients may take."""
+        for descriptor in descriptors:
+            connection = self.by_descriptor[descriptor]
+            size = self.budget.weight_of(descriptor)
+            log.warning("%s: closed, as client_memory is used up: %d bytes", connection.peer, size)
+            self._counters.clients_over_memory += 1
+            self.drop(connection)

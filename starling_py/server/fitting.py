@@ -1,0 +1,39 @@
+"""Settings made to fit the machine and each other, once, when the server starts.
+
+What does not fit is made smaller or larger, with a warning that says so; the server runs with the
+fitted values, and tells them. It refuses nothing: a server that starts with fewer places for
+clients is better than one that does not start, and better than one whose queues run out of files.
+"""
+
+from typing import Final
+
+import attrs
+
+from starling_py.server.file_limit import share_out
+from starling_py.settings.server_settings import Settings
+
+ITEMS: Final = 4
+"""Items of the largest size that must fit into the memory for clients: in its last quarter, there
+has to be room for one to come to its end."""
+
+
+def fitted(settings: Settings, file_limit: int) -> tuple[Settings, int, list[str]]:
+    """Return the settings that fit, how many segments may be open, and what to warn of.
+
+    ``file_limit``: how many files the process may have open.
+    """
+    warnings = []
+    shares = share_out(file_limit, settings.max_connections)
+    if shares.clients < settings.max_connections:
+        warnings.append(
+            f"max_connections: {shares.clients} instead of {settings.max_connections}, as the"
+            f" process may have {file_limit} files open, and the queues need some of them"
+        )
+    memory = max(settings.client_memory, ITEMS * settings.item_size_max)
+    if memory > settings.client_memory:
+        warnings.append(
+            f"client_memory: {memory} bytes instead of {settings.client_memory}, which is"
+            f" {ITEMS} times item_size_max"
+        )
+    fit = attrs.evolve(settings, max_connections=shares.clients, client_memory=memory)
+    return fit, shares.segments, warnings
