@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 from typing import TYPE_CHECKING
 
 from bench.hostile.row import CHUNK, Row, Scene, fill, repeat, short_names, store, value
@@ -33,10 +32,9 @@ def waits(scene: Scene, clients: int, keys: int) -> Iterator[None]:
     yield
     for each in crowd:
         each.send(line)
-    sockets = [each.socket for each in crowd]
 
     def answered() -> bool:
-        return bool(select.select(sockets, [], [], 0)[0])
+        return any(each.has_more() for each in crowd)
 
     def waiting() -> bool:
         return scene.number(some[-1], "waiters") == clients

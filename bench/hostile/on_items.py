@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 MILLION = {"items": (1_000_000, 100_000)}
 OPENS = {"items": (20_000, 4_000)}
-STAGE = "opens"
+STAGE = "items"
+"""Rows that leave nothing behind but items in queues that no other of them uses."""
 OPEN_QUEUES = {"open-*": MANY_OPENS}
 TARGETS = 20
 TRIED = 1_000
@@ -66,61 +67,73 @@ def wait(scene: Scene, end: float) -> None:
     time.sleep(left + 0.01)
 
 
-@Row("expire-moved", sizes={"items": (50_000, 5_000)}, queues={"src": {"expire_to": "dead"}})
+@Row(
+    "expire-moved",
+    sizes={"items": (50_000, 5_000)},
+    queues={"src-moved": {"expire_to": "moved"}},
+    stage=STAGE,
+)
 def expire_moved(scene: Scene, items: int) -> Iterator[None]:
     """Let {items:,} items expire into another queue."""
     client = scene.connect()
-    end = dying(scene, client, b"src", items)
+    end = dying(scene, client, b"src-moved", items)
     yield
-    meet(scene, client, b"src", end)
-    scene.until(lambda: scene.number(b"dead", "total_items") == items, "moved")
+    meet(scene, client, b"src-moved", end)
+    scene.until(lambda: scene.number(b"moved", "total_items") == items, "moved")
 
 
-@Row("expire-copied", sizes={"items": (20_000, 1_500)}, queues={"src": {"expire_to": "dead"}})
+@Row(
+    "expire-copied",
+    sizes={"items": (20_000, 1_500)},
+    queues={"src-copied": {"expire_to": "copied"}},
+    stage=STAGE,
+)
 def expire_copied(scene: Scene, items: int) -> Iterator[None]:
     """Let {items:,} items expire into a queue with 20 children."""
     client = scene.connect()
     for number in range(TARGETS):
-        client.check(b"get dead+%d\r\n" % number, b"END\r\n")
-    end = dying(scene, client, b"src", items)
+        client.check(b"get copied+%d\r\n" % number, b"END\r\n")
+    end = dying(scene, client, b"src-copied", items)
     yield
-    meet(scene, client, b"src", end)
-    scene.until(lambda: scene.number(b"dead+19", "total_items") == items, "copied")
+    meet(scene, client, b"src-copied", end)
+    scene.until(lambda: scene.number(b"copied+19", "total_items") == items, "copied")
 
 
 @Row(
     "expire-routed",
     sizes={"items": (20_000, 1_500)},
-    queues={"src": {"expire_to": "dead"}},
-    routes={"dead": [f"target{number}" for number in range(TARGETS)]},
+    queues={"src-routed": {"expire_to": "routed"}},
+    routes={"routed": [f"target{number}" for number in range(TARGETS)]},
+    stage=STAGE,
 )
 def expire_routed(scene: Scene, items: int) -> Iterator[None]:
     """Let {items:,} items expire into a queue with routes to 20 others."""
     client = scene.connect()
-    end = dying(scene, client, b"src", items)
+    end = dying(scene, client, b"src-routed", items)
     yield
-    meet(scene, client, b"src", end)
+    meet(scene, client, b"src-routed", end)
     scene.until(lambda: scene.number(b"target19", "total_items") == items, "routed")
 
 
-@Row("expire-dropped", sizes={"items": (50_000, 10_000)})
+@Row("expire-dropped", sizes={"items": (50_000, 10_000)}, stage=STAGE)
 def expire_dropped(scene: Scene, items: int) -> Iterator[None]:
     """Let {items:,} items expire that are dropped."""
     client = scene.connect()
-    end = dying(scene, client, b"src", items)
+    end = dying(scene, client, b"src-dropped", items)
     yield
-    meet(scene, client, b"src", end)
-    scene.until(lambda: scene.number(b"src", "expired_items") == items, "dropped")
+    meet(scene, client, b"src-dropped", end)
+    scene.until(lambda: scene.number(b"src-dropped", "expired_items") == items, "dropped")
 
 
 @Row(
     "dead-letters",
     sizes=OPENS,
-    queues={"src": {**MANY_OPENS, "max_deliveries": 1, "dead_letter": "dead"}},
+    queues={"src-dead": {**MANY_OPENS, "max_deliveries": 1, "dead_letter": "dead"}},
+    stage=STAGE,
 )
 def dead_letters(scene: Scene, items: int) -> Iterator[None]:
     """Hang up with {items:,} open items that become dead letters."""
-    opened(scene.connect(), b"src", items)
+    opened(scene.connect(), b"src-dead", items)
     yield
     scene.hang_up()
     scene.until(lambda: scene.number(b"dead", "total_items") == items, "moved")
@@ -190,7 +203,7 @@ def leases_end(scene: Scene, items: int) -> Iterator[None]:
     scene.until(lambda: scene.number(b"open-l", "open_transactions") == 0, "given back")
 
 
-@Row("delays-due", sizes={"items": (200_000, 20_000), "clients": (200, 200)})
+@Row("delays-due", sizes={"items": (200_000, 20_000), "clients": (200, 200)}, stage=STAGE)
 def delays_due(scene: Scene, items: int, clients: int) -> Iterator[None]:
     """Have {items:,} delayed items due at once, while {clients} clients wait."""
     client = scene.connect()
@@ -211,32 +224,37 @@ def delays_due(scene: Scene, items: int, clients: int) -> Iterator[None]:
     scene.until(lambda: scene.number(b"late", "delayed") == 0, "due")
 
 
-@Row("flush", sizes=MILLION)
+@Row("flush", sizes=MILLION, stage="removals")
 def flush(scene: Scene, items: int) -> Iterator[None]:
     """Flush {items:,} items."""
     client = scene.connect()
-    repeat(client, store(b"q"), b"STORED\r\n", items)
+    repeat(client, store(b"flushed"), b"STORED\r\n", items)
     yield
-    client.check(b"flush q\r\n", b"END\r\n")
-    scene.until(lambda: scene.number(b"q", "items") == 0, "flushed")
+    client.check(b"flush flushed\r\n", b"END\r\n")
+    scene.until(lambda: scene.number(b"flushed", "items") == 0, "flushed")
 
 
-@Row("flush-on-disk", sizes=MILLION, server={"window_size": "64k"})
+@Row("flush-on-disk", sizes=MILLION, server={"window_size": "64k"}, stage="disk")
 def flush_on_disk(scene: Scene, items: int) -> Iterator[None]:
     """Flush {items:,} items that are nearly all on disk only."""
     yield from flush(scene, items)
 
 
-@Row("delete", sizes=MILLION)
+@Row("delete", sizes=MILLION, stage="removals")
 def delete(scene: Scene, items: int) -> Iterator[None]:
     """Delete a queue of {items:,} items."""
     client = scene.connect()
-    repeat(client, store(b"q"), b"STORED\r\n", items)
+    repeat(client, store(b"deleted"), b"STORED\r\n", items)
     yield
-    client.check(b"delete q\r\n", b"DELETED\r\n")
+    client.check(b"delete deleted\r\n", b"DELETED\r\n")
 
 
-@Row("discard", sizes=MILLION, queues={"full": {"max_bytes": "1m", "discard_old_when_full": True}})
+@Row(
+    "discard",
+    sizes=MILLION,
+    queues={"full": {"max_bytes": "1m", "discard_old_when_full": True}},
+    stage="removals",
+)
 def discard(scene: Scene, items: int) -> Iterator[None]:
     """Put a mebibyte for which {items:,} old items are dropped."""
     client = scene.connect()
@@ -246,19 +264,19 @@ def discard(scene: Scene, items: int) -> Iterator[None]:
     scene.require(scene.number(b"full", "items") == 1, "not all were dropped")
 
 
-@Row("puts", sizes=MILLION)
+@Row("puts", sizes=MILLION, stage="removals")
 def puts(scene: Scene, items: int) -> Iterator[None]:
     """Put {items:,} items on one connection, without waiting for replies."""
     client = scene.connect()
     yield
     for first in range(0, items, CHUNK * 5):
-        repeat(client, store(b"q"), b"STORED\r\n", min(CHUNK * 5, items - first))
+        repeat(client, store(b"put"), b"STORED\r\n", min(CHUNK * 5, items - first))
 
 
-@Row("read-back", sizes=MILLION, server={"window_size": "64k"})
+@Row("read-back", sizes=MILLION, server={"window_size": "64k"}, stage="disk")
 def read_back(scene: Scene, items: int) -> Iterator[None]:
     """Take {items:,} items that are nearly all on disk only."""
     client = scene.connect()
-    repeat(client, store(b"q"), b"STORED\r\n", items)
+    repeat(client, store(b"read"), b"STORED\r\n", items)
     yield
-    repeat(client, b"get q\r\n", value(b"q") + b"END\r\n", items)
+    repeat(client, b"get read\r\n", value(b"read") + b"END\r\n", items)

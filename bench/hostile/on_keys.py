@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 HEADER = struct.Struct(">BBHBBHIIQ")
 GETKQ, NOOP = 0x0D, 0x0A
-STAGE = "lines"
+STAGE = "commands"
 """Rows that leave nothing behind but items in queues that no other of them uses."""
 MANY_OPENS = {"max_open_reads": 1_000_000}
 MANY = {"times": (100_000, 20_000)}

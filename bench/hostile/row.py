@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench.hostile import BrokenError, RefusedError
-from bench.hostile.wire import Client
+from bench.hostile.wire import Client, Ends, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Attack = Callable[..., Iterator[None]]
     """It is given a scene, and its sizes by their names."""
 
+LAST_LOOK = 5.0  # seconds before the deadline, which would end the look itself
 POLL = 0.05  # seconds between two looks at what has to become true
 CPU_BOUND = 0.020
 """Seconds of the server's CPU time that an innocent client may wait."""
@@ -102,8 +103,10 @@ class Scene:
         return client
 
     def crowd(self, count: int) -> list[Client]:
-        """Return so many new connections."""
-        return [self.connect() for _ in range(count)]
+        """Return so many new connections, all of which the server serves already."""
+        clients = [self.connect() for _ in range(count)]
+        together([(each, b"version\r\n", Ends(end=b"\r\n")) for each in clients])
+        return clients
 
     def hang_up(self, *, reset: bool = False) -> None:
         """Close all connections."""
@@ -141,7 +144,7 @@ class Scene:
     def until(self, is_so: Callable[[], bool], what: str) -> None:
         """Wait until something is so. Raises `BrokenError` if it never is."""
         while not is_so():
-            if time.perf_counter() > self.deadline:
+            if time.perf_counter() > self.deadline - LAST_LOOK:
                 raise BrokenError(f"never {what}")
             time.sleep(POLL)
 

@@ -124,7 +124,7 @@ class Client:
         """Send all, and read nothing."""
         left = memoryview(data)
         while left:
-            if not select.select([], [self.socket], [], _remaining(self.deadline))[1]:
+            if not _is_ready(self.socket, select.POLLOUT, self.deadline):
                 raise BrokenError("the server does not read on")
             try:
                 left = left[self.socket.send(left) :]
@@ -151,13 +151,17 @@ class Client:
         """Return what comes, once so many bytes have."""
         data = b""
         while len(data) < least:
-            if not select.select([self.socket], [], [], _remaining(self.deadline))[0]:
+            if not _is_ready(self.socket, select.POLLIN, self.deadline):
                 raise BrokenError(f"only {len(data):,} bytes came")
             part = _received(self.socket, least - len(data))
             if part == b"":
                 raise BrokenError(f"closed after {len(data):,} bytes")
             data += part or b""
         return data
+
+    def has_more(self) -> bool:
+        """Tell whether something can be read."""
+        return _is_ready(self.socket, select.POLLIN, 0.0)
 
     def close(self, *, reset: bool = False) -> None:
         """Hang up, by a reset if wanted."""
@@ -223,6 +227,13 @@ def _received(sock: socket.socket, most: int) -> bytes | None:
         return None
     except OSError:
         return b""
+
+
+def _is_ready(sock: socket.socket, event: int, deadline: float) -> bool:
+    """Wait until something can be done; unlike `select`, for any number of a descriptor."""
+    poll = select.poll()
+    poll.register(sock, event)
+    return bool(poll.poll(_remaining(deadline) * 1000))
 
 
 def _remaining(deadline: float) -> float:
