@@ -252,19 +252,47 @@ def test_a_queue_that_was_made_meanwhile_keeps_its_place(tmp_path: Path) -> None
     spools.check_queues()
 
 
-def test_an_import_that_cannot_be_finished_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spools = killed_between_two_queues(tmp_path / "x")
-    before = contents(spools.new)
+class FailingThenDying(DyingFiles):
+    """Fails to move the last queue into its place; and the process dies while that is undone."""
 
-    def fail(self: Files, old: str, new: str) -> None:
+    def __init__(self, calls_of_undoing: int) -> None:
+        super().__init__(10_000)
+        self.calls_of_undoing = calls_of_undoing
+
+    def rename(self, old: str, new: str) -> None:
+        if new.endswith("/new/c"):
+            self.calls = self.calls_of_undoing
+            raise OSError(5, "Input/output error")
+        super().rename(old, new)
+
+
+def test_killed_while_it_is_undone_the_next_import_gives_each_item_once(tmp_path: Path) -> None:
+    for count in range(1000):
+        (tmp_path / str(count)).mkdir()
+        spools = Spools.under(tmp_path / str(count))
+        try:
+            spools.take_over(FailingThenDying(count))
+        except Died:
+            spools.go_on()
+            spools.check_queues()
+        except ImportFailedError:
+            break
+    assert count > 10
+    assert not spools.new.exists()
+
+
+class NoRenames(Files):
+    """A disk on which nothing can be renamed."""
+
+    def rename(self, old: str, new: str) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(Files, "rename", fail)
+
+def test_an_import_that_cannot_be_finished_is_kept(tmp_path: Path) -> None:
+    spools = killed_between_two_queues(tmp_path / "x")
+    before = contents(spools.new)
     with pytest.raises(ImportFailedError, match=r"an import that was killed could not be finished"):
-        spools.take_over(Files())
-    monkeypatch.undo()
+        spools.take_over(NoRenames())
     assert contents(spools.new) == before
     spools.take_over(Files())
     spools.check_queues()
@@ -317,18 +345,14 @@ def test_a_list_is_read_as_it_was_written(source: str, queues: list[Arrival]) ->
     assert Arrivals.decode(arrivals.encode()) == arrivals
 
 
-def test_after_a_whole_import_nothing_is_taken_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class NoRemovals(Files):
+    """A disk on which no directory can be removed."""
+
+    def remove_directory(self, path: str) -> None:
+        raise OSError(5, "Input/output error")
+
+
+def test_after_a_whole_import_nothing_is_taken_back(tmp_path: Path) -> None:
     spools = Spools.under(tmp_path)
-    original = Files.remove_directory
-
-    def fail(self: Files, path: str) -> None:
-        if path.endswith(STAGING):
-            raise OSError(5, "Input/output error")
-        original(self, path)
-
-    monkeypatch.setattr(Files, "remove_directory", fail)
-    spools.take_over(Files())
-    monkeypatch.undo()
+    spools.take_over(NoRemovals())
     spools.check_queues()
