@@ -41,6 +41,7 @@ def on_reopen(reopen: Callable[[], None]) -> None:
     It is called between any two steps of the main thread, so it must take no lock.
     """
     signal.signal(signal.SIGUSR1, lambda *_: reopen())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
 
 
 def outlive_signals() -> None:
