@@ -8,6 +8,7 @@ import contextlib
 import gc
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 import trio
@@ -64,6 +65,10 @@ def _run(
         return 1
     except StartStoppedError:
         return 0
+    except Exception:
+        # Python would wait for whoever reads standard error.
+        streams.tell(f"this is a defect\n{traceback.format_exc()}", streams.PATIENCE)
+        return 1
     except KeyboardInterrupt:  # while the queues are read back; nothing is lost by it
         return 130
     return 0
@@ -89,7 +94,9 @@ def serve(
     process.settle()
     preload()
     settings, segments, warnings = fitting.fitted(settings, process.file_limit())
-    listeners = listen(settings.host, settings.port, warnings.append)
+    listeners = listen(
+        settings.host, settings.port, lambda problem: warnings.append(f"{problem}; skipped")
+    )
     change_identity(settings)
     with contextlib.ExitStack() as at_the_end:
         at_the_end.callback(process.ignore_signals)
@@ -104,16 +111,7 @@ def serve(
         )
         for warning in warnings:
             log.warning("%s", warning)
-        try:
-            with process.stopped_by_sigterm():
-                storage = Storage.of(settings, segments)
-                threads = Threads(waits=storage.waits)
-                core = Core.open(storage, Clock(), Files(), threads)
-                # What reads the pid file may send a signal at once; that waits for the server.
-                process.hold_signals()
-        except StartStoppedError as stopped:
-            log.info("%s", stopped)
-            raise
+        core, threads = _read_back(settings, segments)
         process.outlive_signals()
         if pid_file is not None:
             pid_file.write()
@@ -126,3 +124,21 @@ def serve(
         except Exception as error:
             log.critical("the server failed", exc_info=True)
             raise ProcessError(f"the server failed, as the log tells: {error!r}") from error
+
+
+def _read_back(settings: Settings, segments: int) -> tuple[Core, Threads]:
+    """Read the queues back, unless SIGTERM comes; from then on, signals are held back.
+
+    ``segments`` is how many may be open. What reads the pid file may send a signal at once; that
+    waits for the server.
+    """
+    storage = Storage.of(settings, segments)
+    threads = Threads(waits=storage.waits)
+    try:
+        with process.stopped_by_sigterm():
+            core = Core.open(storage, Clock(), Files(), threads)
+            process.hold_signals()
+    except StartStoppedError as stopped:
+        log.info("%s", stopped)
+        raise
+    return core, threads

@@ -158,28 +158,37 @@ class Log(logging.Handler):
     # What follows is the thread's.
 
     def _run(self) -> None:
-        while True:
+        is_open = True
+        while is_open:
             try:
-                line = self._lines.get(timeout=LOOK if self._repeats.holding else None)
-            except queue.Empty:
-                self.acquire()
-                try:
-                    self._sum_up(self._now())
-                finally:
-                    self.release()
-                continue
-            if line is None:
-                self._sink.close()
-                return
+                is_open = self._take()
+            except Exception:  # out of memory; there may be enough for the next line
+                self._unwritten += 1
+
+    def _take(self) -> bool:
+        """Write the next line, or do what else is to be done; return whether the log goes on."""
+        try:
+            line = self._lines.get(timeout=LOOK if self._repeats.holding else None)
+        except queue.Empty:
+            self.acquire()
             try:
-                if isinstance(line, tuple):
-                    self._taken_bytes += len(line[1])
-                    self._write(*line)
-                else:
-                    line()
-            except Exception as error:
-                self._unwritten += isinstance(line, tuple)
-                self._complain(error)
+                self._sum_up(self._now())
+            finally:
+                self.release()
+            return True
+        if line is None:
+            self._sink.close()
+            return False
+        try:
+            if isinstance(line, tuple):
+                self._taken_bytes += len(line[1])
+                self._write(*line)
+            else:
+                line()
+        except Exception as error:
+            self._unwritten += isinstance(line, tuple)
+            self._complain(error)
+        return True
 
     def _write(self, number: int, line: bytes) -> None:
         """Write a line; if lines before it could not be written, say so first."""

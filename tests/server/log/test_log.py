@@ -190,6 +190,20 @@ def test_memory_that_runs_out_in_logging_reaches_nobody(logged: Logged) -> None:
     logged.until_tried(2)
 
 
+def test_the_thread_outlives_whatever_goes_wrong_in_it(logged: Logged) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError
+
+    logged.log._tell = fails
+    logged.sink.error = OSError(28, "No space left on device")
+    logged.say("lost")
+    logged.until_tried(1)
+    logged.sink.error = None
+    logged.say("again")
+    logged.until_tried(2)
+    assert logged.sink.lines[-1] == b"<6>INFO jobs: again\n"
+
+
 def test_opening_anew_is_told_in_the_log(logged: Logged) -> None:
     logged.log.open_anew()
     logged.until_tried(1)
