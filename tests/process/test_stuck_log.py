@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -185,8 +186,8 @@ def test_what_comes_in_the_place_of_the_log_is_not_waited_for(
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_a_log_that_may_not_be_opened_anew_goes_on_where_it_was(port: int) -> None:
     """As when logrotate moves it, in a folder where the server's user may make no file."""
-    folder = Path(f"/tmp/starling-log-{os.getpid()}-{port}")
-    folder.mkdir(mode=0o755)
+    folder = Path(tempfile.mkdtemp(prefix="starling-test-"))
+    folder.chmod(0o755)
     try:
         said = folder / "stderr"
         for name in ("spool", "log"):
