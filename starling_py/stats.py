@@ -141,6 +141,8 @@ class Snapshot:
     """Lines that the log lacks because it could not be written, or not as fast."""
     log_lines_held_back: int
     """Lines that the log lacks because there were too many of their kind; it tells how many."""
+    refused_queues: int
+    """Queues that are refused because they could not be read back."""
     counters: Counters
     queues: list[QueueSnapshot]
     internal_errors: int = 0
@@ -182,6 +184,7 @@ def server_pairs(snapshot: Snapshot) -> Pairs:
         ("internal_errors", snapshot.internal_errors),
         ("client_memory_used", snapshot.client_memory_used),
         ("clients_paused", snapshot.clients_paused),
+        ("refused_queues", snapshot.refused_queues),
         *((name, getattr(counters, name)) for name in _COUNTED if name != "total_items"),
         *((name, 0) for name in _NEVER_COUNTED),
     ]

@@ -153,6 +153,7 @@ class CoreHarness:
             memory_high=0,
             log_lines_dropped=0,
             log_lines_held_back=0,
+            refused_queues=0,
             counters=self.counters,
             queues=self.queues.snapshot(),
         )

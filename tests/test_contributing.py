@@ -125,7 +125,11 @@ def test_the_format_is_written_and_read_and_refused_by_older_servers(
         assert b"STAT queue_jobs+other_items 0" in ask(changed, b"stats queues\r\n")
         assert changed.stop() == 0
     newer = f"newer than this server's {segment.VERSION}"
-    assert newer in run("-q", spool, "-p", "0").stderr
+    with ServerProcess(spool) as older:
+        assert ask(older, b"set jobs 0 0 1\r\n3\r\n").startswith(
+            b"SERVER_ERROR the queue is refused"
+        )
+        assert newer in "".join(older.log)
     main = "import sys; from starling_py.offline.cli import main; sys.exit(main(sys.argv[1:]))"
     dump = [sys.executable, "-c", main, "dump", str(spool / "jobs%2bother")]
     told = subprocess.run(dump, cwd=copy, capture_output=True, check=True, text=True).stdout

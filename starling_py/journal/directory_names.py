@@ -13,6 +13,8 @@ _DIRECTORY_NAME = re.compile(
     r"(?:[a-z0-9_-]|%[0-9a-f]{2})(?:[a-z0-9_.-]|%[0-9a-f]{2})*%?[0-9a-f]?(?:=[0-9a-f]{64})?"
 )
 
+_ENCODED_BYTE = re.compile(r"%([0-9a-f]{2})|([a-z0-9_.-])")
+
 
 def directory_name(name: bytes) -> str:
     """Return a file-safe name for a queue's directory, different for different queues.
@@ -34,3 +36,15 @@ def directory_name(name: bytes) -> str:
 def is_directory_name(text: str) -> bool:
     """Tell whether ``directory_name`` could have given this name."""
     return _DIRECTORY_NAME.fullmatch(text) is not None
+
+
+def queue_name(directory: str) -> bytes | None:
+    """Return the name of the queue whose directory is called so.
+
+    ``None`` if that cannot be told, as the name was too long, or if no queue's is.
+    """
+    name = bytes(
+        int(code, 16) if code else ord(plain)
+        for code, plain in _ENCODED_BYTE.findall(directory.partition("=")[0])
+    )
+    return name if directory_name(name) == directory else None

@@ -20,6 +20,10 @@ class FileSpoiledError(OSError):
     """A segment's file must not be written to any more: the journal has to be healed."""
 
 
+class NotPlainError(OSError):
+    """Where a file is meant there is something else, or a file that has other names as well."""
+
+
 class SpoolError(Exception):
     """The spool cannot be used; the text is one line that says what and where."""
 

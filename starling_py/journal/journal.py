@@ -88,6 +88,8 @@ class Journal:
         """The queue, which is told of the outcome of each ``write``."""
         self.failure = ""
         """Why the last failed write or sync failed; the text is for the client."""
+        self.refused = ""
+        """Why the queue could not be read back; empty if it was. The text is for the client."""
 
     @property
     def path(self) -> str:
@@ -305,15 +307,8 @@ class Journal:
         """Close the open segment; the journal may be used again afterwards."""
         self._writer.close()
 
-    def remove_from(self, aside: str) -> None:
-        """Rename the journal's directory to ``aside``; the journal is empty then.
-
-        The renaming makes the removal atomic: if files vanished one by one from their place, a
-        power cut could leave the older ones without the record of the deletion. Raises ``OSError``;
-        the journal is still in its place then.
-        """
-        if self.ledger.segments:
-            self._place.files.rename(self.path, aside)
+    def start_over(self) -> None:
+        """Be empty: the directory of the deleted queue has left its place."""
         self.close()
         self._reserve.changed(-self.ledger.items)
         self._go_by(Ledger())
@@ -325,6 +320,13 @@ class Journal:
         self.recorder.let_go()
         self._chores.let_go()
         self._reclaiming.let_go()
+
+    def refuse(self, why: str) -> None:
+        """Refuse everything from now on: there are files, and they cannot be read.
+
+        The queue is read anew by another journal, when the reason is gone.
+        """
+        self.refused = self.failure = self.recorder.broken = why
 
     def tell_if_all_safe(self) -> None:
         """Tell the owner if all that was written is safe and nothing is under way."""

@@ -9,11 +9,11 @@ followed by whole ones. If it cannot be cut back, or a sync fails, the file is s
 """
 
 import contextlib
-import errno
 import logging
 from typing import Final
 
 from starling_py.journal.disk import failed_syncs
+from starling_py.journal.disk.files import NO_ROOM
 from starling_py.journal.disk.open_files import OpenFiles
 from starling_py.journal.disk.reserve import SomeReserve
 from starling_py.journal.errors import FileSpoiledError, JournalError
@@ -25,8 +25,6 @@ from starling_py.journal.syncing import Place, Syncing
 
 log = logging.getLogger(__name__)
 
-NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""The errors of a full disk: once cut back, the file is as good as before."""
 _NEVER: Final = 1 << 62
 """A size that no segment reaches: no segment may be begun before the last one has its name."""
 
@@ -151,7 +149,7 @@ class SegmentWriter:
             self._place.files.write_all(self._descriptor, data)
         except OSError as error:
             self._cut_back(self._descriptor, last.size)
-            if error.errno not in NO_ROOM:
+            if error.errno not in NO_ROOM:  # cut back, the file of a full disk is as good as before
                 raise FileSpoiledError(error.errno, error.strerror) from error
             raise
         last.size += len(data)

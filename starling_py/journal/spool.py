@@ -2,32 +2,33 @@
 
 Each queue has a directory of its own under a file-safe name, so no queue's name ever reaches the
 file system as it is. The lock keeps a second server out. Files and directories that this server did
-not make are left alone.
+not make are left alone. No link is followed below the spool, which may be one itself.
+
+A queue that cannot be read back is *refused*, and nothing of it is changed; all others are served.
 """
 
 import errno
 import logging
-import re
 
 import attrs
 
 from starling_py.journal import directory_names
 from starling_py.journal.commit import GroupCommit
 from starling_py.journal.disk import id_floor, reserve
-from starling_py.journal.disk.background import Background, DirectoryRemoval
-from starling_py.journal.disk.files import Files
+from starling_py.journal.disk.background import Background
+from starling_py.journal.disk.files import NO_ROOM, Files
 from starling_py.journal.disk.id_floor import IdFloor
 from starling_py.journal.disk.no_files import SEGMENT_SIZE, NoFiles, NoReserve
 from starling_py.journal.disk.open_files import OpenFiles
+from starling_py.journal.disk.removed_directories import RemovedDirectories
 from starling_py.journal.disk.reserve import Reserve
-from starling_py.journal.errors import JournalDamagedError, SpoolError
+from starling_py.journal.errors import JournalDamagedError, NotPlainError, SpoolError
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.recovery.examination import Recovered
 from starling_py.journal.recovery.recovery import recover
-from starling_py.journal.segment_writer import NO_ROOM
 from starling_py.journal.shared import Durability, Shared
 from starling_py.journal.syncing import Place
 
@@ -36,12 +37,14 @@ log = logging.getLogger(__name__)
 LOCK = ".lock"
 OWN_FILES = frozenset({LOCK, reserve.NAME, id_floor.NAME, id_floor.UNFINISHED})
 """The server's own files in a spool, beside the directories of queues."""
-REMOVED = "~removed-"
-"""Stands, with a number, behind the name of a directory that is being removed; ``~`` is in no
-directory name of a queue."""
+IDLE_FILES = 64
+"""The most idle files that are closed each time."""
 SEALED_SIZE = 1 << 18
 """Bytes of a last segment that a clean stop leaves; of a larger one, a start would take longer."""
-_REMOVED_NAME = re.compile(rf"[^~]+{REMOVED}([0-9]+)\Z")
+
+Found = tuple[Journal, list[Segment]]
+"""A journal that was read back, and the segments that the caller has to give up, as they cannot be
+read; there are none without ``quarantine``."""
 
 
 @attrs.define
@@ -58,11 +61,12 @@ class Spool:
     reserve: Reserve
     ids: IdFloor
     """Where the ids of new queues begin."""
+    removed: RemovedDirectories
     open_files: OpenFiles
     quarantine: bool = False
     """Whether older segments that are damaged are given up, and the rest of a queue is served."""
-    _removed: int = 0
-    """The highest number given to a directory that is being removed."""
+    refused: dict[str, str] = attrs.field(factory=dict)
+    """Why queues could not be read back, by the names of their directories."""
     _first_id_in_memory: int = 1
     """Every id of a removed queue in memory is below this."""
     _stuck: set[Journal] = attrs.field(factory=set)
@@ -87,61 +91,80 @@ class Spool:
         try:
             _make_path(files, path, durability)
             lock = files.lock(f"{path}/{LOCK}")
-            try:
-                ids = IdFloor(files, path, syncs=durability.syncs)
-                room = Reserve(files, path)
-            except (OSError, JournalDamagedError):
-                files.close(lock)
-                raise
         except BlockingIOError as error:
             raise SpoolError(f"{path}: another server is using this spool") from error
-        except JournalDamagedError as damage:
-            raise SpoolError(
-                f"{damage}. Nothing was changed; put back a copy of it, or remove it when no client"
-                " remembers an item of a deleted queue by its id"
-            ) from damage
         except OSError as error:
-            raise SpoolError(f"{path}: {error.strerror or error}") from error
+            where = error.filename if isinstance(error, NotPlainError) else path
+            raise SpoolError(f"{where}: {error.strerror or error}") from error
+        syncs = durability.syncs
+        try:
+            ids = IdFloor(files, path, syncs=syncs)
+        except (OSError, JournalDamagedError) as problem:
+            files.close(lock)
+            raise SpoolError(
+                f"{_reason(problem)}. Nothing was changed; put back a copy of it, or remove it when"
+                " no client remembers an item of a deleted queue by its id"
+            ) from problem
+        room = Reserve(files, path)
+        removed = RemovedDirectories(files, path, background, room, ids, syncs=syncs)
         limit = OpenFiles(open_files)
-        return cls(files, path, durability, commits, background, lock, room, ids, limit, quarantine)
+        return cls(
+            files,
+            path,
+            durability,
+            commits,
+            background,
+            lock,
+            room,
+            ids,
+            removed,
+            limit,
+            quarantine,
+        )
 
     def close(self) -> None:
         """Release the lock, and the room that was reserved."""
         self.reserve.close()
         self.files.close(self.lock)
 
-    def recover(self) -> list[tuple[Journal, list[Segment]]]:
+    def recover(self) -> list[Found]:
         """Read every journal of the spool back, in the order of their directories' names.
 
-        Returns each with the segments that the caller has to give up, as they cannot be read; there
-        are none without ``quarantine``. Raises ``SpoolError`` when a journal is damaged: a server
-        that does not start is better than one that loses items.
+        Those that cannot be read are among them, refused. Raises ``SpoolError`` when the spool
+        itself cannot be read.
         """
         found = []
-        path = self.path
         try:
-            entries = self.files.list_directory(path)
-            leftovers = [match for entry in entries if (match := _REMOVED_NAME.match(entry))]
-            self._removed = max((int(match[1]) for match in leftovers), default=0)
-            for entry in (entry for entry in entries if entry not in OWN_FILES):
-                path = f"{self.path}/{entry}"
-                state = self._recover(entry, path)
-                if state is not None:
-                    lost = [each for each, _ in state.lost]
-                    found.append((self._journal(path, state), lost))
-            path = self.path
-            if found and self.durability.syncs:
-                self.files.sync_directory(path)
-        except JournalDamagedError as damage:
-            raise SpoolError(
-                f"{damage}. Nothing was changed; move {path} out of the spool to start without"
-                " this queue, or put back a copy of it"
-            ) from damage
+            entries = self.files.list_directory(self.path)
+            for entry in self.removed.take_up(each for each in entries if each not in OWN_FILES):
+                each = self._recover(entry)
+                if each is not None:
+                    found.append(each)
+            self._sync_names(found)
         except OSError as error:
-            raise SpoolError(f"{error.filename or path}: {error.strerror or error}") from error
+            raise SpoolError(f"{error.filename or self.path}: {error.strerror or error}") from error
         self.reserve.changed(sum(journal.ledger.items for journal, _ in found))
         self.reserve.restore()
         return found
+
+    def recover_refused(self, entry: str) -> Found | None:
+        """Try again to read back a queue that is refused, by the name of its directory.
+
+        Returns ``None`` if there is no queue any more; if it still cannot be read, one that is
+        refused. Raises ``OSError``.
+        """
+        del self.refused[entry]
+        found = self._recover(entry)
+        if found is not None and entry not in self.refused:
+            self._sync_names([found])
+            self.reserve.changed(found[0].ledger.items)
+        return found
+
+    def refused_journal(self, queue: bytes) -> Journal | None:
+        """Return a journal that refuses everything if that is so for this queue, else ``None``."""
+        entry = directory_names.directory_name(queue)
+        why = self.refused.get(entry)
+        return None if why is None else self._refused(queue, f"{self.path}/{entry}", why)
 
     def journal(self, queue: bytes) -> Journal:
         """Return the journal of a new queue; nothing is on disk before its first write."""
@@ -174,42 +197,34 @@ class Spool:
         If not, that is logged, and the caller may try again later. Once renamed, the directory is
         removed in the background; what is left of it goes at the next start.
         """
-        aside = self._aside(journal.path)
         on_disk = journal.size > 0
         next_id = journal.recorder.pending.pushed_id + 1
         try:
             if on_disk:
-                # First: were the directory gone and the floor not raised, a new queue could give
-                # out ids that clients remember.
-                self._raise_ids_to(next_id)
-            journal.remove_from(aside)
+                self.removed.take_away(journal.path, next_id)
         except OSError as error:
             if journal not in self._stuck:
                 log.warning("%s: cannot be removed for now: %s", journal.path, error)
             self._stuck.add(journal)
             return False
+        journal.start_over()
         self._stuck.discard(journal)
         self.commits.forget(journal)
         if journal.in_memory:
             self._first_id_in_memory = max(self._first_id_in_memory, next_id)
-        if on_disk:
-            self._remove_directory(aside)
         return True
+
+    def tidy(self) -> None:
+        """Do a little of what has to be done now and then."""
+        self.open_files.close_idle(IDLE_FILES)
+        self.reserve.tidy()
+        self.removed.tidy()
 
     def _new_journal(self, queue: bytes, shared: Shared[Journal], first_id: int) -> Journal:
         directory = f"{self.path}/{directory_names.directory_name(queue)}"
         salt = self.files.random_bits()
         place = Place(shared.files, directory, queue, salt, shared.durability.syncs)
         return Journal(shared, place, Ledger.of_new_queue(first_id))
-
-    def _raise_ids_to(self, next_id: int) -> None:
-        """Raise the floor of the ids, on a full disk with reserved room. Raises ``OSError``."""
-        try:
-            self.ids.raise_to(next_id)
-        except OSError as error:
-            if error.errno not in NO_ROOM or not self.reserve.lend(0, removals_only=True):
-                raise
-            self.ids.raise_to(next_id)
 
     def _shared(self) -> Shared[Journal]:
         return Shared(
@@ -223,80 +238,138 @@ class Spool:
             self.open_files,
         )
 
-    def _recover(self, entry: str, path: str) -> Recovered | None:
+    def _recover(self, entry: str) -> Found | None:
         """Read one entry of the spool back; return ``None`` if there is no queue in it.
 
-        The directory of a deleted queue is removed.
+        A queue that cannot be read is refused, whatever the reason. The directory of a deleted
+        queue is removed.
         """
-        is_directory = self._is_directory(path)
-        if _REMOVED_NAME.match(entry) and is_directory:
-            self._remove_directory(path)
-            return None
-        if not directory_names.is_directory_name(entry) or not is_directory:
-            log.warning("%s: not a journal of this server; left alone", path)
+        path = f"{self.path}/{entry}"
+        if not directory_names.is_directory_name(entry):
+            log.warning("%s: not a journal of this server; left alone", _printable(path))
             return None
         try:
-            state = self._read_back(entry, path)
-        except OSError as error:
-            # A torn tail is copied to a file of its own, which needs room.
-            if error.errno not in NO_ROOM or not self.reserve.lend(
-                self.durability.segment_size, removals_only=True
-            ):
-                raise
-            state = self._read_back(entry, path)
+            state = self._read_back(entry, path) if self._is_directory(path) else None
+        except (OSError, JournalDamagedError, MemoryError) as problem:
+            return self._refuse(entry, path, problem)
         if state is None:
-            self._remove_if_empty(path)
-        elif state.ledger.deleted:
-            self._raise_ids_to(state.ledger.next_id)
-            aside = self._aside(path)
-            self.files.rename(path, aside)
-            self._remove_directory(aside)
             return None
-        return state
+        journal = self._journal(path, state)
+        if state.ledger.deleted:
+            try:
+                self.removed.take_away(path, state.ledger.next_id)
+            except OSError as error:
+                log.warning("%s: cannot be removed for now: %s", path, error)
+            else:
+                return None
+        return journal, [each for each, _ in state.lost]
+
+    def _refuse(
+        self, entry: str, path: str, problem: OSError | JournalDamagedError | MemoryError
+    ) -> Found | None:
+        """Refuse a queue; return its journal, if the queue's name can be told."""
+        why = _reason(problem)
+        self.refused[entry] = f"the queue is refused: {why}"
+        log.log(
+            # Mostly what is no directory was never meant to be a queue.
+            logging.WARNING if isinstance(problem, NotPlainError) else logging.ERROR,
+            "%s. The queue is refused and left as it is, all others are served; put that right, or"
+            " move %s out of the spool, then reload or restart",
+            why,
+            path,
+        )
+        queue = directory_names.queue_name(entry)
+        if queue is None:
+            return None
+        return self._refused(queue, path, self.refused[entry]), []
+
+    def _refused(self, queue: bytes, path: str, why: str) -> Journal:
+        place = Place(self.files, path, queue, 0, self.durability.syncs)
+        journal = Journal(self._shared(), place, Ledger())
+        journal.refuse(why)
+        return journal
 
     def _read_back(self, entry: str, path: str) -> Recovered | None:
-        return recover(
-            self.files,
-            path,
-            is_right=lambda queue: directory_names.directory_name(queue) == entry,
-            syncs=self.durability.syncs,
-            quarantine=self.quarantine,
-        )
+        """Read a queue's directory back. Raises ``OSError`` and ``JournalDamagedError``.
+
+        An empty directory is removed.
+        """
+        for attempt in range(3):
+            try:
+                state = recover(
+                    self.files,
+                    path,
+                    is_right=lambda queue: directory_names.directory_name(queue) == entry,
+                    syncs=self.durability.syncs,
+                    quarantine=self.quarantine,
+                )
+                break
+            except OSError as error:
+                # A torn tail is copied to a file of its own. That needs room, and an inode.
+                if error.errno not in NO_ROOM or not self._lend(attempt):
+                    raise
+        if state is None:
+            self._remove_if_empty(path)
+        return state
+
+    def _lend(self, attempt: int) -> bool:
+        """Give up reserved room; return whether to try again: room first, then an inode."""
+        if attempt:
+            return attempt == 1 and self.reserve.lend_file()
+        self.reserve.lend(self.durability.segment_size, removals_only=True)
+        return True
 
     def _is_directory(self, path: str) -> bool:
+        """Tell whether there is a directory; ``False`` if there is nothing any more.
+
+        Raises ``OSError``, and ``NotPlainError`` if something else is there.
+        """
         try:
-            return self.files.is_directory(path)
+            if self.files.is_directory(path):
+                return True
+            kind = self.files.kind(path)
         except FileNotFoundError:
-            return False  # a link to nowhere
+            return False
+        raise NotPlainError(errno.ENOTDIR, f"this is {kind}, not a queue's directory", path)
+
+    def _sync_names(self, found: list[Found]) -> None:
+        """Make the names of directories safe, as those who made them may have died before that."""
+        if self.durability.syncs and any(not journal.refused for journal, _ in found):
+            self.files.sync_directory(self.path)
 
     def _journal(self, path: str, state: Recovered) -> Journal:
         place = Place(self.files, path, state.queue, state.salt, self.durability.syncs)
         old = state.header.version < segment.VERSION
         return Journal(self._shared(), place, state.ledger, must_begin=old)
 
-    def _aside(self, path: str) -> str:
-        """Return a path that is not taken, for a queue's directory that is being removed."""
-        self._removed += 1
-        return f"{path}{REMOVED}{self._removed}"
-
-    def _remove_directory(self, aside: str) -> None:
-        """Remove a renamed directory in the background, once the renaming is safe."""
-        self.background.submit(DirectoryRemoval(self.files, aside, self.durability.syncs))
-
     def _remove_if_empty(self, path: str) -> None:
         try:
             self.files.remove_directory(path)
         except OSError as error:
-            if error.errno != errno.ENOTEMPTY:
-                raise
-            log.warning("%s: holds no journal; left alone", path)
+            log.warning("%s: holds no journal; left alone: %s", path, error.strerror or error)
+        else:
+            log.warning("%s: was empty; removed", path)
+
+
+def _reason(problem: Exception) -> str:
+    if isinstance(problem, MemoryError):
+        return "there is not enough memory to read it"
+    if isinstance(problem, OSError):
+        where = f"{problem.filename}: " if problem.filename else ""
+        return f"{where}{problem.strerror or problem}"
+    return str(problem)
+
+
+def _printable(path: str) -> str:
+    """Return a foreign path as it can stand in a line of a log."""
+    return path if path.isprintable() else ascii(path)[1:-1]
 
 
 def _make_path(files: Files, path: str, durability: Durability) -> None:
     """Create a directory and those above it; sync each in its parent if the policy ever syncs."""
     parent = path.rpartition("/")[0]
     try:
-        if files.is_directory(path):
+        if files.leads_to_directory(path):
             return
     except FileNotFoundError:
         if parent:

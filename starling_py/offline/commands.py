@@ -53,11 +53,14 @@ def run_verify(options: argparse.Namespace) -> int:
         for text in _report_lines(report):
             output.line(text)
     progress.end()
+    for refusal in place.refused:
+        output.line(refusal)
     for note in place.notes:
         output.line(f"note: {note}")
+    damaged += len(place.refused)
     if place.is_spool:
-        sound = len(place.queues) - damaged
-        output.line(f"{_count(len(place.queues), 'queue')}: {sound} sound, {damaged} damaged")
+        queues = len(place.queues) + len(place.refused)
+        output.line(f"{_count(queues, 'queue')}: {queues - damaged} sound, {damaged} damaged")
     return 1 if damaged else 0
 
 
@@ -144,6 +147,9 @@ def run_stats(options: argparse.Namespace) -> int:
             failed += 1
         else:
             found += [] if figures is None else [figures]
+    for refusal in place.refused:
+        output.warn(refusal)
+        failed += 1
     if options.json:
         value = {
             "queues": [each.values() for each in found],

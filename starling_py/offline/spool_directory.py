@@ -3,13 +3,14 @@
 import fcntl
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import attrs
 
 from starling_py.journal import directory_names
 from starling_py.journal.disk.files import Files
-from starling_py.journal.errors import JournalDamagedError, SegmentError
+from starling_py.journal.disk.removed_directories import REMOVED
+from starling_py.journal.errors import JournalDamagedError, NotPlainError, SegmentError
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import (
     COMPACTED_SUFFIX,
@@ -19,7 +20,7 @@ from starling_py.journal.format.segment import (
     TORN_SUFFIX,
     Header,
 )
-from starling_py.journal.spool import LOCK, OWN_FILES, REMOVED
+from starling_py.journal.spool import LOCK, OWN_FILES
 from starling_py.offline.errors import WrongPathError
 
 _NOTES = {
@@ -38,6 +39,8 @@ class Place:
     is_spool: bool
     queues: list[str]
     """The directories of its queues, in order of their names."""
+    refused: list[str]
+    """One line on each other entry that keeps a server from serving a queue of that name."""
     notes: list[str]
     """One line on each other entry of a spool."""
     lock: str
@@ -49,29 +52,43 @@ def look(files: Files, path: str) -> Place:
     path = path.rstrip("/") or "/"
     try:
         entries = files.list_directory(path)
-        if any(_kind(entry) for entry in entries):
-            parent = posixpath.dirname(os.path.abspath(path))  # noqa: PTH100
-            return Place(path, False, [path], [], f"{parent}/{LOCK}")
-        queues, notes = [], []
-        for entry in (entry for entry in entries if entry not in OWN_FILES):
-            each = f"{path}/{entry}"
-            if REMOVED in entry:
-                notes.append(f"{each}: a deleted queue; the next start removes it")
-            elif directory_names.is_directory_name(entry) and _is_directory(files, each):
-                queues.append(each)
-            else:
-                notes.append(f"{each}: not of this server; it is left alone")
-        if LOCK not in entries and not any(_is_queue(files, each) for each in queues):
-            raise WrongPathError(f"{path}: neither a spool nor a queue's directory")
     except OSError as error:
         raise WrongPathError(f"{error.filename or path}: {error.strerror or error}") from error
-    return Place(path, True, queues, notes, f"{path}/{LOCK}")
+    # In a spool such a name is a queue's, which may be called like a segment, or a foreign file's.
+    if LOCK not in entries and _is_queue(files, path, entries):
+        parent = posixpath.dirname(os.path.abspath(path))  # noqa: PTH100
+        return Place(path, False, [path], [], [], f"{parent}/{LOCK}")
+    place = Place(path, True, [], [], [], f"{path}/{LOCK}")
+    for entry in (entry for entry in entries if entry not in OWN_FILES):
+        _sort_in(files, place, entry)
+    if LOCK not in entries and not any(_is_queue(files, each) for each in place.queues):
+        raise WrongPathError(f"{path}: neither a spool nor a queue's directory")
+    return place
+
+
+def _sort_in(files: Files, place: Place, entry: str) -> None:
+    """Put an entry of a spool where it belongs."""
+    each = f"{place.path}/{entry}"
+    try:
+        kind = files.kind(each)
+    except OSError as error:
+        place.refused.append(f"{each}: {error.strerror or error}")
+        return
+    is_name = directory_names.is_directory_name(entry)
+    if REMOVED in entry and kind == "a directory":
+        place.notes.append(f"{each}: a deleted queue; the next start removes it")
+    elif is_name and kind == "a directory":
+        place.queues.append(each)
+    elif is_name and kind == "a link":
+        place.refused.append(f"{each}: this is a link, not a queue's directory; it is refused")
+    else:
+        place.notes.append(f"{each}: not of this server; it is left alone")
 
 
 def is_in_use(lock: str) -> bool:
     """Tell whether a server holds the lock. The file is not made, and the lock is not kept."""
     try:
-        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -98,6 +115,8 @@ class SegmentFile:
     """Where the first record begins, in bytes; 0 without a header."""
     problem: str = ""
     """Why the header cannot be read; empty if it can."""
+    is_read: bool = True
+    """Whether the beginning of the file could be read at all."""
 
     @property
     def name(self) -> str:
@@ -166,11 +185,17 @@ class QueueFiles:
 
 
 def _open(files: Files, path: str, number: int) -> SegmentFile:
-    size = files.size(path)
+    size = 0
     try:
+        size = files.size(path)
         header, start = segment.decode(memoryview(files.read_at(path, 0, MAX_HEADER)))
     except SegmentError as problem:
         return SegmentFile(number, path, size, None, 0, str(problem))
+    except NotPlainError as problem:
+        return SegmentFile(number, path, 0, None, 0, str(problem.strerror), is_read=False)
+    except OSError as error:
+        why = f"the disk says: {error.strerror}"
+        return SegmentFile(number, path, size, None, 0, why, is_read=False)
     return SegmentFile(number, path, size, header, start)
 
 
@@ -185,15 +210,13 @@ def _kind(name: str) -> str:
     return next((each for each in _NOTES if each in rest), "")
 
 
-def _is_directory(files: Files, path: str) -> bool:
+def _is_queue(files: Files, directory: str, entries: Iterable[str] | None = None) -> bool:
+    """Tell whether there are files of a journal in a directory, whose ``entries`` may be known."""
     try:
-        return files.is_directory(path)
-    except OSError:  # a link to nothing
-        return False
-
-
-def _is_queue(files: Files, directory: str) -> bool:
-    return any(_kind(name) for name in files.list_directory(directory))
+        names = files.list_directory(directory) if entries is None else entries
+        return any(_kind(name) and not files.is_directory(f"{directory}/{name}") for name in names)
+    except OSError:
+        return False  # gone, or not for us to look at
 
 
 def damage(path: str, error: OSError) -> JournalDamagedError:

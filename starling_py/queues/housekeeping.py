@@ -18,8 +18,6 @@ from starling_py.queues.waiters import Waiters
 
 log = logging.getLogger(__name__)
 
-IDLE_FILES = 64
-"""The most idle files that are closed each time."""
 SWEPT = 10_000
 """Dead items after which no more queues are swept, each time."""
 
@@ -48,8 +46,7 @@ class Housekeeping:
             except Exception:
                 guard.caught("keeping house in a queue")  # the next time it is tried again
         for work in (
-            self._close_idle_files,
-            self._spool.reserve.tidy,
+            self._spool.tidy,
             self._look_at_room,
             self._directory.take_care,
         ):
@@ -58,16 +55,13 @@ class Housekeeping:
             except Exception:
                 guard.caught("keeping house")
 
-    def _close_idle_files(self) -> None:
-        self._spool.open_files.close_idle(IDLE_FILES)
-
     def _look_after(self, queue: PersistentQueue, *, sweep: bool) -> int:
         """Do a little for one queue; return how many dead items were removed."""
         queue.sync_waits.fail_if_broken()
         queue.waiting.cut_window()
         queue.waiting.top_up()  # if reading failed, it may go better now
         swept = self._sweep(queue) if sweep else 0
-        if queue.settings.idle_expire is not None:
+        if queue.settings.idle_expire is not None and queue.journal.broken is None:
             self._delete_if_idle(queue, queue.settings.idle_expire)
         return swept
 

@@ -90,7 +90,7 @@ class QueueCollection:
 
         Raises ``JournalError`` and ``NotLoaded``.
         """
-        queue = self._by_name.get(name)
+        queue = self.directory.known(name)
         return queue is None or (queue.peek(self.clock.wall_ms) is None and not queue.items)
 
     def require_first(self, name: bytes) -> None:
@@ -98,7 +98,7 @@ class QueueCollection:
 
         Raises ``JournalError``, and ``NotLoaded`` if it would.
         """
-        queue = self._by_name.get(name)
+        queue = self.directory.known(name)
         if queue is not None and not queue.settings.paused:
             queue.peek(self.clock.wall_ms)
 
@@ -109,7 +109,7 @@ class QueueCollection:
         and ``NotLoaded``.
         """
         queue = self._by_name.get(request.name)
-        if queue is None:
+        if queue is None and (queue := self.directory.known(request.name)) is None:
             return None
         now_ms = self.clock.wall_ms
         if queue.settings.paused:
@@ -233,7 +233,11 @@ class QueueCollection:
                 self.room.offer(name)
 
     def reload(self, rules: Rules) -> None:
-        """Follow other rules from now on, and serve queues that are no longer paused."""
+        """Follow other rules from now on, and serve queues that are no longer paused.
+
+        Queues that are refused are read again first.
+        """
+        self.directory.recover_refused()
         self.directory.go_by(rules)
         # Only when all queues have their new settings: serving one may move items to another.
         for queue in list(self._by_name.values()):

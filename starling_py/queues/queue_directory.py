@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from starling_py.clock import Clock
+from starling_py.journal import directory_names
 from starling_py.journal.journal import Journal
-from starling_py.journal.spool import SEALED_SIZE, Spool
+from starling_py.journal.spool import SEALED_SIZE, Found, Spool
 from starling_py.keys import printable
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.errors import NotNowRefused
@@ -82,15 +83,30 @@ class QueueDirectory:
         """Read all queues back from the spool. Raises ``SpoolError``."""
         found = self._spool.recover()
         self.sizes.share(len(found))
-        for journal, lost in found:
-            queue = self._add(self._make_queue(journal, self.settings_of(journal.queue)))
-            for each in lost:
-                queue.give_up(each)
-            queue.waiting.load()
-            log.info("queue %s: %d items recovered", printable(queue.name), len(queue))
+        for each in found:
+            self._add_found(each)
+
+    def recover_refused(self) -> None:
+        """Try again to read back the queues that are refused."""
+        for entry in list(self._spool.refused):
+            try:
+                found = self._spool.recover_refused(entry)
+            except OSError as error:
+                log.error("%s: not read again: %s", self._spool.path, error)
+                return
+            name = directory_names.queue_name(entry) if found is None else found[0].queue
+            if name is not None and (queue := self.by_name.pop(name, None)) is not None:
+                self._went(queue)
+            if found is not None:
+                self._add_found(found)
 
     def __iter__(self) -> Iterator[PersistentQueue]:
         return (queue for queue in self.by_name.values() if not queue.deleted)
+
+    @property
+    def refused(self) -> int:
+        """How many queues are refused, as they could not be read back."""
+        return len(self._spool.refused)
 
     def settings_of(self, name: bytes) -> QueueSettings:
         """Return the settings of a queue, whether it exists or not."""
@@ -98,8 +114,18 @@ class QueueDirectory:
 
     def find(self, name: bytes) -> PersistentQueue | None:
         """Return the queue of this name, or ``None`` when it does not exist."""
-        queue = self.by_name.get(name)
+        queue = self.known(name)
         return None if queue is None or queue.deleted else queue
+
+    def known(self, name: bytes) -> PersistentQueue | None:
+        """Return the queue of this name though it may not exist yet or any more, or ``None``."""
+        queue = self.by_name.get(name)
+        if queue is None and self._spool.refused:
+            # One whose directory does not tell its name becomes known when a client names it.
+            journal = self._spool.refused_journal(name)
+            if journal is not None:
+                return self._add(self._make_queue(journal, self.settings_of(name)))
+        return queue
 
     def find_or_make(self, name: bytes) -> PersistentQueue:
         """Return the queue of this name; make it if need be.
@@ -107,7 +133,7 @@ class QueueDirectory:
         A new one does not exist before its first put, and ``unmake`` takes it back until then.
         Raises ``NotNowRefused`` when there are as many as there may be.
         """
-        queue = self.by_name.get(name)
+        queue = self.known(name)
         if queue is None:
             if len(self.by_name) >= self.rules.max_queues:
                 raise NotNowRefused(f"there are {len(self.by_name)} queues, and may be no more")
@@ -131,10 +157,7 @@ class QueueDirectory:
         """
         if self.by_name.get(queue.name) is queue and self._spool.remove(queue.journal):
             del self.by_name[queue.name]
-            queue.let_go()
-            self.fan_out.went(queue.name)
-            self.take_care()
-            self.sizes.share(len(self.by_name))
+            self._went(queue)
 
     def remove_deleted(self) -> None:
         """Try again to remove deleted queues that are still here."""
@@ -171,3 +194,18 @@ class QueueDirectory:
         self.take_care()
         self.sizes.share(len(self.by_name))
         return queue
+
+    def _add_found(self, found: Found) -> None:
+        journal, lost = found
+        queue = self._add(self._make_queue(journal, self.settings_of(journal.queue)))
+        for each in lost:
+            queue.give_up(each)
+        queue.waiting.load()
+        if not journal.refused:
+            log.info("queue %s: %d items recovered", printable(queue.name), len(queue))
+
+    def _went(self, queue: PersistentQueue) -> None:
+        queue.let_go()
+        self.fan_out.went(queue.name)
+        self.take_care()
+        self.sizes.share(len(self.by_name))

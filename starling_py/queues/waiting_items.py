@@ -171,6 +171,8 @@ class WaitingItems:
             if not self.unreadable:
                 self._cannot_find_all()
             raise JournalError(self.unreadable)
+        if self._journal.refused:
+            raise JournalError(self._journal.refused)
         return ready[0][1] if ready else None
 
     def take(self, item: Item) -> None:

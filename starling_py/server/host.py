@@ -73,8 +73,14 @@ class Host:
     def reload(self) -> str | None:
         """Read the settings of the queues again; return why that failed, if it did.
 
-        Then the old ones stay. Settings of the server itself need a restart.
+        Then the old ones stay. Settings of the server itself need a restart. Queues that are
+        refused are read again, too, also where there is no configuration.
         """
+        queues = self._core.queues
+        if self._read_settings is None and queues.directory.refused:
+            queues.reload(queues.directory.rules)
+            self.tick.nudge()
+            return None
         if self._read_settings is None:
             return "there is no configuration to be read again"
         try:
@@ -84,7 +90,7 @@ class Host:
                 log.error("not reloaded: %s", problem)
             return "; ".join(error.problems)
         self._core.clock.refresh()
-        self._core.queues.reload(rules_of(settings))
+        queues.reload(rules_of(settings))
         self.tick.nudge()
         log.info("the settings of the queues were read again")
         return None
@@ -108,6 +114,7 @@ class Host:
             journals_healed=core.commits.healed,
             disk_full=int(core.spool.reserve.short),
             disk_low=int(core.queues.directory.limits.disk_low),
+            refused_queues=core.queues.directory.refused,
             memory_high=int(core.queues.directory.limits.memory_high),
             log_lines_dropped=0 if self._lines is None else self._lines.dropped,
             log_lines_held_back=0 if self._lines is None else self._lines.held_back,

@@ -48,6 +48,8 @@ class Fault:
     """Whether a write takes half of its bytes, once, before the error comes."""
     seen: int = 0
     struck: bool = False
+    where: str = ""
+    """The path, or the descriptor, of the first call that failed."""
 
 
 @attrs.define(eq=False)
@@ -257,6 +259,12 @@ class SimulatedDisk(Files):
         self._call("is_directory", path)
         return isinstance(self._find(path), _Directory)
 
+    def leads_to_directory(self, path: str) -> bool:
+        return self.is_directory(path)
+
+    def kind(self, path: str) -> str:
+        return "a directory" if isinstance(self._find(path), _Directory) else "a regular file"
+
     def create(self, path: str) -> int:
         self._call("create", path)
         directory, name = self._parent(path)
@@ -279,6 +287,9 @@ class SimulatedDisk(Files):
     def open(self, path: str) -> int:
         self._call("open", path)
         return self._descriptor(self._file(path))
+
+    def open_unshared(self, path: str) -> int:
+        return self.open(path)
 
     def read(self, path: str) -> bytes:
         self._call("read", path)
@@ -456,6 +467,8 @@ class SimulatedDisk(Files):
             return
         fault.seen += 1
         if fault.seen == fault.nth or (fault.lasting and fault.seen > fault.nth):
+            if not fault.struck:
+                fault.where = str(where)
             fault.struck = True
             if fault.error == NO_MEMORY:
                 raise MemoryError

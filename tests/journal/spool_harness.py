@@ -11,6 +11,7 @@ from starling_py.journal.blocks import Reading
 from starling_py.journal.commit import Batch, Committed, GroupCommit
 from starling_py.journal.directory_names import directory_name
 from starling_py.journal.disk.files import Files
+from starling_py.journal.errors import SpoolError
 from starling_py.journal.format.record import Item
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.recovery.examination import Recovered
@@ -82,7 +83,9 @@ class Harness:
         deferred: bool = False,
         window_size: int = 1 << 20,
         quarantine: bool = False,
+        refuses: bool = False,
     ) -> None:
+        """``refuses``: whether queues may be refused; otherwise that raises ``SpoolError``."""
         self.files = files
         self.clock = StandingClock()
         self.deferred = DeferredSyncer()
@@ -93,6 +96,9 @@ class Harness:
         self.commits = self.deferred.commits = core.commits
         self.spool, self.queues = core.spool, core.queues
         self.background.do_all()
+        if self.spool.refused and not refuses:
+            self.spool.close()
+            raise SpoolError("; ".join(self.spool.refused.values()))
 
     def put(self, data: bytes, name: bytes = NAME, flags: int = 0) -> None:
         """Put an item, without committing it."""

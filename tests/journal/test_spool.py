@@ -2,8 +2,10 @@
 
 import contextlib
 import errno
+import logging
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -11,10 +13,14 @@ import pytest
 
 from starling_py.journal.directory_names import directory_name
 from starling_py.journal.disk.files import Files
-from starling_py.journal.errors import SpoolError
+from starling_py.journal.disk.removed_directories import REMOVED
+from starling_py.journal.errors import JournalError, SpoolError
 from starling_py.journal.format import record, segment
 from starling_py.journal.format.record import Item
-from starling_py.journal.spool import OWN_FILES, REMOVED
+from starling_py.journal.spool import OWN_FILES
+from starling_py.keys import Request
+from starling_py.queues.delivery import Put
+from starling_py.queues.queue_directory import Rules
 from tests.journal.simulated_disk import CHANGES, SALT, Fault, ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import (
     DIRECTORY,
@@ -305,11 +311,11 @@ def test_an_unreadable_foreign_directory_keeps_no_server_from_starting() -> None
 def test_a_file_in_the_place_of_a_queues_directory_costs_only_that_queue() -> None:
     disk = spool_with(b"other")
     disk.put(DIRECTORY, b"mine")
-    harness = Harness(disk)
-    harness.put(b"x")
-    (done,) = harness.commit()
-    assert done.failed
-    assert harness.items() is None
+    harness = Harness(disk, refuses=True)
+    for operation in (lambda: harness.put(b"x"), harness.pop, lambda: harness.queues.delete(NAME)):
+        with pytest.raises(JournalError, match="refused: /spool/jobs: this is a regular file"):
+            operation()
+    assert harness.commit() == []
     assert harness.datas(b"other") == [b"a", b"b"]
     assert disk.contents()[DIRECTORY] == b"mine"
 
@@ -359,31 +365,105 @@ def test_the_directory_of_another_queue_is_refused_and_nothing_changed() -> None
         assert set(after) - set(moved) == {f"{SPOOL}/.lock"}
 
 
-def test_damage_refuses_to_start_with_the_file_the_byte_and_what_to_do() -> None:
+def test_damage_refuses_that_queue_with_the_file_the_byte_and_what_to_do(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     disk = spool_with(b"a", NAME, b"z")
     broken = bytearray(disk.contents()[FIRST])
     broken[60] ^= 1
     disk.put(FIRST, bytes(broken))
-    before = journals_in(disk)
-    with pytest.raises(SpoolError) as problem:
-        Harness(disk)
-    text = str(problem.value)
+    before = segments_of(disk)
+    harness = Harness(disk, refuses=True)
+    (text,) = [each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR]
     assert text.startswith(f"{FIRST}: damaged at byte 52: ")
     assert f"move {DIRECTORY} out of the spool" in text
     assert "\n" not in text
-    assert journals_in(disk) == before
+    with pytest.raises(JournalError, match=f"^the queue is refused: {FIRST}: damaged at byte 52: "):
+        harness.put(b"x")
+    assert harness.datas(b"a") == harness.datas(b"z") == [b"a", b"b"]
+    harness.put_all([b"c"], b"a")
+    harness.close()
+    assert segments_of(disk) == before
 
 
-def test_without_the_damaged_queue_the_others_are_served() -> None:
+def test_a_refused_queue_is_served_again_when_it_was_put_right() -> None:
     disk = spool_with(b"a", NAME, b"z")
+    whole = segments_of(disk)
     disk.put(FIRST, b"x" * 100)
-    disk.rename(DIRECTORY, f"{SPOOL}/.jobs-aside")
-    kept = {path: data for path, data in disk.contents().items() if "aside" not in path}
-    harness = Harness(SimulatedDisk.holding(kept))
+    harness = Harness(disk, refuses=True)
+    harness.queues.reload(Rules())
+    with pytest.raises(JournalError, match="the queue is refused"):
+        harness.pop()
+    disk.put(FIRST, whole[FIRST])
+    harness.queues.reload(Rules())
+    harness.put_all([b"c"])
+    assert harness.pop_all(4) == [b"a", b"b", b"c", None]
+    assert harness.queues.directory.refused == 0
+    assert Harness(disk.after_power_cut()).datas() == []
+
+
+def test_a_refused_queue_that_was_moved_away_begins_anew() -> None:
+    disk = spool_with(b"a", NAME)
+    disk.put(FIRST, b"x" * 100)
+    harness = Harness(disk, refuses=True)
+    disk.rename(DIRECTORY, f"{SPOOL}/.aside")
+    harness.queues.reload(Rules())
+    assert harness.items() is None
+    harness.put_all([b"new"])
+    assert Harness(disk.after_power_cut()).datas() == [b"new"]
+
+
+@pytest.mark.parametrize("name", [NAME, b"\xff" * 240, b"parent+child"], ids=["short", "long", "+"])
+def test_every_operation_on_a_refused_queue_is_an_error(name: bytes) -> None:
+    # The name of the long one cannot be told from that of its directory.
+    disk = SimulatedDisk.holding({f"{SPOOL}/{directory_name(name)}": b"in its place"})
+    disk.put(f"{SPOOL}/other/")
+    queues = Harness(disk, refuses=True).queues
+    what = Put(name, b"x", 0, 0)
+    request = Request(name, name)
+    operations: list[Callable[[], object]] = [
+        lambda: queues.read(request),
+        lambda: queues.put_with_care(what),
+        lambda: queues.is_empty(name),
+        lambda: queues.require_first(name),
+        lambda: queues.delete(name),
+        lambda: queues.flush(name),
+        lambda: queues.flush_expired(name),
+    ]
+    for operation in operations:
+        with pytest.raises(JournalError, match="the queue is refused"):
+            operation()
+    assert queues.subscribe(name) is None
+    snapshot = queues.queue_snapshot(name)
+    assert snapshot is not None
+    assert snapshot.journal_broken == 1
+
+
+def test_a_parent_takes_no_put_that_a_refused_child_would_miss() -> None:
+    disk = spool_with(b"parent")
+    disk.put(f"{SPOOL}/{directory_name(b'parent+child')}", b"in its place")
+    harness = Harness(disk, refuses=True)
+    with pytest.raises(JournalError, match="the queue is refused"):
+        harness.put(b"x", b"parent")
+    assert harness.datas(b"parent") == [b"a", b"b"]
+
+
+def test_a_start_without_memory_for_one_queue_serves_the_others() -> None:
+    class Small(SimulatedDisk):
+        def read(self, path: str) -> bytes:
+            if path == FIRST:
+                raise MemoryError
+            return super().read(path)
+
+    disk = Small.holding(spool_with(b"a", NAME, b"z").contents())
+    harness = Harness(disk, refuses=True)
+    assert list(harness.spool.refused.values()) == [
+        "the queue is refused: there is not enough memory to read it"
+    ]
     assert harness.datas(b"a") == harness.datas(b"z") == [b"a", b"b"]
 
 
-def test_a_newer_format_refuses_to_start_and_says_so() -> None:
+def test_a_queue_of_a_newer_format_is_refused_and_the_reason_told() -> None:
     disk = spool_with(b"other")
     newer = bytearray(segment.encode(segment.Header(NAME, 1, 1, 1)))
     newer[8] = 7
@@ -404,13 +484,18 @@ def test_an_error_while_reading_back_is_one_line_and_changes_nothing(call: str) 
         before = journals_in(disk)
         fault = disk.fault = Fault(nth, errno.EIO, frozenset({call}))
         try:
-            Harness(disk)
+            harness = Harness(disk, refuses=True)
         except SpoolError as problem:
             text = str(problem)
         else:
-            assert not fault.struck
-            break
-        assert text.endswith("Input/output error")
+            if not fault.struck:
+                break
+            ((entry, text),) = harness.spool.refused.items()
+            served = {"one": b"two", "two": b"one"}[entry]
+            assert harness.datas(served) == [b"a", b"b"]
+            harness.queues.reload(Rules())
+            assert harness.datas(entry.encode()) == [b"a", b"b"]
+        assert "Input/output error" in text
         assert journals_in(disk) == before
     assert nth > 1
 

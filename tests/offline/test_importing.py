@@ -322,8 +322,8 @@ def test_wrong_paths_are_one_line(tmp_path: Path, run: Command) -> None:
 # What fails.
 
 FAILURES = [
-    ("write", 1), ("write", 2), ("write", 4), ("sync", 1), ("sync", 3), ("create", 1),
-    ("create", 2), ("rename", 1), ("rename", 3), ("rename", 9), ("rename", 10),
+    ("write", 1), ("write", 2), ("write", 4), ("sync", 1), ("sync", 3), ("create", 2),
+    ("rename", 1), ("rename", 3), ("rename", 9), ("rename", 10),
     ("make_directory", 3), ("make_directory", 4),
 ]  # fmt: skip
 

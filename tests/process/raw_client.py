@@ -57,6 +57,11 @@ class RawClient:
         """Send commands without waiting for their replies."""
         self._socket.sendall(data)
 
+    def ask(self, command: bytes) -> bytes:
+        """Send a command, and return the one line of its reply."""
+        self.send(command)
+        return self._line()
+
     def check_put(self, *items: Given) -> None:
         """Put items with all commands under way at once, and check that each is stored."""
         self.send(b"".join(item.command() for item in items))

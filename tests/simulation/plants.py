@@ -11,6 +11,7 @@ from starling_py.journal.commit import GroupCommit
 from starling_py.journal.compaction import Compaction
 from starling_py.journal.disk.id_floor import IdFloor
 from starling_py.journal.disk.reserve import Reserve
+from starling_py.journal.errors import SpoolError
 from starling_py.journal.format import record
 from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.healing import Healing
@@ -384,6 +385,25 @@ def begins_ids_in_memory_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Spool, "journal_in_memory", lambda self, name, _: original(self, name, 0))
 
 
+def refuses_all_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no server start where one queue cannot be read."""
+
+    def refuse(self: Spool, entry: str, path: str, problem: Exception) -> None:
+        raise SpoolError(f"{path}: {problem}")
+
+    monkeypatch.setattr(Spool, "_refuse", refuse)
+
+
+def shows_refused_queues_as_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Serve a queue that could not be read as if nothing were in it."""
+    monkeypatch.setattr(Journal, "refuse", lambda self, why: None)
+
+
+def reads_no_refused_queue_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave a queue refused though the disk works again."""
+    monkeypatch.setattr(QueueDirectory, "recover_refused", lambda self: None)
+
+
 PLANTS: tuple[Plant, ...] = (
     replies_before_the_commit,
     replies_before_the_sync,
@@ -431,4 +451,7 @@ PLANTS: tuple[Plant, ...] = (
     begins_ids_anew,
     notes_no_ids_on_disk,
     begins_ids_in_memory_with_1,
+    refuses_all_for_one,
+    shows_refused_queues_as_empty,
+    reads_no_refused_queue_again,
 )

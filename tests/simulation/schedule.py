@@ -12,6 +12,7 @@ from random import Random
 import attrs
 
 from starling_py.journal.errors import SpoolError
+from starling_py.journal.spool import OWN_FILES
 from starling_py.keys import child_of
 from tests.core import ManualClock
 from tests.journal.simulated_disk import CHANGES, Fault, ProcessKilled, SimulatedDisk
@@ -111,7 +112,10 @@ class Schedule:
             except ProcessKilled:
                 pass
             except SpoolError as problem:
-                if self.disk.fault is None or not self.disk.fault.struck:
+                fault = self.disk.fault
+                if fault is not None and self.disk.room is None and _hits_one_queue(fault):
+                    raise Violation(f"all refused as {fault.where} failed: {problem}") from problem
+                if fault is None or not fault.struck:
                     if lossy:
                         raise Unusable from problem
                     if self.disk.room is None or self.disk.room > ROOM // 2:
@@ -332,6 +336,13 @@ class Schedule:
             refused = asked.data and (b"draining" in line or b"too large" in line)
             if not (self.limited and full) and not refused:
                 raise Violation(f"{asked} is answered {line!r} without a reason")
+
+
+def _hits_one_queue(fault: Fault) -> bool:
+    """Tell whether a fault struck once, and in a queue's own directory."""
+    inside = fault.where.startswith(f"{SPOOL}/")
+    entry = fault.where.removeprefix(f"{SPOOL}/").partition("/")[0]
+    return not fault.lasting and inside and entry not in OWN_FILES
 
 
 class Unusable(Exception):

@@ -17,6 +17,8 @@ import attrs
 from starling_py import keys, stats
 from starling_py.clock import Clock
 from starling_py.journal.commit import Batch, GroupCommit, Syncer
+from starling_py.journal.directory_names import queue_name
+from starling_py.journal.errors import JournalError, SpoolError
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
@@ -177,6 +179,38 @@ class Life:
         """Queues whose commit failed though nothing was put."""
         self.errors: list[tuple[Asked, bytes]] = []
         """What was answered ``SERVER_ERROR`` since this was last looked at."""
+        if self.spool.refused:
+            self._put_right()
+
+    def _put_right(self) -> None:
+        """Have the queues read again that the start could not read, as its disk failed.
+
+        One failure is one queue's trouble, and a refused queue refuses. Raises ``SpoolError`` if
+        some are refused for another reason, as the disk is full or the files are damaged.
+        """
+        disk, refused = self.disk, self.spool.refused
+        fault = disk.fault
+        if fault is None or not fault.struck:
+            raise SpoolError("; ".join(refused.values()))
+        if len(refused) > 1 and not fault.lasting and disk.room is None:
+            raise Violation(f"one failure, {fault.where}, and all of these are refused: {refused}")
+        for entry in refused:
+            name = queue_name(entry)
+            assert name is not None
+            queue = self.queues.directory.find(name)
+            if queue is None:
+                raise Violation(f"{name!r} is refused, and looks as if it did not exist")
+            for operation in (queue.journal.recorder.check, queue.waiting.first):
+                with contextlib.suppress(JournalError):
+                    operation()
+                    raise Violation(f"{name!r} is refused, and does what it is asked")
+        disk.fault = None
+        self.queues.reload(self.rules)
+        disk.fault = fault
+        if refused and disk.room is None:
+            raise Violation(f"still refused: {refused}")
+        if refused:
+            raise SpoolError("; ".join(refused.values()))
 
     def _make_commits(self, interval: float | None, syncer: Syncer, clock: Clock) -> GroupCommit:
         self.commits = WatchedCommits(interval, syncer, clock)
@@ -414,6 +448,7 @@ class Life:
             memory_high=0,
             log_lines_dropped=0,
             log_lines_held_back=0,
+            refused_queues=0,
             counters=self.counters,
             queues=self.queues.snapshot(),
         )

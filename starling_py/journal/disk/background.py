@@ -62,15 +62,28 @@ class DirectoryRemoval:
     syncs: bool
     """Whether to sync that renaming first. Else a power cut could bring the directory back into its
     place with some of its files missing: with old items, but without the record of the deletion."""
+    keep: bool = False
+    """Whether the directory itself stays, as its name tells something that is noted nowhere else.
+    """
 
     def run(self) -> None:
-        """Remove the files in it, then the directory itself; log what cannot be removed."""
+        """Remove the files in it, then the directory itself; log what cannot be removed.
+
+        One file that stays behind keeps no other one.
+        """
+        files = self.files
         try:
             if self.syncs:
-                self.files.sync_directory(self.path.rpartition("/")[0])
-            for name in self.files.list_directory(self.path):
-                self.files.unlink(f"{self.path}/{name}")
-            self.files.remove_directory(self.path)
+                files.sync_directory(self.path.rpartition("/")[0])
+            names = files.list_directory(self.path)
+        except (OSError, MemoryError) as error:
+            log.warning("%s: cannot be removed: %s", self.path, error)
+            return
+        Removal(files, [f"{self.path}/{name}" for name in names]).run()
+        if self.keep:
+            return
+        try:
+            files.remove_directory(self.path)
         except (OSError, MemoryError) as error:
             log.warning("%s: cannot be removed: %s", self.path, error)
 

@@ -58,8 +58,7 @@ def write_anew(files: Files, directory: str, names: Iterable[str]) -> bool:
     if notes:
         # The copies must be in force for good before the first note goes.
         files.sync_directory(directory)
-        for note in notes:
-            files.unlink(f"{directory}/{note}")
+        _remove(files, directory, notes)
     return bool(notes)
 
 
@@ -69,10 +68,19 @@ def forget(files: Files, directory: str) -> None:
     One that cannot be removed costs the next start a copy, no more.
     """
     try:
-        for name in note_files(files.list_directory(directory)):
-            files.unlink(f"{directory}/{name}")
+        notes = note_files(files.list_directory(directory))
     except OSError as error:
-        log.warning("%s: the note of a failed sync cannot be removed: %s", directory, error)
+        log.warning("%s: cannot be looked through for notes: %s", directory, error)
+    else:
+        _remove(files, directory, notes)
+
+
+def _remove(files: Files, directory: str, notes: Iterable[str]) -> None:
+    for note in notes:
+        try:
+            files.unlink(f"{directory}/{note}")
+        except OSError as error:
+            log.warning("%s/%s: cannot be removed: %s", directory, note, error)
 
 
 def _make_note(files: Files, path: str) -> None:

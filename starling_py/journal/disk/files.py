@@ -3,15 +3,34 @@
 Tests put a simulated disk in its place to inject faults: a short write, a full disk, a failing
 fsync, a crash between any two calls. It knows nothing of segments or records, and it never hides an
 error: every method raises ``OSError`` as the system reported it.
+
+Where a file is meant, nothing else is opened: no link is followed, and ``NotPlainError`` tells of a
+link, a FIFO, a socket, a device or a directory in its place. No open waits for another process.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
 from collections.abc import Iterator
+from typing import Final
 
 from mypy_extensions import mypyc_attr
+
+from starling_py.journal.errors import NotPlainError
+
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The errors of a disk that has no room: for bytes, or for one more file."""
+# A FIFO would be waited for, and a link is opened only to be refused.
+_PLAIN: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_KINDS: Final = (
+    (stat.S_ISREG, "a regular file"),
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISLNK, "a link"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -31,25 +50,53 @@ class Files:
         return sorted(os.listdir(path))  # noqa: PTH208
 
     def is_directory(self, path: str) -> bool:
+        """Tell whether the path is a directory itself; a link to one is none."""
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+
+    def leads_to_directory(self, path: str) -> bool:
         """Tell whether the path is a directory, or a link to one."""
         return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
 
+    def kind(self, path: str) -> str:
+        """Return what is at a path, in words: ``a regular file``, ``a link`` and so on."""
+        return _kind(os.lstat(path).st_mode)
+
     def create(self, path: str) -> int:
-        """Create a file, or empty the one that is there; open for appending."""
-        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC, 0o640)
+        """Create a file, or empty the one that is there; open for appending.
+
+        A file that has another name as well is not emptied: that raises ``NotPlainError``.
+        """
+        descriptor = _open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        try:
+            self._refuse_shared(descriptor, path)
+            os.ftruncate(descriptor, 0)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def open(self, path: str) -> int:
         """Open an existing file for appending."""
-        return os.open(path, os.O_RDWR | os.O_APPEND)
+        return _open(path, os.O_RDWR | os.O_APPEND)
+
+    def open_unshared(self, path: str) -> int:
+        """Open an existing file for appending, unless it has another name as well."""
+        descriptor = self.open(path)
+        try:
+            self._refuse_shared(descriptor, path)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def read(self, path: str) -> bytes:
         """Return a whole file's bytes."""
-        with open(path, "rb") as file:  # noqa: PTH123
+        with open(_open(path, os.O_RDONLY), "rb") as file:
             return file.read()
 
     def read_at(self, path: str, offset: int, size: int) -> bytes:
         """Return ``size`` bytes of a file from ``offset`` on; fewer only where the file ends."""
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = _open(path, os.O_RDONLY)
         try:
             data = os.pread(descriptor, size, offset)
             while len(data) < size and (
@@ -61,8 +108,8 @@ class Files:
             os.close(descriptor)
 
     def size(self, path: str) -> int:
-        """Return a file's size in bytes."""
-        return os.stat(path).st_size  # noqa: PTH116
+        """Return a file's size in bytes; of a link, that of the link itself."""
+        return os.lstat(path).st_size
 
     def free_space(self, path: str) -> int:
         """Return how many bytes the file system that holds ``path`` has free for this process."""
@@ -101,7 +148,7 @@ class Files:
 
     def sync_directory(self, path: str) -> None:
         """Return when the names in a directory are on stable storage."""
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
         finally:
@@ -141,10 +188,40 @@ class Files:
         Returns the descriptor that holds the lock: closing it, or the end of every process that
         inherited it, releases it. Raises ``BlockingIOError`` when another process has it.
         """
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        descriptor = _open(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
             raise
         return descriptor
+
+    def _refuse_shared(self, descriptor: int, path: str) -> None:
+        """Raise ``NotPlainError`` if an open file has another name beside the one at ``path``."""
+        if os.fstat(descriptor).st_nlink > 1:
+            raise NotPlainError(errno.EMLINK, "this file has another name as well", path)
+
+
+def _open(path: str, flags: int) -> int:
+    """Open a regular file. Raises ``NotPlainError`` if something else is there, ``OSError``."""
+    try:
+        descriptor = os.open(path, flags | _PLAIN, 0o640)
+    except OSError as error:
+        # What a link and a socket give; the system's words for it would puzzle.
+        if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR):
+            _refuse_kind(os.lstat(path).st_mode, path)
+        raise
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        _refuse_kind(mode, path)
+    return descriptor
+
+
+def _refuse_kind(mode: int, path: str) -> None:
+    if not stat.S_ISREG(mode):
+        raise NotPlainError(errno.EINVAL, f"this is {_kind(mode)}, not a regular file", path)
+
+
+def _kind(mode: int) -> str:
+    return next((words for is_it, words in _KINDS if is_it(mode)), "a device")

@@ -43,13 +43,14 @@ class IdFloor:
     def raise_to(self, next_id: int) -> None:
         """Begin queues that are made from now on with ``next_id`` or a higher id.
 
-        Raises ``OSError`` when the file could not be written; the floor is then as before.
+        Raises ``OSError`` when the file could not be written: the floor holds until this process
+        ends, and something else has to tell the next one of it.
         """
+        self.first_id = max(self.first_id, next_id)
         if next_id > self._noted:
             noted = -(-next_id // STEP) * STEP + 1
             self._write(noted)
             self._noted = noted
-        self.first_id = max(self.first_id, next_id)
 
     def _read(self) -> int:
         try:

@@ -190,6 +190,9 @@ class Examination:
             if found is not None or (like is not None and number <= like.number):
                 self.needless.append(path)
                 continue
+            if last is not None and self._files.is_directory(path):
+                self.needless.append(path)  # nobody can have written anything to it
+                continue
             data = memoryview(self._files.read(path))
             try:
                 opened = open_segment(path, data, number, like)

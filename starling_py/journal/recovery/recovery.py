@@ -55,16 +55,29 @@ def recover(
         if not _is_known(name):
             log.warning("%s/%s: not a file of this server; left alone", directory, name)
     if state is None:
-        for path in examination.needless:
-            files.unlink(path)
+        _remove(files, examination.needless)
         return None
     for each, damage in state.lost:
         log.critical("%s; %d items are given up", damage, each.items)
         repair.give_up(files, examination.names, each)
     repair.prepare(files, directory, state, syncs=syncs)
-    for path in examination.needless:
-        files.unlink(path)
+    _remove(files, examination.needless)
     return state
+
+
+def _remove(files: Files, paths: list[str]) -> None:
+    """Remove what is not needed any more; one that stays is tried again by the next start.
+
+    Raises ``OSError`` for a segment that was begun: its file might be taken for a new one, and
+    written to, though a sync of it may have failed.
+    """
+    for path in paths:
+        try:
+            files.unlink(path)
+        except OSError as error:
+            if path.endswith(UNFINISHED_SUFFIX) and not files.is_directory(path):
+                raise
+            log.warning("%s: cannot be removed: %s", path, error.strerror or error)
 
 
 def _is_known(name: str) -> bool:

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from starling_py.journal.disk.id_floor import NAME, STEP, IdFloor
+from starling_py.journal.disk.removed_directories import REMOVED
 from starling_py.journal.errors import JournalDamagedError, SpoolError
 from starling_py.journal.format import record
 from tests.journal.parts import heal
@@ -194,7 +195,7 @@ def test_whichever_call_of_a_deletion_fails_no_id_is_given_again(error: int, las
     assert nth > 8
 
 
-def test_a_deletion_whose_ids_cannot_be_noted_is_done_and_files_go_later(
+def test_a_deletion_whose_ids_cannot_be_noted_is_done_and_files_go_at_once(
     disk: SimulatedDisk, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness = Harness(disk, segment_size=10_000)
@@ -206,13 +207,33 @@ def test_a_deletion_whose_ids_cannot_be_noted_is_done_and_files_go_later(
         harness.queues.keep_house()
         assert disk.fault.struck
     assert harness.items() is None
-    assert caplog.text.count("/spool/jobs: cannot be removed for now: ") == 1
-    assert segments_of(disk)
+    assert caplog.text.count("/spool: ids cannot be noted for now: ") == 1
+    assert disk.contents()[f"{SPOOL}/jobs{REMOVED}1-6/"] == b"", "empty"
     disk.fault = None
     harness.queues.keep_house()
     harness.background.do_all()
     assert not [path for path in disk.contents() if QUEUE.decode() in path]
     assert first_id(harness, QUEUE) == 6
+
+
+@pytest.mark.parametrize("power", [False, True], ids=["process killed", "power cut"])
+@pytest.mark.parametrize("later", [False, True], ids=["noted at the start", "noted later"])
+def test_ids_that_only_the_name_of_a_directory_tells_are_not_given_again(
+    disk: SimulatedDisk, power: bool, later: bool
+) -> None:
+    harness = Harness(disk)
+    harness.put_all([b"x"] * 5)
+    disk.fault = Fault(1, errno.ENOSPC, frozenset({"create"}), lasting=True)
+    delete(harness)
+    left = disk.after_power_cut() if power else disk.after_process_death()
+    left.fault = Fault(1, errno.ENOSPC, frozenset({"create"}), lasting=True) if later else None
+    again = Harness(left)
+    left.fault = None
+    again.queues.keep_house()
+    again.background.do_all()
+    assert first_id(again, QUEUE) >= 6
+    assert not [path for path in left.contents() if REMOVED in path]
+    assert first_id(Harness(left.after_process_death()), OTHER) > STEP
 
 
 def test_a_full_disk_keeps_no_queue_from_being_deleted(disk: SimulatedDisk) -> None:
@@ -273,7 +294,7 @@ def test_a_damaged_file_of_ids_prevents_the_start_and_is_left_as_it_is(
 def test_a_file_that_cannot_be_read_keeps_the_server_from_starting(disk: SimulatedDisk) -> None:
     with_deleted(disk)
     disk.after_process_death().fault = Fault(1, errno.EIO, frozenset({"read"}))
-    with pytest.raises(SpoolError, match=r"^/spool: Input/output error$"):
+    with pytest.raises(SpoolError, match=r"^/spool/\.ids: Input/output error\. "):
         Harness(disk)
     assert disk.open_descriptors == 0
     assert first_id(Harness(disk.after_process_death())) == STEP + 1
