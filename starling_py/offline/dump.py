@@ -133,7 +133,7 @@ class Dump:
         self._own = QueueFiles.read(files, directory)
         self.skipped = 0
         """Bytes of damage that were passed over so far."""
-        self.warnings: list[str] = []
+        self.warnings = [f"{each.path}: {each.problem}" for each in self._own if not each.is_read]
         """What else kept the dump from being complete or right, one line each."""
 
     def records(self) -> Iterator[Entry]:
