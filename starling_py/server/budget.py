@@ -3,23 +3,27 @@
 Counted is what a client can make large: input that is no whole command yet or was sent ahead,
 replies that it does not read, what it waits for. While that is below three quarters of the budget,
 each client takes what it needs. Beyond, the memory is *crowded*: those that hold more than their
-share are not read from, but for as many as can finish what they have begun within the budget, in
-the order of their coming; small commands of everybody else go on. If it stays crowded, those that
-have held the most for the longest are closed; at the budget itself, at once. A share is what every
-client that holds anything could have of the last quarter, so those within it never exceed it.
+share are not read from, but for as many as can finish what they have begun within the budget, the
+first and the last to come in turns; small commands of everybody else go on. If it stays crowded,
+those that stand still, and those that have held the most for the longest, are closed; at the budget
+itself, at once. A share is what every client that holds anything could have of the last quarter, so
+those within it never exceed it.
 
 Nothing here knows sockets. Invariants: ``total`` is the sum of what the clients hold; who is paused
 is not promised anything. Each call costs the same however many clients there are, but for those
 that choose whom to close.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 PATIENCE: Final = 5.0
-"""Seconds for which the memory is crowded before clients are closed for it, and for which they must
-have held more than their share."""
+"""Seconds for which a client may hold more than its share while the memory is crowded."""
+STANDSTILL: Final = 1.5
+"""The same for one that neither sends nor reads anything meanwhile; and for how long the memory is
+crowded before any client is closed for it."""
 
 
 @dataclass(eq=False)
@@ -32,6 +36,8 @@ class _Holding:
     since: float | None = None
     """When it began to hold more than its share, in monotonic time; ``None`` while it does not.
     The time for which it was not read from is left out."""
+    moved: float = 0.0
+    """When it held another number of bytes, or was not read from, last."""
     paused_at: float | None = None
     """Since when it is not read from; ``None`` while it is."""
     promised: int = 0
@@ -43,23 +49,45 @@ class _Holding:
             return 0.0
         return (now if self.paused_at is None else self.paused_at) - self.since
 
+    def is_late(self, now: float) -> bool:
+        """Tell whether it is time to close the client, if the memory is crowded."""
+        if self.seconds(now) >= PATIENCE:
+            return True
+        reads = self.since is not None and self.paused_at is None
+        return reads and now - self.moved >= STANDSTILL
+
 
 class Budget:
     """What all clients hold; a client is known by a number."""
 
     def __init__(self, limit: int) -> None:
         """``limit`` is in bytes."""
+        self._full = limit
         self.limit = limit
+        """Bytes that all clients may hold: less than was asked for after the system had no more."""
         self.total = 0
         """Bytes that all clients hold."""
         self.peak = 0
         """The most bytes that they held since this was last set."""
-        self._roomy = limit - limit // 4
         self._promised = 0
         self._crowded_since: float | None = None
         self._holdings: dict[int, _Holding] = {}
         self.paused: dict[int, None] = {}
         """Those that are not read from, in the order in which they exceeded their share."""
+
+    @property
+    def _roomy(self) -> int:
+        """Bytes up to which everybody takes what it needs."""
+        return self.limit - self.limit // 4
+
+    def lower(self) -> None:
+        """Allow less than is held now: the system has no more."""
+        self.limit = max(min(self.limit, self.total) * 3 // 4, self._full // 64)
+
+    def recover(self) -> None:
+        """Allow a little more, up to what it was: ask for this twice a second."""
+        if self.limit < self._full:
+            self.limit = min(self._full, self.limit + self._full // 256)
 
     @property
     def crowded(self) -> bool:
@@ -87,8 +115,10 @@ class Budget:
         holding = self._holdings.get(client)
         if holding is None:
             holding = self._holdings[client] = _Holding()
-        self._change(weight - holding.bytes, now)
-        holding.bytes = weight
+        if weight != holding.bytes:
+            holding.moved = now
+            self._change(weight - holding.bytes, now)
+            holding.bytes = weight
         holding.missing = missing
         if holding.promised:
             self._promise(holding, missing)
@@ -125,9 +155,15 @@ class Budget:
             self._promise(holding, max(holding.missing, 1))
 
     def resumed(self, now: float) -> list[int]:
-        """Let go on whom there is room for again; return them."""
-        resumed = []
-        for client in list(self.paused):
+        """Let go on whom there is room for again; return them.
+
+        The first and the last to come are let go on in turns. Were it the first alone, who comes
+        behind many that never finish would have to wait until all of these are closed.
+        """
+        resumed: list[int] = []
+        waiting = deque(self.paused)
+        while waiting:
+            client = waiting.pop() if len(resumed) % 2 else waiting.popleft()
             holding = self._holdings[client]
             if self._crowded_since is not None:
                 if not self._fits(holding.missing):
@@ -146,9 +182,9 @@ class Budget:
     def overdue(self, now: float) -> list[int]:
         """Return whom to close as the memory has been crowded for too long."""
         since = self._crowded_since
-        if since is None or now - since < PATIENCE:
+        if since is None or now - since < STANDSTILL:
             return []
-        late = [each for each, it in self._holdings.items() if it.seconds(now) >= PATIENCE]
+        late = [each for each, it in self._holdings.items() if it.is_late(now)]
         return self._largest(late, self.total - self._roomy, now)
 
     def _largest(self, clients: Iterable[int], surplus: int, now: float) -> list[int]:
@@ -191,4 +227,5 @@ class Budget:
             if holding.since is not None:
                 holding.since += now - holding.paused_at
             holding.paused_at = None
+            holding.moved = now
             del self.paused[client]

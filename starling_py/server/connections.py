@@ -31,6 +31,8 @@ FIRST_WORD: Final = 2.0
 """Seconds that a client has to say something if it came when all places were taken."""
 GUEST_SILENCE: Final = 60.0
 """Seconds for which such a client may be silent afterwards."""
+SPARE: Final = 1 << 20
+"""Bytes that are kept to have them when there is no more memory."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -54,6 +56,8 @@ class Connections:
         self.budget = budget
         """How much the clients hold."""
         self._places = places
+        self._spare = bytes(SPARE)
+        """Memory that is given up when there is no more, to have some for making room."""
         self.by_descriptor: dict[int, Connection] = {}
         """All of them; always the same dictionary."""
 
@@ -97,6 +101,18 @@ class Connections:
             else:
                 log.exception("%s: error in the session; closed", connection.peer)
         self.drop(connection)
+        if isinstance(sys.exception(), MemoryError):
+            self.relieve()
+
+    def relieve(self) -> None:
+        """Make room when the system has no more memory: clients hold more than there is for them.
+
+        The budget is what they hold now and less, and goes back to what it was bit by bit.
+        """
+        self._spare = b""
+        with contextlib.suppress(Exception):
+            self.budget.lower()
+            self._close_for_memory(self.budget.excess(self._clock.monotonic))
 
     def settle(self, connection: Connection) -> None:
         """Count what a client holds now, and watch its socket for what is wanted of it."""
@@ -124,6 +140,9 @@ class Connections:
     def drop_overdue(self) -> None:
         """Drop clients that have held most of the memory for clients for too long."""
         self._clock.refresh()
+        self.budget.recover()
+        if not self._spare:
+            self._spare = bytes(SPARE)
         self._close_for_memory(self.budget.overdue(self._clock.monotonic))
 
     def drop_idle(self, timeout: float) -> None:

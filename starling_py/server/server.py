@@ -68,7 +68,7 @@ class Server:
         self._housework: tuple[Callable[[], None], ...] = (
             lambda: self._tick.connections.drop_idle(settings.timeout),
             lambda: self._tick.connections.drop_overdue(),
-            core.queues.keep_house,
+            lambda: core.queues.keep_house(),
             lambda: self._tick.nudge(),
             self._give_memory_back,
         )

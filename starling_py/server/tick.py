@@ -99,6 +99,8 @@ class Tick:
         self._stop_at: float | None = None
         """When the grace time is over, on the monotonic clock; ``None`` while not stopping."""
         self._nap = trio.CancelScope()
+        self._gave_way = 0.0
+        """When trio's other tasks had their last turn."""
         readiness.register(syncer.fileno(), READ)
         readiness.register(background.fileno(), READ)
 
@@ -110,35 +112,47 @@ class Tick:
 
     async def run(self) -> None:
         """Serve until ``drain`` was called and all clients are gone or the grace time is over."""
-        clock = self._clock
-        gave_way = clock.monotonic
+        self._gave_way = self._clock.monotonic
         ready: Ready = []
+        failed = False
         while True:
-            # There may be work though no socket is ready and nothing is due: a client that is
-            # dropped gives its open items back, and others may have waited for them.
-            unfinished = bool(self._again or self._woken or self._commits.touched)
-            stay = ready and not unfinished
-            ready = self._idle_wait.wait() if stay else self._readiness.ready()
-            if ready or unfinished:
-                if clock.monotonic - gave_way > GIVE_WAY:
-                    gave_way = clock.monotonic
-                    await trio.lowlevel.checkpoint()
-            else:
-                await self._wait()
-                ready = self._readiness.ready()
-                gave_way = clock.monotonic
-            if self._stop_at is not None:
-                # Every client is read from, so that none is dropped with something unread.
-                ready = [*ready, *((descriptor, READ | WRITE) for descriptor in self._connections)]
-                self._touched.update(dict.fromkeys(self._connections.values()))
             try:
+                if failed:
+                    # Not at once: what failed may fail again.
+                    failed = False
+                    await trio.sleep(PAUSE)
+                ready = await self._next(ready)
                 self.turn(ready)
-            except Exception:
-                # What is left is done in the next one; not at once, as that may fail too.
+                if self._stop_at is not None and self._drained(self._stop_at):
+                    return
+            except Exception as defect:
+                # What is left is done in the next turn.
                 self._guard.caught("a turn")
-                await trio.sleep(PAUSE)
-            if self._stop_at is not None and self._drained(self._stop_at):
-                return
+                failed = True
+                if isinstance(defect, MemoryError):
+                    self.connections.relieve()
+
+    async def _next(self, before: Ready) -> Ready:
+        """Return what is ready, when there is something to do; ``before``: what was ready last."""
+        clock = self._clock
+        # There may be work though no socket is ready and nothing is due: a client that is
+        # dropped gives its open items back, and others may have waited for them.
+        unfinished = bool(self._again or self._woken or self._commits.touched)
+        stay = before and not unfinished
+        ready = self._idle_wait.wait() if stay else self._readiness.ready()
+        if ready or unfinished:
+            if clock.monotonic - self._gave_way > GIVE_WAY:
+                self._gave_way = clock.monotonic
+                await trio.lowlevel.checkpoint()
+        else:
+            await self._wait()
+            ready = self._readiness.ready()
+            self._gave_way = clock.monotonic
+        if self._stop_at is not None:
+            # Every client is read from, so that none is dropped with something unread.
+            ready = [*ready, *((descriptor, READ | WRITE) for descriptor in self._connections)]
+            self._touched.update(dict.fromkeys(self._connections.values()))
+        return ready
 
     def nudge(self) -> None:
         """Wake the loop: the queues were changed outside of a turn, and clients may wait for that.
@@ -176,13 +190,19 @@ class Tick:
         self._execute(received)
         if self._syncer.waits:
             self._gather()
-        self._queues.run_due()
-        if self._stop_at is not None:
-            self._queues.end_all_waits()
+        try:
+            self._queues.run_due()
+            if self._stop_at is not None:
+                self._queues.end_all_waits()
+        except Exception:
+            self._guard.caught("what was due")
         self._finish()
-        self._commits.sync_if_due()
-        while self._syncer.waits and self._syncer.synced_at_once:
-            self._take_syncs()
+        try:
+            self._commits.sync_if_due()
+            while self._syncer.waits and self._syncer.synced_at_once:
+                self._take_syncs()
+        except Exception:
+            self._guard.caught("a sync")
         if self._held:
             self._release()
         touched, self._touched = self._touched, {}

@@ -85,3 +85,26 @@ def test_many_clients_are_served_beside_many_queues_with_few_open_files(tmp_path
 def test_ten_thousand_queues_are_served_with_few_open_files(tmp_path: Path) -> None:
     faulthandler.cancel_dump_traceback_later()
     check_many_queues(tmp_path / "spool", 10_000)
+
+
+@pytest.mark.usefixtures("_few_open_files")
+def test_the_queues_have_their_files_however_many_clients_idle(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path / "spool") as server, contextlib.ExitStack() as stack:
+        client = stack.enter_context(RawClient(server.port))
+        client.check_put_all([Given(b"old", b"1")])
+        for _ in range(OPEN_FILES + 44):
+            stack.enter_context(RawClient(server.port))
+        for number in range(60):
+            queue = b"new-%d" % number
+            client.check_put_all(
+                [Given(b"old", b"2"), Given(queue, b"x"), Given(b"old/sync", b"3")]
+            )
+            assert client.get_all([queue]) == [b"x"]
+        stats = client.stats()
+        assert int(stats[b"max_connections"]) < OPEN_FILES - 32
+        assert int(stats[b"rejected_connections"]) > 50
+        assert stats[b"journal_failures"] == b"0"
+        assert server.stop() == 0
+    log = "".join(server.log)
+    assert "Too many open files" not in log
+    assert f"as the process may have {OPEN_FILES} files open" in log

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.server.budget import PATIENCE, Budget
+from starling_py.server.budget import PATIENCE, STANDSTILL, Budget
 
 MB = 1 << 20
 NOW = 100.0
@@ -47,18 +47,18 @@ def test_as_many_as_can_finish_within_the_budget_are_read_from_in_a_crowd() -> N
     assert budget.resumed(NOW) == [11], "what was promised to the first is free again"
 
 
-def test_they_go_on_in_the_order_of_their_coming() -> None:
+def test_the_first_and_the_last_to_come_go_on_in_turns() -> None:
     budget = a_crowd(*[8 * MB] * 11)
-    for client in (20, 21, 22):
+    for client in (20, 21, 22, 23):
         assert not budget.note(client, 4 * MB, 20 * MB, NOW)
     assert budget.resumed(NOW) == []
     for client in range(3):
         budget.forget(client, NOW)
-    assert budget.total == 76 * MB
+    assert budget.total == 80 * MB
     assert budget.resumed(NOW) == [20]
     budget.forget(3, NOW)
     assert not budget.crowded
-    assert budget.resumed(NOW) == [21, 22]
+    assert budget.resumed(NOW) == [21, 23, 22]
     assert not budget.paused
 
 
@@ -83,9 +83,19 @@ def test_who_has_held_the_most_for_the_longest_is_closed_first() -> None:
 def test_a_crowd_that_lasts_is_ended_by_closing_those_who_made_it() -> None:
     budget = a_crowd(*[20 * MB] * 4)
     budget.note(9, 20 * 1024, MB, NOW + 1)
+    for client in range(4):
+        budget.note(client, 20 * MB - 1, 0, NOW + PATIENCE - 1)
     assert budget.overdue(NOW + PATIENCE - 0.1) == []
     assert len(budget.overdue(NOW + PATIENCE)) == 1, "80 MB are 5 MB too many"
     assert 9 not in budget.overdue(NOW + 100), "within its share"
+
+
+def test_who_stands_still_in_a_crowd_is_closed_sooner() -> None:
+    budget = a_crowd(*[20 * MB] * 4)
+    budget.note(0, 20 * MB + 1, 0, NOW + 1)
+    assert budget.overdue(NOW + STANDSTILL - 0.1) == []
+    assert len(budget.overdue(NOW + STANDSTILL)) == 1
+    assert 0 not in budget.overdue(NOW + STANDSTILL)
 
 
 def test_who_has_just_come_is_not_closed_for_the_crowd_before_it() -> None:
@@ -103,8 +113,8 @@ def test_the_time_in_which_a_client_is_not_read_from_is_not_its_own() -> None:
     assert budget.resumed(NOW + 10) == [9]
     for client in range(8):
         budget.note(client, 10 * MB, 0, NOW + 11)
-    budget.note(9, 8 * MB, 30 * MB, NOW + 11)
-    assert 9 not in budget.overdue(NOW + 11 + PATIENCE / 2)
+    budget.note(9, 8 * MB + 1, 30 * MB, NOW + 11)
+    assert 9 not in budget.overdue(NOW + 12)
 
 
 def test_who_hung_up_is_read_out_however_crowded_it_is() -> None:

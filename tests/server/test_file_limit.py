@@ -1,0 +1,40 @@
+"""Files are shared out so that nobody takes what another needs, and settings are made to fit."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from starling_py.server.file_limit import FEWEST_CLIENTS, FEWEST_SEGMENTS, GUESTS, OWN, share_out
+from starling_py.server.fitting import fitted
+from starling_py.settings.server_settings import Settings
+
+ENOUGH = OWN + GUESTS + FEWEST_CLIENTS + FEWEST_SEGMENTS
+
+
+@given(st.integers(ENOUGH, 1 << 20), st.integers(1, 1_000_000))
+def test_all_shares_together_are_within_the_limit(limit: int, wanted: int) -> None:
+    shares = share_out(limit, wanted)
+    assert shares.clients + shares.segments + OWN + GUESTS <= max(limit, ENOUGH)
+    assert min(wanted, FEWEST_CLIENTS) <= shares.clients <= wanted
+    assert shares.segments >= max(FEWEST_SEGMENTS, limit // 8)
+
+
+@pytest.mark.parametrize(
+    ("limit", "clients", "segments"),
+    [(1 << 20, 4096, 1 << 18), (65536, 4096, 16384), (4096, 3540, 512), (256, 180, 32)],
+)
+def test_what_does_not_fit_is_made_smaller(limit: int, clients: int, segments: int) -> None:
+    shares = share_out(limit, 4096)
+    assert (shares.clients, shares.segments) == (clients, segments)
+
+
+def test_settings_that_fit_are_left_alone() -> None:
+    settings = Settings()
+    assert fitted(settings, 1 << 20) == (settings, 1 << 18, [])
+
+
+def test_settings_that_do_not_fit_are_fitted_with_a_warning() -> None:
+    settings, _, warnings = fitted(Settings(item_size_max=1 << 30), 1024)
+    assert settings.max_connections == 1024 - 128 - OWN - GUESTS
+    assert settings.client_memory == 4 << 30
+    assert [each.partition(":")[0] for each in warnings] == ["max_connections", "client_memory"]
