@@ -26,3 +26,7 @@ class Clock:
         """Read the system's clocks."""
         self.wall_ms = time.time_ns() // 1_000_000
         self.monotonic = time.monotonic()
+
+    def now(self) -> float:
+        """Return what the monotonic clock shows by now, to see how long a turn has taken."""
+        return time.monotonic()

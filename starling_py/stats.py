@@ -114,7 +114,7 @@ class QueueSnapshot:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The whole server at one moment."""
+    """The server at one moment, without its queues."""
 
     pid: int
     rusage_user: float
@@ -144,7 +144,6 @@ class Snapshot:
     refused_queues: int
     """Queues that are refused because they could not be read back."""
     counters: Counters
-    queues: list[QueueSnapshot]
     internal_errors: int = 0
     """Errors of the server, outside of sessions, that it went on after; each is in the log."""
     client_memory_used: int = 0
@@ -153,8 +152,11 @@ class Snapshot:
     """Clients that are not read from because they hold too much of ``client_memory``."""
 
 
-def server_pairs(snapshot: Snapshot) -> Pairs:
-    """Return the names and values of the whole server, then of each queue."""
+def server_pairs(snapshot: Snapshot, items: int, size: int, queues: int) -> Pairs:
+    """Return the names and values of the whole server.
+
+    It has ``queues`` queues, with ``items`` items that have ``size`` bytes of data.
+    """
     counters = snapshot.counters
     values: list[tuple[str, object]] = [
         ("pid", snapshot.pid),
@@ -164,15 +166,15 @@ def server_pairs(snapshot: Snapshot) -> Pairs:
         ("pointer_size", 64),
         ("rusage_user", f"{snapshot.rusage_user:.6f}"),
         ("rusage_system", f"{snapshot.rusage_system:.6f}"),
-        ("curr_items", sum(queue.items for queue in snapshot.queues)),
+        ("curr_items", items),
         ("total_items", counters.total_items),
-        ("bytes", sum(queue.bytes for queue in snapshot.queues)),
+        ("bytes", size),
         ("curr_connections", snapshot.curr_connections),
         ("max_connections", snapshot.max_connections),
         ("limit_maxbytes", 0),
         ("threads", 1),
         ("accepting_conns", int(not snapshot.draining)),
-        ("curr_queues", len(snapshot.queues)),
+        ("curr_queues", queues),
         ("fsyncs", snapshot.fsyncs),
         ("journal_failures", snapshot.journal_failures),
         ("journals_healed", snapshot.journals_healed),
@@ -188,7 +190,7 @@ def server_pairs(snapshot: Snapshot) -> Pairs:
         *((name, getattr(counters, name)) for name in _COUNTED if name != "total_items"),
         *((name, 0) for name in _NEVER_COUNTED),
     ]
-    return encoded(values) + queues_pairs(snapshot.queues)
+    return encoded(values)
 
 
 _COUNTED = tuple(each.name for each in fields(Counters))
@@ -219,16 +221,9 @@ def one_token(name: bytes) -> bytes:
     return _BLANK.sub(lambda blank: b"\\x%02x" % ord(blank[0]), name)
 
 
-def queues_pairs(queues: Iterable[QueueSnapshot]) -> Pairs:
-    """Return the names and values of queues; each name has its queue's name in it."""
-    return [
-        pair for each in queues for pair in queue_pairs(each, b"queue_%b_" % one_token(each.name))
-    ]
-
-
-def dump_blocks(queues: Iterable[QueueSnapshot]) -> list[tuple[bytes, Pairs]]:
-    """Return a block of values for each queue, for Kestrel's ``dump_stats``."""
-    return [(one_token(queue.name), queue_pairs(queue, b"")) for queue in queues]
+def named_pairs(queue: QueueSnapshot) -> Pairs:
+    """Return the names and values of one queue among others: each has the queue's name in it."""
+    return queue_pairs(queue, b"queue_%b_" % one_token(queue.name))
 
 
 def encoded(values: Iterable[tuple[str, object]]) -> Pairs:

@@ -13,6 +13,7 @@ from starling_py.journal.disk.background import Work
 from starling_py.journal.disk.files import Files
 from starling_py.queues.delivery import Put
 from starling_py.queues.errors import NotLoaded
+from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.queue_directory import Rules
 from starling_py.server.core import Core, InlineSyncer, Storage
@@ -31,9 +32,18 @@ class ManualClock(Clock):
         super().__init__()
         self.wall_ms = wall_ms
         self.monotonic = 1000.0
+        self.step = 0.0
+        """Seconds that pass, within a turn, from one look at the clock to the next."""
+        self._passed = 0.0
 
     def refresh(self) -> None:
-        """Leave the readings as they are."""
+        """Leave the readings as they are; a turn begins."""
+        self._passed = 0.0
+
+    def now(self) -> float:
+        """Return the monotonic time, with what the work of this turn has taken."""
+        self._passed += self.step
+        return self.monotonic + self._passed
 
     def advance(self, seconds: float) -> None:
         """Let time pass on both clocks."""
@@ -72,7 +82,15 @@ def put(
 ) -> None:
     """Put an item the quick way or the other one, as a session does."""
     if queues.put(name, data, flags, exptime) is None:
-        queues.put_with_care(Put(name, data, flags, exptime))
+        put_with_care(queues, Put(name, data, flags, exptime))
+
+
+def put_with_care(queues: QueueCollection, what: Put) -> list[PersistentQueue]:
+    """Put an item the other way; return the queues that have it."""
+    reached: list[PersistentQueue] = []
+    for _ in queues.put_with_care(what, reached):
+        pass
+    return reached
 
 
 @attrs.frozen
@@ -106,6 +124,7 @@ class CoreHarness:
         storage = Storage(str(path), interval, segment_size, window_size, rules=rules or Rules())
         core = Core.open(storage, self.clock, self.files, threads)
         self.commits, self.queues = core.commits, core.queues
+        self.queues.slices.allowance = float("inf")
         self.counters = Counters()
         self.policy = policy or Policy(1 << 20, False, False)
         self.stopped = False
@@ -113,7 +132,9 @@ class CoreHarness:
 
     def commit(self) -> None:
         """Commit as the end of a tick does, leaving sessions aside."""
-        while self.commits.touched or self.background.waiting:
+        slices = self.queues.slices
+        while self.commits.touched or self.background.waiting or slices.line:
+            slices.run()
             self.commits.commit()
             self.background.do_all()
 
@@ -155,16 +176,19 @@ class CoreHarness:
             log_lines_held_back=0,
             refused_queues=0,
             counters=self.counters,
-            queues=self.queues.snapshot(),
         )
 
     def queue_snapshot(self, name: bytes) -> stats.QueueSnapshot | None:
         """Return one queue's numbers."""
         return self.queues.queue_snapshot(name)
 
-    def queue_snapshots(self) -> list[stats.QueueSnapshot]:
-        """Return every queue's numbers."""
-        return self.queues.snapshot()
+    def queue_names(self) -> list[bytes]:
+        """Return the names of all queues."""
+        return self.queues.names()
+
+    def queue_size(self, name: bytes) -> tuple[int, int]:
+        """Return a queue's items and bytes."""
+        return self.queues.size(name)
 
     def settings(self) -> Pairs:
         """Return the settings."""
@@ -175,11 +199,11 @@ class CoreHarness:
         own = self.queues.directory.settings_of(name)
         return [*self.settings(), (b"max_items", str(own.max_items).encode())]
 
-    def readers(self, name: bytes) -> Pairs:
+    def readers(self, name: bytes) -> list[Pairs]:
         """Return the open reads of a queue."""
         queue = self.queues.directory.find(name)
-        assert queue is not None
-        return [(b"open_%d_holder" % read.item.id, b"somebody") for read in queue.open_reads]
+        reads = [] if queue is None else [*queue.open_reads]
+        return [[(b"open_%d_holder" % read.item.id, b"somebody")] for read in reads]
 
     @property
     def draining(self) -> bool:
@@ -197,7 +221,7 @@ class CoreHarness:
         self.queues.reload(self.new_rules)
         return None
 
-    def connections(self) -> Pairs:
+    def connections(self) -> list[Pairs]:
         """Return nothing: there are no connections here."""
         return []
 
@@ -220,6 +244,8 @@ class Client:
         )
         self.session = Session(self.state)
         self.woken = 0
+        self.turns = 0
+        """How often it was done what a turn of the server does."""
 
     def _wake(self) -> None:
         self.woken += 1
@@ -229,18 +255,31 @@ class Client:
         self.session.run(data)
 
     def told(self) -> bytes:
-        """Commit, and return what may be sent now."""
-        core = self.core
-        while self.woken or core.commits.touched or core.background.waiting:
+        """Take turns until nothing is left to do, and return what may be sent now."""
+        core, session, replies = self.core, self.session, self.state.replies
+        slices = core.queues.slices
+        told: list[bytes | bytearray] = []
+        while (
+            self.woken
+            or self.state.next is not None
+            or core.commits.touched
+            or core.background.waiting
+            or slices.line
+        ):
+            self.turns += 1
             core.background.do_all()
+            slices.run()
             core.queues.offer_room()
-            if self.woken:
+            if self.woken or self.state.next is not None:
                 self.woken = 0
-                self.session.run()
+                slices.begin()
+                session.run()
             committed = core.commits.commit()
             if committed.failed:
-                self.session.revoke(committed.failed)
-        return b"".join(self.state.replies.take())
+                session.revoke(committed.failed)
+            if self.state.next is not None:
+                told += replies.take()
+        return b"".join([*told, *replies.take()])
 
     def ask(self, data: bytes) -> bytes:
         """Send, commit, and return the replies."""

@@ -204,14 +204,22 @@ class BinaryReplies(Writer):
         """Return the server's version."""
         return self.word(version)
 
-    def stats(self, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """Return statistics: a packet each, and an empty one at the end."""
-        packets = [self._packet(key=name, value=value) for name, value in pairs]
-        return b"".join(packets) + self._packet()
+    def stats_part(self, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """Return some statistics, a packet each."""
+        return b"".join([self._packet(key=name, value=value) for name, value in pairs])
 
-    def dump(self, blocks: Sequence[tuple[bytes, Sequence[tuple[bytes, bytes]]]]) -> bytes:
-        """Return values of queues; no request asks for them, so they come as statistics."""
-        return self.stats([pair for _, pairs in blocks for pair in pairs])
+    def end_of_stats(self) -> bytes:
+        """Return what closes the reply with all statistics: an empty packet."""
+        return self._packet()
+
+    def dump_part(self, name: bytes, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """Return values of a queue; no request asks for them, so they come as statistics."""
+        del name
+        return self.stats_part(pairs)
+
+    def end_of_dump(self) -> bytes:
+        """Return what closes such a reply, as it closes statistics."""
+        return self._packet()
 
     def _packet(
         self,

@@ -373,12 +373,20 @@ class Writer(ABC):
         """Return the server's version."""
 
     @abstractmethod
-    def stats(self, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """Return statistics; names and values are one token each."""
+    def stats_part(self, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """Return some statistics, perhaps none; names and values are one token each."""
 
     @abstractmethod
-    def dump(self, blocks: Sequence[tuple[bytes, Sequence[tuple[bytes, bytes]]]]) -> bytes:
-        """Return a block of names and values for each queue, under the queue's name."""
+    def end_of_stats(self) -> bytes:
+        """Return what closes the reply with all statistics."""
+
+    @abstractmethod
+    def dump_part(self, name: bytes, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """Return the names and values of one queue, under the queue's name."""
+
+    @abstractmethod
+    def end_of_dump(self) -> bytes:
+        """Return what closes the reply with those of all queues that were asked for."""
 
 
 @trait

@@ -115,13 +115,17 @@ class MetaReplies(TextReplies):
             return b""
         return form.nothing + form.known + b"\r\n"
 
-    def dump(self, blocks: Sequence[tuple[bytes, Sequence[tuple[bytes, bytes]]]]) -> bytes:
-        """Return the reply to ``me``: a queue's numbers on a line; a miss without the queue."""
-        if not blocks:
-            return MISS + b"\r\n"
-        values = dict(blocks[0][1])
-        told = [b" %b=%b" % (name, values[source]) for name, source in _DEBUG]
+    def dump_part(self, name: bytes, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """Return the reply to ``me``: a queue's numbers on a line."""
+        del name
+        self._found = True
+        values = dict(pairs)
+        told = [b" %b=%b" % (word, values[source]) for word, source in _DEBUG]
         return b"ME " + self.form.key + b"".join(told) + b"\r\n"
+
+    def end_of_dump(self) -> bytes:
+        """Return a miss if there was no such queue; behind its numbers, nothing more."""
+        return b"" if self._found else MISS + b"\r\n"
 
 
 _DEBUG = (

@@ -78,18 +78,22 @@ class TextReplies(Writer):
         """Return the server's version."""
         return b"VERSION %b\r\n" % _line(version)
 
-    def stats(self, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """Return statistics; names and values are one token each."""
-        return b"".join(b"STAT %b %b\r\n" % pair for pair in pairs) + b"END\r\n"
+    def stats_part(self, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """Return some statistics; names and values are one token each."""
+        return b"".join([b"STAT %b %b\r\n" % pair for pair in pairs])
 
-    def dump(self, blocks: Sequence[tuple[bytes, Sequence[tuple[bytes, bytes]]]]) -> bytes:
-        """Return a named block of values for each queue, as Kestrel's ``dump_stats`` does."""
-        lines = []
-        for name, pairs in blocks:
-            lines.append(b"queue '%b' {\r\n" % name)
-            lines += [b"  %b=%b\r\n" % pair for pair in pairs]
-            lines.append(b"}\r\n")
-        return b"".join(lines) + b"END\r\n"
+    def end_of_stats(self) -> bytes:
+        """Return what closes the reply with all statistics."""
+        return b"END\r\n"
+
+    def dump_part(self, name: bytes, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """Return a named block of values, as Kestrel's ``dump_stats`` does for each queue."""
+        lines = [b"  %b=%b\r\n" % pair for pair in pairs]
+        return b"queue '%b' {\r\n%b}\r\n" % (name, b"".join(lines))
+
+    def end_of_dump(self) -> bytes:
+        """Return what closes the reply with all blocks."""
+        return b"END\r\n"
 
 
 def _line(text: str) -> bytes:

@@ -18,7 +18,7 @@ from starling_py.guard import Guard
 
 NEVER: Final = float("inf")
 _NEVER_BY_WALL: Final = 1 << 62
-PASSED: Final = 1000
+PASSED: Final = 64
 """The most that are run in one turn because the wall clock has jumped past their moments."""
 _FEW: Final = 64
 """Places for which it is not worth looking for cancelled deadlines."""
@@ -66,7 +66,6 @@ class Deadlines:
         self._serial = 0
         self._pending = 0
         self._pending_by_wall = 0
-        self._passed_more = False
         self.soonest = NEVER
         """Nothing is due before this time; the turn looks only here, so it may be too early."""
         self.soonest_by_wall = _NEVER_BY_WALL
@@ -93,19 +92,21 @@ class Deadlines:
 
         It does not know when the wall clock jumps: there has to be a turn now and then.
         """
-        return -NEVER if self._passed_more else self._next()
-
-    def _next(self) -> float | None:
         heap = self._heap
         while heap and not heap[0][2].pending:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
-    def run_due(self, now: float) -> None:
-        """Run what is due, in order of time; there is nothing before ``soonest``."""
-        while (when := self._next()) is not None and when <= now:
-            deadline = heapq.heappop(self._heap)[2]
-            self._run(deadline, now)
+    def run_due(self, now: float, is_enough: Callable[[], bool] = lambda: False) -> None:
+        """Run what is due, in order of time; there is nothing before ``soonest``.
+
+        After each, ``is_enough`` tells whether to leave the others for the next time.
+        """
+        while (when := self.next) is not None and when <= now:
+            self._run(heapq.heappop(self._heap)[2], now)
+            if is_enough():
+                when = self.next
+                break
         self.soonest = NEVER if when is None else when
 
     def run_passed(self, wall_ms: int, now: float, limit: int = PASSED) -> None:
@@ -119,7 +120,6 @@ class Deadlines:
             self._run(heapq.heappop(self._by_wall)[2], now)
             limit -= 1
         self.soonest_by_wall = soonest
-        self._passed_more = soonest <= wall_ms
         self._tidy()
 
     def _soonest_by_wall(self) -> int:

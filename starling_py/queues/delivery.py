@@ -3,10 +3,9 @@
 A put goes to all the queues that it concerns or to none: each is asked whether it accepts the
 item before the first one gets it. No client may be told that it is stored before the commits of
 all of them have succeeded. A plain put to a queue without rules does not come through here; an
-item that is moved to another queue does.
+item that is moved to another queue does. A put with many copies is spread over several turns.
 """
 
-from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from starling_py.journal.errors import JournalError
@@ -16,6 +15,7 @@ from starling_py.queues.errors import QueueFullRefused, QueueRefused
 from starling_py.queues.expiry import expiry_ms
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_directory import QueueDirectory
+from starling_py.queues.slices import LATER, Steps
 from starling_py.queues.traffic import MoveSource
 
 
@@ -36,95 +36,163 @@ class Put:
     """How often it was handed out in the queue that it comes from."""
 
 
-def put(directory: QueueDirectory, what: Put) -> list[PersistentQueue]:
-    """Put an item into its queue and those that get a copy; return all of them.
+class Delivery:
+    """One put, into its queue and those that get a copy, in steps.
 
-    There may be none: a queue with ``fanout_only`` keeps nothing itself. Raises ``JournalError``,
-    ``QueueRefused`` and ``NotLoaded``, and then the item is in none of them.
+    Between two steps, clients may do anything to these queues: one that is deleted gets no copy,
+    and one that fills up gets it all the same, as all were asked before the first one got it.
+    Deliveries to many queues go one after the other, so that these have the items in one order.
     """
-    directory.limits.check()
-    concerned = _others(directory, what.name)
-    if not directory.settings_of(what.name).fanout_only:
-        concerned.insert(0, directory.find_or_make(what.name))
-    _put_into_all(directory, what, concerned, limits.check)
-    return concerned
 
+    def __init__(self, directory: QueueDirectory, what: Put) -> None:
+        self.directory = directory
+        self.what = what
+        self.asked: list[PersistentQueue] = []
+        """Those that are to get the item, as soon as that is known."""
+        self.lasting = {what.name}
+        """Names of those that are made where they do not exist; not so children."""
+        self.reached: list[PersistentQueue] = []
+        """Those that have the item."""
 
-def put_moved(
-    directory: QueueDirectory, what: Put, source: MoveSource, missing: Container[bytes]
-) -> list[PersistentQueue]:
-    """Put an item that leaves ``source`` into its target and those that get a copy; return them.
+    def steps(self) -> Steps:
+        """Ask all queues, then put the item into each; there may be none.
 
-    Two things differ from ``put``. If ``source`` itself would get a copy, nobody gets one, or the
-    item would go round for ever. And if nobody else gets the item, the target keeps it even with
-    ``fanout_only``, or it would be lost. ``missing`` names the queues that still have to get it;
-    none for all of them. Raises as ``put``, and then the item is in none of them.
-    """
-    concerned = _others(directory, what.name)
-    if source in concerned:
-        concerned.clear()
-    if not concerned or not directory.settings_of(what.name).fanout_only:
-        concerned.insert(0, directory.find_or_make(what.name))
-    if missing:
-        concerned = [queue for queue in concerned if queue.name in missing]
-    _put_into_all(directory, what, concerned, limits.check_moved)
-    return concerned
+        Raises ``JournalError``, ``QueueRefused`` and ``NotLoaded``, and then the item is in none of
+        them. Only where there are many, and one breaks meanwhile, those in ``reached`` have it.
+        """
+        directory, slices = self.directory, self.directory.slices
+        if 2 * directory.fan_out.count(self.what.name) + 3 <= slices.at_once:
+            yield from self._deliver()
+            return
+        line = directory.deliveries
+        line.append(self)
+        try:
+            if slices.spent:
+                yield LATER
+            while line[0] is not self:
+                yield LATER
+            yield from self._deliver()
+        finally:
+            line.remove(self)
 
+    def concerned(self) -> list[PersistentQueue]:
+        """Return the queues that are to get the item, those made that do not exist yet.
 
-def _put_into_all(
-    directory: QueueDirectory,
-    what: Put,
-    concerned: list[PersistentQueue],
-    admit: Callable[[PersistentQueue, int], bool],
-) -> None:
-    """Put an item into all of these queues, or into none.
+        A queue with ``fanout_only`` is none of them. Raises ``QueueRefused``.
+        """
+        directory = self.directory
+        directory.limits.check()
+        concerned = self.others()
+        if not directory.settings_of(self.what.name).fanout_only:
+            concerned.insert(0, directory.find_or_make(self.what.name))
+        return concerned
 
-    ``admit`` tells whether a queue must make room for an item of some bytes, or raises
-    ``QueueRefused``, as ``limits.check`` does.
-    """
-    size = len(what.data)
-    now_ms = directory.clock.wall_ms
-    try:
-        crowded = []
+    def others(self) -> list[PersistentQueue]:
+        """Return the queues that get a copy of a put to this one, each once.
+
+        Those of the routes are made if need be. Raises ``NotNowRefused``.
+        """
+        directory, name = self.directory, self.what.name
+        fan_out = directory.fan_out
+        found = [directory.find(child) for child in fan_out.children(name)]
+        for target in fan_out.routes.targets(name):
+            # What is routed to a parent goes to its children too.
+            if not directory.settings_of(target).fanout_only:
+                found.append(directory.find_or_make(target))
+                self.lasting.add(target)
+            found += [directory.find(child) for child in fan_out.children(target)]
+        return list(dict.fromkeys(each for each in found if each is not None))
+
+    def admit(self, queue: PersistentQueue, size: int) -> bool:
+        """Tell whether a queue must make room for an item of some bytes.
+
+        Raises ``QueueRefused`` if it does not accept it.
+        """
+        return limits.check(queue, size)
+
+    def _deliver(self) -> Steps:
+        directory = self.directory
+        concerned = self.asked = self.concerned()
+        yield from self._ask(concerned)
         for queue in concerned:
-            if admit(queue, size):
-                crowded.append(queue)
-            queue.journal.recorder.check()
-        for queue in crowded:
-            make_room(queue, size, now_ms)
-    except (JournalError, QueueRefused):
-        for queue in concerned:
-            directory.unmake(queue)
-        raise
-    for queue in concerned:
-        put_into(queue, what, now_ms)
+            if queue.deleted or directory.by_name.get(queue.name) is not queue:
+                if queue.name not in self.lasting:
+                    continue
+                queue = directory.find_or_make(queue.name)
+            put_into(queue, self.what)
+            self.reached.append(queue)
+            yield None
+
+    def _ask(self, concerned: list[PersistentQueue]) -> Steps:
+        """Ask each queue whether it accepts the item, and have it make room."""
+        size = len(self.what.data)
+        try:
+            crowded = []
+            for queue in concerned:
+                if self.admit(queue, size):
+                    crowded.append(queue)
+                queue.journal.recorder.check()
+                yield None
+            for queue in crowded:
+                yield from make_room(queue, size)
+        except (JournalError, QueueRefused):
+            for queue in concerned:
+                self.directory.unmake(queue)
+            raise
 
 
-def _others(directory: QueueDirectory, name: bytes) -> list[PersistentQueue]:
-    """Return the queues that get a copy of a put to this one, each once.
+class MoveDelivery(Delivery):
+    """A put of an item that leaves another queue.
 
-    Those of the routes are made if need be. Raises ``NotNowRefused``.
+    Two things differ. If its source itself would get a copy, nobody gets one, or the item would go
+    round for ever. And if nobody else gets the item, the target keeps it even with
+    ``fanout_only``, or it would be lost.
     """
-    fan_out = directory.fan_out
-    found = [directory.find(child) for child in fan_out.children(name)]
-    for target in fan_out.routes.targets(name):
-        # What is routed to a parent goes to its children too.
-        if not directory.settings_of(target).fanout_only:
-            found.append(directory.find_or_make(target))
-        found += [directory.find(child) for child in fan_out.children(target)]
-    return list(dict.fromkeys(each for each in found if each is not None))
+
+    def __init__(
+        self, directory: QueueDirectory, what: Put, source: MoveSource, missing: frozenset[bytes]
+    ) -> None:
+        """``missing`` names the queues that still have to get it; none for all of them."""
+        super().__init__(directory, what)
+        self._source = source
+        self._missing = missing
+
+    def missed(self) -> frozenset[bytes]:
+        """Return the names of the queues that were to get it and have not."""
+        if not self.asked:
+            return self._missing
+        names = frozenset([queue.name for queue in self.asked])
+        return names - frozenset([queue.name for queue in self.reached])
+
+    def concerned(self) -> list[PersistentQueue]:
+        """Return the queues that are to get the item. Raises ``QueueRefused``."""
+        directory, name = self.directory, self.what.name
+        concerned = self.others()
+        if self._source in concerned:
+            concerned.clear()
+        if not concerned or not directory.settings_of(name).fanout_only:
+            concerned.insert(0, directory.find_or_make(name))
+        if self._missing:
+            concerned = [queue for queue in concerned if queue.name in self._missing]
+        return concerned
+
+    def admit(self, queue: PersistentQueue, size: int) -> bool:
+        """Tell whether a queue must make room; raise ``QueueRefused`` if it cannot now."""
+        return limits.check_moved(queue, size)
 
 
-def put_into(queue: PersistentQueue, what: Put, now_ms: int) -> None:
+def put_into(queue: PersistentQueue, what: Put) -> None:
     """Put an item into one queue, whose settings bound its expiry. Raises ``JournalError``."""
-    settings = queue.settings
+    settings, now_ms = queue.settings, queue.now_ms
     expiry = 0
     if what.exptime and not settings.ignore_client_expiry:
         expiry = expiry_ms(what.exptime, now_ms, queue.name)
     if settings.max_age is not None:
         latest = now_ms + int(settings.max_age * 1000)
         expiry = min(expiry, latest) if expiry else latest
-    if what.due_ms or what.front or what.deliveries:
+    # Copies in many queues take a while: for the last ones the time may have come already.
+    due_ms = what.due_ms if what.due_ms > now_ms else 0
+    if due_ms or what.front or what.deliveries:
         queue.put_marked(
             MarkedItem(
                 queue.next_id,
@@ -132,7 +200,7 @@ def put_into(queue: PersistentQueue, what: Put, now_ms: int) -> None:
                 expiry,
                 what.flags,
                 what.data,
-                what.due_ms,
+                due_ms,
                 what.deliveries,
                 what.front,
             )
@@ -141,12 +209,13 @@ def put_into(queue: PersistentQueue, what: Put, now_ms: int) -> None:
         queue.put(what.data, what.flags, expiry, now_ms)
 
 
-def make_room(queue: PersistentQueue, size: int, now_ms: int) -> None:
+def make_room(queue: PersistentQueue, size: int) -> Steps:
     """Drop the oldest items of a queue until one of ``size`` bytes fits, if its settings say so.
 
     Raises ``QueueFullRefused`` when all that is left is open or delayed, ``JournalError`` and
     ``NotLoaded``; what was dropped before stays dropped.
     """
     while queue.settings.discard_old_when_full and limits.is_full(queue, size):
-        if not queue.drop_oldest(now_ms) and limits.is_full(queue, size):
+        if not queue.drop_oldest(queue.now_ms) and limits.is_full(queue, size):
             raise QueueFullRefused(queue.name)
+        yield None

@@ -38,3 +38,7 @@ class NotLoaded(Exception):
     ) -> None:
         super().__init__("not loaded")
         self.when_loaded = when_loaded
+
+
+class NotSwept(NotLoaded):
+    """The same signal, where too many dead items stand before the first live one."""

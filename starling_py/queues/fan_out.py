@@ -24,6 +24,16 @@ class FanOut:
         """Return the names of a queue's children, the first one made first."""
         return list(self._children.get(name, ()))
 
+    def count(self, name: bytes) -> int:
+        """Return how many queues get a copy of what is put into this one, about."""
+        targets = self.routes.targets(name) if len(self.routes) else ()
+        return len(targets) + sum(len(self._children.get(each, ())) for each in (name, *targets))
+
+    def brothers(self, name: bytes) -> int:
+        """Return how many children the parent of this queue has; 0 if it is no child."""
+        parent = child_of(name)
+        return 0 if parent is None else len(self._children.get(parent, ()))
+
     def came(self, name: bytes) -> None:
         """Add a new queue to its parent's children, if it is a child."""
         parent = child_of(name)

@@ -9,6 +9,7 @@ not wait there. A move that fails is tried again as long as its queue exists.
 import logging
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from mypy_extensions import mypyc_attr
 
@@ -17,16 +18,28 @@ from starling_py.keys import printable
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.errors import NotLoaded, QueueRefused
 from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.slices import Slices, Steps
 from starling_py.queues.traffic import Copy, Move
 
 log = logging.getLogger(__name__)
 
 TRY_AGAIN = 1.0
 """Seconds after which something that failed is tried again."""
-AT_ONCE = 10_000
-"""Copies that are put in one turn, about: more would keep clients waiting."""
-PAUSE = 0.001
-"""Seconds until the rest are put, at the least."""
+CROWD = 256
+"""Moves that may wait until others are put: their sources begin no more of them then."""
+
+
+class MovePut(Protocol):
+    """The put of a moved item into its new queues, as ``delivery`` does it."""
+
+    reached: list[PersistentQueue]
+    """The queues that have it by now."""
+
+    def steps(self) -> Steps:
+        """Put it. Raises ``JournalError``, ``QueueRefused`` and ``NotLoaded``."""
+
+    def missed(self) -> frozenset[bytes]:
+        """Return the names of the queues that were to get it and have not."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -35,22 +48,27 @@ class Moves:
 
     def __init__(
         self,
-        put: Callable[[Move], list[PersistentQueue]],
+        put: Callable[[Move], MovePut],
         deadlines: Deadlines,
+        slices: Slices,
         monotonic: Callable[[], float],
     ) -> None:
-        """``put`` puts a moved item into its new queues; it raises as ``delivery.put`` does.
+        """``put`` returns the put of a moved item into its new queues.
 
         ``monotonic`` returns the time of the turn, in seconds.
         """
         self._put = put
         self._deadlines = deadlines
+        self._slices = slices
         self._monotonic = monotonic
         self._stuck: set[tuple[bytes, bytes]] = set()
         self._waiting: deque[Move] = deque()
         self._putting = False
-        self._put_at = 0.0
-        self._put_then = 0
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many moves wait that no more should begin for now."""
+        return len(self._waiting) >= CROWD
 
     def begin_move(self, move: Move) -> None:
         """Move an item that was taken out of what waits."""
@@ -69,7 +87,8 @@ class Moves:
         move.unsafe -= 1
         move.reached -= {copy.queue}
         # If it is in none of them any more, it goes wherever a move would go by then.
-        move.missing = move.missing | {copy.queue} if move.reached else frozenset()
+        still = move.reached or move.delivering
+        move.missing = move.missing | {copy.queue} if still else frozenset()
         self._later(lambda: self._go_on(move))
 
     def finish(self, move: Move) -> None:
@@ -98,49 +117,51 @@ class Moves:
         """
         self._waiting.append(move)
         if not self._putting:
-            self._put_waiting()
+            self._putting = True
+            self._slices.start(self._put_waiting())
 
-    def _put_waiting(self) -> None:
-        """Put the moves that wait, as many as one turn may; the rest later."""
-        waiting = self._waiting
-        self._putting = True
+    def _put_waiting(self) -> Steps:
+        """Put the moves that wait, one after the other."""
         try:
-            while waiting and not self._is_too_much():
-                self._try_to_put(waiting.popleft())
+            while self._waiting:
+                yield from self._try_to_put(self._waiting.popleft())
+                yield None
         finally:
-            self._putting = bool(waiting)
-            if waiting:
-                self._deadlines.add(self._monotonic() + PAUSE, self._put_waiting)
+            self._putting = False
 
-    def _is_too_much(self) -> bool:
-        """Tell whether this turn has put as many copies as it may."""
-        now = self._monotonic()  # stands still during a turn
-        if now != self._put_at:
-            self._put_at, self._put_then = now, 0
-        return self._put_then >= AT_ONCE
-
-    def _try_to_put(self, move: Move) -> None:
-        deleted = move.source.traffic.leaving.get(move.item.id) is not move
-        if deleted or (move.reached and not move.missing):
+    def _try_to_put(self, move: Move) -> Steps:
+        if _is_gone(move) or (move.reached and not move.missing):
             return
+        delivery = self._put(move)
+        told = 0
+        move.delivering, move.missing = True, frozenset()
         try:
-            queues = self._put(move)
+            steps = delivery.steps()
+            for step in steps:
+                if len(delivery.reached) > told:
+                    told = len(delivery.reached)
+                    self._has_reached(move, delivery.reached[-1])
+                yield step
+                if not told and _is_gone(move):
+                    steps.close()
+                    break
         except (JournalError, QueueRefused, NotLoaded) as problem:
             self._tell_stuck(move, problem)
+            move.missing = move.missing | delivery.missed() if move.reached else frozenset()
             self._later(lambda: self._go_on(move))
-            return
-        self._stuck.discard((move.source.name, move.target))
-        self._put_then += len(queues)
-        move.missing = frozenset()
-        move.reached = move.reached.union([queue.name for queue in queues])
-        move.unsafe += len(queues)
-        for queue in queues:
-            copy = Copy(move, queue.name, queue.next_id - 1, queue.journal.written + 1)
-            queue.traffic.arriving.append(copy)
-        for queue in queues:
-            queue.available()
+        else:
+            self._stuck.discard((move.source.name, move.target))
+        move.delivering = False
         if move.arrived:
             self.finish(move)  # the queues that missed it are not to get a copy any more
+
+    def _has_reached(self, move: Move, queue: PersistentQueue) -> None:
+        """Wait for a copy to become safe, and serve those who wait for it."""
+        move.reached |= {queue.name}
+        move.unsafe += 1
+        copy = Copy(move, queue.name, queue.next_id - 1, queue.journal.written + 1)
+        queue.traffic.arriving.append(copy)
+        queue.available()
 
     def _tell_stuck(self, move: Move, problem: Exception) -> None:
         """Log that items cannot be moved this way, once until one can."""
@@ -154,3 +175,8 @@ class Moves:
 
     def _later(self, action: Callable[[], None]) -> None:
         self._deadlines.add(self._monotonic() + TRY_AGAIN, action)
+
+
+def _is_gone(move: Move) -> bool:
+    """Tell whether an item is not there to be moved any more: its queue was deleted."""
+    return move.source.traffic.leaving.get(move.item.id) is not move

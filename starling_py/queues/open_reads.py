@@ -8,7 +8,7 @@ one with a lease outlasts it, and any client that knows the item's id may end it
 """
 
 import itertools
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -71,7 +71,8 @@ class ReadHolder:
     """
 
     def __init__(self) -> None:
-        self.by_name: dict[bytes, deque[OpenRead]] = {}
+        # Ordered dictionaries: whichever read ends, it takes no time to be found.
+        self.by_name: dict[bytes, OrderedDict[OpenRead, None]] = {}
         """The open reads, by queue; no queue without any."""
         self.closed = False
         """Whether the connection is closed, so that nothing may be kept here."""
@@ -87,7 +88,11 @@ class ReadHolder:
     def oldest(self, name: bytes) -> "OpenRead | None":
         """Return the open read of a queue that was opened first; ``None`` if there is none."""
         reads = self.by_name.get(name)
-        return reads[0] if reads else None
+        return next(iter(reads)) if reads else None
+
+    def each(self, name: bytes) -> "Iterator[OpenRead]":
+        """Return the open reads of a queue one by one, oldest first; none may end meanwhile."""
+        return iter(self.by_name.get(name, ()))
 
     def reads(self, name: bytes | None = None) -> "list[OpenRead]":
         """Return all open reads, or those of a queue, oldest first."""
@@ -97,20 +102,19 @@ class ReadHolder:
 
     def keep(self, read: "OpenRead") -> None:
         """Add a read; one that is open again goes where it was."""
-        reads = self.by_name.setdefault(read.queue.name, deque())
-        reads.append(read)
-        if len(reads) > 1 and reads[-2].serial > read.serial:
-            self.by_name[read.queue.name] = deque(sorted(reads, key=lambda each: each.serial))
+        reads = self.by_name.setdefault(read.queue.name, OrderedDict())
+        in_order = not reads or next(reversed(reads)).serial < read.serial
+        reads[read] = None
+        if not in_order:
+            ordered = sorted(reads, key=lambda each: each.serial)
+            self.by_name[read.queue.name] = OrderedDict.fromkeys(ordered)
 
     def forget(self, read: "OpenRead") -> None:
         """Drop a read; it is no error when it is not here."""
         reads = self.by_name.get(read.queue.name)
         if reads is None:
             return
-        if reads[0] is read:
-            reads.popleft()
-        elif read in reads:
-            reads.remove(read)
+        reads.pop(read, None)
         if not reads:
             del self.by_name[read.queue.name]
 
@@ -127,6 +131,8 @@ class OpenReads:
         """Confirmed reads, each with the write that removes its item, until that is safe."""
         self.deliveries: dict[int, int] = {}
         """How often items were handed out that were opened since the last commit, by id."""
+        self.bytes = 0
+        """Bytes of the data of the items that are open."""
         self.opened = 0
         """Reads opened since the server started."""
         self.canceled = 0
@@ -148,6 +154,7 @@ class OpenReads:
     def add(self, read: OpenRead, lease_end: float | None) -> None:
         """Add a read that was opened; its lease ends at a monotonic time, ``None`` for none."""
         self._by_id[read.item.id] = read
+        self.bytes += len(read.item.data)
         self.deliveries[read.item.id] = read.deliveries
         self.opened += 1
         if read.holder is not None:
@@ -219,6 +226,7 @@ class OpenReads:
     def _reopen(self, read: OpenRead) -> None:
         read.is_open = True
         self._by_id[read.item.id] = read
+        self.bytes += len(read.item.data)
         if read.holder is not None:
             read.holder.keep(read)
         if read.lease is not None:
@@ -227,6 +235,7 @@ class OpenReads:
     def _end(self, read: OpenRead) -> None:
         read.is_open = False
         del self._by_id[read.item.id]
+        self.bytes -= len(read.item.data)
         if read.holder is not None:
             read.holder.forget(read)
         if read.lease is not None:

@@ -20,6 +20,8 @@ from starling_py.journal.journal import Journal
 from starling_py.keys import printable
 from starling_py.queues.counts import Counts
 from starling_py.queues.open_reads import OpenRead, OpenReads, ReadHolder
+from starling_py.queues.slices import MAKING
+from starling_py.queues.sweep import Sweep
 from starling_py.queues.sync_waits import SyncWaits
 from starling_py.queues.traffic import Move, Mover, Traffic
 from starling_py.queues.waiting_items import ItemsKeeper, WaitingItems
@@ -81,12 +83,16 @@ class PersistentQueue:
         """Items moved away since the server started because they came back too often."""
         self.used = True
         """Set by a get that finds nothing, so that housekeeping sees that the queue is in use."""
+        self.idle_since: tuple[float, int] | None = None
+        """Since when nobody has used it, in monotonic time, and its puts and gets by then."""
         self.traffic = Traffic(keeper.moves)
         """Items on their way from and to other queues."""
         self.open_reads = OpenReads(keeper.deadlines, self.give_back)
         """Items that were handed out and are not confirmed."""
         self.waiting = WaitingItems(self, journal, keeper)
         """Items that wait."""
+        self.sweep = Sweep(self, keeper)
+        """What removes dead items where there are too many for one turn."""
         self.sync_waits = SyncWaits(journal)
         """Clients that asked to be answered only when their put is synced."""
         # Every put and get looks at these, so they have a shorter way; none is ever replaced.
@@ -113,7 +119,7 @@ class PersistentQueue:
     def kept_bytes(self) -> int:
         """Bytes of the items that cannot be dropped to make room: open, moving, or delayed."""
         return (
-            sum(len(read.item.data) for read in self.open_reads)
+            self.open_reads.bytes
             + sum(len(move.item.data) for move in self.traffic.leaving.values())
             + self.waiting.set_aside.delayed_bytes
         )
@@ -200,10 +206,11 @@ class PersistentQueue:
         """Return the first live item without taking it; ``None`` when there is none.
 
         Dead items before it are removed, or moved where ``expire_to`` says. Raises
-        ``JournalError`` and ``NotLoaded``.
+        ``JournalError``, and ``NotLoaded``, also if too many of them are dead.
         """
         waiting = self.waiting
         items = self._window.items
+        dead = 0
         while True:
             if self._ready or self._missing or not items:
                 item = waiting.first()
@@ -214,6 +221,8 @@ class PersistentQueue:
             if not item.expiry_ms or item.expiry_ms > now_ms:
                 return item
             target = self.settings.expire_to
+            self.sweep.check(dead, moves=target is not None)
+            dead += 1
             if target is None:
                 self.remove(item)
                 waiting.take(item)
@@ -224,12 +233,12 @@ class PersistentQueue:
                 self._counted_before.expired += 1
             self.counted.expired += 1
 
-    def look(self, count: int, now_ms: int) -> list[Item]:
+    def look(self, count: int, now_ms: int, after: int | None = None) -> list[Item]:
         """Return up to ``count`` live items from the head without taking them.
 
-        Those that are not in memory are left out.
+        ``after`` is a place in the queue: only those behind it. What is not in memory is left out.
         """
-        return self.waiting.look(count, now_ms)
+        return self.waiting.look(count, now_ms, after)
 
     def open(self, now_ms: int, holder: ReadHolder | None, lease_end: float | None) -> Item | None:
         """Hand out the first live item and keep it until it is confirmed.
@@ -342,6 +351,7 @@ class PersistentQueue:
         Raises ``JournalError``, and then nothing was removed.
         """
         self._recorder.delete()
+        self._keeper.slices.charge(MAKING)
         self.items = self.bytes = 0
         self.waiting.clear()
         for read in list(self.open_reads):

@@ -14,15 +14,17 @@ from starling_py.journal.errors import JournalError
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
 from starling_py.keys import Request, child_of, printable
-from starling_py.queues import delivery, limits, numbers
-from starling_py.queues.delivery import Put
+from starling_py.queues import limits, numbers
+from starling_py.queues.deadlines import Deadlines
+from starling_py.queues.delivery import Delivery, MoveDelivery, Put
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.expiry import expiry_ms
 from starling_py.queues.housekeeping import Housekeeping
-from starling_py.queues.moves import Moves
+from starling_py.queues.moves import MovePut, Moves
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_directory import QueueDirectory, Rules
+from starling_py.queues.slices import WAKING, Steps
 from starling_py.queues.traffic import Move
 from starling_py.queues.waiters import Hit, Room, Waiter, Waiters
 from starling_py.queues.window import WindowSizes
@@ -42,8 +44,12 @@ class QueueCollection:
         )
         self.directory = directory
         self.guard = directory.guard
-        self.waiters = Waiters(directory.deadlines)
-        self.room = Room(directory.deadlines)
+        self.slices = directory.slices
+        self._over = Deadlines(self.guard)
+        self.waiters = Waiters(self._over)
+        self.room = Room(self._over)
+        self._being_served: set[bytes] = set()
+        self._reloads = 0
         self._housekeeping = Housekeeping(directory, self.waiters, spool)
         self._by_name = directory.by_name
         directory.moves = self.make_moves()
@@ -55,7 +61,10 @@ class QueueCollection:
 
     def make_moves(self) -> Moves:
         """Return what moves items between queues; the simulation returns one that it watches."""
-        return Moves(self._put_moved, self.directory.deadlines, lambda: self.clock.monotonic)
+        directory = self.directory
+        return Moves(
+            self._put_moved, directory.deadlines, directory.slices, lambda: self.clock.monotonic
+        )
 
     def put(self, name: bytes, data: bytes, flags: int, exptime: int) -> PersistentQueue | None:
         """Add an item to a queue that exists and has no rules, and serve a client that waits.
@@ -73,17 +82,20 @@ class QueueCollection:
             self._serve(queue)
         return queue
 
-    def put_with_care(self, what: Put) -> list[PersistentQueue]:
+    def put_with_care(self, what: Put, reached: list[PersistentQueue]) -> Steps:
         """Add an item by all rules, creating its queue if need be, and serve waiting clients.
 
-        Returns the queues whose commits the reply depends on. Raises ``JournalError``,
-        ``QueueRefused`` and ``NotLoaded``, and then nothing was added.
+        Each queue that it was put into joins ``reached`` in the step that does it; the reply
+        depends on the commits of all of them. Raises as ``Delivery.steps``.
         """
-        concerned = delivery.put(self.directory, what)
-        if self.waiters.waiting:
-            for queue in concerned:
-                self._serve(queue)
-        return concerned
+        delivery = Delivery(self.directory, what)
+        delivery.reached = reached
+        served = 0
+        for step in delivery.steps():
+            if len(reached) > served:
+                served = len(reached)
+                self._serve_those_who_wait(reached[-1])
+            yield step
 
     def is_empty(self, name: bytes) -> bool:
         """Tell whether a queue has no items, not even open or delayed ones.
@@ -138,6 +150,10 @@ class QueueCollection:
         seconds = settings.open_timeout if lease is None else lease
         return None if seconds is None else self.clock.monotonic + seconds
 
+    def makes(self, name: bytes) -> bool:
+        """Tell whether ``subscribe`` would create this queue."""
+        return child_of(name) is not None and self.directory.find(name) is None
+
     def subscribe(self, name: bytes) -> PersistentQueue | None:
         """Create a fan-out child, if that is what the name says and it does not exist.
 
@@ -174,25 +190,14 @@ class QueueCollection:
             queue.flush()
         return queue
 
-    def flush_expired(self, name: bytes) -> int:
-        """Remove the dead items at the head of a queue that are in memory; return how many.
+    def names(self) -> list[bytes]:
+        """Return the names of all queues, in no order."""
+        return [queue.name for queue in self.directory]
 
-        Raises ``JournalError``, and ``NotLoaded`` when none was removed and more can be read.
-        """
+    def size(self, name: bytes) -> tuple[int, int]:
+        """Return how many items a queue has and their bytes; 0 when it does not exist."""
         queue = self.directory.find(name)
-        if queue is None:
-            return 0
-        before = queue.counted.expired
-        try:
-            queue.peek(self.clock.wall_ms)
-        except NotLoaded:
-            if queue.counted.expired == before:
-                raise
-        return queue.counted.expired - before
-
-    def snapshot(self) -> list[QueueSnapshot]:
-        """Return every queue's numbers, in the order of their names."""
-        return [self._snapshot(each) for each in sorted(self.directory, key=lambda each: each.name)]
+        return (0, 0) if queue is None else (len(queue), queue.bytes)
 
     def queue_snapshot(self, name: bytes) -> QueueSnapshot | None:
         """Return one queue's numbers; ``None`` when it does not exist."""
@@ -208,13 +213,36 @@ class QueueCollection:
             ",".join(printable(child) for child in children),
         )
 
+    @property
+    def due(self) -> float:
+        """When ``run_due`` may have something to do next, on the monotonic clock."""
+        items = self.directory.deadlines
+        if items.soonest_by_wall <= self.clock.wall_ms:
+            return self.clock.monotonic
+        return min(items.soonest, self._over.soonest)
+
     def run_due(self) -> None:
-        """End the waits, leases and delays that are over by now."""
-        deadlines, clock = self.directory.deadlines, self.clock
-        if deadlines.soonest <= clock.monotonic:
-            deadlines.run_due(clock.monotonic)
-        if deadlines.soonest_by_wall <= clock.wall_ms:
-            deadlines.run_passed(clock.wall_ms, clock.monotonic)
+        """End the waits, leases and delays that are over by now, as many as a turn may.
+
+        Then do some of the work that belongs to no client.
+        """
+        items, waits, now = self.directory.deadlines, self._over, self.clock.monotonic
+        # Leases and delays go first: who still waits may get what comes back.
+        if items.soonest <= now:
+            self.slices.begin()
+            items.run_due(now, self.slices.is_spent)
+        if items.soonest_by_wall <= self.clock.wall_ms:
+            items.run_passed(self.clock.wall_ms, now)
+        if waits.soonest <= now:
+            self.slices.begin()
+            waits.run_due(now, self._is_enough)
+        if self.slices.line:
+            self.slices.run()
+
+    def _is_enough(self) -> bool:
+        """Tell whether to end no more waits in this turn: each wakes a client."""
+        self.slices.charge(WAKING)
+        return self.slices.spent
 
     def end_all_waits(self) -> None:
         """End all waits, for items and for room, as if their time were over: the server stops."""
@@ -233,15 +261,28 @@ class QueueCollection:
                 self.room.offer(name)
 
     def reload(self, rules: Rules) -> None:
-        """Follow other rules from now on, and serve queues that are no longer paused.
+        """Begin to follow other rules; ``reloading`` tells when all queues do.
 
         Queues that are refused are read again first.
         """
         self.directory.recover_refused()
-        self.directory.go_by(rules)
-        # Only when all queues have their new settings: serving one may move items to another.
-        for queue in list(self._by_name.values()):
-            self._serve_those_who_wait(queue)
+        self._reloads += 1
+        self.slices.start(self._reload(rules))
+
+    @property
+    def reloading(self) -> bool:
+        """Whether some queues still follow the rules before."""
+        return self._reloads > 0
+
+    def _reload(self, rules: Rules) -> Steps:
+        try:
+            yield from self.directory.go_by(rules)
+            # Only when all queues have their new settings: serving one may move items to another.
+            for queue in list(self._by_name.values()):
+                self._serve_those_who_wait(queue)
+                yield None
+        finally:
+            self._reloads -= 1
 
     def drain(self, *, on: bool) -> None:
         """Accept no puts, or accept them again."""
@@ -249,31 +290,47 @@ class QueueCollection:
         self.directory.take_care()
 
     def keep_house(self) -> None:
-        """Do a little of what has to be done now and then."""
-        self._housekeeping.run()
+        """Begin to do what has to be done now and then, unless it is still under way."""
+        self.slices.begin()
+        self._housekeeping.begin()
 
     def _serve_those_who_wait(self, queue: PersistentQueue) -> None:
         """Serve the clients that wait for a queue: it has items to take again."""
         if self.waiters.waiting:
             self._serve(queue)
 
-    def _put_moved(self, move: Move) -> list[PersistentQueue]:
-        """Put a moved item into its new queues. Raises as ``delivery.put_moved`` does."""
+    def _put_moved(self, move: Move) -> MovePut:
+        """Return the put of a moved item into its new queues."""
         what = Put(move.target, move.item.data, move.item.flags, 0, deliveries=move.deliveries)
-        return delivery.put_moved(self.directory, what, move.source, move.missing)
+        return MoveDelivery(self.directory, what, move.source, move.missing)
 
     def _serve(self, queue: PersistentQueue) -> None:
+        """Serve the clients that wait for a queue, some at once and the others in later turns."""
+        if self._being_served and queue.name in self._being_served:
+            return
+        at_once = max(1, self.slices.at_once // 4)  # each wakes a client
         while len(queue) and (waiter := self.waiters.first(queue.name)) is not None:
             if waiter.is_read_for:
                 return  # whoever reads for it serves this queue afterwards
+            if at_once <= 0 and self.slices.spent:
+                self._being_served.add(queue.name)
+                self.slices.add(self._go_on_serving(queue))
+                return
+            at_once -= 1
             hit = self._read_for(waiter, queue)
             if hit is not None:
                 self.waiters.remove(waiter)
                 waiter.serve(hit)
+                self.slices.charge(WAKING)
             if len(waiter.requests) > 1:
                 self._serve_passed_over(waiter, queue)
             if hit is None:
                 return  # the queue calls again when it has items to take
+
+    def _go_on_serving(self, queue: PersistentQueue) -> Steps:
+        self._being_served.discard(queue.name)
+        self._serve(queue)
+        yield None
 
     def _read_for(self, waiter: Waiter, queue: PersistentQueue) -> Hit | None:
         """Read a queue for a client that waits; ``None`` if nothing can be taken now.

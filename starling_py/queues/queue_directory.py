@@ -8,6 +8,7 @@ passes on that a queue has items to take.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ from starling_py.queues.errors import NotNowRefused
 from starling_py.queues.fan_out import FanOut
 from starling_py.queues.limits import ServerLimits
 from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.slices import MAKING, Slices, Steps
 from starling_py.queues.traffic import Mover
 from starling_py.queues.window import WindowSizes
 from starling_py.settings.queue_settings import QueueSettings
@@ -38,6 +40,8 @@ class Rules:
     routes: Routes = field(default_factory=Routes)
     max_queues: int = 100_000
     """Queues that may exist."""
+    max_children: int = 1000
+    """Children that one queue may have; more that exist already stay."""
     memory_max: int | None = None
     """Bytes that all items in memory may take, about, before puts are refused; ``None``: any."""
     disk_free_min: int = 0
@@ -69,6 +73,10 @@ class QueueDirectory:
         self.guard = spool.commits.guard
         """Is told of errors that must not end what is done for other queues."""
         self.deadlines = Deadlines(self.guard)
+        self.slices = Slices(clock, spool.commits)
+        """Divides work that concerns many queues or items among turns."""
+        self.deliveries: deque[object] = deque()
+        """The puts to many queues that are under way, in their order."""
         self.moves: Mover
         """Moves items from one queue to another; set before the first queue is made."""
         self.limits = ServerLimits()
@@ -137,6 +145,9 @@ class QueueDirectory:
         if queue is None:
             if len(self.by_name) >= self.rules.max_queues:
                 raise NotNowRefused(f"there are {len(self.by_name)} queues, and may be no more")
+            if (children := self.fan_out.brothers(name)) >= self.rules.max_children:
+                raise NotNowRefused(f"the queue has {children} children, and may have no more")
+            self.slices.charge(MAKING)
             settings = self.settings_of(name)
             if settings.journal:
                 journal = self._spool.journal(name)
@@ -159,19 +170,14 @@ class QueueDirectory:
             del self.by_name[queue.name]
             self._went(queue)
 
-    def remove_deleted(self) -> None:
-        """Try again to remove deleted queues that are still here."""
-        for queue in [each for each in self.by_name.values() if each.deleted]:
-            if not queue.journal.has_pending:
-                queue.journal.tell_if_all_safe()
-
-    def go_by(self, rules: Rules) -> None:
-        """Follow other rules from now on."""
+    def go_by(self, rules: Rules) -> Steps:
+        """Follow other rules from now on, one queue after the other."""
         self.rules = rules
         self.fan_out.routes = rules.routes
+        self.take_care()
         for queue in list(self.by_name.values()):
             queue.go_by(self.settings_of(queue.name))
-        self.take_care()
+            yield None
 
     def take_care(self) -> None:
         """Work out ``careful`` again: copies or the limits of the server have changed."""

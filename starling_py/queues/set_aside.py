@@ -6,11 +6,13 @@ head of the window. Nothing here knows the journal or clients.
 """
 
 import heapq
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 from starling_py.journal.format.record import Item, MarkedItem
-from starling_py.queues.deadlines import Deadline, Deadlines
+from starling_py.queues.deadlines import NEVER, Deadline, Deadlines
+
+_Delay = tuple[float, int, Item]
+"""Until when an item is delayed, on the monotonic clock and as a moment of the wall clock in ms."""
 
 
 def place(item: Item) -> int:
@@ -22,12 +24,6 @@ def _nothing() -> None:
     """Tell nobody: the queue is gone."""
 
 
-@dataclass(eq=False)
-class _Delayed:
-    item: Item
-    deadline: Deadline
-
-
 class SetAside:
     """The items of one queue that are set aside."""
 
@@ -35,7 +31,16 @@ class SetAside:
         """``due`` is called when a delay is over and an item has become ready."""
         self._deadlines = deadlines
         self._due = due
-        self._delayed: dict[int, _Delayed] = {}
+        self._delayed: dict[int, _Delay] = {}
+        self._until: list[tuple[float, int, _Delay]] = []
+        """A heap of the delayed ones by their times; some have become ready by the other heap."""
+        self._until_by_wall: list[tuple[int, int, _Delay]] = []
+        """The same by the moments of the wall clock that the times were reckoned from."""
+        self._deadline: Deadline | None = None
+        """Of the first time: one for each item would take as much memory as the item."""
+        self._deadline_by_wall: Deadline | None = None
+        self.delayed_bytes = 0
+        """Bytes of the data of those that are delayed."""
         self.ready: list[tuple[int, Item]] = []
         """Those that can be taken: a heap of their places and themselves; always the same list."""
 
@@ -47,11 +52,6 @@ class SetAside:
         """How many are delayed."""
         return len(self._delayed)
 
-    @property
-    def delayed_bytes(self) -> int:
-        """Bytes of the data of those that are delayed."""
-        return sum(len(each.item.data) for each in self._delayed.values())
-
     def add(self, item: Item) -> None:
         """Add an item that can be taken at once."""
         heapq.heappush(self.ready, (place(item), item))
@@ -59,10 +59,17 @@ class SetAside:
     def delay(self, item: Item, until: float, due_ms: int) -> None:
         """Add an item that can be taken from a monotonic time on.
 
-        ``due_ms`` is the moment of the wall clock that this was reckoned from.
+        ``due_ms`` is the moment of the wall clock that this was reckoned from. When that comes
+        first, as after a jump, the item can be taken then.
         """
-        deadline = self._deadlines.add(until, lambda: self._is_due(item), due_ms)
-        self._delayed[item.id] = _Delayed(item, deadline)
+        self._delayed[item.id] = delay = until, due_ms, item
+        self.delayed_bytes += len(item.data)
+        heapq.heappush(self._until, (until, item.id, delay))
+        heapq.heappush(self._until_by_wall, (due_ms, item.id, delay))
+        if self._until[0][2] is delay:
+            self._wait()
+        if self._until_by_wall[0][2] is delay:
+            self._wait_by_wall()
 
     def let_go(self) -> None:
         """Refer to the queue no more: it is gone, and nothing is set aside."""
@@ -72,12 +79,41 @@ class SetAside:
         """Take out the first of those that are ready."""
         return heapq.heappop(self.ready)[1]
 
+    def in_order(self) -> Iterator[tuple[int, Item]]:
+        """Return those that are ready one by one, with their places; none may change meanwhile."""
+        ready = self.ready
+        # In a heap no entry is larger than its children: so it is walked as far as it is needed,
+        # with a small heap of those that may be next.
+        ahead = [(ready[0][0], 0)] if ready else []
+        while ahead:
+            at = heapq.heappop(ahead)[1]
+            yield ready[at]
+            for child in (2 * at + 1, 2 * at + 2):
+                if child < len(ready):
+                    heapq.heappush(ahead, (ready[child][0], child))
+
+    def clear(self) -> tuple[list[tuple[int, Item]], list[_Delay]]:
+        """Forget all of them; return lists that hold the last references to them."""
+        ready, delayed = self.ready[:], list(self._delayed.values())
+        self.ready.clear()
+        self._delayed, self._until, self._until_by_wall = {}, [], []
+        self.delayed_bytes = 0
+        self._wait()
+        self._wait_by_wall()
+        return ready, delayed
+
     def retain(self, is_live: Callable[[int], bool]) -> None:
         """Keep only the items whose ids ``is_live`` confirms."""
         self.ready[:] = [entry for entry in self.ready if is_live(entry[1].id)]
         heapq.heapify(self.ready)
-        for item_id in [each for each in self._delayed if not is_live(each)]:
-            self._deadlines.cancel(self._delayed.pop(item_id).deadline)
+        self._delayed = {key: delay for key, delay in self._delayed.items() if is_live(key)}
+        self.delayed_bytes = sum(len(delay[2].data) for delay in self._delayed.values())
+        self._until = [(delay[0], key, delay) for key, delay in self._delayed.items()]
+        self._until_by_wall = [(delay[1], key, delay) for key, delay in self._delayed.items()]
+        heapq.heapify(self._until)
+        heapq.heapify(self._until_by_wall)
+        self._wait()
+        self._wait_by_wall()
 
     def ids(self) -> set[int]:
         """Return the ids of all."""
@@ -85,9 +121,53 @@ class SetAside:
 
     def items(self) -> list[Item]:
         """Return all of them, in no order."""
-        return [item for _, item in self.ready] + [each.item for each in self._delayed.values()]
+        return [*(item for _, item in self.ready), *(each[2] for each in self._delayed.values())]
 
-    def _is_due(self, item: Item) -> None:
+    def _is_over(self, delay: _Delay) -> bool:
+        return self._delayed.get(delay[2].id) is not delay
+
+    def _wait(self) -> None:
+        """Wait for the first time to come, whatever was waited for before."""
+        heap = self._until
+        while heap and self._is_over(heap[0][2]):
+            heapq.heappop(heap)
+        if self._deadline is not None:
+            if heap and self._deadline.when == heap[0][0]:
+                return
+            self._deadlines.cancel(self._deadline)
+            self._deadline = None
+        if heap:
+            self._deadline = self._deadlines.add(heap[0][0], self._is_due)
+
+    def _wait_by_wall(self) -> None:
+        """Wait for the first moment of the wall clock to come."""
+        heap = self._until_by_wall
+        while heap and self._is_over(heap[0][2]):
+            heapq.heappop(heap)
+        if self._deadline_by_wall is not None:
+            if heap and self._deadline_by_wall.wall_ms == heap[0][0]:
+                return
+            self._deadlines.cancel(self._deadline_by_wall)
+            self._deadline_by_wall = None
+        if heap:
+            self._deadline_by_wall = self._deadlines.add(NEVER, self._is_due_by_wall, heap[0][0])
+
+    def _is_due(self) -> None:
+        """Let one item become ready: its time has come."""
+        self._deadline = None
+        self._end(heapq.heappop(self._until)[2])
+
+    def _is_due_by_wall(self) -> None:
+        """Let one item become ready: its moment of the wall clock has come."""
+        self._deadline_by_wall = None
+        self._end(heapq.heappop(self._until_by_wall)[2])
+
+    def _end(self, delay: _Delay) -> None:
+        item = delay[2]
         del self._delayed[item.id]
+        self.delayed_bytes -= len(item.data)
+        # The other heap may begin with it as well.
+        self._wait()
+        self._wait_by_wall()
         self.add(item)
         self._due()

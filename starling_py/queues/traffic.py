@@ -43,13 +43,15 @@ class Move:
         """In how many of them it is not safe yet."""
         self.missing: frozenset[bytes] = frozenset()
         """Names of the queues that it must be put into again, as that was undone."""
+        self.delivering = False
+        """Whether its copies are being put just now, which may take several turns."""
         self.write = 0
         """The write of its own queue's journal that removes it."""
 
     @property
     def arrived(self) -> bool:
         """Whether it is safe in all its new queues."""
-        return bool(self.reached) and not self.unsafe and not self.missing
+        return bool(self.reached) and not (self.unsafe or self.missing or self.delivering)
 
 
 @dataclass(eq=False)
@@ -67,6 +69,10 @@ class Copy:
 
 class Mover(Protocol):
     """Does the work of moving, and is told how the copies get on."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many moves wait that no more should begin for now."""
 
     def begin_move(self, move: Move) -> None:
         """Move an item that was taken out of what waits."""

@@ -6,7 +6,7 @@ served, so no item is handed to a client that is gone. A put to a full queue wai
 same way.
 """
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,7 +46,8 @@ class Waiters:
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
-        self._by_name: dict[bytes, deque[Waiter]] = {}
+        # Ordered dictionaries: whoever leaves, from whichever place, takes no time to be found.
+        self._by_name: dict[bytes, OrderedDict[Waiter, None]] = {}
         self.waiting: dict[Waiter, None] = {}
         """All of them, in the order in which they came."""
 
@@ -57,7 +58,7 @@ class Waiters:
     def add(self, waiter: Waiter, deadline: float) -> None:
         """Let a client wait for each of its queues until a time on the monotonic clock."""
         for request in waiter.requests:
-            self._by_name.setdefault(request.name, deque()).append(waiter)
+            self._by_name.setdefault(request.name, OrderedDict())[waiter] = None
         self.waiting[waiter] = None
         waiter.deadline = self._deadlines.add(deadline, lambda: self.end(waiter))
 
@@ -70,14 +71,14 @@ class Waiters:
             self._deadlines.cancel(waiter.deadline)
         for request in waiter.requests:
             waiters = self._by_name[request.name]
-            waiters.remove(waiter)
+            del waiters[waiter]
             if not waiters:
                 del self._by_name[request.name]
 
     def first(self, name: bytes) -> Waiter | None:
         """Return the client that has waited longest for this queue; ``None`` if none waits."""
         waiters = self._by_name.get(name)
-        return waiters[0] if waiters else None
+        return next(iter(waiters)) if waiters else None
 
     def end(self, waiter: Waiter) -> None:
         """End a client's wait: its time is over, or the server stops."""
@@ -109,7 +110,7 @@ class Room:
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
-        self.waiting: dict[bytes, deque[RoomWaiter]] = {}
+        self.waiting: dict[bytes, OrderedDict[RoomWaiter, None]] = {}
         """All of them, by queue in the order in which they came; no queue without any."""
 
     def names(self) -> list[bytes]:
@@ -119,15 +120,14 @@ class Room:
     def first(self, name: bytes) -> int | None:
         """Return the bytes of the item that has waited longest; ``None`` if none waits."""
         waiters = self.waiting.get(name)
-        return waiters[0].size if waiters else None
+        return next(iter(waiters)).size if waiters else None
 
     def add(self, waiter: RoomWaiter, deadline: float, *, first: bool = False) -> None:
         """Let a put wait until a time on the monotonic clock; ``first``: before all others."""
-        waiters = self.waiting.setdefault(waiter.name, deque())
+        waiters = self.waiting.setdefault(waiter.name, OrderedDict())
+        waiters[waiter] = None
         if first:
-            waiters.appendleft(waiter)
-        else:
-            waiters.append(waiter)
+            waiters.move_to_end(waiter, last=False)
         waiter.deadline = self._deadlines.add(deadline, lambda: self._end(waiter))
 
     def remove(self, waiter: RoomWaiter) -> None:
@@ -135,7 +135,7 @@ class Room:
         waiters = self.waiting.get(waiter.name)
         if waiters is None or waiter not in waiters:
             return
-        waiters.remove(waiter)
+        del waiters[waiter]
         if waiter.deadline is not None:
             self._deadlines.cancel(waiter.deadline)
         if not waiters:
@@ -146,7 +146,7 @@ class Room:
 
         If it has to wait once more, its session adds it with ``first``, so it keeps its place.
         """
-        waiter = self.waiting[name][0]
+        waiter = next(iter(self.waiting[name]))
         self.remove(waiter)
         waiter.ask_again()
 

@@ -22,12 +22,15 @@ from starling_py.journal.journal import Journal
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.set_aside import SetAside, place
+from starling_py.queues.slices import Slices
 from starling_py.queues.window import Window, WindowSizes
 
 log = logging.getLogger(__name__)
 
 _NOTHING: Final = -1
 """The epoch of a reading that nobody needs: no window ever has it."""
+_LOOKED_AT: Final = 2000
+"""Items from the head on that a peek sees, twice as many as it may ask for."""
 _LONGEST_DELAY_MS: Final = 2_592_000_000
 """The longest delay, 30 days: a wall clock that was set back must not hold an item for years."""
 
@@ -40,6 +43,7 @@ class ItemsKeeper(Protocol):
     """Whether damaged segments are given up, so that the rest of the queue can be served."""
     deadlines: Deadlines
     clock: Clock
+    slices: Slices
 
 
 class ItemsOwner(Protocol):
@@ -133,17 +137,26 @@ class WaitingItems:
             return ready[0][1]
         return items[0] if items else None
 
-    def look(self, count: int, now_ms: int) -> list[Item]:
-        """Return up to ``count`` live items from the head that can be taken and are in memory."""
+    def look(self, count: int, now_ms: int, after: int | None = None) -> list[Item]:
+        """Return up to ``count`` live items from the head that can be taken and are in memory.
+
+        ``after`` is a place, as ``place`` returns it: only those behind it. It looks only so far
+        into the queue, however many items there are dead.
+        """
         window = self.window
         # Between the end of the window and a later item that came back, there are others on disk.
-        ready = [
+        ready = (
             item
-            for at, item in sorted(self.set_aside.ready)
+            for at, item in self.set_aside.in_order()
             if at <= window.last_id or not window.behind
-        ]
-        both = heapq.merge(ready, window.items, key=place)
-        live = (item for item in both if not item.expiry_ms or item.expiry_ms > now_ms)
+        )
+        both = itertools.islice(heapq.merge(ready, window.items, key=place), _LOOKED_AT)
+        live = (
+            item
+            for item in both
+            if (not item.expiry_ms or item.expiry_ms > now_ms)
+            and (after is None or place(item) > after)
+        )
         return list(itertools.islice(live, count))
 
     def first(self) -> Item | None:
@@ -228,8 +241,11 @@ class WaitingItems:
     def clear(self) -> None:
         """Forget every item that waits, as after a flush."""
         self._epoch += 1
-        self.window.clear()
-        self.set_aside.retain(lambda _: False)
+        slices = self._keeper.slices
+        slices.free(self.window.clear())
+        ready, delayed = self.set_aside.clear()
+        slices.free(ready)
+        slices.free(delayed)
         self.missing.clear()
 
     def reread(self) -> None:
@@ -237,7 +253,7 @@ class WaitingItems:
         ledger = self._journal.ledger
         self._epoch += 1
         self.unreadable = ""
-        self.window.clear()
+        self._keeper.slices.free(self.window.clear())
         self.set_aside.retain(ledger.is_live)
         known = self.set_aside.ids()
         self.missing.clear()

@@ -78,15 +78,15 @@ class Window:
         self.low = max(1, len(self.items) // 2)
         self.bytes = sum(len(item.data) for item in self.items)
 
-    def clear(self) -> None:
-        """Forget everything; there is nothing to read back."""
-        self.items.clear()
+    def clear(self) -> deque[Item]:
+        """Forget everything; there is nothing to read back. Returns what was in it."""
+        gone, self.items = self.items, deque()
         self.behind = False
         self.position = None
+        return gone
 
     def reread(self, last_id: int) -> None:
-        """Forget everything; what the journal holds after ``last_id`` is to be read back."""
-        self.items.clear()
+        """Begin, empty, to read back what the journal holds after ``last_id``."""
         self.behind = True
         self.last_id = last_id
         self.position = None

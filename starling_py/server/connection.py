@@ -61,6 +61,7 @@ class Connection:
             self.unsent
             or self.replies.chunks
             or session.midway
+            or session.stopped_early
             or self.client.parked is not None
             or session.held
         )

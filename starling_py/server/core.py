@@ -78,6 +78,7 @@ def rules_of(settings: Settings) -> Rules:
         settings.queues,
         settings.routes,
         settings.max_queues,
+        settings.max_children,
         settings.memory_max,
         settings.disk_free_min,
     )

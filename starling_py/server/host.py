@@ -1,7 +1,7 @@
 """The server as its sessions see it: its state, its settings, draining, reloading and stopping."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import trio
@@ -96,7 +96,7 @@ class Host:
         return None
 
     def snapshot(self) -> stats.Snapshot:
-        """Return the state of the whole server."""
+        """Return the state of the server, without its queues."""
         core = self._core
         pid, user_time, system_time = process.usage()
         return stats.Snapshot(
@@ -119,7 +119,6 @@ class Host:
             log_lines_dropped=0 if self._lines is None else self._lines.dropped,
             log_lines_held_back=0 if self._lines is None else self._lines.held_back,
             counters=self._counters,
-            queues=core.queues.snapshot(),
             internal_errors=core.commits.guard.errors,
             client_memory_used=self.tick.connections.budget.total,
             clients_paused=len(self.tick.connections.budget.paused),
@@ -129,9 +128,13 @@ class Host:
         """Return one queue's numbers; ``None`` when it does not exist."""
         return self._core.queues.queue_snapshot(name)
 
-    def queue_snapshots(self) -> list[stats.QueueSnapshot]:
-        """Return every queue's numbers, in the order of their names."""
-        return self._core.queues.snapshot()
+    def queue_names(self) -> list[bytes]:
+        """Return the names of all queues, in no order."""
+        return self._core.queues.names()
+
+    def queue_size(self, name: bytes) -> tuple[int, int]:
+        """Return how many items a queue has and their bytes; 0 when it does not exist."""
+        return self._core.queues.size(name)
 
     def settings(self) -> Pairs:
         """Return the settings, under this server's names and the ones that exporters want."""
@@ -152,38 +155,40 @@ class Host:
         names = ("item_size_max", "segment_size", "sync", "window_size", "quarantine")
         return stats.encoded([*pairs, *((each, getattr(self._settings, each)) for each in names)])
 
-    def connections(self) -> Pairs:
+    def connections(self) -> Iterator[Pairs]:
         """Return of every connection its address, its state, what it holds and waits for."""
-        now = self._core.clock.monotonic
-        pairs: list[tuple[str, object]] = []
-        for each in self.tick.connections:
-            pairs += [
+        for each in list(self.tick.connections):
+            if each.dropped:
+                continue
+            now = self._core.clock.monotonic
+            pairs: list[tuple[str, object]] = [
                 (f"{each.descriptor}:addr", f"tcp:{each.peer}"),
                 (f"{each.descriptor}:state", each.state),
                 (f"{each.descriptor}:open_reads", len(each.client.holder)),
                 (f"{each.descriptor}:waiting_on", each.client.waiting_on),
                 (f"{each.descriptor}:secs_since_last_cmd", int(now - each.active)),
             ]
-        return stats.encoded(pairs)
+            yield stats.encoded(pairs)
 
-    def readers(self, name: bytes) -> Pairs:
+    def readers(self, name: bytes) -> Iterator[Pairs]:
         """Return of every open read of a queue who holds it, and for how long."""
         queue = self._core.queues.directory.find(name)
         if queue is None:
-            return []
+            return
         holders = {each.client.holder: each.peer for each in self.tick.connections}
-        now = self._core.clock.monotonic
-        pairs: list[tuple[str, object]] = []
-        for read in queue.open_reads:
+        for read in list(queue.open_reads):
+            if not read.is_open:
+                continue
+            now = self._core.clock.monotonic
             holder = "nobody" if read.holder is None else holders.get(read.holder, "nobody")
             lease = "none" if read.lease is None else f"{read.lease.when - now:.1f}"
             prefix = f"open_{read.item.id}"
-            pairs += [
+            pairs: list[tuple[str, object]] = [
                 (f"{prefix}_holder", holder),
                 (f"{prefix}_deliveries", read.deliveries),
                 (f"{prefix}_lease", lease),
             ]
-        return stats.encoded(pairs)
+            yield stats.encoded(pairs)
 
     def reset(self) -> None:
         """Set the server's counters to 0."""

@@ -40,6 +40,11 @@ class Readiness(Protocol):
         """Close the set, not the sockets in it."""
 
 
+MOST: Final = 256
+"""Descriptors that are returned at once. The others come first the next time: epoll returns them in
+turns, those that became ready first before the others."""
+
+
 class EpollReadiness:
     """Linux: no layer between the server and epoll."""
 
@@ -53,7 +58,7 @@ class EpollReadiness:
 
     def ready(self, seconds: float = 0) -> Ready:
         """Return what is ready, waiting for the first of it up to some seconds."""
-        return self._epoll.poll(seconds)
+        return self._epoll.poll(seconds, MOST)
 
 
 class SelectorReadiness:

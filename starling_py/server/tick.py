@@ -10,6 +10,7 @@ What clients make the server hold goes by the budget.
 
 import logging
 import socket
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -45,6 +46,8 @@ LARGE: Final = 1 << 16
 """Bytes of replies to one client that count at once, and not only when they have been sent."""
 PAUSE: Final = 0.05
 """Seconds until the next turn after one that failed for a reason that nobody foresaw."""
+MANY: Final = 8
+"""Journals in one commit of which it is measured how long they take."""
 
 Received = tuple[Connection, bytes]
 """What a client has sent; nothing for one whose session is to go on."""
@@ -90,8 +93,8 @@ class Tick:
         self._connections = self.connections.by_descriptor
         self._touched: dict[Connection, None] = {}
         """Those that may have something to be sent at the end of the turn."""
-        self._again: list[Connection] = []
-        """Those whose sessions go on in the next turn."""
+        self._again: OrderedDict[Connection, None] = OrderedDict()
+        """Those whose sessions have more to do, in line: each turn does as much as it may."""
         self._held: list[Connection] = []
         """Those whose output waits for a sync."""
         self._woken: list[Connection] = []
@@ -137,7 +140,9 @@ class Tick:
         clock = self._clock
         # There may be work though no socket is ready and nothing is due: a client that is
         # dropped gives its open items back, and others may have waited for them.
-        unfinished = bool(self._again or self._woken or self._commits.touched)
+        unfinished = bool(
+            self._again or self._woken or self._commits.touched or self._queues.slices.line
+        )
         stay = before and not unfinished
         ready = self._idle_wait.wait() if stay else self._readiness.ready()
         if ready or unfinished:
@@ -166,7 +171,7 @@ class Tick:
         due = [
             moment
             for moment in (
-                self._queues.directory.deadlines.next,
+                self._queues.due,
                 self._commits.sync_due,
                 self._acceptor.rests_until,
                 self._stop_at,
@@ -185,8 +190,9 @@ class Tick:
         if self._acceptor.rests_until is not None:
             self._acceptor.go_on(self._clock.monotonic)
         received = self._read(ready)
-        again, self._again = self._again, []
-        self._execute([(connection, b"") for connection in again])
+        self._queues.slices.begin()
+        if self._again:
+            self._go_on()
         self._execute(received)
         if self._syncer.waits:
             self._gather()
@@ -253,7 +259,7 @@ class Tick:
                 if events & WRITE and connection.unsent:
                     # Its input comes later: it has not read the replies to what it sent before.
                     if connection.send(now):
-                        self._again.append(connection)
+                        self._again[connection] = None
                     continue
                 if events & HANG_UP and connection.interest == HANG_UP:
                     # It sent too far ahead to be read, but must not be given an item any more.
@@ -350,6 +356,18 @@ class Tick:
         """
         return self._stop_at is None and self._budget.total + self._made > self._budget.limit
 
+    def _go_on(self) -> None:
+        """Let sessions go on with what they left, those that waited longest, for one slice.
+
+        The others keep their places. Who is read from in this turn waits no longer for it.
+        """
+        again, slices = self._again, self._queues.slices
+        for _ in range(len(again)):
+            connection = again.popitem(last=False)[0]
+            self._execute([(connection, b"")])
+            if slices.spent:
+                return
+
     def _finish(self) -> None:
         """Let the clients go on whose waits are over, and commit, until nothing is left to do.
 
@@ -368,7 +386,8 @@ class Tick:
                 self._execute([(connection, b"") for connection in woken])
             if not self._commits.touched:
                 return
-            committed = self._commits.commit()
+            few = len(self._commits.touched) < MANY
+            committed = self._commits.commit() if few else self._queues.slices.commit()
             if committed.failed:
                 for connection in self._connections.values():
                     connection.session.revoke(committed.failed)
@@ -391,7 +410,7 @@ class Tick:
                 self._held.append(connection)
             elif not connection.dropped:
                 connection.session.held = False
-                self._again.append(connection)
+                self._again[connection] = None
                 self._touched[connection] = None
 
     def _reply(self, connection: Connection) -> None:
@@ -426,8 +445,8 @@ class Tick:
             log.debug("%s: %s", connection.peer, error)
             self.connections.drop(connection)
             return
-        if sent and session.stopped_early:
-            self._again.append(connection)
+        if session.stopped_early and (sent or connection.client.unfinished is not None):
+            self._again[connection] = None
         self.connections.settle(connection)
 
     def _ends(self, connection: Connection) -> bool:

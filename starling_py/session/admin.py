@@ -12,7 +12,9 @@ from starling_py.journal.errors import JournalError
 from starling_py.keys import RequestError, printable
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Outcome
-from starling_py.queues.errors import NotLoaded
+from starling_py.queues.errors import NotLoaded, NotSwept
+from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.slices import LATER, Steps
 from starling_py.session import reports
 from starling_py.session.client import Client
 
@@ -24,6 +26,12 @@ _SERVING = b"up"
 
 def delete(client: Client, command: commands.Delete) -> None:
     """Delete a queue, unless its settings say that clients must not."""
+    client.at_length(_deleting(client, command))
+
+
+def _deleting(client: Client, command: commands.Delete) -> Steps:
+    if client.queues.slices.spent:
+        yield LATER  # the removal of its files comes on top of this
     try:
         queue = client.queues.directory.find(keys.parse_plain(command.key))
         if queue is not None and queue.settings.refuse_delete:
@@ -74,49 +82,83 @@ def flush_all(client: Client, command: commands.FlushAll) -> None:
         client.replies.add_outcome(Outcome.OK, quiet=command.quiet)
         return
     log.info("%s: all queues flushed", client.peer)
-    try:
-        touched = [client.queues.flush(queue.name) for queue in list(client.queues.directory)]
-    except JournalError as problem:
-        client.fail(problem, quiet=command.quiet)
-        return
-    flushed = [queue.journal for queue in touched if queue is not None]
-    client.replies.add_for(flushed, Outcome.OK, quiet=command.quiet)
+    client.at_length(_flushing_all(client, command), finish=True)
+
+
+def _flushing_all(client: Client, command: commands.FlushAll) -> Steps:
+    """Flush one queue after the other, each as it is at that moment; new ones are left."""
+    for queue in list(client.queues.directory):
+        try:
+            if queue.items and client.queues.flush(queue.name) is not None:
+                client.replies.depend(queue.journal)
+        except JournalError as problem:
+            client.fail(problem, quiet=command.quiet)
+            return
+        yield None
+    client.replies.add_for((), Outcome.OK, quiet=command.quiet)
 
 
 def flush_expired(client: Client, command: commands.FlushExpired) -> None:
     """Remove the dead items at the head of a queue, or of all, and answer how many."""
+    client.at_length(_flushing_expired(client, command))
+
+
+def _flushing_expired(client: Client, command: commands.FlushExpired) -> Steps:
+    """Remove the dead items that are in memory.
+
+    Only where there are none and more can be read, it waits for the disk.
+    """
+    removed = 0
     try:
         if command.key is None:
             wanted = [queue.name for queue in client.queues.directory]
         else:
             wanted = [keys.parse_plain(command.key)]
-        removed = _remove_expired(client, wanted)
+        for name in wanted:
+            queue = client.queues.directory.find(name)
+            if queue is None:
+                continue
+            before = queue.counted.expired
+            client.replies.depend(queue.journal)
+            while (missing := _missing(client, queue)) is not None:
+                if isinstance(missing, NotSwept):
+                    yield LATER
+                elif removed or queue.counted.expired > before:
+                    break
+                else:
+                    yield missing
+            removed += queue.counted.expired - before
+            yield None
     except (RequestError, JournalError) as problem:
         client.fail(problem, quiet=command.quiet)
         return
-    found = [client.queues.directory.find(name) for name in wanted]
-    touched = [queue.journal for queue in found if queue is not None]
-    client.replies.add_number(touched, removed, quiet=command.quiet)
+    client.replies.add_number((), removed, quiet=command.quiet)
 
 
-def _remove_expired(client: Client, wanted: list[bytes]) -> int:
-    """Remove the dead items that are in memory; return how many.
-
-    Raises ``JournalError``, and ``NotLoaded`` when there were none and more can be read.
-    """
-    removed = 0
-    for name in wanted:
-        try:
-            removed += client.queues.flush_expired(name)
-        except NotLoaded:
-            if not removed:
-                raise
-    return removed
+def _missing(client: Client, queue: PersistentQueue) -> NotLoaded | None:
+    """Remove dead items at the head; return the signal if there may be more of them."""
+    try:
+        queue.peek(client.queues.clock.wall_ms)
+    except NotLoaded as missing:
+        return missing
+    return None
 
 
 def report(client: Client, command: reports.Question) -> None:
-    """Answer a question about the server."""
-    client.replies.add(reports.reply(command, client.host, client.replies.writer))
+    """Answer a question about the server, as far as the client reads."""
+    if isinstance(command, commands.Version | commands.Status):
+        client.replies.add(reports.short_reply(command, client.host, client.replies.writer))
+    else:
+        client.at_length(_reporting(client, command))
+
+
+def _reporting(client: Client, command: reports.LongQuestion) -> Steps:
+    if client.queues.slices.spent:
+        yield LATER
+    for part in reports.parts(command, client.host, client.replies.writer):
+        if part:
+            client.replies.add_part(part)
+        yield None
 
 
 def status(client: Client, command: commands.Status) -> None:
@@ -140,7 +182,13 @@ def reload(client: Client, _: commands.Reload) -> None:
         client.replies.add(client.replies.writer.disabled("reload"))
         return
     log.info("%s: asked for the configuration to be read again", client.peer)
+    client.at_length(_reloading(client))
+
+
+def _reloading(client: Client) -> Steps:
     problem = client.host.reload()
+    while client.queues.reloading:
+        yield LATER
     writer = client.replies.writer
     client.replies.add(
         writer.word("Reloaded config.") if problem is None else writer.server_error(problem)

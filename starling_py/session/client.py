@@ -15,6 +15,7 @@ from starling_py.keys import RequestError, printable
 from starling_py.queues.errors import NotLoaded, QueueRefused
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
+from starling_py.queues.slices import DONE, LATER, Steps, next_step
 from starling_py.session.replies import Replies
 from starling_py.session.reports import ServerHost
 from starling_py.stats import Counters
@@ -84,6 +85,10 @@ class Client:
         """What it waits for; ``None`` if it is not parked."""
         self.next: Callable[[], None] | None = None
         """The rest of a command, to be done before the next command."""
+        self.unfinished: Steps | None = None
+        """The rest of a command that must be finished even if the client hangs up."""
+        self.weight = 0
+        """Bytes that a command takes whose rest is still to be done."""
         self._wake = wake
 
     @property
@@ -104,7 +109,7 @@ class Client:
         sent and still to be sent, until the collector happens to run.
         """
         parked, self.parked = self.parked, None
-        self.next = None
+        self.next = self.unfinished = None
         self._wake = _nobody
         self.closing = True
         self.may_wait = False
@@ -121,6 +126,42 @@ class Client:
         self.parked = None
         self.next = proceed
         self._wake()
+
+    def at_length(self, steps: Steps, *, finish: bool = False, weight: int = 0) -> None:
+        """Do a command that may take long: some steps at once, the others in later turns.
+
+        Between two turns the others have theirs, and the client has to read what it is told.
+        ``finish``: the command goes on even if the client does not read, or hangs up. ``weight`` is
+        how many bytes the command takes meanwhile.
+        """
+        at_once = self.queues.slices.at_once
+        self._do(steps, next(steps, DONE), at_once, finish=finish, weight=weight)
+
+    def _do(
+        self, steps: Steps, missing: NotLoaded | None, at_once: int, *, finish: bool, weight: int
+    ) -> None:
+        """Do steps, ``at_once`` of them however long that takes.
+
+        ``missing`` is what the step before has yielded.
+        """
+        self.weight = 0
+        slices, replies = self.queues.slices, self.replies
+        while missing is None and replies.size < MAX_OUTPUT and (at_once > 0 or not slices.spent):
+            at_once -= 1
+            missing = next(steps, DONE)
+        if missing is DONE:
+            self.unfinished = None
+            return
+        if finish:
+            self.unfinished = steps
+
+        def go_on(failure: JournalError | None = None) -> None:
+            self._do(steps, next_step(steps, failure), 0, finish=finish, weight=weight)
+
+        if missing is None or missing is LATER:
+            self.next, self.weight = go_on, weight
+        else:
+            self.wait_until_loaded(missing, go_on, go_on, weight=weight)
 
     def wait_until_loaded(
         self,

@@ -1,22 +1,32 @@
 """The get, in all its forms.
 
 A key may ask to open an item instead of taking it, to close or abort what was opened before, or
-only to look. Invariant: a command with anything wrong in it is refused before anything is done.
+only to look. Invariant: a command with anything wrong in it is refused before anything is done. A
+get of many keys, or of many items, is done a slice at a time, and goes no faster than the client
+reads.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from starling_py import keys
 from starling_py.journal.errors import JournalError
-from starling_py.keys import Request
+from starling_py.keys import Request, RequestError
 from starling_py.protocol import commands
 from starling_py.queues.errors import NotLoaded
-from starling_py.queues.waiters import Hit
+from starling_py.queues.set_aside import place
+from starling_py.queues.slices import LATER, Steps
 from starling_py.session.client import MAX_OUTPUT, Client
-from starling_py.session.reliable import check, end_read, lease_of, leased, reads_to_end
-from starling_py.session.serving import PROBLEMS, answer, wait
+from starling_py.session.reliable import Ending, lease_of, leased
+from starling_py.session.serving import PROBLEMS, Answer, wait
 
+MAX_WAITED: Final = 1000
+"""The most queues that one get may wait for: while it waits, it takes memory for each."""
+_FEW: Final = 8
+"""Keys of which a get never stops to look how long it has taken."""
+_AT_ONCE: Final = 32
+"""Items that a peek looks at in one step."""
 _KNOWN: Final = keys.REQUESTS.found
 
 
@@ -24,13 +34,13 @@ def get(client: Client, command: commands.Get) -> None:
     """Take an item from each key's queue, or do what else the keys ask for.
 
     The common case comes first: one key, which only takes or looks, of a client without open
-    reads. Everything else is done by ``_get_with_care``.
+    reads. Everything else is done by ``_getting``.
     """
     asked = command.keys
     try:
         request = _KNOWN.get(asked[0]) or keys.parse(asked[0])
         if not (command.plain and request.simple) or client.holder.by_name:
-            _get_with_care(client, [keys.parse(key) for key in asked], command)
+            client.at_length(_getting(client, command))
             return
         hit = client.queues.read(request)
     except PROBLEMS as problem:
@@ -51,103 +61,183 @@ def get(client: Client, command: commands.Get) -> None:
         client.replies.end_hits()
 
 
-def _get_with_care(client: Client, requests: Sequence[Request], command: commands.Get) -> None:
-    """Execute any get: find what is wrong, end open reads, subscribe, and read.
-
-    Raises ``RequestError`` when nothing was done, ``JournalError`` and ``QueueRefused``.
-    """
-    if command.touch_exptime is not None:
-        lease = lease_of(client, command.touch_exptime)
-        requests = [leased(request, lease) for request in requests]
-    ending = reads_to_end(client, requests)
-    for request in requests:
-        check(client, request, ending)
-    for read, request in ending.items():
-        end_read(client, read, request)
-    # A queue named twice is served once: clients keep one value a key.
-    taking: dict[bytes, Request] = {}
-    for request in requests:
-        if request.takes:
-            taking.setdefault(request.name, request)
-    wanted = [each.reading for each in taking.values()]
-    for request in wanted:
-        child = client.queues.subscribe(request.name)
-        if child is not None:
-            client.replies.depend(child.journal)
-    if wanted:
-        _read(client, wanted, with_cas=command.with_cas)
+def _getting(client: Client, command: commands.Get) -> Steps:
+    """Execute any get: find what is wrong, end open reads, subscribe, and read."""
+    many = len(command.keys) > _FEW
+    try:
+        requests: list[Request] = []
+        ending = Ending(client)
+        for step in _found_right(client, command, requests, ending):
+            if many:
+                yield step
+        for read in ending.reads:
+            ending.end(read)
+            if many:
+                yield None
+        # A queue named twice is served once: clients keep one value a key.
+        taking: dict[bytes, Request] = {}
+        for request in requests:
+            if request.takes:
+                taking.setdefault(request.name, request.reading)
+        for request in taking.values():
+            if client.queues.slices.spent and client.queues.makes(request.name):
+                yield LATER
+            child = client.queues.subscribe(request.name)
+            if child is not None:
+                client.replies.depend(child.journal)
+            if many:
+                yield None
+    except PROBLEMS as problem:
+        client.fail(problem)
+        return
+    if taking:
+        yield from _Reading(client, [*taking.values()], with_cas=command.with_cas).steps()
     else:
         client.replies.end_hits()
 
 
-def _read(client: Client, requests: Sequence[Request], *, with_cas: bool) -> None:
-    """Read from each queue, once the first items of all of them are in memory.
+def _found_right(
+    client: Client, command: commands.Get, requests: list[Request], ending: Ending
+) -> Steps:
+    """Read the keys into ``requests``, and find the reads that they end.
 
-    When one queue has given an item, the reply cannot wait for another any more: that would look
-    empty. A queue that cannot be read for now is not waited for.
+    Raises ``RequestError`` if anything is wrong; up to here nothing was done.
     """
-    missing = _not_loaded(client, requests) if len(requests) > 1 else None
-    if missing is None:
-        _take(client, requests, with_cas=with_cas)
-    else:
-        client.wait_until_loaded(
-            missing,
-            lambda: _read(client, requests, with_cas=with_cas),
-            lambda _: _take(client, requests, with_cas=with_cas),
-        )
-
-
-def _not_loaded(client: Client, requests: Sequence[Request]) -> NotLoaded | None:
-    """Return what has to be read from disk before any queue is read from, if there is anything."""
+    exptime = command.touch_exptime
+    lease = lease_of(client, exptime or 0)
+    for key in command.keys:
+        request = keys.parse(key)
+        requests.append(request if exptime is None else leased(request, lease))
+        yield None
     for request in requests:
+        ending.find(request)
+        yield None
+    waited = set()
+    waits = any(request.wait_ms for request in requests)
+    for request in requests:
+        ending.check(request)
+        if waits and request.takes:
+            waited.add(request.name)
+        yield None
+    if len(waited) > MAX_WAITED:
+        raise RequestError(f"a get can wait for {MAX_WAITED} queues at most")
+
+
+class _Reading:
+    """The reading of one get, from one queue or many."""
+
+    def __init__(self, client: Client, requests: list[Request], *, with_cas: bool) -> None:
+        self._client = client
+        self._requests = requests
+        self._with_cas = with_cas
+        self._answer = Answer(client, len(requests), with_cas=with_cas)
+        self._failure: JournalError | None = None
+
+    def steps(self) -> Steps:
+        """Read from each queue, once the first items of all of them are in memory.
+
+        When one queue has given an item, a short reply cannot wait for another any more: that would
+        look empty. A queue that cannot be read for now is not waited for.
+        """
+        client, requests, answer = self._client, self._requests, self._answer
+        if len(requests) > _FEW:
+            answer.stream()
+        if len(requests) > 1:
+            yield from self._load()
+        yield from self._take()
+        if self._failure is not None and answer.empty:
+            client.fail(self._failure)
+            return
+        waits = client.may_wait and any(request.wait_ms for request in requests)
+        # If this took more than one turn, there may be something by now.
+        if waits and answer.empty and not (answer.streams and self._finds_one()):
+            wait(client, requests, with_cas=self._with_cas)
+        else:
+            answer.end()
+
+    def _load(self) -> Steps:
+        """Wait until the first items of all queues are in memory, or one of them cannot be read."""
+        again = True
+        while again:
+            again = False
+            for request in self._requests:
+                try:
+                    self._client.queues.require_first(request.name)
+                except NotLoaded as missing:
+                    try:
+                        yield missing
+                    except JournalError:
+                        return
+                    again = True
+                except JournalError:
+                    pass  # it is told when the queue is read from
+                if self._answer.streams:
+                    yield None
+
+    def _take(self) -> Steps:
+        answer = self._answer
+        for request in self._requests:
+            while (missing := self._read(request)) is not None:
+                if not (answer.streams or answer.empty):
+                    break
+                try:
+                    yield missing
+                except JournalError as problem:
+                    self._failure = problem
+                    break
+                if not answer.streams:
+                    yield from self._take()
+                    return
+            if request.count > 1:
+                yield from self._look(request)
+            if answer.size > MAX_OUTPUT:
+                answer.stream()
+            if answer.streams:
+                yield None
+
+    def _read(self, request: Request) -> NotLoaded | None:
+        """Read one item, or, for several, only see to it that there is one in memory.
+
+        Returns the signal if it must be read from disk first.
+        """
         try:
-            client.queues.require_first(request.name)
+            hit = self._client.queues.read(request, self._client.holder)
         except NotLoaded as missing:
             return missing
-        except JournalError:
-            continue  # it is told when the queue is read from
-    return None
-
-
-def _take(client: Client, requests: Sequence[Request], *, with_cas: bool) -> None:
-    """Read from each queue, or wait until one of them has something."""
-    hits: list[Hit] = []
-    failure: JournalError | None = None
-    size = 0
-    for request in requests:
-        if size > MAX_OUTPUT:
-            break
-        try:
-            found = _hits(client, request)
-        except NotLoaded as missing:
-            if not hits:
-                client.wait_until_loaded(
-                    missing, lambda: _take(client, requests, with_cas=with_cas)
-                )
-                return
         except JournalError as problem:
             # The items that other queues have given must reach the client: they are taken.
-            failure = problem
-        else:
-            hits += found
-            size += sum(len(hit[1].data) for hit in found)
-    if failure is not None and not hits:
-        client.fail(failure)
-        return
-    if not hits and client.may_wait and any(request.wait_ms for request in requests):
-        wait(client, requests, with_cas=with_cas)
-        return
-    answer(client, hits, len(requests), with_cas=with_cas)
+            self._failure = problem
+            return None
+        if hit is not None and request.count == 1:
+            self._answer.add(hit)
+        return None
 
+    def _look(self, request: Request) -> Steps:
+        """Give the items at the head of a queue, as far as the client reads."""
+        queues, answer = self._client.queues, self._answer
+        after, left = None, request.count
+        while left > 0:
+            queue = queues.directory.find(request.name)
+            if queue is None or queue.settings.paused:
+                return
+            items = queue.look(min(left, _AT_ONCE), queues.clock.wall_ms, after)
+            if not items:
+                return
+            for item in items:
+                answer.add((request, item, queue))
+            left -= len(items)
+            after = place(items[-1])
+            if left > 0:
+                answer.stream()
+                yield None
 
-def _hits(client: Client, request: Request) -> list[Hit]:
-    """Return the items that a request finds now. Raises ``JournalError`` and ``NotLoaded``."""
-    hit = client.queues.read(request, client.holder)
-    if hit is None or request.count == 1:
-        return [] if hit is None else [hit]
-    queue = hit[2]
-    items = queue.look(request.count, client.queues.clock.wall_ms)
-    return [(request, item, queue) for item in items]
+    def _finds_one(self) -> bool:
+        """Look into every queue once more, and tell whether there was an item."""
+        for request in self._requests:
+            self._read(replace(request, count=1) if request.count > 1 else request)
+            if not self._answer.empty:
+                return True
+        return False
 
 
 HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {commands.Get: get}

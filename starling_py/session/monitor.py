@@ -50,11 +50,12 @@ def monitor(client: Client, command: commands.Monitor) -> None:
 def _stream(client: Client, stream: _Stream) -> None:
     """Give the items that are there, then wait for more, until the monitor ends.
 
-    It goes no faster than the client reads: beyond ``MAX_OUTPUT`` it goes on in a later turn.
+    It goes no faster than the client reads: beyond ``MAX_OUTPUT`` it goes on in a later turn, and
+    so it does when its time in this turn is over.
     """
     queues, replies = client.queues, client.replies
     while stream.left > 0:
-        if replies.size >= MAX_OUTPUT:
+        if replies.size >= MAX_OUTPUT or queues.slices.spent:
             client.next = lambda: _stream(client, stream)
             return
         try:

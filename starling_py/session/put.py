@@ -6,7 +6,6 @@ after the sync, and to wait until a full queue has room.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from starling_py import keys
@@ -17,6 +16,7 @@ from starling_py.protocol.commands import Outcome, Verb
 from starling_py.queues.delivery import Put
 from starling_py.queues.errors import NotLoaded, QueueFullRefused, QueueRefused
 from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.slices import LATER, Steps
 from starling_py.queues.waiters import RoomWaiter
 from starling_py.session.client import Client, Parked
 from starling_py.session.replies import PUT, STORED
@@ -24,20 +24,23 @@ from starling_py.session.replies import PUT, STORED
 # Looking a member up in an enumeration costs as much as a function call.
 SET: Final = Verb.SET
 _KNOWN: Final = keys.STORE_REQUESTS.found
+_NAMED: Final = 100
+"""Queues of which it is told that a put waits for them."""
 
 
 def store(client: Client, command: commands.Store) -> None:
-    """Put an item: at once if nothing but that is asked for, else ``_store_with_care`` does it."""
+    """Put an item: at once if nothing but that is asked for, else ``_storing`` does it."""
     try:
         request = _KNOWN.get(command.key) or keys.parse_store(command.key)
         queue = None
         if command.verb is SET and request.simple:
             queue = client.queues.put(request.name, command.data, command.flags, command.exptime)
-        if queue is None:
-            _store_with_care(client, command, request, None)
-            return
     except (RequestError, JournalError, QueueRefused) as problem:
         _refuse(client, problem, quiet=command.quiet)
+        return
+    if queue is None:
+        steps = _storing(client, command, request, None)
+        client.at_length(steps, finish=True, weight=len(command.data))
         return
     counters = client.counters
     counters.cmd_set += 1
@@ -45,42 +48,118 @@ def store(client: Client, command: commands.Store) -> None:
     client.replies.stored(queue.journal, queue.next_id - 1, quiet=command.quiet)
 
 
-def _store_with_care(
+def _storing(
     client: Client, command: commands.Store, request: StoreRequest, deadline: float | None
-) -> None:
+) -> Steps:
     """Put an item by all that the verb and the key ask for.
 
     ``deadline`` is the monotonic time when its wait for room ends; ``None`` if it has not waited
-    yet. Raises ``RequestError``, ``JournalError``, ``QueueRefused`` and ``NotLoaded``.
+    yet.
     """
-    outcome = _condition(client, command.verb, request.name)
-    if outcome is not None:
-        client.counters.cmd_set += 1
-        client.counters.cas_misses += command.verb is Verb.CAS
-        client.replies.add_outcome(outcome, quiet=command.quiet)
-        return
-    clock = client.queues.clock
-    due_ms = clock.wall_ms + int(request.delay * 1000) if request.delay else 0
+    queues, slices = client.queues, client.queues.slices
+    # To make a queue takes long, and here nothing has begun yet.
+    if slices.spent and queues.directory.find(request.name) is None:
+        yield LATER
+    due_ms = queues.clock.wall_ms + int(request.delay * 1000) if request.delay else 0
     front = command.verb is Verb.PREPEND
     what = Put(request.name, command.data, command.flags, command.exptime, due_ms, front)
-    try:
-        queues = client.queues.put_with_care(what)
-    except QueueFullRefused as full:
-        again = deadline is not None
-        until = clock.monotonic + request.wait_ms / 1000 if deadline is None else deadline
-        if not client.may_wait or until <= clock.monotonic:
-            raise
-        _Patience(client, command, request, until).wait(full.name, again=again)
-        return
-    client.counters.cmd_set += 1
-    client.counters.total_items += 1
-    if queues:
-        client.replies.note_id(queues[0].next_id - 1)
-    if request.sync and queues:
-        _reply_when_synced(client, command, queues)
-    else:
-        journals = [queue.journal for queue in queues]
-        client.replies.add_for(journals, STORED, PUT, quiet=command.quiet)
+    stored = _Stored(client, command, sync=request.sync)
+    while True:
+        try:
+            outcome = _condition(client, command.verb, request.name)
+            if outcome is not None:
+                client.counters.cmd_set += 1
+                client.counters.cas_misses += command.verb is Verb.CAS
+                client.replies.add_outcome(outcome, quiet=command.quiet)
+                return
+            for step in queues.put_with_care(what, stored.queues):
+                stored.note()
+                yield step
+            stored.note()
+        except NotLoaded as missing:
+            try:
+                yield missing
+            except JournalError as problem:
+                client.fail(problem, quiet=command.quiet)
+                return
+        except QueueFullRefused as full:
+            now = queues.clock.monotonic
+            until = now + request.wait_ms / 1000 if deadline is None else deadline
+            if client.may_wait and until > now:
+                again = deadline is not None
+                _wait_for_room(client, command, request, full.name, until, again=again)
+            else:
+                _refuse(client, full, quiet=command.quiet)
+            return
+        except (RequestError, JournalError, QueueRefused) as problem:
+            _refuse(client, problem, quiet=command.quiet)
+            return
+        else:
+            stored.answer()
+            return
+
+
+class _Stored:
+    """The queues that have the item of one put, and the reply, which depends on all of them."""
+
+    def __init__(self, client: Client, command: commands.Store, *, sync: bool) -> None:
+        """``sync``: whether the reply waits until the item is synced in all of them."""
+        self._client = client
+        self._command = command
+        self._sync = sync
+        self.queues: list[PersistentQueue] = []
+        """Those that have it by now."""
+        self._noted = 0
+        self._id = 0
+        self._unsynced = 0
+        self._failure: JournalError | None = None
+        self._parked: Parked | None = None
+
+    def note(self) -> None:
+        """Have the reply depend on the queues that were reached since the last call."""
+        queues = self.queues
+        while self._noted < len(queues):
+            queue = queues[self._noted]
+            if not self._noted:
+                self._id = queue.next_id - 1
+            self._noted += 1
+            if self._sync:
+                self._unsynced += 1
+                queue.sync_waits.add(self._synced)
+            else:
+                self._client.replies.depend(queue.journal)
+
+    def answer(self) -> None:
+        """Tell that it is stored, when it is synced if that was asked for."""
+        client, replies = self._client, self._client.replies
+        client.counters.cmd_set += 1
+        client.counters.total_items += replies.spoiled is None
+        if self.queues:
+            replies.note_id(self._id)
+        if self._failure is not None:
+            self._fail()
+        elif self._unsynced:
+            names = tuple(queue.name for queue in self.queues[:_NAMED])
+            self._parked = client.parked = Parked(names)
+        else:
+            replies.add_for((), STORED, PUT, quiet=self._command.quiet)
+
+    def _synced(self, failure: JournalError | None) -> None:
+        """Go on when the item is synced in every queue, or in one of them cannot be."""
+        client = self._client
+        self._unsynced -= 1
+        self._failure = self._failure or failure
+        if self._parked is None or client.parked is not self._parked:
+            return
+        if failure is not None:
+            client.go_on(self._fail)
+        elif not self._unsynced:
+            client.go_on(lambda: client.replies.add_outcome(STORED, quiet=self._command.quiet))
+
+    def _fail(self) -> None:
+        self._client.counters.total_items -= 1
+        if self._failure is not None:
+            self._client.fail(self._failure, quiet=self._command.quiet)
 
 
 def _condition(client: Client, verb: Verb, name: bytes) -> Outcome | None:
@@ -108,68 +187,32 @@ def _refuse(
         client.fail(problem, quiet=quiet)
 
 
-@dataclass(eq=False)
-class _Patience:
-    """A put that waits for room; ``deadline`` is the monotonic time when its wait ends.
-
-    An object, and no function within a function: one that names itself is a cycle, and would keep
-    the item until the collector happens to run.
-    """
-
-    client: Client
-    command: commands.Store
-    request: StoreRequest
-    deadline: float
-
-    def wait(self, name: bytes, *, again: bool) -> None:
-        """Park until the full queue ``name`` has room, or until the deadline.
-
-        ``again`` tells that this put has had its turn before: it keeps its place as the first.
-        """
-        client, room = self.client, self.client.queues.room
-        size = len(self.command.data)
-
-        def over() -> None:
-            quiet = self.command.quiet
-            client.go_on(lambda: _refuse(client, QueueFullRefused(name), quiet=quiet))
-
-        waiter = RoomWaiter(name, size, lambda: client.go_on(self.try_again), over)
-        room.add(waiter, self.deadline, first=again)
-        client.parked = Parked((name,), lambda: room.remove(waiter), over, size)
-
-    def try_again(self) -> None:
-        """Put the item, or wait on."""
-        client, quiet = self.client, self.command.quiet
-        try:
-            _store_with_care(client, self.command, self.request, self.deadline)
-        except NotLoaded as missing:
-            client.wait_until_loaded(
-                missing, self.try_again, quiet=quiet, weight=len(self.command.data)
-            )
-        except (RequestError, JournalError, QueueRefused) as problem:
-            _refuse(client, problem, quiet=quiet)
-
-
-def _reply_when_synced(
-    client: Client, command: commands.Store, queues: list[PersistentQueue]
+def _wait_for_room(
+    client: Client,
+    command: commands.Store,
+    request: StoreRequest,
+    name: bytes,
+    deadline: float,
+    *,
+    again: bool,
 ) -> None:
-    """Park until an item is synced in every queue that it was put into, then answer."""
-    left = len(queues)
-    parked = client.parked = Parked(tuple(queue.name for queue in queues))
+    """Park until the full queue ``name`` has room, or until ``deadline``, a monotonic time.
 
-    def synced(failure: JournalError | None) -> None:
-        nonlocal left
-        left -= 1
-        if client.parked is not parked:
-            return
-        if failure is not None:
-            client.counters.total_items -= 1
-            client.go_on(lambda: client.fail(failure, quiet=command.quiet))
-        elif not left:
-            client.go_on(lambda: client.replies.add_outcome(STORED, quiet=command.quiet))
+    ``again`` tells that this put has had its turn before: it keeps its place as the first.
+    """
+    size = len(command.data)
 
-    for queue in queues:
-        queue.sync_waits.add(synced)
+    def try_again() -> None:
+        steps = _storing(client, command, request, deadline)
+        client.at_length(steps, finish=True, weight=size)
+
+    def over() -> None:
+        client.go_on(lambda: _refuse(client, QueueFullRefused(name), quiet=command.quiet))
+
+    room = client.queues.room
+    waiter = RoomWaiter(name, size, lambda: client.go_on(try_again), over)
+    room.add(waiter, deadline, first=again)
+    client.parked = Parked((name,), lambda: room.remove(waiter), over, size)
 
 
 HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {commands.Store: store}

@@ -3,7 +3,7 @@
 Whatever is wrong with a command is found first, so a command that is refused has done nothing.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,51 +13,76 @@ from starling_py.protocol import commands
 from starling_py.protocol.commands import Outcome
 from starling_py.queues.expiry import PLAINLY_MS, RELATIVE_LIMIT, warn_of_milliseconds
 from starling_py.queues.open_reads import OpenRead
+from starling_py.queues.slices import Steps
 from starling_py.session.client import Client
 from starling_py.session.replies import CHANGED
 from starling_py.session.serving import PROBLEMS
 
 
-def reads_to_end(client: Client, requests: Sequence[Request]) -> dict[OpenRead, Request]:
-    """Find the reads that some requests close or abort; return each with its request.
+class Ending:
+    """The open reads that one get closes or aborts, and what it may take because of that."""
 
-    Without an item's id, that is the oldest read of the queue that this client has open. Raises
-    ``RequestError`` for an item whose read this client cannot end, or that is named twice.
-    """
-    ending: dict[OpenRead, Request] = {}
-    for request in requests:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.reads: dict[OpenRead, Request] = {}
+        """Each with the request that ends it, in their order."""
+        self._own: dict[bytes, int] = {}
+        """How many of them this client has opened, by queue."""
+        self._oldest: dict[bytes, Iterator[OpenRead]] = {}
+        """What this client has open and was not looked at yet, by queue, oldest first."""
+
+    def find(self, request: Request) -> None:
+        """Find the read that a request closes or aborts, if it does and there is one.
+
+        Without an item's id, that is the oldest read of the queue that this client has open. Raises
+        ``RequestError`` for an item whose read this client cannot end, or that is named twice.
+        """
         if not (request.close or request.abort):
-            continue
+            return
+        name = request.name
         if request.item_id is None:
-            reads = client.holder.reads(request.name)
-            read = next((each for each in reads if each not in ending), None)
+            if name not in self._oldest:
+                self._oldest[name] = iter(self._client.holder.reads(name))
+            read = next((each for each in self._oldest[name] if each not in self.reads), None)
         else:
-            read = named(client, request.name, request.item_id)
-            if read in ending:
+            read = named(self._client, name, request.item_id)
+            if read in self.reads:
                 raise RequestError(f"item {request.item_id} is named twice")
         if read is not None:
-            ending[read] = request
-    return ending
+            self.reads[read] = request
+            if read.holder is self._client.holder:
+                self._own[name] = self._own.get(name, 0) + 1
 
+    def check(self, request: Request) -> None:
+        """Raise ``RequestError`` if a key asks for an item that this client must not have now.
 
-def check(client: Client, request: Request, ending: Collection[OpenRead]) -> None:
-    """Raise ``RequestError`` if a key asks for an item that this client must not have now.
+        It must end an open read of a queue before it takes an item from there, and may have only
+        so many open.
+        """
+        name = request.name
+        if not request.takes or request.peek:
+            return
+        opened = self._client.holder.count(name) - self._own.get(name, 0)
+        if request.open:
+            settings = self._client.queues.directory.settings_of(name)
+            if opened >= settings.max_open_reads:
+                raise RequestError(
+                    f"{opened} reads of this queue are open; close or abort one first"
+                )
+        elif opened:
+            raise RequestError("a read of this queue is open; close or abort it first")
 
-    It must end an open read of a queue before it takes an item from there, and may have only so
-    many open. ``ending`` are the reads that the same command ends.
-    """
-    holder, name = client.holder, request.name
-    if not request.takes or request.peek:
-        return
-    opened = holder.count(name) - sum(
-        read.holder is holder and read.queue.name == name for read in ending
-    )
-    if request.open:
-        settings = client.queues.directory.settings_of(name)
-        if opened >= settings.max_open_reads:
-            raise RequestError(f"{opened} reads of this queue are open; close or abort one first")
-    elif opened:
-        raise RequestError("a read of this queue is open; close or abort it first")
+    def end(self, read: OpenRead) -> None:
+        """End one of the reads.
+
+        Raises ``JournalError``, and ``RequestError`` if the item was named and is not open any
+        more: this may have taken some turns.
+        """
+        request = self.reads[read]
+        if read.is_open:
+            end_read(self._client, read, request)
+        elif request.item_id is not None:
+            raise RequestError(f"item {request.item_id} is not open")
 
 
 def named(client: Client, name: bytes, item_id: int) -> OpenRead:
@@ -143,13 +168,20 @@ def confirm(client: Client, command: commands.Confirm) -> None:
 
     That is Kestrel's rule.
     """
+    client.at_length(_confirming(client, command))
+
+
+def _confirming(client: Client, command: commands.Confirm) -> Steps:
     try:
         reads = client.holder.reads(keys.parse_plain(command.key))
         if not 0 < command.count <= len(reads):
             client.replies.add_outcome(Outcome.ERROR)
             return
+        client.replies.depend(reads[0].queue.journal)
         for read in reads[: command.count]:
-            read.queue.confirm(read)
+            if read.is_open:
+                read.queue.confirm(read)
+            yield None
     except PROBLEMS as problem:
         client.fail(problem)
         return

@@ -6,7 +6,7 @@ Where the client wanted no reply, the failure is counted and logged. Nothing is 
 """
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from starling_py.journal.journal import Journal
@@ -88,23 +88,33 @@ class Replies:
 
         ``told`` is what it tells of: ``PUT`` or ``CHANGED``.
         """
-        chunks = self.chunks
-        start = len(chunks)
-        if not quiet:
-            chunks.append(self.writer.outcome(outcome))
-        end = len(chunks)
-        writer = self.writer
-        for journal in journals:
-            self.depends.append((journal, start, end, told, writer))
-            told = CHANGED  # what is told of several queues is counted once
+        self._add(self.writer.outcome(outcome), journals, told, quiet=quiet)
 
-    def add_number(self, journals: Iterable[Journal], number: int, *, quiet: bool) -> None:
+    def add_number(self, journals: Sequence[Journal], number: int, *, quiet: bool) -> None:
         """Give a number that depends on the commits of some journals."""
+        self._add(self.writer.number(number), journals, CHANGED, quiet=quiet)
+
+    def add_part(self, part: bytes) -> None:
+        """Give a part of a large reply that depends on nothing."""
+        self.chunks.append(part)
+        self.size += len(part)
+
+    def _add(self, reply: bytes, journals: Sequence[Journal], told: int, *, quiet: bool) -> None:
+        """Give a reply that depends on some journals, and on those that it was said to depend on.
+
+        If one of the latter has failed already, an error is given instead.
+        """
+        if self.spoiled is not None:
+            self.add_error(self.writer.server_error(self.spoiled), self.spoiled, quiet=quiet)
+            return
         start = len(self.chunks)
         if not quiet:
-            self.chunks.append(self.writer.number(number))
+            self.chunks.append(reply)
         end = len(self.chunks)
-        self.depends += [(each, start, end, CHANGED, self.writer) for each in journals]
+        for journal in (*journals, *self._also):
+            self.depends.append((journal, start, end, told, self.writer))
+            told = CHANGED  # what is told of several queues is counted once
+        self._also.clear()
 
     def depend(self, journal: Journal) -> None:
         """Let the next reply depend on the commit of a journal, whatever that reply is."""

@@ -2,11 +2,14 @@
 
 The words after ``stats`` are memcached's, with its answers where a queue server has nothing to say
 (many libraries send them unasked), and two of this server's: ``stats queues`` and ``stats queue
-NAME``. Nothing here changes anything but ``stats reset``.
+NAME``. Nothing here changes anything but ``stats reset``. A report is made in parts, each for a
+queue or a connection, so that it can be made as the client reads; the numbers of one queue are of
+one moment, those of two may be of two.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, Protocol
 
 from starling_py import stats
 from starling_py.protocol.commands import (
@@ -23,7 +26,11 @@ from starling_py.stats import Pairs
 _EMPTY_REPORTS = (b"items", b"slabs", b"cachedump", b"malloc", b"maps", b"extstore", b"proxy")
 
 
-Question = Stats | DumpStats | DumpConfig | Status | Version
+_SORTED: Final = 2000
+"""Names that are sorted in one step."""
+
+LongQuestion = Stats | DumpStats | DumpConfig
+Question = LongQuestion | Status | Version
 
 
 class ServerHost(Protocol):
@@ -34,7 +41,7 @@ class ServerHost(Protocol):
         """The server's version: three plain numbers, the first of them 1 or more."""
 
     def snapshot(self) -> stats.Snapshot:
-        """Return the state of the whole server."""
+        """Return the state of the server, without its queues."""
 
     def queue_snapshot(self, name: bytes) -> stats.QueueSnapshot | None:
         """Return one queue's numbers, at a cost that no other queue adds to.
@@ -42,8 +49,11 @@ class ServerHost(Protocol):
         ``None`` when it does not exist.
         """
 
-    def queue_snapshots(self) -> list[stats.QueueSnapshot]:
-        """Return every queue's numbers, in the order of their names."""
+    def queue_names(self) -> list[bytes]:
+        """Return the names of all queues, in no order."""
+
+    def queue_size(self, name: bytes) -> tuple[int, int]:
+        """Return how many items a queue has and their bytes; 0 when it does not exist."""
 
     def settings(self) -> Pairs:
         """Return the settings that the server runs with."""
@@ -55,11 +65,11 @@ class ServerHost(Protocol):
     def queue_settings(self, name: bytes) -> Pairs:
         """Return the settings of a queue, and those of the server that concern it."""
 
-    def readers(self, name: bytes) -> Pairs:
-        """Return who holds open reads of a queue."""
+    def readers(self, name: bytes) -> Iterable[Pairs]:
+        """Return who holds each of the open reads of a queue."""
 
-    def connections(self) -> Pairs:
-        """Return what is known of every connection."""
+    def connections(self) -> Iterable[Pairs]:
+        """Return what is known of every connection, one after the other."""
 
     def reset(self) -> None:
         """Set the server's counters to 0."""
@@ -74,55 +84,103 @@ class ServerHost(Protocol):
         """Begin to stop the server."""
 
 
-def reply(question: Question, host: ServerHost, writer: Writer) -> bytes:
-    """Return the reply to a question."""
+def short_reply(question: Status | Version, host: ServerHost, writer: Writer) -> bytes:
+    """Return the reply to a question that has a short one."""
     if isinstance(question, Version):
         return writer.version(host.version)
-    if isinstance(question, Status):
-        return writer.word("READONLY" if host.draining else "UP")
-    if isinstance(question, DumpConfig):
-        wanted = _wanted(host, question.keys)
-        return writer.dump(
-            [(stats.one_token(each.name), host.queue_settings(each.name)) for each in wanted]
-        )
-    if isinstance(question, DumpStats):
-        return writer.dump(stats.dump_blocks(_wanted(host, question.keys)))
-    report = find(question.words, host)
+    return writer.word("READONLY" if host.draining else "UP")
+
+
+def parts(question: LongQuestion, host: ServerHost, writer: Writer) -> Iterator[bytes]:
+    """Return the reply to a question piece by piece; a piece may be empty."""
+    if isinstance(question, Stats):
+        yield from _stats(question.words, host, writer)
+        return
+    for name in _wanted(host, question.keys):
+        queue = None if name is None else host.queue_snapshot(name)
+        if queue is None:
+            yield b""
+            continue
+        if isinstance(question, DumpConfig):
+            pairs = host.queue_settings(queue.name)
+        else:
+            pairs = stats.queue_pairs(queue, b"")
+        yield writer.dump_part(stats.one_token(queue.name), pairs)
+    yield writer.end_of_dump()
+
+
+def _stats(words: Sequence[bytes], host: ServerHost, writer: Writer) -> Iterator[bytes]:
+    report = find(words, host)
     if report is None:
-        return writer.outcome(Outcome.UNKNOWN)
-    return writer.outcome(report) if isinstance(report, Outcome) else writer.stats(report)
+        yield writer.outcome(Outcome.UNKNOWN)
+    elif isinstance(report, Outcome):
+        yield writer.outcome(report)
+    else:
+        for pairs in report:
+            yield writer.stats_part(pairs)
+        yield writer.end_of_stats()
 
 
-def _wanted(host: ServerHost, keys: Sequence[bytes]) -> list[stats.QueueSnapshot]:
-    """Return the numbers of the queues that are named, or of all."""
-    if not keys:
-        return host.queue_snapshots()
-    named = [host.queue_snapshot(each) for each in sorted(set(keys))]
-    return [each for each in named if each is not None]
+def _wanted(host: ServerHost, keys: Sequence[bytes]) -> Iterator[bytes | None]:
+    """Return the names of the queues that are named, or of all, in order; see ``_in_order``."""
+    return _in_order([*set(keys)] if keys else host.queue_names())
 
 
-def find(words: Sequence[bytes], host: ServerHost) -> Pairs | Outcome | None:
+def _in_order(names: list[bytes]) -> Iterator[bytes | None]:
+    """Return names in their order, with ``None`` in between while they are being sorted."""
+    pieces = []
+    for start in range(0, len(names), _SORTED):
+        pieces.append(sorted(names[start : start + _SORTED]))
+        yield None
+    yield from heapq.merge(*pieces)
+
+
+def find(words: Sequence[bytes], host: ServerHost) -> Iterable[Pairs] | Outcome | None:
     """Return the report that the words ask for, or ``None`` when there is no such report."""
     if not words:
-        return stats.server_pairs(host.snapshot())
+        return _everything(host)
     first, rest = words[0].lower(), [word.lower() for word in words[1:]]
     if first in _EMPTY_REPORTS:
         return []
     if first == b"detail" and len(rest) == 1:
         return {b"on": Outcome.OK, b"off": Outcome.OK, b"dump": Outcome.END}.get(rest[0])
     if first == b"queue" and len(rest) == 1:
-        named = host.queue_snapshot(words[1])
-        return [] if named is None else stats.queues_pairs([named]) + host.readers(words[1])
+        return _queue(words[1], host)
     if rest:
         return None
     if first == b"reset":
         host.reset()
         return Outcome.RESET
     if first == b"sizes":
-        return [(b"sizes_status", b"disabled")]
-    simple: dict[bytes, Callable[[], Pairs]] = {
-        b"settings": host.settings,
+        return [[(b"sizes_status", b"disabled")]]
+    simple: dict[bytes, Callable[[], Iterable[Pairs]]] = {
+        b"settings": lambda: [host.settings()],
         b"conns": host.connections,
-        b"queues": lambda: stats.queues_pairs(host.queue_snapshots()),
+        b"queues": lambda: _queues(host, _in_order(host.queue_names())),
     }
     return simple[first]() if first in simple else None
+
+
+def _everything(host: ServerHost) -> Iterator[Pairs]:
+    """Return the numbers of the server, then those of each queue."""
+    names = host.queue_names()
+    items = size = 0
+    for name in names:
+        queue_items, queue_bytes = host.queue_size(name)
+        items += queue_items
+        size += queue_bytes
+        yield []
+    yield stats.server_pairs(host.snapshot(), items, size, len(names))
+    yield from _queues(host, _in_order(names))
+
+
+def _queues(host: ServerHost, names: Iterable[bytes | None]) -> Iterator[Pairs]:
+    for name in names:
+        queue = None if name is None else host.queue_snapshot(name)
+        yield [] if queue is None else stats.named_pairs(queue)
+
+
+def _queue(name: bytes, host: ServerHost) -> Iterator[Pairs]:
+    """Return the numbers of one queue, then who has what open."""
+    yield from _queues(host, [name])
+    yield from host.readers(name)

@@ -21,28 +21,80 @@ PROBLEMS: Final = (RequestError, JournalError, QueueRefused)
 """The exceptions that a command is answered with an error for."""
 
 
-def answer(client: Client, hits: list[Hit], asked: int, *, with_cas: bool) -> None:
-    """Give the whole reply to a get of ``asked`` keys, and count it."""
-    counters, replies = client.counters, client.replies
-    counters.cmd_get += asked
-    counters.get_misses += asked - len({hit[0].name for hit in hits})
-    counters.get_hits += len(hits)
-    counters.cmd_peek += sum(hit[0].peek for hit in hits)
-    alone = len(hits) == 1
-    for hit in hits:
-        replies.add_hit(hit, with_cas=with_cas, alone=alone)
-    if not alone:
-        replies.end_hits()
+class Answer:
+    """The reply to a get of some keys: all at once, or item by item if it is large."""
+
+    def __init__(self, client: Client, asked: int, *, with_cas: bool) -> None:
+        self._client = client
+        self._asked = self._missed = asked
+        self._with_cas = with_cas
+        self._last: bytes | None = None
+        self._held: list[Hit] = []
+        self.streams = False
+        """Whether each item is given at once."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has no item."""
+        return self._last is None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the items that are held back until the end."""
+        return sum(len(hit[1].data) for hit in self._held)
+
+    def stream(self) -> None:
+        """Give what is there, and from now on each item at once.
+
+        What stays over a commit must be given before, or it would not depend on it.
+        """
+        self.streams = True
+        for hit in self._held:
+            self._give(hit, alone=False)
+        self._held.clear()
+
+    def add(self, hit: Hit) -> None:
+        """Add an item; those of one request follow each other."""
+        counters = self._client.counters
+        counters.get_hits += 1
+        counters.cmd_peek += hit[0].peek
+        if hit[0].name != self._last:
+            self._last = hit[0].name
+            self._missed -= 1
+        if self.streams:
+            self._give(hit, alone=False)
+        else:
+            self._held.append(hit)
+
+    def end(self) -> None:
+        """Close the reply."""
+        counters = self._client.counters
+        counters.cmd_get += self._asked
+        counters.get_misses += self._missed
+        alone = len(self._held) == 1
+        for hit in self._held:
+            self._give(hit, alone=alone)
+        if not alone:
+            self._client.replies.end_hits()
+
+    def _give(self, hit: Hit, *, alone: bool) -> None:
+        self._client.replies.add_hit(hit, with_cas=self._with_cas, alone=alone)
 
 
 def wait(client: Client, requests: Sequence[Request], *, with_cas: bool) -> None:
     """Park until one of the requests finds an item or the longest of their waits is over."""
 
+    def told(hits: Sequence[Hit], asked: int) -> None:
+        answer = Answer(client, asked, with_cas=with_cas)
+        for hit in hits:
+            answer.add(hit)
+        answer.end()
+
     def serve(hit: Hit) -> None:
-        client.go_on(lambda: answer(client, [hit], 1, with_cas=with_cas))
+        client.go_on(lambda: told([hit], 1))
 
     def over() -> None:
-        client.go_on(lambda: answer(client, [], len(requests), with_cas=with_cas))
+        client.go_on(lambda: told((), len(requests)))
 
     wait_ms = max(request.wait_ms for request in requests)
     park(client, requests, wait_ms, serve, over)

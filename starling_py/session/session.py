@@ -13,16 +13,20 @@ from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
+from starling_py.guard import Guard
 from starling_py.journal.journal import Journal
 from starling_py.protocol import dialect_for
 from starling_py.protocol.commands import Command, Dialect, Phrased, PhrasedAnew, Store
 from starling_py.queues.errors import NotLoaded
-from starling_py.queues.open_reads import ReadQueue
+from starling_py.queues.open_reads import ReadHolder, ReadQueue
+from starling_py.queues.slices import Steps
 from starling_py.session import admin, get, monitor, put, reliable
 from starling_py.session.client import MAX_OUTPUT, Client
 
 MAX_COMMANDS: Final = 512
 """Commands executed for one client before the others have their turn."""
+_LOOK: Final = 31
+"""After each 32 commands it looks whether others have waited long enough: one less than that."""
 MAX_INPUT: Final = 1 << 20
 """Bytes that a parked client may send ahead before it is no longer read from."""
 
@@ -71,7 +75,7 @@ class Session:
     def weight(self) -> int:
         """Bytes that the client makes the server hold, but for replies that are being sent."""
         dialect, parked = self._dialect, self.client.parked
-        weight = self.client.replies.size
+        weight = self.client.replies.size + self.client.weight
         if dialect is not None:
             weight += dialect.weight
         return weight if parked is None else weight + parked.weight
@@ -98,6 +102,8 @@ class Session:
             if dialect is None:
                 dialect = self._begin(data[0])
             dialect.feed(data)
+            if self.stopped_early and client.next is not None:
+                return  # its turn comes, no sooner because it sends more
         elif dialect is None:
             return
         if self.rests and client.next is None:
@@ -119,6 +125,9 @@ class Session:
             if not dialect.more:
                 self.rests = True
                 break
+            if not left & _LOOK and client.queues.slices.spent:
+                self.stopped_early = True
+                return
         else:
             self.rests = not dialect.midway
         if self._input_ended:
@@ -206,24 +215,36 @@ class Session:
         A read with a lease stays open: another client that knows the item's id may confirm it.
         """
         client = self.client
+        queues, holder, unfinished = client.queues, client.holder, client.unfinished
         client.leave()
         self._dialect = None
-        guard = client.queues.guard
-        touched: dict[ReadQueue, None] = {}
-        for read in client.holder.reads():
-            if read.lease is not None:
-                read.holder = None
-                continue
+        if unfinished is not None:
+            queues.slices.add(unfinished)
+        if holder.by_name:
+            queues.slices.start(_given_back(holder, queues.guard))
+
+
+def _given_back(holder: ReadHolder, guard: Guard) -> Steps:
+    """Give back what a client that is gone had open."""
+    touched: dict[ReadQueue, None] = {}
+    for read in holder.reads():
+        if not read.is_open:
+            continue  # ended meanwhile
+        if read.lease is not None:
+            read.holder = None
+        else:
             touched[read.queue] = None
             try:
                 read.queue.give_back(read, alone=False)
             except Exception:
                 guard.caught("giving back what a client had open")
-        for queue in touched:
-            try:
-                queue.available()
-            except Exception:
-                guard.caught("serving those who wait")
+        yield None
+    for queue in touched:
+        try:
+            queue.available()
+        except Exception:
+            guard.caught("serving those who wait")
+        yield None
 
 
 def _phrase(client: Client, phrased: Phrased) -> None:

@@ -163,6 +163,8 @@ class Settings:
         "Memory for the heads of all queues together")
     max_queues: int = setting("Storage", 100_000, COUNT,
         "Queues that may exist; a put that would make one more is refused")
+    max_children: int = setting("Storage", 1000, COUNT,
+        "Children that one queue may have; a get that would make one more is refused")
     memory_max: int | None = setting("Storage", None, _MEMORY,
         "Memory for the items of all queues together; puts beyond are refused")
     disk_free_min: int = setting("Storage", 0, _ROOM,

@@ -21,6 +21,7 @@ from starling_py.journal.spool import OWN_FILES
 from starling_py.keys import Request
 from starling_py.queues.delivery import Put
 from starling_py.queues.queue_directory import Rules
+from tests.core import put_with_care
 from tests.journal.simulated_disk import CHANGES, SALT, Fault, ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import (
     DIRECTORY,
@@ -423,12 +424,11 @@ def test_every_operation_on_a_refused_queue_is_an_error(name: bytes) -> None:
     request = Request(name, name)
     operations: list[Callable[[], object]] = [
         lambda: queues.read(request),
-        lambda: queues.put_with_care(what),
+        lambda: put_with_care(queues, what),
         lambda: queues.is_empty(name),
         lambda: queues.require_first(name),
         lambda: queues.delete(name),
         lambda: queues.flush(name),
-        lambda: queues.flush_expired(name),
     ]
     for operation in operations:
         with pytest.raises(JournalError, match="the queue is refused"):

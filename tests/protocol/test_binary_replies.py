@@ -129,5 +129,6 @@ def test_statistics_are_a_packet_each_and_an_empty_one(
 ) -> None:
     expected = [Packet(p.STAT, key=name, value=value, opaque=OPAQUE) for name, value in pairs]
     expected.append(Packet(p.STAT, opaque=OPAQUE))
-    assert unpack(writer(p.STAT).stats(pairs)) == expected
-    assert unpack(writer(p.STAT).dump([(b"q", pairs)])) == expected
+    replies = writer(p.STAT)
+    assert unpack(replies.stats_part(pairs) + replies.end_of_stats()) == expected
+    assert unpack(replies.dump_part(b"q", pairs) + replies.end_of_dump()) == expected

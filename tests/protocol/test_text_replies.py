@@ -49,13 +49,15 @@ def test_every_outcome_is_one_line(outcome: Outcome) -> None:
         (replies.number(1234), b"1234\r\n"),
         (replies.word("UP"), b"UP\r\n"),
         (replies.version("1.0.0"), b"VERSION 1.0.0\r\n"),
-        (replies.stats([]), b"END\r\n"),
-        (replies.stats([(b"pid", b"1"), (b"b", b"2")]), b"STAT pid 1\r\nSTAT b 2\r\nEND\r\n"),
-        (replies.dump([]), b"END\r\n"),
+        (replies.stats_part([]), b""),
+        (replies.stats_part([(b"pid", b"1"), (b"b", b"2")]), b"STAT pid 1\r\nSTAT b 2\r\n"),
+        (replies.end_of_stats(), b"END\r\n"),
         (
-            replies.dump([(b"q", [(b"items", b"1"), (b"age", b"0")]), (b"r", [])]),
-            b"queue 'q' {\r\n  items=1\r\n  age=0\r\n}\r\nqueue 'r' {\r\n}\r\nEND\r\n",
+            replies.dump_part(b"q", [(b"items", b"1"), (b"age", b"0")]),
+            b"queue 'q' {\r\n  items=1\r\n  age=0\r\n}\r\n",
         ),
+        (replies.dump_part(b"r", []), b"queue 'r' {\r\n}\r\n"),
+        (replies.end_of_dump(), b"END\r\n"),
     ],
 )
 def test_replies_are_exactly_these_bytes(reply: bytes, expected: bytes) -> None:
@@ -120,9 +122,8 @@ values = any_text | st.integers() | st.booleans() | st.none() | st.floats()
 
 @given(st.lists(values, max_size=5))
 def test_every_value_of_the_statistics_is_one_token(several: list[object]) -> None:
-    lines = replies.stats(encoded(("name", value) for value in several)).split(b"\r\n")
+    lines = replies.stats_part(encoded(("name", value) for value in several)).split(b"\r\n")
     assert lines.pop() == b""
-    assert lines.pop() == b"END"
     assert len(lines) == len(several)
     for line in lines:
         stat, name, value = line.split()

@@ -48,6 +48,10 @@ class Queues(CoreHarness):
             self.patiently(partial(put, self.queues, name, data, 0, exptime))
             self.commit()
 
+    def put_uncommitted(self, name: bytes, data: bytes = b"x") -> None:
+        """Put an item, and commit nothing."""
+        put(self.queues, name, data)
+
     def take(self, name: bytes) -> bytes | None:
         """Take an item's data, and commit that."""
         hit = self.patiently(lambda: self.queues.read(Request(name, name)))
@@ -92,7 +96,9 @@ class Queues(CoreHarness):
 
     def numbers(self, name: bytes) -> QueueSnapshot:
         """Return a queue's numbers."""
-        return next(each for each in self.queues.snapshot() if each.name == name)
+        found = self.queues.queue_snapshot(name)
+        assert found is not None
+        return found
 
     def fail_commit(self, *, only: str = "") -> None:
         """Commit while nothing can be written, then let everything be healed."""

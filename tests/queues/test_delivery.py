@@ -9,7 +9,7 @@ from starling_py.keys import Request
 from starling_py.queues.delivery import Put
 from starling_py.queues.errors import QueueFullRefused, TooLargeRefused
 from starling_py.queues.open_reads import ReadHolder
-from tests.core import put
+from tests.core import put, put_with_care
 from tests.queues.parts import Queues
 
 
@@ -126,7 +126,7 @@ def test_what_is_put_in_front_comes_first_but_not_before_its_time(
         (b"late", due_ms, False),
         (b"first front", 0, True),
     ):
-        queues.queues.put_with_care(Put(b"q", data, 0, 0, due, front))
+        put_with_care(queues.queues, Put(b"q", data, 0, 0, due, front))
         queues.commit()
     queues.put(b"q", b"3")
     if restart:

@@ -67,18 +67,6 @@ def test_a_queue_that_is_used_stays(tmp_path: Path, use: str) -> None:
     assert queues.numbers(b"q").total_items == (21 if use == "put and take" else 1)
 
 
-def test_nothing_is_remembered_of_queues_that_are_gone(tmp_path: Path) -> None:
-    queues = Queues(tmp_path / "spool", IDLE)
-    for number in range(5):
-        queues.put(b"q%d" % number, b"1")
-    keep_house(queues)
-    for number in range(5):
-        queues.queues.delete(b"q%d" % number)
-    queues.commit()
-    keep_house(queues)
-    assert not queues.queues._housekeeping._idle_since
-
-
 def test_puts_are_refused_while_the_items_in_memory_take_too_much(tmp_path: Path) -> None:
     queues = Queues(tmp_path / "spool", memory_max=10_000)
     queues.put(b"q", *[bytes(1000)] * 12)

@@ -13,6 +13,7 @@ from starling_py.queues.limits import ServerLimits
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.queue_directory import Rules
 from starling_py.settings.queue_table import QueueTable
+from tests.core import put_with_care
 from tests.queues.parts import Queues
 
 
@@ -58,7 +59,7 @@ def test_nothing_is_dropped_where_that_would_not_make_enough_room(tmp_path: Path
     assert queues.numbers(b"b").items == 5
     due_ms = queues.clock.wall_ms + 60_000
     for data in (b"1", b"2"):
-        queues.queues.put_with_care(Put(b"i", data, 0, 0, due_ms))
+        put_with_care(queues.queues, Put(b"i", data, 0, 0, due_ms))
     queues.queues.reload(Rules())
     queues.put(b"i", b"3")
     queues.queues.reload(Rules(QueueTable(rules)))

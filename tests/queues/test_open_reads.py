@@ -11,6 +11,7 @@ from starling_py.journal.format.record import Item
 from starling_py.queues.delivery import Put
 from starling_py.queues.open_reads import OpenRead, ReadHolder
 from starling_py.queues.persistent_queue import PersistentQueue
+from tests.core import put_with_care
 from tests.queues.parts import Queues
 
 
@@ -129,7 +130,7 @@ def test_what_one_who_is_gone_confirmed_comes_back_once_if_not_written(
     queues: Queues, front: bool
 ) -> None:
     queues.put(b"q", b"2")
-    queues.queues.put_with_care(Put(b"q", b"1", 0, 0, front=front))
+    put_with_care(queues.queues, Put(b"q", b"1", 0, 0, front=front))
     queues.commit()
     holder = ReadHolder()
     read = queues.open(b"q", holder)

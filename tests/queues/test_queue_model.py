@@ -24,7 +24,7 @@ from starling_py.queues.delivery import Put
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.open_reads import OpenRead, ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
-from tests.core import Answer, CoreHarness, ManualClock
+from tests.core import Answer, CoreHarness, ManualClock, put_with_care
 from tests.core import put as put_item
 
 NAMES = st.sampled_from([b"jobs", b"Jobs", b"a+b", b"..", b"\xff\x01"])
@@ -173,7 +173,7 @@ class QueuesAgainstModels(RuleBasedStateMachine):
         due_ms = now_ms + 1000 * delay if delay else 0
         if due_ms or front:
             put = Put(name, data, flags, exptime, due_ms, front)
-            self.patiently(lambda: self.queues.put_with_care(put))
+            self.patiently(lambda: put_with_care(self.queues, put))
         else:
             put_item(self.queues, name, data, flags, exptime)
         dies = 1 if exptime < 0 else exptime and now_ms + 1000 * exptime
@@ -350,7 +350,8 @@ class QueuesAgainstModels(RuleBasedStateMachine):
 
     @invariant()
     def the_queues_hold_what_the_model_holds(self) -> None:
-        snapshots = {each.name: each for each in self.queues.snapshot()}
+        found = [self.queues.queue_snapshot(name) for name in self.queues.names()]
+        snapshots = {each.name: each for each in found if each is not None}
         assert snapshots.keys() == self.model.keys()
         for name, queue in self.model.items():
             things = queue.things.values()

@@ -11,7 +11,7 @@ from starling_py.keys import Request
 from starling_py.queues.delivery import Put
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.open_reads import OpenRead, ReadHolder
-from tests.core import put
+from tests.core import put, put_with_care
 from tests.queues.parts import Queues
 
 
@@ -53,7 +53,7 @@ def test_an_item_that_is_due_later_is_read_back_in_its_turn_and_waits(
     now_ms = queues.clock.wall_ms
     for number in range(6):
         due_ms = now_ms + 10_000 if number % 2 else 0
-        queues.queues.put_with_care(Put(b"q", b"%d" % number, 0, 0, due_ms))
+        put_with_care(queues.queues, Put(b"q", b"%d" % number, 0, 0, due_ms))
         queues.commit()
     assert queues.numbers(b"q").items == 6
     assert queues.take_all(b"q") == [b"0", b"2", b"4"]
@@ -66,7 +66,7 @@ def test_an_item_that_is_due_later_is_read_back_in_its_turn_and_waits(
 
 def test_a_delay_outlasts_no_jump_of_the_wall_clock(tmp_path: Path) -> None:
     queues = Queues(tmp_path / "spool")
-    queues.queues.put_with_care(Put(b"q", b"1", 0, 0, queues.clock.wall_ms + 10_000))
+    put_with_care(queues.queues, Put(b"q", b"1", 0, 0, queues.clock.wall_ms + 10_000))
     queues.commit()
     queues.clock.wall_ms -= 1_000_000_000
     queues.clock.monotonic += 10
@@ -81,7 +81,7 @@ def delayed(queues: Queues, how: str, seconds: int) -> None:
     """Put an item and let it be delayed: at its put, or when it comes back."""
     due_ms = queues.clock.wall_ms + 1000 * seconds
     if how == "put":
-        queues.queues.put_with_care(Put(b"q", b"1", 0, 0, due_ms))
+        put_with_care(queues.queues, Put(b"q", b"1", 0, 0, due_ms))
     else:
         queues.put(b"q", b"1")
         queues.queue(b"q").give_back_later(queues.open(b"q", ReadHolder()), due_ms)
@@ -166,7 +166,7 @@ def test_looking_gives_the_live_ones_in_order_as_far_as_they_are_in_memory(
     queues.put(b"q", b"1")
     queues.put(b"q", b"dead soon", exptime=1)
     queues.put(b"q", b"2")
-    queues.queues.put_with_care(Put(b"q", b"0", 0, 0, front=True))
+    put_with_care(queues.queues, Put(b"q", b"0", 0, 0, front=True))
     queues.commit()
     queues.clock.advance(2)
     found = queues.queue(b"q").waiting.look(3, queues.clock.wall_ms)
@@ -210,7 +210,7 @@ def test_an_item_in_front_is_fetched_though_the_window_has_filled_up(
 ) -> None:
     queues = Queues(tmp_path / "spool", window_size=1)
     queues.put(b"q", b"1", b"2", b"3")
-    queues.queues.put_with_care(Put(b"q", b"0", 0, 0, front=True))
+    put_with_care(queues.queues, Put(b"q", b"0", 0, 0, front=True))
     queues.commit()
     queue = queues.queue(b"q")
     # What is asked for now is read when this is over, by the state of then.
@@ -263,7 +263,7 @@ def taken_in(path: Path, steps: list[tuple[str, int]], window_size: int) -> list
             queues.put(b"q", data * (1 + 20 * value))
         elif what in ("front", "delay"):
             due_ms = now_ms + 1000 * value if what == "delay" and value else 0
-            queues.queues.put_with_care(Put(b"q", data, 0, 0, due_ms, what == "front"))
+            put_with_care(queues.queues, Put(b"q", data, 0, 0, due_ms, what == "front"))
         elif what == "take":
             taken.append(queues.take(b"q"))
         elif what == "open":

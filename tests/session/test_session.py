@@ -342,7 +342,7 @@ class TestReports:
             b"get_hits": 1,
             b"waiters": 0,
             b"expired_items": 0,
-            b"logsize": core.queues.snapshot()[0].logsize,
+            b"logsize": core.queues.directory.by_name[b"q"].journal.size,
         }
         assert {name: int(stats[b"queue_q_" + name]) for name in expected} == expected
         size_on_disk = sum(path.stat().st_size for path in Path(core_path(core)).iterdir())
@@ -356,7 +356,8 @@ class TestReports:
         before.clock.advance(60)
         after = CoreHarness(tmp_path / "spool", clock=before.clock)
         after.commit()
-        (queue,) = after.queues.snapshot()
+        queue = after.queue_snapshot(b"q")
+        assert queue is not None
         assert (queue.items, queue.total_items, queue.age) == (1, 2, 60_000)
 
     def test_kestrels_forms_are_blocks_of_values(self, client: Client) -> None:

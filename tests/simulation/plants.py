@@ -1,10 +1,11 @@
 """Defects on purpose: each of them breaks a promise, and the simulation must notice it."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import pytest
 
+from starling_py.guard import Guard
 from starling_py.journal import checkpoint, compaction, healing, segment_writer
 from starling_py.journal.blocks import Reading
 from starling_py.journal.commit import GroupCommit
@@ -22,20 +23,21 @@ from starling_py.journal.segment_writer import SegmentWriter
 from starling_py.journal.spool import Spool
 from starling_py.journal.syncing import Syncing
 from starling_py.keys import RequestError
-from starling_py.queues import delivery, limits, set_aside, waiting_items
+from starling_py.queues import limits, set_aside, waiting_items
 from starling_py.queues.deadlines import Deadlines
-from starling_py.queues.delivery import Put
+from starling_py.queues.delivery import Delivery, MoveDelivery
 from starling_py.queues.fan_out import FanOut
 from starling_py.queues.moves import Moves
 from starling_py.queues.open_reads import OpenRead, OpenReads, ReadHolder
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.queue_directory import QueueDirectory
+from starling_py.queues.slices import Steps
 from starling_py.queues.sync_waits import SyncWaits
-from starling_py.queues.traffic import Move, MoveSource
+from starling_py.queues.traffic import Move
 from starling_py.queues.waiters import Waiter, Waiters
 from starling_py.queues.waiting_items import WaitingItems
-from starling_py.session import reliable
+from starling_py.session import reliable, session
 from starling_py.session.client import Client
 from starling_py.session.replies import Replies
 from tests.journal.simulated_disk import SimulatedDisk
@@ -317,7 +319,7 @@ def serves_who_came_last(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def first(self: Waiters, name: bytes) -> Waiter | None:
         waiting = self._by_name.get(name)
-        return waiting[-1] if waiting else None
+        return next(reversed(waiting)) if waiting else None
 
     monkeypatch.setattr(Waiters, "first", first)
 
@@ -359,14 +361,12 @@ def removes_when_one_copy_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def moves_to_the_target_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give what is moved to no child, and send it along no route."""
-    original = delivery.put_moved
+    original = MoveDelivery.concerned
 
-    def put_moved(
-        directory: QueueDirectory, what: Put, source: MoveSource, missing: Container[bytes]
-    ) -> list[PersistentQueue]:
-        return original(directory, what, source, [what.name])
+    def concerned(self: MoveDelivery) -> list[PersistentQueue]:
+        return [queue for queue in original(self) if queue.name == self.what.name]
 
-    monkeypatch.setattr(delivery, "put_moved", put_moved)
+    monkeypatch.setattr(MoveDelivery, "concerned", concerned)
 
 
 def begins_ids_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,7 +404,44 @@ def reads_no_refused_queue_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(QueueDirectory, "recover_refused", lambda self: None)
 
 
+def forgets_the_rest_of_a_long_put(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer a put with many copies after the first slice."""
+    original = Delivery._deliver
+
+    def deliver(self: Delivery) -> Steps:
+        for step in original(self):
+            yield step
+            if self.reached and self.directory.slices.spent:
+                return
+
+    monkeypatch.setattr(Delivery, "_deliver", deliver)
+
+
+def gives_back_one_item_of_who_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give back no more of what a client had open than the first slice does."""
+    original = session._given_back
+
+    def given_back(holder: ReadHolder, guard: Guard) -> Steps:
+        yield next(original(holder, guard), None)
+
+    monkeypatch.setattr(session, "_given_back", given_back)
+
+
+def answers_for_the_last_slice_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell that a long command was done though the commit of an earlier slice failed."""
+    original = Replies.revoke
+
+    def revoke(self: Replies, failed: Collection[Journal]) -> None:
+        original(self, failed)
+        self.spoiled = None
+
+    monkeypatch.setattr(Replies, "revoke", revoke)
+
+
 PLANTS: tuple[Plant, ...] = (
+    forgets_the_rest_of_a_long_put,
+    gives_back_one_item_of_who_is_gone,
+    answers_for_the_last_slice_alone,
     replies_before_the_commit,
     replies_before_the_sync,
     forgets_a_removal,

@@ -58,6 +58,10 @@ class Schedule:
         )
         if self.shape.waits and seed % 2 == 0:
             self.shape = attrs.evolve(self.shape, at_once=True)
+        if seed % 3 == 0:
+            self.clock.step = 0.001
+            slice_ = 0.0025 + 0.001 * (seed % 5)
+            self.shape = attrs.evolve(self.shape, slice=slice_, at_once_steps=seed % 4)
         self.models = {name: QueueModel(name) for name in NAMES}
         self.faulty = random.random() < 0.6
         self.interleaved = random.random() < 0.4

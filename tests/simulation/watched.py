@@ -80,6 +80,9 @@ class WatchedQueue(PersistentQueue):
                 settings.max_item_size is None or len(thing.data) <= settings.max_item_size or moved
             )
         )
+        put = self.life.put
+        if self.life.sliced and (put is None or len(put.expected) > 1):
+            within = True  # it was asked for in an earlier turn
         if moved and len(model.things) == 1:
             within = True  # rather than nowhere, it comes into an empty queue
         if not within:
@@ -118,11 +121,15 @@ class WatchedQueue(PersistentQueue):
             raise self.model.fail(f"{item} is not there")
         return thing
 
-    def look(self, count: int, now_ms: int) -> list[Item]:
-        items = super().look(count, now_ms)
+    def look(self, count: int, now_ms: int, after: int | None = None) -> list[Item]:
+        items = super().look(count, now_ms, after)
         given = [each.id for each in items]
         model, ran_ms = self.model, self.life.ran_ms
-        sure = [each.id for each in model.available(now_ms, ran_ms)]
+        sure = [
+            each.id
+            for each in model.available(now_ms, ran_ms)
+            if after is None or each.place > after
+        ]
         perhaps = [each.id for each in model.waiting if each.due_ms <= now_ms]
         # As far as it is in memory: from the head on, and nothing left out.
         until = sure.index(given[-1]) + 1 if given and given[-1] in sure else 0
@@ -131,7 +138,8 @@ class WatchedQueue(PersistentQueue):
         ):
             raise model.fail(f"a look finds {given}; there is {sure}")
         if self.life.current is not None:
-            hits = [(self.name, each.data, None) for each in items[1:]]
+            # The first one of all was seen when it was read.
+            hits = [(self.name, each.data, None) for each in items[after is None :]]
             self.life.current.entry.hits += hits
         return items
 
@@ -164,7 +172,8 @@ class WatchedQueue(PersistentQueue):
 
     def give_back(self, read: OpenRead, *, alone: bool = True) -> None:
         if read.item.id in self.model.open:
-            self._check_whose(read)
+            if not self.model.open[read.item.id].reader.gone:
+                self._check_whose(read)
             del self.model.open[read.item.id]
         super().give_back(read, alone=alone)
         self._check_exhausted(read.item)

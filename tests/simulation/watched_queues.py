@@ -1,7 +1,5 @@
 """The server's own collection of queues, and its moves between them, as the model watches them."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import attrs
@@ -13,17 +11,18 @@ from starling_py.keys import Request, child_of
 from starling_py.protocol import commands
 from starling_py.queues.delivery import Put
 from starling_py.queues.errors import NotLoaded, QueueFullRefused
-from starling_py.queues.moves import Moves
+from starling_py.queues.moves import MovePut, Moves
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.queue_directory import Rules
+from starling_py.queues.slices import LATER, Steps
 from starling_py.queues.traffic import Move
 from starling_py.queues.waiters import Hit, Waiter
 from starling_py.queues.window import WindowSizes
 from starling_py.settings.queue_settings import QueueSettings
 from starling_py.stats import QueueSnapshot
-from tests.simulation.model import QueueModel
+from tests.simulation.model import OpenThing, QueueModel
 
 if TYPE_CHECKING:
     from tests.simulation.world import Life
@@ -37,10 +36,10 @@ class PutWatch:
     data: bytes
     expected: frozenset[bytes]
     """The queues that it must come into."""
+    marks: tuple[int, bool]
+    """When it is due, and whether it goes in front."""
     numbers: dict[bytes, int] = attrs.field(factory=dict)
     """The states that it led to, by queue."""
-    refused: bool = False
-    """Whether the quick way leaves it to the other one."""
 
 
 class WatchedMoves(Moves):
@@ -64,6 +63,59 @@ class WatchedMoves(Moves):
         super().begin_move(move)
 
 
+def was_away(model: QueueModel, since: int) -> bool:
+    """Tell whether a queue was deleted, or its making undone, after some state."""
+    return bool({"delete", "roll back"} & {*model.kinds[since + 1 :]})
+
+
+class WatchedMove:
+    """The put of a moved item, which must come into all queues that it concerns."""
+
+    def __init__(self, queues: "WatchedQueues", move: Move, put: MovePut) -> None:
+        self._queues = queues
+        self._move = move
+        self._put = put
+        self.reached = put.reached
+
+    def missed(self) -> frozenset[bytes]:
+        return self._put.missed()
+
+    def steps(self) -> Steps:
+        life, move = self._queues.life, self._move
+        source, models = move.source, life.models
+        assert isinstance(source, WatchedQueue)
+        copies = source.model.leaving[move.item.id]
+        standing = {name: at for name, at in copies.items() if not models[name].is_undone(at)}
+        undone = copies.keys() - standing.keys()
+        # Where it stands already, the same data may have been put once more since, by another move.
+        copies = source.model.leaving[move.item.id] = standing.copy()
+        expected: frozenset[bytes] = frozenset()
+        states: dict[bytes, int] = {}
+        begun = False
+        steps, seen = self._put.steps(), 0
+        while True:
+            if not begun:
+                expected = self._queues._concerned_by_move(source.name, move.target)
+                if standing:
+                    expected &= undone  # only those that it was taken back from
+                states = {name: model.last for name, model in models.items()}
+            outer, life.put = life.put, None
+            try:
+                step = next(steps)
+            except StopIteration:
+                break
+            finally:
+                life.put = outer
+            begun = step is not LATER
+            for queue in self.reached[seen:]:
+                copies[queue.name] = models[queue.name].put_at[move.item.data]
+            seen = len(self.reached)
+            yield step
+        missed = expected - {queue.name for queue in self.reached}
+        if any(not was_away(models[name], states[name]) for name in missed):
+            raise source.model.fail(f"{move.item} is moved to {self.reached}, not to {expected}")
+
+
 class WatchedQueues(QueueCollection):
     """The queues, and the life they belong to."""
 
@@ -79,7 +131,17 @@ class WatchedQueues(QueueCollection):
         return WatchedQueue(self.life, journal, self.directory, settings)
 
     def make_moves(self) -> Moves:
-        return WatchedMoves(self._put_moved, self.directory.deadlines, lambda: self.clock.monotonic)
+        directory = self.directory
+        return WatchedMoves(
+            self._put_moved, directory.deadlines, directory.slices, lambda: self.clock.monotonic
+        )
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether there are moves that cannot go on for now, and try again and again."""
+        moves = self.directory.moves
+        assert isinstance(moves, Moves)
+        return bool(moves._stuck)
 
     def at(self, name: bytes) -> PersistentQueue | None:
         """Return the queue under a name, whether it exists or not."""
@@ -92,44 +154,66 @@ class WatchedQueues(QueueCollection):
     # Puts.
 
     def put(self, name: bytes, data: bytes, flags: int, exptime: int) -> PersistentQueue | None:
-        with self._putting(name, data) as watch:
-            queue = super().put(name, data, flags, exptime)
-            watch.refused = queue is None
-            return queue
-
-    def put_with_care(self, what: Put) -> list[PersistentQueue]:
-        with self._putting(what.name, what.data):
-            return super().put_with_care(what)
-
-    @contextlib.contextmanager
-    def _putting(self, name: bytes, data: bytes) -> Iterator[PutWatch]:
-        """Check that a put comes into all queues that it concerns, or into none."""
         life = self.life
-        if life.put is not None:
-            yield life.put  # it is under way already
-            return
-        put = life.put = PutWatch(data, self._concerned(name))
+        put = life.put = PutWatch(data, self._concerned(name), (0, False))
         try:
-            yield put
-        except QueueFullRefused as full:
-            model = life.models[full.name]
-            if not model.is_full(len(data)) or model.can_drop(
-                len(data), life.clock.wall_ms, life.ran_ms
-            ):
-                raise model.fail(f"{put} is refused, though there is room") from full
-            raise
+            queue = super().put(name, data, flags, exptime)
         finally:
             life.put = None
-        if put.refused and not put.numbers:
-            return  # it has to be looked at, and comes again
-        model = life.models[name]
-        if set(put.numbers) != put.expected:
+        if queue is not None:
+            self._check_reached(life.models[name], put, {})
+            assert life.current is not None
+            life.current.entry.puts += put.numbers.items()
+            life.current.entry.stored = True
+        return queue
+
+    def put_with_care(self, what: Put, reached: list[PersistentQueue]) -> Steps:
+        """Put, and check that it comes into all queues that it concerns, or into none."""
+        life, models = self.life, self.life.models
+        client = life.current
+        assert client is not None
+        entry = client.entry
+        put = PutWatch(what.data, self._concerned(what.name), (what.due_ms, what.front))
+        states = {name: model.last for name, model in models.items()}
+        steps = super().put_with_care(what, reached)
+        while True:
+            outer, life.put = life.put, put
+            try:
+                step = next(steps)
+            except StopIteration:
+                break
+            except QueueFullRefused as full:
+                self._check_full(put, full)
+                raise
+            finally:
+                life.put = outer
+            yield step
+            if step is LATER:  # it has not begun yet
+                put.expected = self._concerned(what.name)
+                states = {name: model.last for name, model in models.items()}
+        self._check_reached(models[what.name], put, states)
+        entry.puts += put.numbers.items()
+        entry.stored = True
+
+    def _check_reached(self, model: QueueModel, put: PutWatch, states: dict[bytes, int]) -> None:
+        """Check where a put came that began when the queues had these states."""
+        models = self.life.models
+        missed = put.expected - put.numbers.keys()
+        if not put.numbers.keys() <= put.expected or any(
+            not was_away(models[name], states[name]) for name in missed
+        ):
             raise model.fail(f"{put} came into these queues only")
-        if self.directory.limits.draining:
+        if self.directory.limits.draining and not self.life.sliced:
             raise model.fail(f"{put} was taken in spite of draining")
-        assert life.current is not None
-        life.current.entry.puts += put.numbers.items()
-        life.current.entry.stored = True
+
+    def _check_full(self, put: PutWatch, full: QueueFullRefused) -> None:
+        """Check that a queue is full that a put was refused for."""
+        life = self.life
+        model = life.models[full.name]
+        if not model.is_full(len(put.data)) or model.can_drop(
+            len(put.data), life.clock.wall_ms, life.ran_ms
+        ):
+            raise model.fail(f"{put} is refused, though there is room") from full
 
     def _concerned(self, name: bytes) -> frozenset[bytes]:
         models, rules = self.life.models, self.life.rules
@@ -140,26 +224,8 @@ class WatchedQueues(QueueCollection):
         }
         return frozenset(names)
 
-    def _put_moved(self, move: Move) -> list[PersistentQueue]:
-        outer, self.life.put = self.life.put, None
-        source, models = move.source, self.life.models
-        assert isinstance(source, WatchedQueue)
-        copies = source.model.leaving[move.item.id]
-        expected = self._concerned_by_move(source.name, move.target)
-        standing = {name for name, at in copies.items() if not models[name].is_undone(at)}
-        if standing:
-            expected &= copies.keys() - standing  # those that it was taken back from
-        try:
-            reached = super()._put_moved(move)
-        finally:
-            self.life.put = outer
-        if {queue.name for queue in reached} != expected:
-            raise source.model.fail(f"{move.item} is moved to {reached} instead of {expected}")
-        # Where it stands already, the same data may have been put once more since, by another move.
-        before = {name: at for name, at in copies.items() if name in standing}
-        put_now = {name: models[name].put_at[move.item.data] for name in expected}
-        source.model.leaving[move.item.id] = before | put_now
-        return reached
+    def _put_moved(self, move: Move) -> MovePut:
+        return WatchedMove(self, move, super()._put_moved(move))
 
     def _concerned_by_move(self, source: bytes, target: bytes) -> frozenset[bytes]:
         """Return where a move leads: as a put, but never back, and never to nowhere."""
@@ -225,11 +291,24 @@ class WatchedQueues(QueueCollection):
 
     def run_due(self) -> None:
         life = self.life
+        before = {name: dict(model.open) for name, model in life.models.items()}
         for model in life.models.values():
             model.leases_over(life.clock.monotonic)
         super().run_due()
-        life.ran_ms = life.clock.wall_ms
-        for model in life.models.values():
+        if self.directory.deadlines.soonest > life.clock.monotonic:
+            life.ran_ms = life.clock.wall_ms
+        self.come_back(before)
+
+    def come_back(self, before: dict[bytes, dict[int, OpenThing]]) -> None:
+        """Take notice of what came back by now, of what was open and is to come back.
+
+        ``before`` is what was open; some of it may come back in a later slice.
+        """
+        for name, model in self.life.models.items():
+            queue = self.directory.find(name)
+            for item_id in model.returning:
+                if queue is not None and item_id in queue.open_reads and item_id not in model.open:
+                    model.open[item_id] = before[name][item_id]
             model.returning.clear()
 
     # The rest.
@@ -237,15 +316,11 @@ class WatchedQueues(QueueCollection):
     def reload(self, rules: Rules) -> None:
         self.life.go_by(rules)
         super().reload(rules)
+        while self.reloading:
+            self.slices.run()
 
     def queue_snapshot(self, name: bytes) -> QueueSnapshot | None:
         snapshot = super().queue_snapshot(name)
         if snapshot is not None:
             self.life.check_snapshot(snapshot)
         return snapshot
-
-    def snapshot(self) -> list[QueueSnapshot]:
-        snapshots = super().snapshot()
-        for each in snapshots:
-            self.life.check_snapshot(each)
-        return snapshots

@@ -163,12 +163,12 @@ class WatchedSession(Session):
         return None if item_id is None else (model, item_id)
 
     def disconnected(self) -> None:
-        models = self.watched.life.models
-        for model in models.values():
+        life = self.watched.life
+        before = {name: dict(model.open) for name, model in life.models.items()}
+        for model in life.models.values():
             model.reader_gone(self.watched.reader)
         super().disconnected()
-        for model in models.values():
-            model.returning.clear()
+        life.queues.come_back(before)
 
 
 class WatchedTick(Tick):

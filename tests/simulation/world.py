@@ -9,12 +9,13 @@ seed.
 import contextlib
 import logging
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from typing import cast
 
 import attrs
 
-from starling_py import keys, stats
+from starling_py import stats
 from starling_py.clock import Clock
 from starling_py.journal.commit import Batch, GroupCommit, Syncer
 from starling_py.journal.directory_names import queue_name
@@ -22,8 +23,6 @@ from starling_py.journal.errors import JournalError, SpoolError
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
-from starling_py.protocol import commands
-from starling_py.protocol.commands import Verb
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.queue_directory import Rules
@@ -78,6 +77,10 @@ class Shape:
     routes: dict[str, list[str]] = attrs.field(factory=dict)
     at_once: bool = False
     """Whether the disk is so quick that the tick syncs by itself."""
+    slice: float = float("inf")
+    """Seconds of long work in one go; each look at the clock takes 0.001."""
+    at_once_steps: int = 64
+    """Steps that each command may do at once."""
 
     @property
     def waits(self) -> bool:
@@ -155,6 +158,10 @@ class Life:
         )
         assert isinstance(self.core.queues, WatchedQueues)
         self.queues = self.core.queues
+        self.queues.slices.allowance = shape.slice
+        self.queues.slices.at_once = shape.at_once_steps
+        self.sliced = shape.slice < float("inf")
+        """Whether long work is spread over several turns."""
         self.spool = self.core.spool
         self.readiness = SimulatedReadiness()
         self.tick = WatchedTick(
@@ -211,6 +218,9 @@ class Life:
             raise Violation(f"still refused: {refused}")
         if refused:
             raise SpoolError("; ".join(refused.values()))
+
+    def _crashed(self) -> None:
+        self.crash = self.crash or sys.exception()
 
     def _make_commits(self, interval: float | None, syncer: Syncer, clock: Clock) -> GroupCommit:
         self.commits = WatchedCommits(interval, syncer, clock)
@@ -285,6 +295,7 @@ class Life:
             or self.background.finished
             or self.tick._again
             or self.tick._woken
+            or len(self.queues.slices.line) > self.queues.is_stuck
             or self.commits.sync_due is not None
         )
 
@@ -325,13 +336,11 @@ class Life:
         if self.put is None:
             return
         self.put.numbers[name] = number
-        assert self.current is not None
-        command = self.current.command
-        assert isinstance(command, commands.Store)
-        delay = int(keys.parse_store(command.key).delay * 1000)
-        due_ms = self.clock.wall_ms + delay if delay else 0
-        if (thing.due_ms, thing.front) != (due_ms, command.verb is Verb.PREPEND):
-            raise Violation(f"{command} became {thing}")
+        due_ms, front = self.put.marks
+        if due_ms <= self.clock.wall_ms:
+            due_ms = 0  # it has taken so long
+        if (thing.due_ms, thing.front) != (due_ms, front):
+            raise Violation(f"{self.put} became {thing}")
 
     def check_snapshot(self, told: stats.QueueSnapshot) -> None:
         """Check the statistics of a queue."""
@@ -450,16 +459,19 @@ class Life:
             log_lines_held_back=0,
             refused_queues=0,
             counters=self.counters,
-            queues=self.queues.snapshot(),
         )
 
     def queue_snapshot(self, name: bytes) -> stats.QueueSnapshot | None:
         """Return one queue's numbers."""
         return self.queues.queue_snapshot(name)
 
-    def queue_snapshots(self) -> list[stats.QueueSnapshot]:
-        """Return every queue's numbers."""
-        return self.queues.snapshot()
+    def queue_names(self) -> list[bytes]:
+        """Return the names of all queues."""
+        return self.queues.names()
+
+    def queue_size(self, name: bytes) -> tuple[int, int]:
+        """Return a queue's items and bytes."""
+        return self.queues.size(name)
 
     def settings(self) -> Pairs:
         """Return the settings."""
