@@ -229,6 +229,10 @@ def named_pairs(queue: QueueSnapshot) -> Pairs:
 def encoded(values: Iterable[tuple[str, object]]) -> Pairs:
     """Return names and values as they go over the wire, each value made one token."""
     return [
-        (name.encode(), b"_".join(str(value).encode("utf-8", "replace").split()) or b"-")
+        (name.encode(), b"%d" % value if type(value) is int else _encoded(value))
         for name, value in values
     ]
+
+
+def _encoded(value: object) -> bytes:
+    return b"_".join(str(value).encode("utf-8", "replace").split()) or b"-"

@@ -8,6 +8,7 @@ when; it never touches a socket. An error that nobody foresaw costs the journal 
 a healing, and those who asked something of it an error: the other journals are committed.
 """
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -21,6 +22,8 @@ from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
 from starling_py.journal.syncing import Syncing
 
+AT_ONCE: Final = 256
+"""Journals that one batch syncs where no reply waits for it: more would keep the tick too long."""
 HEAL_AGAIN = 1.0
 """Seconds from one attempt to heal a journal to the next."""
 
@@ -268,6 +271,12 @@ class GroupCommit:
         self._sync_due = self._heal_due = None
         batch = Batch(self._begun, [])
         unsynced, self._unsynced = self._unsynced, {}
+        if self._interval and not self._closing and len(unsynced) > AT_ONCE:
+            # The others follow as soon as these are safe.
+            rest = itertools.islice(unsynced, AT_ONCE, None)
+            self._unsynced = dict.fromkeys(rest)
+            unsynced = dict.fromkeys(itertools.islice(unsynced, AT_ONCE))
+            self._sync_due = self._clock.monotonic
         for journal in (*unsynced, *(each for each in self.broken if each not in unsynced)):
             try:
                 work = journal.begin_sync()

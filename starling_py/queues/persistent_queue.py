@@ -409,7 +409,8 @@ class PersistentQueue:
             writes = self.journal.safe
             self.sync_waits.on_safe(writes)
             self.open_reads.on_safe(writes)
-            traffic.on_safe(writes)
+            if traffic.left or traffic.arriving:
+                self._keeper.slices.start(traffic.on_safe(writes))
 
     def on_all_safe(self) -> None:
         """Have the queue removed if it is deleted: all that was written is safe.
@@ -463,6 +464,7 @@ class PersistentQueue:
         self.journal.let_go()
         self.open_reads.let_go()
         self.waiting.let_go()
+        self.sweep.let_go()
 
     def on_compacted(self, segments: Sequence[Segment], replacement: Segment) -> None:
         """Forget where to read on if that is in one of the segments that were replaced."""

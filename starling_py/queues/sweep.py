@@ -42,7 +42,7 @@ class Sweep:
     """Removes the dead items of one queue in slices."""
 
     def __init__(self, queue: SweptQueue, keeper: SweepKeeper) -> None:
-        self._queue = queue
+        self._queue: SweptQueue | None = queue
         self._keeper = keeper
         self._under_way = False
         self._asked: list[Callable[[JournalError | None], None]] = []
@@ -61,12 +61,16 @@ class Sweep:
                 slices.add(self._steps())
             raise NotSwept(self._asked.append)
 
+    def let_go(self) -> None:
+        """Refer to the queue no more: it is gone."""
+        self._queue = None
+
     def _steps(self) -> Steps:
         failure = None
         try:
-            while not self._queue.deleted:
+            while (queue := self._queue) is not None and not queue.deleted:
                 try:
-                    self._queue.peek(self._queue.now_ms)
+                    queue.peek(queue.now_ms)
                 except NotSwept:
                     yield LATER
                 except NotLoaded as missing:
@@ -81,4 +85,5 @@ class Sweep:
         for ask_again in asked:
             ask_again(failure)
             yield None
-        self._queue.available()
+        if self._queue is not None:
+            self._queue.available()

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from starling_py.journal.format.record import Item
 from starling_py.journal.journal import Journal
+from starling_py.queues.slices import Steps
 
 
 class MoveSource(Protocol):
@@ -99,12 +100,14 @@ class Traffic:
         self.arriving: deque[Copy] = deque()
         """Copies that were put here, until that is safe."""
 
-    def on_safe(self, writes: int) -> None:
+    def on_safe(self, writes: int) -> Steps:
         """Go on with the moves: the first ``writes`` writes of the queue's journal are safe."""
         while self.left and self.left[0].write <= writes:
             self.left.popleft()
+            yield None
         while self.arriving and self.arriving[0].write <= writes:
             self._mover.copy_is_safe(self.arriving.popleft())
+            yield None
 
     def on_rolled_back(self, is_live: Callable[[int], bool], next_id: int) -> None:
         """Have done again what was undone: removals here, and copies put here.

@@ -40,7 +40,7 @@ class Readiness(Protocol):
         """Close the set, not the sockets in it."""
 
 
-MOST: Final = 256
+MOST: Final = 128
 """Descriptors that are returned at once. The others come first the next time: epoll returns them in
 turns, those that became ready first before the others."""
 

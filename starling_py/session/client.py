@@ -85,6 +85,8 @@ class Client:
         """What it waits for; ``None`` if it is not parked."""
         self.next: Callable[[], None] | None = None
         """The rest of a command, to be done before the next command."""
+        self.long = False
+        """Whether a command was done that may have taken long."""
         self.unfinished: Steps | None = None
         """The rest of a command that must be finished even if the client hangs up."""
         self.weight = 0
@@ -134,6 +136,7 @@ class Client:
         ``finish``: the command goes on even if the client does not read, or hangs up. ``weight`` is
         how many bytes the command takes meanwhile.
         """
+        self.long = True
         at_once = self.queues.slices.at_once
         self._do(steps, next(steps, DONE), at_once, finish=finish, weight=weight)
 

@@ -225,8 +225,10 @@ class _Reading:
                 return
             for item in items:
                 answer.add((request, item, queue))
-            left -= len(items)
-            after = place(items[-1])
+                left -= 1
+                after = place(item)
+                if answer.size > MAX_OUTPUT or self._client.replies.size > MAX_OUTPUT:
+                    break
             if left > 0:
                 answer.stream()
                 yield None

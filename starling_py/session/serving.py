@@ -30,6 +30,8 @@ class Answer:
         self._with_cas = with_cas
         self._last: bytes | None = None
         self._held: list[Hit] = []
+        self.size = 0
+        """Bytes of the items that are held back until the end."""
         self.streams = False
         """Whether each item is given at once."""
 
@@ -37,11 +39,6 @@ class Answer:
     def empty(self) -> bool:
         """Whether it has no item."""
         return self._last is None
-
-    @property
-    def size(self) -> int:
-        """Bytes of the items that are held back until the end."""
-        return sum(len(hit[1].data) for hit in self._held)
 
     def stream(self) -> None:
         """Give what is there, and from now on each item at once.
@@ -52,6 +49,7 @@ class Answer:
         for hit in self._held:
             self._give(hit, alone=False)
         self._held.clear()
+        self.size = 0
 
     def add(self, hit: Hit) -> None:
         """Add an item; those of one request follow each other."""
@@ -65,6 +63,7 @@ class Answer:
             self._give(hit, alone=False)
         else:
             self._held.append(hit)
+            self.size += len(hit[1].data)
 
     def end(self) -> None:
         """Close the reply."""

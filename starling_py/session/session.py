@@ -26,7 +26,8 @@ from starling_py.session.client import MAX_OUTPUT, Client
 MAX_COMMANDS: Final = 512
 """Commands executed for one client before the others have their turn."""
 _LOOK: Final = 31
-"""After each 32 commands it looks whether others have waited long enough: one less than that."""
+"""After each 32 commands, and after each that may take long, it looks whether others have waited
+long enough: one less than that."""
 MAX_INPUT: Final = 1 << 20
 """Bytes that a parked client may send ahead before it is no longer read from."""
 
@@ -125,9 +126,11 @@ class Session:
             if not dialect.more:
                 self.rests = True
                 break
-            if not left & _LOOK and client.queues.slices.spent:
-                self.stopped_early = True
-                return
+            if client.long or not left & _LOOK:
+                client.long = False
+                if client.queues.slices.spent:
+                    self.stopped_early = True
+                    return
         else:
             self.rests = not dialect.midway
         if self._input_ended:

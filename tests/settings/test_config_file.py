@@ -93,6 +93,7 @@ def test_without_a_file_everything_has_its_default() -> None:
         "window_size": 64 << 20,
         "window_total": 96 << 20,
         "max_queues": 100_000,
+        "max_children": 1000,
         "memory_max": None,
         "disk_free_min": 0,
         "quarantine": False,
