@@ -73,7 +73,10 @@ class ItemsOwner(Protocol):
 class _Gone:
     """What stands for the queue when it is gone: it has no items, and serves nobody."""
 
-    items = bytes = next_id = elsewhere = 0
+    items = 0
+    bytes = 0
+    next_id = 0
+    elsewhere = 0
 
     def is_elsewhere(self, item_id: int) -> bool:
         return False
