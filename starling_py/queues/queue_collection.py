@@ -311,6 +311,7 @@ class QueueCollection:
         at_once = max(1, self.slices.at_once // 4)  # each wakes a client
         while len(queue) and (waiter := self.waiters.first(queue.name)) is not None:
             if waiter.is_read_for:
+                waiter.was_passed_over = True
                 return  # whoever reads for it serves this queue afterwards
             if at_once <= 0 and self.slices.spent:
                 self._being_served.add(queue.name)
@@ -322,7 +323,8 @@ class QueueCollection:
                 self.waiters.remove(waiter)
                 waiter.serve(hit)
                 self.slices.charge(WAKING)
-            if len(waiter.requests) > 1:
+            if waiter.was_passed_over:
+                waiter.was_passed_over = False
                 self._serve_passed_over(waiter, queue)
             if hit is None:
                 return  # the queue calls again when it has items to take
@@ -347,7 +349,10 @@ class QueueCollection:
             waiter.is_read_for = False
 
     def _serve_passed_over(self, waiter: Waiter, queue: PersistentQueue) -> None:
-        """Serve the other queues of a client: items may have come there while it was read for."""
+        """Serve the other queues of a client: items have come there while it was read for.
+
+        Only then: where two queues can give nothing yet, each would have the other one served.
+        """
         for request in waiter.requests:
             other = self._by_name.get(request.name)
             if other is not None and other is not queue:

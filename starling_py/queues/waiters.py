@@ -35,6 +35,8 @@ class Waiter:
     deadline: Deadline | None = None
     is_read_for: bool = False
     """Whether one of its queues is being read for it right now."""
+    was_passed_over: bool = False
+    """Whether it was not served meanwhile though another of its queues had items to take."""
 
     def request_for(self, name: bytes) -> Request:
         """Return the request that names this queue."""

@@ -158,6 +158,26 @@ def test_who_waits_for_two_queues_is_served_once_if_one_moves_to_the_other(
     assert sorted(served + left) == [b"dead", b"live"]
 
 
+def test_two_queues_that_can_give_nothing_yet_do_not_serve_each_other(
+    tmp_path: Path,
+) -> None:
+    queues = Queues(tmp_path / "spool")
+    served: list[bytes] = []
+    requests = (queues.request(b"a"), queues.request(b"b"))
+    queues.put(b"a", b"1")
+    queues.put(b"b", b"2")
+    for name in (b"a", b"b"):
+        queues.queue(name).waiting.reread()  # as after a healing: it has to be read back first
+    waiter = Waiter(requests, None, lambda hit: served.append(hit[1].data), lambda: None)
+    queues.queues.wait(waiter, 60_000)
+    queues.queue(b"a").available()
+    assert served == []
+    queues.background.do_all()
+    queues.commit()
+    assert served == [b"1"]
+    assert queues.take_all(b"b") == [b"2"]
+
+
 def test_who_waits_gets_what_moved_while_its_other_queue_was_read(tmp_path: Path) -> None:
     entries: dict[str, dict[str, object]] = {"late": {}, "q": {"expire_to": "late"}}
     paused = {name: {**entry, "paused": True} for name, entry in entries.items()}
