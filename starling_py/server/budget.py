@@ -128,9 +128,12 @@ class Budget:
             return True
         if holding.since is None:
             holding.since = now
+        if self._crowded_since is None:
+            self._read_on(client, holding, now)
+            return True
         if client in self.paused:
             return False
-        if self._crowded_since is None or holding.promised:
+        if holding.promised:
             return True
         if self._fits(missing):
             self._promise(holding, missing)

@@ -5,6 +5,7 @@
 after the sync, and to wait until a full queue has room.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -212,7 +213,9 @@ def _wait_for_room(
     room = client.queues.room
     waiter = RoomWaiter(name, size, lambda: client.go_on(try_again), over)
     room.add(waiter, deadline, first=again)
-    client.parked = Parked((name,), lambda: room.remove(waiter), over, size)
+    # Not a function of ours that refers to the waiter: compiled, it would share its variables with
+    # ``over``, which the waiter refers to.
+    client.parked = Parked((name,), functools.partial(room.remove, waiter), over, size)
 
 
 HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {commands.Store: store}
