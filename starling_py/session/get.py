@@ -27,6 +27,8 @@ _FEW: Final = 8
 """Keys of which a get never stops to look how long it has taken."""
 _AT_ONCE: Final = 32
 """Items that a peek looks at in one step."""
+_SENDING: Final = 0.001
+"""Seconds that it takes to send so much that a client must read it first (measured)."""
 _KNOWN: Final = keys.REQUESTS.found
 
 
@@ -34,17 +36,30 @@ def get(client: Client, command: commands.Get) -> None:
     """Take an item from each key's queue, or do what else the keys ask for.
 
     The common case comes first: one key, which only takes or looks, of a client without open
-    reads. Everything else is done by ``_getting``.
+    reads. What one key asks for beside that, ``_prepare`` does before the queue is read from; many
+    keys or items are left to ``_getting``.
     """
     asked = command.keys
+    holder = None
     try:
         request = _KNOWN.get(asked[0]) or keys.parse(asked[0])
         if not (command.plain and request.simple) or client.holder.by_name:
-            client.at_length(_getting(client, command))
-            return
-        hit = client.queues.read(request)
+            if len(asked) > 1 or request.count > 1 or _makes_too_much(client, request):
+                client.at_length(_getting(client, command))
+                return
+            request, holder = _prepare(client, command, request), client.holder
+            if not request.takes:
+                client.replies.end_hits()
+                return
+        hit = client.queues.read(request, holder)
     except PROBLEMS as problem:
         client.fail(problem)
+        return
+    except NotLoaded:
+        if holder is None:
+            raise
+        # What was prepared must not be done again.
+        client.at_length(_Reading(client, [request], with_cas=command.with_cas).steps())
         return
     counters = client.counters
     if hit is not None:
@@ -59,6 +74,32 @@ def get(client: Client, command: commands.Get) -> None:
         counters.cmd_get += 1
         counters.get_misses += 1
         client.replies.end_hits()
+
+
+def _prepare(client: Client, command: commands.Get, request: Request) -> Request:
+    """End what a lone key ends, and subscribe; return what it reads, if it does.
+
+    Raises ``RequestError`` when nothing was done, ``JournalError`` and ``QueueRefused``.
+    """
+    if command.touch_exptime is not None:
+        request = leased(request, lease_of(client, command.touch_exptime))
+    if request.close or request.abort or client.holder.by_name:
+        ending = Ending(client)
+        ending.find(request)
+        ending.check(request)
+        for read in ending.reads:
+            ending.end(read)
+    if not request.takes:
+        return request
+    child = client.queues.subscribe(request.name)
+    if child is not None:
+        client.replies.depend(child.journal)
+    return request.reading
+
+
+def _makes_too_much(client: Client, request: Request) -> bool:
+    """Tell whether a key asks for a new child though others have waited long enough."""
+    return client.queues.makes(request.name) and client.queues.slices.spent
 
 
 def _getting(client: Client, command: commands.Get) -> Steps:
@@ -216,6 +257,8 @@ class _Reading:
         """Give the items at the head of a queue, as far as the client reads."""
         queues, answer = self._client.queues, self._answer
         after, left = None, request.count
+        if queues.slices.spent:
+            yield LATER
         while left > 0:
             queue = queues.directory.find(request.name)
             if queue is None or queue.settings.paused:
@@ -229,6 +272,8 @@ class _Reading:
                 after = place(item)
                 if answer.size > MAX_OUTPUT or self._client.replies.size > MAX_OUTPUT:
                     break
+            if answer.size > MAX_OUTPUT or self._client.replies.size > MAX_OUTPUT:
+                queues.slices.charge(_SENDING)
             if left > 0:
                 answer.stream()
                 yield None

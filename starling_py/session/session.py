@@ -28,6 +28,8 @@ MAX_COMMANDS: Final = 512
 _LOOK: Final = 31
 """After each 32 commands, and after each that may take long, it looks whether others have waited
 long enough: one less than that."""
+_LARGE: Final = 8192
+"""Bytes that are read as commands at once however long others have waited."""
 MAX_INPUT: Final = 1 << 20
 """Bytes that a parked client may send ahead before it is no longer read from."""
 
@@ -105,6 +107,10 @@ class Session:
             dialect.feed(data)
             if self.stopped_early and client.next is not None:
                 return  # its turn comes, no sooner because it sends more
+            if len(data) > _LARGE and client.queues.slices.spent:
+                self.stopped_early = True  # to read a line of many keys takes long
+                self.rests = False
+                return
         elif dialect is None:
             return
         if self.rests and client.next is None:

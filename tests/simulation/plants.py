@@ -289,8 +289,8 @@ def removes_before_the_move_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove what is moved as soon as it is put, not when that is safe."""
     original = Moves._try_to_put
 
-    def try_to_put(self: Moves, move: Move) -> None:
-        original(self, move)
+    def try_to_put(self: Moves, move: Move) -> Steps:
+        yield from original(self, move)
         if move.reached:
             self.finish(move)
 

@@ -138,8 +138,7 @@ class WatchedQueue(PersistentQueue):
         ):
             raise model.fail(f"a look finds {given}; there is {sure}")
         if self.life.current is not None:
-            # The first one of all was seen when it was read.
-            hits = [(self.name, each.data, None) for each in items[after is None :]]
+            hits = [(self.name, each.data, None) for each in items]
             self.life.current.entry.hits += hits
         return items
 
