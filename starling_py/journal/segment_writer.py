@@ -41,6 +41,8 @@ class SegmentWriter:
         self._previous: int | None = None
         self._paths: dict[int, str] = {}
         self._unfinished: str | None = None
+        self._before: str | None = None
+        """The path of the segment before the unfinished one."""
         self._new_directory = False
         self._leftover = False
         self._begin_at = segment_size
@@ -107,11 +109,15 @@ class SegmentWriter:
                 files.unlink(unfinished)
                 self._leftover = False
             raise
+        before = ledger.segments[-1].path if ledger.segments else None
         if self._place.syncs:
             self._previous, self._descriptor = self._descriptor, descriptor
             self._unfinished, path = unfinished, unfinished
+            self._before = before
         else:
             self.close()
+            if before is not None:
+                self._place.mark_end(before, number)
             self._descriptor = descriptor
         self._paths[descriptor] = path
         self.idle = not self._place.syncs
@@ -166,6 +172,7 @@ class SegmentWriter:
             descriptors,
             tuple(self._paths[each] for each in descriptors),
             self._unfinished,
+            self._before,
             self._new_directory,
             (last.number, last.size),
             self._trouble,

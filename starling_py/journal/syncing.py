@@ -1,12 +1,13 @@
 """Where a journal's files are, and one sync of what was written to them."""
 
+import contextlib
 import threading
 from dataclasses import dataclass, field
 
 from starling_py.journal import checkpoint
 from starling_py.journal.disk import failed_syncs
 from starling_py.journal.disk.files import Files
-from starling_py.journal.format import record, segment
+from starling_py.journal.format import end_mark, record, segment
 from starling_py.journal.format.segment import UNFINISHED_SUFFIX, Header
 from starling_py.journal.ledger import Ledger
 
@@ -37,6 +38,19 @@ class Place:
         payload = checkpoint.encode(ledger, previous_end)
         return header + record.bare(record.CHECKPOINT, ledger.next_id, self.salt, payload)
 
+    def mark_end(self, path: str, following: int) -> None:
+        """Note in a segment that the one with the number ``following`` is in force.
+
+        Should that be impossible, nobody is told if the other one is removed by hand. A segment
+        of an older version is never written to.
+        """
+        files = self.files
+        with contextlib.suppress(OSError):
+            if not segment.is_present_version(files.read_at(path, 0, segment.MAX_HEADER)):
+                return
+            with files.closing(files.open(path)) as descriptor:
+                files.write(descriptor, end_mark.encode(following, self.salt))
+
 
 @dataclass(eq=False)
 class Syncing:
@@ -66,6 +80,9 @@ class Syncing:
     """The paths of these files, in the same order."""
     unfinished: str | None
     """The path of a segment that gets its final name when it is safe; ``None`` if all have it."""
+    before: str | None
+    """The path of the segment before that one, which gets its end mark then; ``None`` if there is
+    none."""
     new_directory: bool
     """Whether the journal's directory is new, so that its own name has to be synced too."""
     end: tuple[int, int]
@@ -96,6 +113,8 @@ class Syncing:
         if self.unfinished is not None:
             files.rename(self.unfinished, self.unfinished.removesuffix(UNFINISHED_SUFFIX))
             files.sync_directory(self.place.directory)
+            if self.before is not None:
+                self.place.mark_end(self.before, self.end[0])
         if self.new_directory:
             files.sync_directory(self.place.directory.rpartition("/")[0])
 

@@ -244,6 +244,8 @@ class Dump:
             return self._guess(), {file.path: file.size for file in self._own}
         if state is None or state.ledger.deleted:
             return Ledger(), {}
+        if state.missing is not None:
+            self.warnings.append(f"{state.missing}. Items may be told as live that were taken")
         self.warnings += [f"{damage}. {each.items} items were in it" for each, damage in state.lost]
         sizes = {file.path: file.size for file in self._own}
         return state.ledger, {

@@ -11,7 +11,7 @@ from starling_py.journal import directory_names
 from starling_py.journal.disk.files import Files
 from starling_py.journal.disk.removed_directories import REMOVED
 from starling_py.journal.errors import JournalDamagedError, NotPlainError, SegmentError
-from starling_py.journal.format import segment
+from starling_py.journal.format import end_mark, segment
 from starling_py.journal.format.segment import (
     COMPACTED_SUFFIX,
     DAMAGED_SUFFIX,
@@ -108,7 +108,7 @@ class SegmentFile:
     """The number in the file's name."""
     path: str
     size: int
-    """Bytes of the file."""
+    """Bytes of the file, without its end mark."""
     header: Header | None
     """The header; ``None`` if it cannot be read."""
     start: int
@@ -196,7 +196,18 @@ def _open(files: Files, path: str, number: int) -> SegmentFile:
     except OSError as error:
         why = f"the disk says: {error.strerror}"
         return SegmentFile(number, path, size, None, 0, why, is_read=False)
-    return SegmentFile(number, path, size, header, start)
+    return SegmentFile(
+        number, path, size - _mark_size(files, path, size, header.salt), header, start
+    )
+
+
+def _mark_size(files: Files, path: str, size: int, salt: int) -> int:
+    """Return how many bytes of a file are its end mark."""
+    try:
+        end = files.read_at(path, size - end_mark.SIZE, end_mark.SIZE)
+    except OSError:
+        return 0  # it will be told when the file is read
+    return 0 if end_mark.decode(end, salt) is None else end_mark.SIZE
 
 
 def _kind(name: str) -> str:

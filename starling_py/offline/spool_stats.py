@@ -71,6 +71,8 @@ def measure(files: Files, directory: str, now_ms: int) -> Figures | None:
     state = Examination(files, directory, quarantine=True).run()
     if state is None or state.ledger.deleted:
         return None
+    if state.missing is not None:
+        raise state.missing
     if state.lost:
         raise state.lost[0][1]
     ledger = state.ledger

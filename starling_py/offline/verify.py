@@ -101,7 +101,9 @@ class _Check:
         except JournalDamagedError as damage:
             self._torn = {(torn.path, torn.offset) for torn in examination.torn}
             return damage
-        for torn in examination.torn:
+        if state is not None and state.missing is not None:
+            report.damage.append(state.missing)
+        for torn in (each for each in examination.torn if each.tail or not each.offset):
             self._torn.add((torn.path, torn.offset))
             what = f"{len(torn.tail)} bytes from byte {torn.offset} on are no whole record"
             report.notes.append(f"{torn.path}: {what}; the next start keeps them aside")

@@ -12,6 +12,7 @@ from starling_py.journal.commit import Batch, Committed, GroupCommit
 from starling_py.journal.directory_names import directory_name
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import SpoolError
+from starling_py.journal.format import end_mark
 from starling_py.journal.format.record import Item
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.recovery.examination import Recovered
@@ -19,7 +20,7 @@ from starling_py.journal.recovery.recovery import recover
 from starling_py.queues.errors import NotLoaded
 from starling_py.server.core import Core, InlineSyncer, Storage
 from tests.core import PatientBackground, put
-from tests.journal.simulated_disk import ProcessKilled, SimulatedDisk
+from tests.journal.simulated_disk import SALT, ProcessKilled, SimulatedDisk
 
 SPOOL = "/spool"
 NAME = b"jobs"
@@ -205,9 +206,17 @@ def read_back(disk: SimulatedDisk, name: bytes = NAME) -> Recovered | None:
 
 
 def segments_of(disk: SimulatedDisk, name: bytes = NAME) -> dict[str, bytes]:
-    """Return the segments of a queue, by path, oldest first."""
+    """Return the segments of a queue, by path, oldest first, without their end marks."""
     contents = disk.contents(f"{SPOOL}/{directory_name(name)}")
-    return {path: data for path, data in contents.items() if path.endswith(".segment")}
+    return {
+        path: without_mark(data) for path, data in contents.items() if path.endswith(".segment")
+    }
+
+
+def without_mark(data: bytes, salt: int = SALT) -> bytes:
+    """Return what counts of a segment: all but its end mark, if it has one."""
+    is_marked = end_mark.decode(data[-end_mark.SIZE :], salt) is not None
+    return data[: -end_mark.SIZE] if is_marked else data
 
 
 def dying_deletions() -> Iterator[tuple[int, SimulatedDisk, bool, Items | None]]:

@@ -385,6 +385,19 @@ def begins_ids_in_memory_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Spool, "journal_in_memory", lambda self, name, _: original(self, name, 0))
 
 
+def marks_an_end_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell that a segment is in force when it is begun."""
+    original = SegmentWriter.begin_segment
+
+    def begin_segment(self: SegmentWriter, ledger: Ledger, previous_end: int) -> None:
+        before = ledger.segments[-1].path if ledger.segments else None
+        original(self, ledger, previous_end)
+        if before is not None:
+            self._place.mark_end(before, ledger.segments[-1].number)
+
+    monkeypatch.setattr(SegmentWriter, "begin_segment", begin_segment)
+
+
 def refuses_all_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no server start where one queue cannot be read."""
 
@@ -488,6 +501,7 @@ PLANTS: tuple[Plant, ...] = (
     begins_ids_anew,
     notes_no_ids_on_disk,
     begins_ids_in_memory_with_1,
+    marks_an_end_too_early,
     refuses_all_for_one,
     shows_refused_queues_as_empty,
     reads_no_refused_queue_again,

@@ -137,6 +137,11 @@ def expected_size(beginning: bytes) -> tuple[int, int]:
     return _FIXED.size + length + _CHECKSUM.size, salt
 
 
+def is_present_version(beginning: bytes) -> bool:
+    """Tell whether a segment that begins so is of the version that is written."""
+    return beginning.startswith(MAGIC + VERSION.to_bytes(2, "little"))
+
+
 def decode(data: memoryview) -> tuple[Header, int]:
     """Read the header at the start of a segment; return it and its size in bytes.
 

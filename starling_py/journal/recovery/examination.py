@@ -12,7 +12,7 @@ import attrs
 from starling_py.journal import checkpoint
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import JournalDamagedError
-from starling_py.journal.format import segment
+from starling_py.journal.format import end_mark, segment
 from starling_py.journal.format.segment import COMPACTED_SUFFIX, UNFINISHED_SUFFIX, Header, Segment
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.recovery.placement import Placement
@@ -39,6 +39,9 @@ class Recovered:
     """Whether the last segment still lacks its final name."""
     lost: list[tuple[Segment, JournalDamagedError]] = attrs.field(factory=list)
     """Segments that cannot be read and will be given up, each with what is wrong with it."""
+
+    missing: JournalDamagedError | None = None
+    """That segments behind the last one are missing, with ``quarantine``; ``None`` if none are."""
 
     @property
     def queue(self) -> bytes:
@@ -81,6 +84,7 @@ class Examination:
         """The paths of files that are not needed any more."""
         self._opened: dict[int, Opened] = {}
         self._damaged: dict[int, JournalDamagedError] = {}
+        self._missing: JournalDamagedError | None = None
 
     def run(self) -> Recovered | None:
         """Read the journal; return ``None`` if there is none.
@@ -112,6 +116,7 @@ class Examination:
         if self._replay.oldest:
             placement.check_numbers(self._replay.oldest, last.header.number)
         state.lost = placement.lost
+        state.missing = self._missing
         self.needless += placement.needless
         return state
 
@@ -170,9 +175,29 @@ class Examination:
             if start is None:
                 raise JournalDamagedError(opened.path, opened.start, "the checkpoint is missing")
             end = self._replay.run(opened, data, start)
-            if end < len(data):
+            following = end_mark.decode(data[end:], opened.header.salt)
+            if following is not None and number == order[-1]:
+                # It is written to again, so the mark has to go.
+                self._look_for(following)
+                self.torn.append(TornTail(opened.path, end, b""))
+            elif end < len(data) and following is None:
                 self.torn.append(TornTail(opened.path, end, bytes(data[end:])))
         return opened
+
+    def _look_for(self, following: int) -> None:
+        """Raise ``JournalDamagedError`` if there is no segment from the number ``following`` on.
+
+        With ``quarantine`` that is kept for the caller.
+        """
+        numbers = (segment.number_of(each.removesuffix(UNFINISHED_SUFFIX)) for each in self.names)
+        if any(number is not None and number >= following for number in numbers):
+            return
+        path = f"{self._directory}/{segment.file_name(following)}"
+        self._missing = JournalDamagedError(
+            path, 0, "this segment is missing, and those behind it if there were any"
+        )
+        if not self._quarantine:
+            raise self._missing
 
     def _replay_unfinished(self, last: Opened | None) -> Opened | None:
         """Replay the segment that was begun last, if it goes on where the one before it ends.
@@ -222,7 +247,9 @@ class Examination:
     def _follows(self, last: Opened | None, previous_end: int) -> bool:
         if last is None:
             return previous_end == 0
-        return not self.torn and self._replay.ledger.segments[-1].size == previous_end
+        # A mark that is cut off is no torn tail.
+        torn = any(each.tail or not each.offset for each in self.torn)
+        return not torn and self._replay.ledger.segments[-1].size == previous_end
 
     def _check_agrees(self, path: str, begins: Ledger, last: Opened | None) -> None:
         ends = self._replay.ledger

@@ -57,6 +57,10 @@ def recover(
     if state is None:
         _remove(files, examination.needless)
         return None
+    if state.missing is not None:
+        log.critical(
+            "%s; what was in it is given up, and what was taken may come again", state.missing
+        )
     for each, damage in state.lost:
         log.critical("%s; %d items are given up", damage, each.items)
         repair.give_up(files, examination.names, each)
