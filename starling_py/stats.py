@@ -109,7 +109,7 @@ class QueueSnapshot:
     journal_broken: int
     """1 while the journal is refused because its files cannot be written or read."""
     quarantined: int
-    """Items given up since the server started because they cannot be read."""
+    """Items given up since the server started as they cannot be read, or are lost with a file."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,8 @@ class Snapshot:
     journal_failures: int
     journals_healed: int
     """Times that a journal was saved into a fresh segment after a failure."""
+    files_lost: int
+    """Times that a queue's files were found removed, moved or replaced under the server."""
     disk_full: int
     """1 while no put is accepted because the disk is full."""
     disk_low: int
@@ -178,6 +180,7 @@ def server_pairs(snapshot: Snapshot, items: int, size: int, queues: int) -> Pair
         ("fsyncs", snapshot.fsyncs),
         ("journal_failures", snapshot.journal_failures),
         ("journals_healed", snapshot.journals_healed),
+        ("files_lost", snapshot.files_lost),
         ("disk_full", snapshot.disk_full),
         ("disk_low", snapshot.disk_low),
         ("memory_high", snapshot.memory_high),

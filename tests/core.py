@@ -169,6 +169,7 @@ class CoreHarness:
             fsyncs=self.commits.syncs,
             journal_failures=self.commits.failures,
             journals_healed=self.commits.healed,
+            files_lost=self.commits.lost_files,
             disk_full=0,
             disk_low=0,
             memory_high=0,

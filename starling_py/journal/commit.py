@@ -112,6 +112,8 @@ class GroupCommit:
         """Writes and syncs that failed since the server started."""
         self.healed = 0
         """Times that a journal was saved into a fresh segment since the server started."""
+        self.lost_files = 0
+        """Times that a journal's files were found to have lost their names under the server."""
         self.broken: dict[Journal, None] = {}
         """Journals that take no records until they are healed, in the order in which they broke."""
 
@@ -124,6 +126,10 @@ class GroupCommit:
         due = self._clock.monotonic + wait
         self._heal_due = due if self._heal_due is None else min(due, self._heal_due)
         self.broken[journal] = None
+
+    def lost(self) -> None:
+        """Count that files of a journal have lost their names."""
+        self.lost_files += 1
 
     def hurry(self) -> None:
         """Make the interval's sync due with the next commit, if there is anything to sync then."""

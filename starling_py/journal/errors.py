@@ -24,6 +24,17 @@ class NotPlainError(OSError):
     """Where a file is meant there is something else, or a file that has other names as well."""
 
 
+class FileLostError(OSError):
+    """A file's name does not lead to it any more: somebody has removed, moved or replaced it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(errno.ENOENT, "the file was removed or replaced", path)
+
+
+LOST = (FileNotFoundError, NotADirectoryError, FileLostError)
+"""What is raised where a file of a journal is not found under its name."""
+
+
 class SpoolError(Exception):
     """The spool cannot be used; the text is one line that says what and where."""
 

@@ -6,7 +6,8 @@ the point up to which it was safe. Under an interval, what was acknowledged sinc
 memory; it is written to the new segment, which is synced before the queue goes on. Under ``always``
 nothing was acknowledged since then, so what was written is taken back. Under ``never`` nothing is
 known to be safe; there a file goes bad by a failed write alone, and what the ledger in memory says
-is carried on.
+is carried on. Before all of that, segments whose files lost their names are written anew as far as
+that is possible (see ``restoring``).
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from starling_py.journal.format.segment import UNFINISHED_SUFFIX
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.recovery.examination import state_at
 from starling_py.journal.recovery.replay import Replay, open_segment
+from starling_py.journal.restoring import Restoring
 from starling_py.journal.syncing import Place
 
 
@@ -30,22 +32,25 @@ class Healing:
         number: int,
         safe: tuple[int, int] | None,
         first_id: int,
-        base: Ledger | None,
+        now: Ledger,
         acknowledged: list[bytes],
+        restoring: Restoring,
     ) -> None:
         """Prepare to write the segment with this ``number``.
 
         ``safe`` is the end of what is safe in the old segments, the number of a segment and its
         size; ``None`` if nothing is, and then ``first_id`` is the id of the journal's first item.
-        ``base`` is what was live there; ``None`` if it has to be read from the disk.
-        ``acknowledged`` are the records since then that must be kept, in order.
+        ``now`` is what is live as of the last write, a copy. ``acknowledged`` are the records since
+        what is safe that must be kept, in order.
         """
         self._place = place
         self._number = number
         self._safe = safe
         self._first_id = first_id
-        self._base = base
+        self._now = now
         self._acknowledged = acknowledged
+        self.restoring = restoring
+        """The segments that lost their names."""
         self.descriptor: int | None = None
         """The new segment, open for appending; ``None`` if it was not made."""
         self.ledger = Ledger()
@@ -56,7 +61,10 @@ class Healing:
     def run(self) -> None:
         """Write the segment and make it safe; keep what goes wrong in ``error``."""
         try:
-            self._write(self._base_ledger())
+            self.restoring.run()
+            base = self._base_ledger()
+            self.restoring.give_up_lost(base)
+            self._write(base)
             failed_syncs.forget(self._place.files, self._place.directory)
         except (OSError, JournalDamagedError) as error:
             self.error = error
@@ -64,6 +72,8 @@ class Healing:
         except Exception as defect:
             self.error = unforeseen(defect)
             self._abandon()
+        finally:
+            self.restoring.close()
 
     def _abandon(self) -> None:
         """Remove the unfinished segment. One that has its final name is whole, and stays."""
@@ -76,10 +86,15 @@ class Healing:
             files.unlink(self._place.path(self._number) + UNFINISHED_SUFFIX)
 
     def _base_ledger(self) -> Ledger:
-        if self._base is not None:
-            return self._base
+        if not self._place.syncs:
+            return self._now
         if self._safe is None:
             return Ledger.of_new_queue(self._first_id)
+        if not self.restoring.last_is_held:
+            # It was closed, so all that was written to it had been synced before; where that ends
+            # cannot be read any more, but is what is known now.
+            self._acknowledged = []
+            return self._now
         return state_at(self._place.files, self._place.directory, *self._safe)
 
     def _write(self, base: Ledger) -> None:

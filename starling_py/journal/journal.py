@@ -8,6 +8,7 @@ work, and its outcome is taken here, in the tick. A journal whose file went bad 
 takes no record until it is healed. ``Safety`` counts the writes and which of them are safe.
 """
 
+import errno
 import logging
 from collections.abc import Callable
 
@@ -15,16 +16,23 @@ from starling_py.journal.blocks import Position, Reading
 from starling_py.journal.compaction import Compaction
 from starling_py.journal.disk.background import Chores
 from starling_py.journal.disk.no_files import NoFiles
-from starling_py.journal.errors import FileSpoiledError, JournalError, unforeseen
+from starling_py.journal.errors import (
+    LOST,
+    FileLostError,
+    FileSpoiledError,
+    JournalError,
+    unforeseen,
+)
 from starling_py.journal.healing import Healing
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.reader import Reader, Where
 from starling_py.journal.reclaiming import Reclaiming
 from starling_py.journal.recorder import Recorder
+from starling_py.journal.restoring import Restoring
 from starling_py.journal.segment_writer import Rotation, SegmentWriter
 from starling_py.journal.shared import JournalOwner, Shared
 from starling_py.journal.sync_on_demand import SyncsOnDemand
-from starling_py.journal.syncing import Place, Syncing
+from starling_py.journal.syncing import Expected, Place, Syncing, is_there
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +81,7 @@ class Journal:
         )
         self._first_id = ledger.next_id
         self._writing = False
+        self._stopped = False
         self._syncs_on_demand = SyncsOnDemand(place, chores, self._rotation.leave)
         self._reclaiming = Reclaiming(
             place,
@@ -210,7 +219,8 @@ class Journal:
         self.recorder.pending.pushed_id = self.ledger.next_id - 1
         self._reader.take_back()
         log.error("%s: journal cannot be written: %s", self.end_path, error)
-        if isinstance(error, FileSpoiledError):
+        lost = isinstance(error, LOST) and bool(self.ledger.segments)
+        if lost or isinstance(error, FileSpoiledError):
             self._break("cannot be written", error)
         self.failure = self.broken or f"journal cannot be written: {_reason(error)}"
 
@@ -221,7 +231,9 @@ class Journal:
         What can be removed or compacted is chosen here: by removals that this sync covers.
         """
         if self.broken is not None:
-            return self._healing() if self._chores.begin_healing() else None
+            if self._stopped or not self._chores.begin_healing():
+                return None
+            return self._healing()
         if not self.ledger.segments:
             return None
         syncing = self._writer.begin_sync(self.ledger.segments[-1])
@@ -351,12 +363,13 @@ class Journal:
 
     def _healing(self) -> Healing:
         """Return the work that saves what was acknowledged into a fresh segment."""
-        base = None if self.syncs else self.ledger.copy()
-        last = max((each.number for each in self.ledger.segments), default=0)
+        place, safety, now = self._place, self._safety, self.ledger.copy()
+        last = max((each.number for each in now.segments), default=0)
         number = max(self._writer.highest, last) + 1
-        safety = self._safety
+        items = [] if self.owner is None else self.owner.items_in_memory()
+        restoring = Restoring(place, self.ledger.copy(), self._writer.hold(), items)
         kept = list(safety.kept)
-        return Healing(self._place, number, safety.end, self._first_id, base, kept)
+        return Healing(place, number, safety.end, self._first_id, now, kept, restoring)
 
     def _end_healing(self, work: Healing) -> None:
         if work.error is not None or work.descriptor is None:
@@ -375,9 +388,36 @@ class Journal:
         log.warning("%s: goes on with a fresh segment, %s", self.path, last.path)
         self._chores.remove(needless)
         if self.owner is not None:
+            if work.restoring.lost_items:
+                self.owner.on_items_lost(work.restoring.lost_items)
             self.owner.on_rolled_back()
 
-    def _break(self, what: str, error: OSError) -> None:
+    def expected(self) -> list[Expected]:
+        """Return which files have to be found on the disk; none while it is broken."""
+        if self.broken is not None or self.in_memory:
+            return []
+        return self._writer.expected(self.ledger)
+
+    def stop_writing(self, why: str) -> None:
+        """Take no more records and write nothing: the spool is not this server's any more."""
+        self._stopped = not self.in_memory
+        if self._stopped:
+            self._break("cannot be written", OSError(errno.EBUSY, why))
+
+    def look_for_files(self) -> None:
+        """Have the journal healed if a file of it is not found under its name any more.
+
+        This asks the system for each segment, so it is for one that is suspected. Raises
+        ``OSError``.
+        """
+        for each in self.expected():
+            if not is_there(self._place.files, each):
+                self._break("is not all there", FileLostError(each[0]))
+                return
+
+    def _break(self, what: str, error: Exception) -> None:
+        if isinstance(error, LOST):
+            self._shared.lost()
         self.recorder.broken = self.failure = f"journal {what}: {_reason(error)}"
         self._reclaiming.stop()
         self._shared.broke(self)

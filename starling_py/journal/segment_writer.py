@@ -13,15 +13,16 @@ import logging
 from typing import Final
 
 from starling_py.journal.disk import failed_syncs
-from starling_py.journal.disk.files import NO_ROOM
+from starling_py.journal.disk.files import NO_ROOM, Identity
 from starling_py.journal.disk.open_files import OpenFiles
 from starling_py.journal.disk.reserve import SomeReserve
-from starling_py.journal.errors import FileSpoiledError, JournalError
+from starling_py.journal.errors import FileLostError, FileSpoiledError, JournalError
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import UNFINISHED_SUFFIX, Segment
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.pending import Pending
-from starling_py.journal.syncing import Place, Syncing
+from starling_py.journal.restoring import Held
+from starling_py.journal.syncing import Expected, Place, Syncing
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,9 @@ class SegmentWriter:
         self._descriptor: int | None = None
         self._previous: int | None = None
         self._paths: dict[int, str] = {}
+        self._identities: dict[int, Identity] = {}
+        self._closed: Identity | None = None
+        """What the last segment was when it was opened last."""
         self._unfinished: str | None = None
         self._before: str | None = None
         """The path of the segment before the unfinished one."""
@@ -73,6 +77,7 @@ class SegmentWriter:
         that was put back by hand while the server runs is never written over.
         """
         files, directory = self._place.files, self._place.directory
+        self._place.check_ours()
         files.make_directory(directory)
         names = files.list_directory(directory)
         if any(segment.number_of(name) is not None for name in names):
@@ -119,7 +124,7 @@ class SegmentWriter:
             if before is not None:
                 self._place.mark_end(before, number)
             self._descriptor = descriptor
-        self._paths[descriptor] = path
+        self._note(descriptor, path)
         self.idle = not self._place.syncs
         self.highest = number
         # With many segments, or gaps in the ids, a checkpoint can be as large as a small segment:
@@ -148,7 +153,6 @@ class SegmentWriter:
         """
         if self._descriptor is None:
             self._descriptor = self._open(last.path)
-            self._paths[self._descriptor] = last.path
             self._open_files.opened(self)
         self.idle = not self._place.syncs
         try:
@@ -171,6 +175,7 @@ class SegmentWriter:
             self._place,
             descriptors,
             tuple(self._paths[each] for each in descriptors),
+            tuple(self._identities[each] for each in descriptors),
             self._unfinished,
             self._before,
             self._new_directory,
@@ -192,6 +197,8 @@ class SegmentWriter:
             self._unfinished = None
             self.full_at = self._begin_at
             last.path = last.path.removesuffix(UNFINISHED_SUFFIX)
+            if self._descriptor is not None:
+                self._paths[self._descriptor] = last.path
         if len(syncing.descriptors) > 1:
             self._close(self._previous)
             self._previous = None
@@ -200,7 +207,7 @@ class SegmentWriter:
         """Go on with the segment that a healing wrote, which is open and safe."""
         self.close()
         self._descriptor = descriptor
-        self._paths[descriptor] = self._place.path(number)
+        self._note(descriptor, self._place.path(number))
         self._unfinished = None
         self._trouble = None
         self._new_directory = False
@@ -231,6 +238,34 @@ class SegmentWriter:
         self.close()
         return True
 
+    def expected(self, ledger: Ledger) -> list[Expected]:
+        """Return what has to be found on the disk: all segments, and what is known of the latest.
+
+        Others may be replaced, which is not seen before they are read.
+        """
+        known = {
+            self._paths[each].removesuffix(UNFINISHED_SUFFIX): self._identities[each]
+            for each in self._both
+            if each is not None
+        }
+        paths = [each.path.removesuffix(UNFINISHED_SUFFIX) for each in ledger.segments]
+        if paths and self._descriptor is None and self._closed is not None:
+            known[paths[-1]] = self._closed
+        return [(path, known.get(path)) for path in paths]
+
+    def hold(self) -> dict[str, Held]:
+        """Return the open files by their final paths, each with a descriptor of its own.
+
+        Raises ``OSError``.
+        """
+        return {
+            self._paths[each].removesuffix(UNFINISHED_SUFFIX): Held(
+                self._place.files.duplicate(each), self._identities[each]
+            )
+            for each in self._both
+            if each is not None
+        }
+
     def close(self) -> None:
         """Close the files; the next write opens the segment again."""
         self._close(self._previous)
@@ -247,18 +282,31 @@ class SegmentWriter:
         """Tell whether another thread may be syncing an open file just now."""
         return self._under_way is not None and descriptor in self._under_way.descriptors
 
+    def _note(self, descriptor: int, path: str) -> None:
+        self._paths[descriptor] = path
+        self._identities[descriptor] = self._closed = self._place.files.identity_of(descriptor)
+
     def _open(self, path: str) -> int:
+        """Open the last segment again. Raises ``OSError``, also if it is not the file it was."""
+        files, closed = self._place.files, self._closed
         try:
-            return self._place.files.open(path)
+            descriptor = files.open(path)
         except FileNotFoundError:
             if not path.endswith(UNFINISHED_SUFFIX):
                 raise
             # A sync under way has given it its final name already.
-            return self._place.files.open(path.removesuffix(UNFINISHED_SUFFIX))
+            descriptor = files.open(path.removesuffix(UNFINISHED_SUFFIX))
+        self._note(descriptor, path)
+        if closed is not None and self._identities[descriptor] != closed:
+            self._close(descriptor)
+            self._closed = closed
+            raise FileLostError(path)
+        return descriptor
 
     def _close(self, descriptor: int | None) -> None:
         if descriptor is not None:
             del self._paths[descriptor]
+            del self._identities[descriptor]
             try:
                 self._place.files.close(descriptor)
             except OSError as error:

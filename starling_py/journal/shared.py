@@ -13,6 +13,7 @@ from starling_py.journal.disk.background import Background
 from starling_py.journal.disk.files import Files
 from starling_py.journal.disk.open_files import OpenFiles
 from starling_py.journal.disk.reserve import SomeReserve
+from starling_py.journal.format.record import Item
 from starling_py.journal.format.segment import Segment
 
 Own = TypeVar("Own")
@@ -41,6 +42,8 @@ class Shared(Generic[Own]):
     """Called when the first record since the last ``write`` of a journal is added."""
     broke: Callable[[Own], None]
     """Called when a journal has to be healed, or a healing that had to wait can begin."""
+    lost: Callable[[], None]
+    """Called when a journal's files were found to have lost their names."""
     hurry: Callable[[], None]
     """Called to have the next commit followed by a sync, without waiting for the interval."""
     background: Background
@@ -65,6 +68,12 @@ class JournalOwner(Protocol):
 
     def on_all_safe(self) -> None:
         """Remove the queue if it is deleted: all writes are as safe as the policy makes them."""
+
+    def items_in_memory(self) -> list[Item]:
+        """Return all items that are in memory, live or not, in any order."""
+
+    def on_items_lost(self, items: int) -> None:
+        """Count items that are lost, as their files were removed under the server."""
 
     def on_compacted(self, segments: Sequence[Segment], replacement: Segment) -> None:
         """Read on in ``replacement`` what would have been read in ``segments``."""

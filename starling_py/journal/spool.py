@@ -9,12 +9,14 @@ A queue that cannot be read back is *refused*, and nothing of it is changed; all
 
 import errno
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 
 import attrs
 
 from starling_py.journal import directory_names
 from starling_py.journal.commit import GroupCommit
-from starling_py.journal.disk import id_floor, reserve
+from starling_py.journal.disk import id_floor, reserve, spool_lock
 from starling_py.journal.disk.background import Background
 from starling_py.journal.disk.files import NO_ROOM, Files
 from starling_py.journal.disk.id_floor import IdFloor
@@ -22,11 +24,13 @@ from starling_py.journal.disk.no_files import SEGMENT_SIZE, NoFiles, NoReserve
 from starling_py.journal.disk.open_files import OpenFiles
 from starling_py.journal.disk.removed_directories import RemovedDirectories
 from starling_py.journal.disk.reserve import Reserve
+from starling_py.journal.disk.spool_lock import SpoolLock
 from starling_py.journal.errors import JournalDamagedError, NotPlainError, SpoolError
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
+from starling_py.journal.lost_names import LostNames
 from starling_py.journal.recovery.examination import Recovered
 from starling_py.journal.recovery.recovery import recover
 from starling_py.journal.shared import Durability, Shared
@@ -34,7 +38,7 @@ from starling_py.journal.syncing import Place
 
 log = logging.getLogger(__name__)
 
-LOCK = ".lock"
+LOCK = spool_lock.NAME
 OWN_FILES = frozenset({LOCK, reserve.NAME, id_floor.NAME, id_floor.UNFINISHED})
 """The server's own files in a spool, beside the directories of queues."""
 IDLE_FILES = 64
@@ -56,8 +60,7 @@ class Spool:
     durability: Durability
     commits: GroupCommit
     background: Background
-    lock: int
-    """The descriptor that holds the lock."""
+    lock: SpoolLock
     reserve: Reserve
     ids: IdFloor
     """Where the ids of new queues begin."""
@@ -67,10 +70,16 @@ class Spool:
     """Whether older segments that are damaged are given up, and the rest of a queue is served."""
     refused: dict[str, str] = attrs.field(factory=dict)
     """Why queues could not be read back, by the names of their directories."""
+    _lost_names: LostNames = attrs.field(init=False)
+    _taken: bool = False
+    """Whether another server has the spool now, which was taken away under this one."""
     _first_id_in_memory: int = 1
     """Every id of a removed queue in memory is below this."""
     _stuck: set[Journal] = attrs.field(factory=set)
     """Journals of deleted queues that could not be removed; each is logged once."""
+
+    def __attrs_post_init__(self) -> None:
+        self._lost_names = LostNames(self.files, self.background)
 
     @classmethod
     def open(
@@ -90,7 +99,7 @@ class Spool:
         """
         try:
             _make_path(files, path, durability)
-            lock = files.lock(f"{path}/{LOCK}")
+            lock = SpoolLock(files, path)
         except BlockingIOError as error:
             raise SpoolError(f"{path}: another server is using this spool") from error
         except OSError as error:
@@ -100,7 +109,7 @@ class Spool:
         try:
             ids = IdFloor(files, path, syncs=syncs)
         except (OSError, JournalDamagedError) as problem:
-            files.close(lock)
+            lock.close()
             raise SpoolError(
                 f"{_reason(problem)}. Nothing was changed; put back a copy of it, or remove it when"
                 " no client remembers an item of a deleted queue by its id"
@@ -125,7 +134,33 @@ class Spool:
     def close(self) -> None:
         """Release the lock, and the room that was reserved."""
         self.reserve.close()
-        self.files.close(self.lock)
+        self.lock.close()
+
+    def look_for_lost_names(self, journals: Sequence[Journal]) -> None:
+        """See whether files were removed, moved or replaced under the server; mend what can be.
+
+        It looks at the spool's own files, and at those of some of the journals in the background.
+        """
+        if self._taken:
+            return  # and it stays so, even if that server ends: what is in it was never read here
+        try:
+            # The lock first: nothing is written into a directory that another server may have.
+            for name, mend in (
+                (LOCK, self.lock.mend),
+                (id_floor.NAME, self.ids.mend),
+                (reserve.NAME, self.reserve.mend),
+            ):
+                if mend():
+                    log.critical("%s/%s: was removed or replaced; made anew", self.path, name)
+        except BlockingIOError:
+            log.critical("%s: another server has taken this spool; nothing is written", self.path)
+            self._taken = True
+            for journal in journals:
+                journal.stop_writing("another server has taken this spool")
+            return
+        except OSError as error:
+            log.critical("%s: cannot be made whole: %s", self.path, error)
+        self._lost_names.look(journals)
 
     def recover(self) -> list[Found]:
         """Read every journal of the spool back, in the order of their directories' names.
@@ -224,6 +259,8 @@ class Spool:
         directory = f"{self.path}/{directory_names.directory_name(queue)}"
         salt = self.files.random_bits()
         place = Place(shared.files, directory, queue, salt, shared.durability.syncs)
+        if shared.files is self.files:
+            place = replace(place, is_ours=self.lock.is_held)
         return Journal(shared, place, Ledger.of_new_queue(first_id))
 
     def _shared(self) -> Shared[Journal]:
@@ -232,6 +269,7 @@ class Spool:
             self.durability,
             self.commits.touch,
             self.commits.broke,
+            self.commits.lost,
             self.commits.hurry,
             self.background,
             self.reserve,
@@ -338,7 +376,9 @@ class Spool:
             self.files.sync_directory(self.path)
 
     def _journal(self, path: str, state: Recovered) -> Journal:
-        place = Place(self.files, path, state.queue, state.salt, self.durability.syncs)
+        place = Place(
+            self.files, path, state.queue, state.salt, self.durability.syncs, self.lock.is_held
+        )
         old = state.header.version < segment.VERSION
         return Journal(self._shared(), place, state.ledger, must_begin=old)
 

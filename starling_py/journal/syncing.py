@@ -1,15 +1,22 @@
 """Where a journal's files are, and one sync of what was written to them."""
 
 import contextlib
+import errno
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from starling_py.journal import checkpoint
 from starling_py.journal.disk import failed_syncs
-from starling_py.journal.disk.files import Files
+from starling_py.journal.disk.files import Files, Identity
+from starling_py.journal.errors import FileLostError
 from starling_py.journal.format import end_mark, record, segment
 from starling_py.journal.format.segment import UNFINISHED_SUFFIX, Header
 from starling_py.journal.ledger import Ledger
+
+
+def _yes() -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,13 @@ class Place:
     """The 32 bits that the checksums of the journal's records begin with."""
     syncs: bool
     """Whether the policy ever syncs."""
+    is_ours: Callable[[], bool] = _yes
+    """Tells whether the spool at this path is still the one that this process has locked."""
+
+    def check_ours(self) -> None:
+        """Raise ``OSError`` if nothing may be made here: the spool may be another server's."""
+        if not self.is_ours():
+            raise OSError(errno.EBUSY, "the spool is not the one that was locked")
 
     def path(self, number: int) -> str:
         """Return the path of a segment with its final name."""
@@ -52,6 +66,34 @@ class Place:
                 files.write(descriptor, end_mark.encode(following, self.salt))
 
 
+def leads_to(files: Files, path: str, identity: Identity) -> bool:
+    """Tell whether a path leads to the file with this identity. Raises ``OSError``."""
+    try:
+        return files.identity(path) == identity
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+Expected = tuple[str, Identity | None]
+"""The final path of a segment, and what it must lead to; ``None`` if that is not known."""
+
+
+def is_there(files: Files, expected: Expected) -> bool:
+    """Tell whether a segment is found under its final name, or under that of an unfinished one.
+
+    Raises ``OSError``.
+    """
+    path, identity = expected
+    for name in (path, path + UNFINISHED_SUFFIX):
+        try:
+            found = files.identity(name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if identity is None or found == identity:
+            return True
+    return False
+
+
 @dataclass(eq=False)
 class Syncing:
     """One sync of all that was written to a journal; ``run`` is safe in any thread.
@@ -78,6 +120,8 @@ class Syncing:
     were evicted: then they were synced in the tick."""
     paths: tuple[str, ...]
     """The paths of these files, in the same order."""
+    identities: tuple[Identity, ...]
+    """What the paths must lead to, in the same order."""
     unfinished: str | None
     """The path of a segment that gets its final name when it is safe; ``None`` if all have it."""
     before: str | None
@@ -101,8 +145,10 @@ class Syncing:
     def run(self) -> None:
         """Sync the files, then the names. Raises ``OSError``.
 
-        A segment gets its final name only when it and the one before it are safe: a start takes a
-        torn end of any other segment than the last for damage.
+        What is in a file without a name is safe from nothing: so before any of it is called safe,
+        each name is seen to lead to the file that was synced. A segment gets its final name only
+        when it and the one before it are safe: a start takes a torn end of any other segment than
+        the last for damage.
         """
         files = self.place.files
         self._check()
@@ -110,6 +156,9 @@ class Syncing:
             failed_syncs.sync_or_note(files, descriptor, path)
         with self.cutting:
             self._check()
+        for path, identity in zip(self.paths, self.identities, strict=True):
+            if not leads_to(files, path, identity):
+                raise FileLostError(path)
         if self.unfinished is not None:
             files.rename(self.unfinished, self.unfinished.removesuffix(UNFINISHED_SUFFIX))
             files.sync_directory(self.place.directory)

@@ -366,20 +366,27 @@ class PersistentQueue:
         Raises ``JournalError``, and then none was removed.
         """
         first = max(damaged.first_id, self._window.last_id + 1)
-        in_memory = (
-            *self._window.items,
-            *self.waiting.set_aside.items(),
-            *(read.item for read in self.open_reads),
-            *(move.item for move in self.traffic.leaving.values()),
-            *self._recorder.pending.removed,
-        )
-        known = [item for item in in_memory if damaged.first_id <= item.id < first]
+        known = [item for item in self.items_in_memory() if damaged.first_id <= item.id < first]
         items = damaged.items - len(known)
         size = damaged.bytes - sum(len(item.data) for item in known)
         log.critical("%s: %d items cannot be read and are given up", damaged.path, items)
         self._recorder.give_up(damaged, first, items, size)
         self.items -= items
         self.bytes -= size
+        self.quarantined_items += items
+
+    def items_in_memory(self) -> list[Item]:
+        """Return all items that are in memory, live or not, in any order."""
+        return [
+            *self._window.items,
+            *self.waiting.set_aside.items(),
+            *(read.item for read in self.open_reads),
+            *(move.item for move in self.traffic.leaving.values()),
+            *self._recorder.pending.removed,
+        ]
+
+    def on_items_lost(self, items: int) -> None:
+        """Count items that are lost, as their files were removed under the server."""
         self.quarantined_items += items
 
     def available(self) -> None:

@@ -112,6 +112,7 @@ class Host:
             fsyncs=core.commits.syncs,
             journal_failures=core.commits.failures,
             journals_healed=core.commits.healed,
+            files_lost=core.commits.lost_files,
             disk_full=int(core.spool.reserve.short),
             disk_low=int(core.queues.directory.limits.disk_low),
             refused_queues=core.queues.directory.refused,

@@ -208,6 +208,8 @@ def alerts(snapshot: Snapshot) -> list[str]:
         found.append("memory_max reached")
     if snapshot.number("clients_paused"):
         found.append("client_memory used up")
+    if lost := snapshot.number("files_lost"):
+        found.append("files lost" if lost == 1 else f"files lost {lost} times")
     if snapshot.number("accepting_conns") == 0:
         found.append("draining")
     broken = [printable(name) for name, queue in snapshot.queues.items() if queue.is_broken]

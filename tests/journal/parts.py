@@ -47,6 +47,7 @@ def surroundings(
         touch,
         lambda _: None,
         lambda: None,
+        lambda: None,
         background,
         reserve,
         OpenFiles(open_files),

@@ -14,7 +14,7 @@ from typing import Union
 
 import attrs
 
-from starling_py.journal.disk.files import Files
+from starling_py.journal.disk.files import Files, Identity
 
 CHANGES = frozenset(
     {
@@ -303,6 +303,23 @@ class SimulatedDisk(Files):
         self._call("size", path)
         return len(self._file(path).data)
 
+    def identity(self, path: str) -> Identity:
+        self._call("identity", path)
+        return 1, id(self._find(path))
+
+    def identity_of(self, descriptor: int) -> Identity:
+        if descriptor in self._locks:
+            return 1, id(self._locks[descriptor])
+        return 1, id(self._open_file(descriptor))
+
+    def duplicate(self, descriptor: int) -> int:
+        return self._descriptor(self._open_file(descriptor))
+
+    def read_open(self, descriptor: int, offset: int, size: int) -> bytes:
+        file = self._open_file(descriptor)
+        self._call("read_open", descriptor)
+        return file.data[offset : offset + size]
+
     def link(self, old: str, new: str) -> None:
         self._call("link", new)
         directory, name = self._parent(new)
@@ -437,6 +454,10 @@ class SimulatedDisk(Files):
         self._next_descriptor += 1
         self._locks[self._next_descriptor] = file
         return self._next_descriptor
+
+    def lock_directory(self, path: str) -> int | None:
+        self._find(path)
+        return None
 
     def _used(self) -> int:
         """Return how many bytes all files take up."""

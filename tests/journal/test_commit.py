@@ -48,6 +48,12 @@ class Owner:
     def on_all_safe(self) -> None:
         self.heard.append("all safe")
 
+    def items_in_memory(self) -> list[Item]:
+        return []
+
+    def on_items_lost(self, items: int) -> None:
+        self.heard.append(f"{items} lost")
+
     def on_compacted(self, segments: Sequence[Segment], replacement: Segment) -> None:
         self.heard.append("compacted")
 

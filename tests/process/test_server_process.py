@@ -301,6 +301,18 @@ def test_a_daemon_keeps_its_spool_to_itself(tmp_path: Path, port: int) -> None:
         wait_until_gone(pid)
 
 
+def test_a_detached_server_keeps_its_locks_and_its_reserve(tmp_path: Path, port: int) -> None:
+    pid_file, spool = tmp_path / "pid", tmp_path / "spool"
+    with daemon_cleared_away(pid_file):
+        run("-d", "-q", spool, "-P", pid_file, "-L", tmp_path / "log", "-p", port)
+        wait_until_it_answers(port)
+        pid = int(pid_file.read_text())
+        paths = {os.path.realpath(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
+        assert {str(spool), str(spool / ".lock"), str(spool / ".reserve")} <= paths
+        os.kill(pid, signal.SIGTERM)
+        wait_until_gone(pid)
+
+
 def test_a_log_file_that_is_moved_away_is_begun_anew(tmp_path: Path, port: int) -> None:
     log, pid_file = tmp_path / "starling.log", tmp_path / "pid"
     with daemon_cleared_away(pid_file):

@@ -452,6 +452,7 @@ class Life:
             fsyncs=self.commits.syncs,
             journal_failures=self.commits.failures,
             journals_healed=self.commits.healed,
+            files_lost=self.commits.lost_files,
             disk_full=int(self.spool.reserve.short),
             disk_low=0,
             memory_high=0,

@@ -31,6 +31,8 @@ _KINDS: Final = (
     (stat.S_ISFIFO, "a FIFO"),
     (stat.S_ISSOCK, "a socket"),
 )
+Identity = tuple[int, int]
+"""The numbers of a file system and of a file in it."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -111,6 +113,16 @@ class Files:
         """Return a file's size in bytes; of a link, that of the link itself."""
         return os.lstat(path).st_size
 
+    def identity(self, path: str) -> Identity:
+        """Return what tells the file or directory that a path leads to from every other one."""
+        found = os.stat(path)  # noqa: PTH116
+        return found.st_dev, found.st_ino
+
+    def identity_of(self, descriptor: int) -> Identity:
+        """Return the identity of an open file: no other has it as long as it is open."""
+        found = os.fstat(descriptor)
+        return found.st_dev, found.st_ino
+
     def free_space(self, path: str) -> int:
         """Return how many bytes the file system that holds ``path`` has free for this process."""
         room = os.statvfs(path)
@@ -119,6 +131,14 @@ class Files:
     def link(self, old: str, new: str) -> None:
         """Give a file another name beside the one it has."""
         os.link(old, new)
+
+    def duplicate(self, descriptor: int) -> int:
+        """Return another descriptor of an open file, which is closed on its own."""
+        return os.dup(descriptor)
+
+    def read_open(self, descriptor: int, offset: int, size: int) -> bytes:
+        """Return up to ``size`` bytes of an open file from ``offset`` on; none where it ends."""
+        return os.pread(descriptor, size, offset)
 
     def allocate(self, descriptor: int, size: int) -> None:
         """Make a file ``size`` bytes large, with room on the disk for all of them."""
@@ -181,6 +201,22 @@ class Files:
     def random_bits(self) -> int:
         """Return 32 random bits that a client cannot guess."""
         return int.from_bytes(os.urandom(4), "little")
+
+    def lock_directory(self, path: str) -> int | None:
+        """Lock a directory for this process alone, as ``lock`` does a file.
+
+        Returns ``None`` where the file system locks no directories.
+        """
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise
+        except OSError:
+            os.close(descriptor)
+            return None
+        return descriptor
 
     def lock(self, path: str) -> int:
         """Create a file if it is missing and lock it for this process alone.

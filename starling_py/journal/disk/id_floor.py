@@ -52,6 +52,19 @@ class IdFloor:
             self._write(noted)
             self._noted = noted
 
+    def mend(self) -> bool:
+        """Write the file anew if somebody has removed it; return whether that was so.
+
+        Raises ``OSError``.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            self._files.size(self._path)
+            return False
+        if self._noted == 1:
+            return False
+        self._write(self._noted)
+        return True
+
     def _read(self) -> int:
         try:
             content = self._files.read(self._path)

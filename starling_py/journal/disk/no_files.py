@@ -4,7 +4,7 @@ Such a queue goes through the same journal code as any other, so the same rules 
 of it is ever written or read back, and no room on the disk is reserved for it.
 """
 
-from starling_py.journal.disk.files import Files
+from starling_py.journal.disk.files import Files, Identity
 from starling_py.journal.disk.reserve import SomeReserve
 
 SEGMENT_SIZE = 1 << 62
@@ -28,6 +28,10 @@ class NoFiles(Files):
     def open(self, path: str) -> int:
         """Return -1, as no file is opened."""
         return -1
+
+    def identity_of(self, descriptor: int) -> Identity:
+        """Return the same for every file."""
+        return 0, 0
 
     def write(self, descriptor: int, data: bytes) -> int:
         """Drop ``data``, and return that all of it was written."""

@@ -10,6 +10,7 @@ Something else in the file's place (a link, a FIFO, another user's file) is left
 reserved then, and puts are accepted all the same.
 """
 
+import contextlib
 import logging
 from abc import ABC, abstractmethod
 from typing import Final
@@ -95,6 +96,22 @@ class Reserve(SomeReserve):
         if self._size < needed and not (self._grow(needed + STEP) or self._grow(needed)):
             return False
         self.short = False
+        return True
+
+    def mend(self) -> bool:
+        """Go on with a new file if somebody has removed this one; return whether that was so.
+
+        Raises ``OSError``.
+        """
+        if self._descriptor is None:
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            if self._files.identity(self._path) == self._files.identity_of(self._descriptor):
+                return False
+        descriptor = self._files.create(self._path)
+        self._files.close(self._descriptor)
+        self._descriptor, self._size = descriptor, 0
+        self.short = not self.restore()
         return True
 
     def tidy(self) -> None:

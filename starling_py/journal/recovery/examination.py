@@ -261,9 +261,10 @@ class Examination:
 def state_at(files: Files, directory: str, number: int, size: int) -> Ledger:
     """Return the ledger as it was when the last segment, ``number``, had ``size`` bytes.
 
-    Raises ``JournalDamagedError``, also if the segments do not reach that far, and ``OSError``.
+    Older segments that cannot be read stay in it: the caller knows what is in them, or gives them
+    up. Raises ``JournalDamagedError``, also if the segments do not reach that far, and ``OSError``.
     """
-    state = Examination(files, directory, until=(number, size)).run()
+    state = Examination(files, directory, quarantine=True, until=(number, size)).run()
     if state is None:
         raise JournalDamagedError(directory, 0, "there is no journal any more")
     last = state.ledger.segments[-1]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from starling_py.journal.format.record import MarkedItem
+from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.journal import Journal
 from tests.journal.parts import item
 from tests.journal.simulated_disk import SimulatedDisk
@@ -30,6 +30,12 @@ class Owner:
 
     def on_rolled_back(self) -> None:
         raise AssertionError("nothing can fail")
+
+    def items_in_memory(self) -> list[Item]:
+        raise AssertionError("there are no files")
+
+    def on_items_lost(self, items: int) -> None:
+        raise AssertionError("there are no files")
 
     def on_compacted(self, *_: object) -> None:
         raise AssertionError("there are no files")
