@@ -129,6 +129,15 @@ class Client:
         self.next = proceed
         self._wake()
 
+    def take_next(self) -> Callable[[], None] | None:
+        """Return the rest of a command, if there is one; it is to be done now.
+
+        A method of its own: in one function, mypy would conclude that ``next`` stays ``None``, and
+        the compiled form fails when the rest has a rest.
+        """
+        rest, self.next = self.next, None
+        return rest
+
     def at_length(self, steps: Steps, *, finish: bool = False, weight: int = 0) -> None:
         """Do a command that may take long: some steps at once, the others in later turns.
 

@@ -164,8 +164,8 @@ class Session:
         """Do the rest of a command, if there is one; tell whether others may be executed."""
         client = self.client
         self.stopped_early = False
-        if client.next is not None:
-            proceed, client.next = client.next, None
+        proceed = client.take_next()
+        if proceed is not None:
             proceed()
         if client.parked is not None or client.closing or self.held:
             return False
