@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pymemcache.exceptions import MemcacheServerError
 
 from tests.process.server_process import (
     COMMAND,
@@ -87,7 +88,7 @@ def test_an_unknown_user(tmp_path: Path) -> None:
     assert "nobody-at-all" in line
 
 
-def test_a_damaged_journal(tmp_path: Path) -> None:
+def test_a_damaged_journal_refuses_its_queue_and_no_start(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     with ServerProcess(spool) as server:
         client = server.client()
@@ -99,14 +100,19 @@ def test_a_damaged_journal(tmp_path: Path) -> None:
     whole = segment.read_bytes()
     damaged = whole.replace(b"item 1", b"item X")
     segment.write_bytes(damaged)
-    line = expect_refusal(1, "-q", spool, "-p", 0)
-    assert f"{segment}: damaged at byte " in line
-    assert f"move {spool}/q out of the spool" in line
-    assert segment.read_bytes() == damaged
-    # What the line advises helps.
-    segment.write_bytes(whole)
     with ServerProcess(spool) as server:
         client = server.client()
+        with pytest.raises(MemcacheServerError, match=r"refused: .* damaged at byte "):
+            client.get("q")
+        assert client.set("other", b"1")
+        (line,) = [line for line in server.log if " ERROR " in line]
+        assert f"{segment}: damaged at byte " in line
+        assert f"move {spool}/q out of the spool" in line
+        assert segment.read_bytes() == damaged
+        # What the line advises helps.
+        segment.write_bytes(whole)
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: client.stats()[b"refused_queues"] == 0)
         assert [client.get("q") for _ in range(4)] == [b"item 0", b"item 1", b"item 2", None]
         client.close()
 

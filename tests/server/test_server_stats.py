@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from starling_py.journal.format import segment
 from starling_py.settings.server_settings import TABLE
+from tests.journal.spool_harness import without_mark
 from tests.server.in_process import PATIENCE, Client, Servers, item, put
 
 STARLING = [
@@ -206,11 +208,15 @@ async def test_queues_are_known_after_a_restart_without_being_touched(start: Ser
 
 
 def size_of(folder: Path) -> int:
-    """Return how many bytes the files in a folder have, of which some may be on their way out."""
+    """Return the bytes of all segments in a folder, their end marks left out.
+
+    Some may be on their way out.
+    """
     size = 0
     for path in folder.iterdir():
         with contextlib.suppress(FileNotFoundError):
-            size += path.stat().st_size
+            content = path.read_bytes()
+            size += len(without_mark(content, segment.decode(memoryview(content))[0].salt))
     return size
 
 
