@@ -134,8 +134,6 @@ class BinaryDialect(BinaryReplies, Dialect):
         self._position = position
         key = buffer[key_start:position]
         writer = BinaryReplies(opcode, opaque, key, form.quiet, form.names_key)
-        if not form.takes(key):
-            return self._swallow(value_size, Refusal(writer.error(Status.INVALID)))
         if value_size > self._item_size_max:
             refusal = Refusal(writer.error(Status.TOO_LARGE), too_large=True)
             return self._swallow(value_size, refusal)

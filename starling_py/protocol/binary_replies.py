@@ -70,6 +70,7 @@ class Status(IntEnum):
     TOO_LARGE = 0x03
     INVALID = 0x04
     NOT_STORED = 0x05
+    NON_NUMERIC = 0x06
     UNKNOWN_COMMAND = 0x81
     NOT_SUPPORTED = 0x83
     TEMPORARY_FAILURE = 0x86
@@ -81,6 +82,7 @@ _TEXTS: Final = {
     Status.TOO_LARGE: b"Too large.",
     Status.INVALID: b"Invalid arguments",
     Status.NOT_STORED: b"Not stored.",
+    Status.NON_NUMERIC: b"Non-numeric server-side value for incr or decr",
     Status.UNKNOWN_COMMAND: b"Unknown command",
 }
 """memcached's words for each status."""
@@ -89,6 +91,7 @@ _FAILURES: Final = {
     Outcome.NOT_STORED: Status.NOT_STORED,
     Outcome.EXISTS: Status.EXISTS,
     Outcome.NOT_FOUND: Status.NOT_FOUND,
+    Outcome.NON_NUMERIC: Status.NON_NUMERIC,
     Outcome.UNKNOWN: Status.NOT_FOUND,
     Outcome.ERROR: Status.NOT_FOUND,
 }

@@ -1,7 +1,7 @@
 """The requests of memcached's binary protocol: which opcode is which command.
 
-A key means the same as in text, options included; one that text cannot name, such as one with a
-blank in it, is refused. Every reply is written by its request's own ``BinaryReplies``, which also
+A key means the same as in text, options included; it may also have blanks and line ends in it,
+which text could not name. Every reply is written by its request's own ``BinaryReplies``, which also
 keep a quiet request quiet: no command here is quiet itself, so that it is told what went wrong.
 """
 
@@ -13,7 +13,7 @@ from typing import Final
 from starling_py import keys
 from starling_py.keys import MAX_KEY, RequestError
 from starling_py.protocol import commands
-from starling_py.protocol.binary_replies import BinaryReplies, Opcode, Status
+from starling_py.protocol.binary_replies import BinaryReplies, Opcode
 from starling_py.protocol.commands import Command, Phrased, Refusal, Verb
 
 _FLAGS_AND_EXPTIME: Final = struct.Struct(">II")
@@ -73,10 +73,6 @@ class Form:
             return False
         return self.keyed is None or self.keyed == (key > 0)
 
-    def takes(self, key: bytes) -> bool:
-        """Tell whether a key, whose length is right, has no blank where none may be."""
-        return self.keyed is None or not key or key.split(None, 1) == [key]
-
 
 def _get(request: Request) -> Command:
     return _get_of(request, None)
@@ -115,10 +111,7 @@ def _store(verb: Verb) -> Maker:
 
 
 def _delete(request: Request) -> Command:
-    if request.cas:
-        # A queue is deleted, not an item: there is no id that it could have.
-        return Refusal(request.writer.error(Status.EXISTS))
-    return commands.Delete(request.key, quiet=False)
+    return commands.Delete(request.key, quiet=False, compares=request.cas != 0)
 
 
 def _touch(request: Request) -> Command:
@@ -126,8 +119,13 @@ def _touch(request: Request) -> Command:
     return commands.Touch(request.key, -1 if exptime == _MINUS_ONE else exptime, quiet=False)
 
 
-def _absent(word: str) -> Maker:
-    return lambda request: commands.Absent(word, request.key, quiet=False)
+def _arithmetic(word: str) -> Maker:
+    return lambda request: commands.Arithmetic(word, request.key, quiet=False)
+
+
+def _flush_all(request: Request) -> Command:
+    (delay,) = _EXPTIME.unpack(request.extras) if request.extras else (0,)
+    return commands.FlushAll(quiet=False, delay=delay)
 
 
 def _acknowledge(_: Request) -> Command:
@@ -159,12 +157,12 @@ FORMS: dict[int, Form] = {
     **_both(Opcode.APPEND, Opcode.APPENDQ, _storage(Verb.APPEND, 0)),
     **_both(Opcode.PREPEND, Opcode.PREPENDQ, _storage(Verb.PREPEND, 0)),
     **_both(Opcode.DELETE, Opcode.DELETEQ, Form(_delete)),
-    **_both(Opcode.INCREMENT, Opcode.INCREMENTQ, Form(_absent("incr"), extras=(20,))),
-    **_both(Opcode.DECREMENT, Opcode.DECREMENTQ, Form(_absent("decr"), extras=(20,))),
+    **_both(Opcode.INCREMENT, Opcode.INCREMENTQ, Form(_arithmetic("incr"), extras=(20,))),
+    **_both(Opcode.DECREMENT, Opcode.DECREMENTQ, Form(_arithmetic("decr"), extras=(20,))),
     **_both(
         Opcode.FLUSH,
         Opcode.FLUSHQ,
-        Form(lambda _: commands.FlushAll(quiet=False), extras=(0, 4), keyed=False),
+        Form(_flush_all, extras=(0, 4), keyed=False),
     ),
     **_both(Opcode.QUIT, Opcode.QUITQ, _BARE),
     Opcode.NOOP: _BARE,

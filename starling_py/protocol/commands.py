@@ -108,10 +108,12 @@ class Delete:
 
     key: bytes
     quiet: bool
+    compares: bool = False
+    """Whether it names the id that a queue would have to have; none has one."""
 
 
 @dataclass
-class Absent:
+class Arithmetic:
     """Change a number (incr, decr), which a queue does not have."""
 
     word: str
@@ -133,6 +135,8 @@ class FlushAll:
     """Remove every item of every queue."""
 
     quiet: bool
+    delay: int = 0
+    """memcached's number: seconds, or a Unix time; 0 or less for now."""
 
 
 @dataclass
@@ -246,7 +250,7 @@ Command = (
     | Confirm
     | Monitor
     | Delete
-    | Absent
+    | Arithmetic
     | Flush
     | FlushAll
     | FlushExpired
@@ -278,6 +282,8 @@ class Outcome(Enum):
     RESET = "reset"
     END = "end"
     UNKNOWN = "unknown command"
+    NON_NUMERIC = "non-numeric"
+    """An incr or decr of a queue that has something: what it has is no number."""
     ERROR = "error"
     """A confirm of more reads than are open, which clients of Kestrel know in this form."""
 

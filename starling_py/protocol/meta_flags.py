@@ -1,8 +1,9 @@
 """The key and the flags of a meta command, which are the same for all of them.
 
-A flag is a letter, some with a token right behind it. A flag that is unknown, comes twice or has
-a token that it does not take is always an error: one that is ignored may be the one that was to
-keep the item in the queue.
+A flag is a letter, some with a token right behind it. ``P`` and ``L`` are for proxies, and ignored
+with whatever token they have. Any other flag that is unknown, comes twice or has a token that it
+does not take is always an error: one that is ignored may be the one that was to keep the item in
+the queue.
 """
 
 import base64
@@ -24,7 +25,7 @@ _BAD_TOKEN = b"CLIENT_ERROR bad token in command line format\r\n"
 _LONG_OPAQUE = b"CLIENT_ERROR opaque token too long\r\n"
 _BAD_KEY = b"CLIENT_ERROR error decoding key\r\n"
 
-_WITH_TOKEN = frozenset(b"CDEFJMNORT")
+_WITH_TOKEN = frozenset(b"CDEFJLMNOPRT")
 _NUMBERS = frozenset(b"DEJNRT")
 """The flags whose token is a number, perhaps a negative one."""
 

@@ -31,12 +31,12 @@ from starling_py.protocol.lines import (
 from starling_py.protocol.meta_flags import INVALID_FLAG, Asked, read
 from starling_py.protocol.meta_replies import DETAILS, HIT, MISS, Detail, MetaForm
 
-_GET_FLAGS = b"vqbkOfstchlT"
-_TOUCH_FLAGS = b"qbkOT"
-_STORE_FLAGS = b"qbkOcsFTMC"
-_DELETE_FLAGS = b"qbkO"
-_CHANGE_FLAGS = b"qbkOctvNJDTMCE"
-_DEBUG_FLAGS = b"b"
+_GET_FLAGS = b"vqbkOfstchluTPL"
+_TOUCH_FLAGS = b"qbkOuTPL"
+_STORE_FLAGS = b"qbkOcsFTMCPL"
+_DELETE_FLAGS = b"qbkOCPL"
+_CHANGE_FLAGS = b"qbkOctvNJDTMCEPL"
+_DEBUG_FLAGS = b"bPL"
 
 _TOUCHED: Mapping[Outcome, bytes] = {Outcome.TOUCHED: HIT, Outcome.NOT_FOUND: MISS}
 _STORED: Mapping[Outcome, bytes] = {
@@ -45,7 +45,11 @@ _STORED: Mapping[Outcome, bytes] = {
     Outcome.EXISTS: b"EX",
     Outcome.NOT_FOUND: b"NF",
 }
-_DELETED: Mapping[Outcome, bytes] = {Outcome.DELETED: HIT, Outcome.NOT_FOUND: b"NF"}
+_DELETED: Mapping[Outcome, bytes] = {
+    Outcome.DELETED: HIT,
+    Outcome.EXISTS: b"EX",
+    Outcome.NOT_FOUND: b"NF",
+}
 _CHANGED: Mapping[Outcome, bytes] = {Outcome.NOT_FOUND: b"NF"}
 _DONE: Mapping[Outcome, bytes] = {Outcome.OK: b"MN"}
 
@@ -155,7 +159,8 @@ def _store(words: list[bytes]) -> Refusal | StoreLine:
 def _delete(words: list[bytes]) -> Command:
     """Read ``md KEY FLAG…``."""
     asked = read(words, 2, _DELETE_FLAGS)
-    return PhrasedAnew(commands.Delete(asked.key, quiet=False), _form(asked, _DELETED, silent=HIT))
+    delete = commands.Delete(asked.key, quiet=False, compares=asked.has(b"C"))
+    return PhrasedAnew(delete, _form(asked, _DELETED, silent=HIT))
 
 
 def _change(words: list[bytes]) -> Command:
@@ -164,7 +169,7 @@ def _change(words: list[bytes]) -> Command:
     word = _CHANGES.get(asked.tokens.get(ord("M"), b"").upper())
     if word is None:
         raise MetaFlagError(_BAD_CHANGE_MODE)
-    return PhrasedAnew(commands.Absent(word, asked.key, quiet=False), _form(asked, _CHANGED))
+    return PhrasedAnew(commands.Arithmetic(word, asked.key, quiet=False), _form(asked, _CHANGED))
 
 
 def _debug(words: list[bytes]) -> Command:

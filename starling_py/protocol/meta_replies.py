@@ -80,7 +80,9 @@ class MetaReplies(TextReplies):
     def outcome(self, outcome: Outcome) -> bytes:
         """Return a plain reply."""
         form = self.form
-        word = form.words[outcome]
+        word = form.words.get(outcome)
+        if word is None:
+            return super().outcome(outcome)
         if word == form.silent:
             return b""
         if not form.details:

@@ -1,7 +1,9 @@
 """The lines of memcached's classic text protocol: which line is which command.
 
-A line's meaning depends on nothing but its bytes, so short lines are remembered: most come again
-and again. Every function here returns a command for what is right and a ``Refusal`` for what is
+Blanks alone part the words, as in memcached: a tab belongs to a key like any other byte. Words
+behind those of memcached's commands are ignored, as there, but for ``noreply`` as the last one. A
+line's meaning depends on nothing but its bytes, so short lines are remembered: most come again and
+again. Every function here returns a command for what is right and a ``Refusal`` for what is
 wrong; none raises anything.
 """
 
@@ -33,8 +35,8 @@ BAD_DELTA: Final = b"CLIENT_ERROR invalid numeric delta argument\r\n"
 
 
 def read_line(line: bytes) -> Command | StoreLine:
-    """Read a line, without its LF; a CR before it is a blank like any other."""
-    words = line.split()
+    """Read a line, without its LF and perhaps with the CR before that."""
+    words = [word for word in line.removesuffix(b"\r").split(b" ") if word]
     if not words:
         return Refusal(ERROR)
     parse = _ALL_PARSERS.get(words[0])
@@ -54,8 +56,7 @@ KNOWN_LINES: Final = Memo(read_line, 4096)
 
 def may_be_long(start: bytes) -> bool:
     """Tell whether a line that begins with these bytes may name many keys."""
-    words = start.split(None, 1)
-    return bool(words) and words[0].lower() in _KEY_LISTS
+    return start.lstrip(b" ").partition(b" ")[0].lower() in _KEY_LISTS
 
 
 def _store(verb: Verb, words: list[bytes]) -> Refusal | StoreLine:
@@ -64,8 +65,9 @@ def _store(verb: Verb, words: list[bytes]) -> Refusal | StoreLine:
     if length is None:
         return Refusal(BAD_FORMAT, close=True)
     quiet = _quietly(words, count)
-    if len(words) > count + quiet:
-        # Perhaps a blank in the key: the word taken for the length may be another one.
+    others = words[count : -1 if quiet else None]
+    if others and others[-1].isdigit() and not length:
+        # A blank in the key: an exptime, mostly 0, stands where the length should.
         return Refusal(BAD_FORMAT, close=True)
     key, flags, exptime = words[1:4]
     right = (
@@ -75,6 +77,9 @@ def _store(verb: Verb, words: list[bytes]) -> Refusal | StoreLine:
         and (verb is not Verb.CAS or b"".join(words[5:6]).isdigit())
     )
     if not right:
+        if others:
+            # Perhaps a blank in the key, too.
+            return Refusal(BAD_FORMAT, close=True)
         return StoreLine(verb, key, 0, 0, length, quiet, Refusal(b"" if quiet else BAD_FORMAT))
     return StoreLine(verb, key, int(flags), int(exptime), length, quiet, None)
 
@@ -102,16 +107,18 @@ def _get_and_touch(words: list[bytes], *, with_cas: bool) -> Command:
 
 
 def _quietly(words: list[bytes], count: int) -> bool:
-    return len(words) > count and words[count] == b"noreply"
+    """Tell whether no reply is wanted; ``count`` is how many words the command needs.
+
+    ``noreply`` must be the last word and spelt like this: memcached's own proxy sends ``noreplY``
+    for it, and waits for the answer.
+    """
+    return len(words) > count and words[-1] == b"noreply"
 
 
 def _delete(words: list[bytes]) -> Command:
-    quiet = words[-1] == b"noreply" and len(words) > 2
     if len(words) < 2:
         return Refusal(ERROR)
-    if (words[2:-1] if quiet else words[2:]) not in ([], [b"0"]):
-        usage = BAD_FORMAT[:-2] + b".  Usage: delete <key> [noreply]\r\n"
-        return Refusal(b"" if quiet else usage)
+    quiet = _quietly(words, 2)
     if len(words[1]) > MAX_KEY:
         return Refusal(b"" if quiet else BAD_FORMAT)
     return commands.Delete(words[1], quiet)
@@ -134,9 +141,9 @@ def _change_in_place(words: list[bytes]) -> Command:
     quiet = _quietly(words, 3)
     if len(words[1]) > MAX_KEY:
         return Refusal(b"" if quiet else BAD_FORMAT)
-    if not words[2].isdigit():
+    if not words[2].isdigit() or len(words[2]) > 20 or int(words[2]) >= 1 << 64:
         return Refusal(b"" if quiet else BAD_DELTA)
-    return commands.Absent(words[0].lower().decode(), words[1], quiet)
+    return commands.Arithmetic(words[0].lower().decode(), words[1], quiet)
 
 
 def _monitor(words: list[bytes]) -> Command:
@@ -183,11 +190,11 @@ def _status(words: list[bytes]) -> Command:
 
 
 def _flush_all(words: list[bytes]) -> Command:
-    quiet = words[-1] == b"noreply"
-    arguments = words[1:-1] if quiet else words[1:]
-    if len(arguments) > 1 or not all(is_number(word) for word in arguments):
+    quiet = _quietly(words, 1)
+    delay = b"0" if len(words) == 1 + quiet else words[1]
+    if not is_number(delay):
         return Refusal(b"" if quiet else BAD_EXPTIME)
-    return commands.FlushAll(quiet)
+    return commands.FlushAll(quiet, int(delay))
 
 
 def _take_number(words: list[bytes]) -> Command:
@@ -201,6 +208,11 @@ def _take_number(words: list[bytes]) -> Command:
 
 
 def _one_key(make: Callable[[bytes, bool], Command]) -> Parser:
+    """Return a parser of a command that is not memcached's, which has a key and no more words.
+
+    One word more is an error: a blank in a name must not flush another queue.
+    """
+
     def parse(words: list[bytes]) -> Command:
         quiet = _quietly(words, 2)
         if len(words) != (3 if quiet else 2):
@@ -216,14 +228,17 @@ def _bare(make: Callable[[], Command]) -> Parser:
     return lambda words: make() if len(words) == 1 else Refusal(ERROR)
 
 
-def _unknown(_: list[bytes]) -> Command:
-    return Refusal(ERROR)
+def _unknown(words: list[bytes]) -> Command:
+    # A tab parts no words here; where a client means it to, there may be a body behind the line.
+    meant = words[0].split(None, 1)[:1]
+    return Refusal(ERROR, close=bool(meant) and meant[0].lower() in _STORAGE)
 
 
 def _fixed(reply: bytes) -> Parser:
     return lambda _: Refusal(reply)
 
 
+_STORAGE: Final = frozenset(verb.value.encode() for verb in Verb)
 _KEY_LISTS: Final = frozenset({b"get", b"gets", b"gat", b"gats"})
 
 _PARSERS: dict[bytes, Parser] = {
@@ -247,12 +262,12 @@ _PARSERS: dict[bytes, Parser] = {
     b"dump_config": lambda words: commands.DumpConfig(words[1:]),
     b"status": _status,
     b"reload": _bare(commands.Reload),
-    b"version": _bare(commands.Version),
+    b"version": lambda _: commands.Version(),
     b"verbosity": _take_number,
     b"cache_memlimit": _take_number,
     b"refresh_certs": lambda words: commands.Acknowledge(words[-1] == b"noreply"),
     b"shutdown": lambda _: commands.Shutdown(),
-    b"quit": _bare(commands.Quit),
+    b"quit": lambda _: commands.Quit(),
     b"watch": _fixed(b"CLIENT_ERROR watch commands not allowed\r\n"),
     b"lru_crawler": _fixed(b"CLIENT_ERROR lru crawler disabled\r\n"),
     b"slabs": _fixed(b"CLIENT_ERROR slab reassignment disabled\r\n"),

@@ -19,6 +19,7 @@ _OUTCOMES: Final = {
     Outcome.OK: b"OK\r\n",
     Outcome.RESET: b"RESET\r\n",
     Outcome.END: b"END\r\n",
+    Outcome.NON_NUMERIC: b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n",
     Outcome.UNKNOWN: b"ERROR\r\n",
     Outcome.ERROR: b"ERROR\r\n",
 }

@@ -34,6 +34,10 @@ def _deleting(client: Client, command: commands.Delete) -> Steps:
         yield LATER  # the removal of its files comes on top of this
     try:
         queue = client.queues.directory.find(keys.parse_plain(command.key))
+        if queue is not None and command.compares:
+            # A queue is deleted, not an item: there is no id that it could have.
+            client.replies.add_outcome(Outcome.EXISTS, quiet=command.quiet)
+            return
         if queue is not None and queue.settings.refuse_delete:
             log.info("%s: queue %s is not to be deleted", client.peer, printable(queue.name))
             queue = None
@@ -51,10 +55,24 @@ def _deleting(client: Client, command: commands.Delete) -> Steps:
         client.replies.add_for([queue.journal], Outcome.DELETED, quiet=command.quiet)
 
 
-def absent(client: Client, command: commands.Absent) -> None:
-    """Answer an incr or decr: a queue has no number to change."""
-    client.counters.count_miss(command.word)
-    client.replies.add_outcome(Outcome.NOT_FOUND, quiet=command.quiet)
+def arithmetic(client: Client, command: commands.Arithmetic) -> None:
+    """Answer an incr or decr: a queue has no number.
+
+    As long as it has items, the answer is not ``NOT_FOUND``: there are clients that then add the
+    number, and when that fails, as there is something, increment it again, without end.
+    """
+    try:
+        is_empty = client.queues.is_empty(keys.parse_plain(command.key))
+    except (RequestError, JournalError) as problem:
+        client.fail(problem, quiet=command.quiet)
+        return
+    if is_empty:
+        client.counters.count_miss(command.word)
+        client.replies.add_outcome(Outcome.NOT_FOUND, quiet=command.quiet)
+    else:
+        client.counters.protocol_errors += 1
+        told = client.replies.writer.outcome(Outcome.NON_NUMERIC)
+        client.replies.add_error(told, "a queue has no number", quiet=command.quiet)
 
 
 def flush(client: Client, command: commands.Flush) -> None:
@@ -228,7 +246,7 @@ def refuse(client: Client, refusal: commands.Refusal) -> None:
 
 HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {
     commands.Delete: delete,
-    commands.Absent: absent,
+    commands.Arithmetic: arithmetic,
     commands.Flush: flush,
     commands.FlushAll: flush_all,
     commands.FlushExpired: flush_expired,

@@ -136,18 +136,19 @@ def _in_order(names: list[bytes]) -> Iterator[bytes | None]:
 
 
 def find(words: Sequence[bytes], host: ServerHost) -> Iterable[Pairs] | Outcome | None:
-    """Return the report that the words ask for, or ``None`` when there is no such report."""
+    """Return the report that the words ask for, or ``None`` when there is no such report.
+
+    Words behind those that a report needs are ignored, as by memcached.
+    """
     if not words:
         return _everything(host)
     first, rest = words[0].lower(), [word.lower() for word in words[1:]]
     if first in _EMPTY_REPORTS:
         return []
-    if first == b"detail" and len(rest) == 1:
+    if first == b"detail" and rest:
         return {b"on": Outcome.OK, b"off": Outcome.OK, b"dump": Outcome.END}.get(rest[0])
-    if first == b"queue" and len(rest) == 1:
+    if first == b"queue" and rest:
         return _queue(words[1], host)
-    if rest:
-        return None
     if first == b"reset":
         host.reset()
         return Outcome.RESET

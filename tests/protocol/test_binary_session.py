@@ -184,8 +184,11 @@ class TestOpcodes:
 
     @pytest.mark.parametrize("opcode", [p.INCREMENT, p.DECREMENT, p.INCREMENTQ, p.DECREMENTQ])
     def test_there_is_no_number_to_change(self, client: Client, opcode: int) -> None:
-        client.ask(put(b"q", b"5"))
         assert told(client, ask(opcode, b"q", extras=bytes(20))) == [miss(opcode)]
+        client.ask(put(b"q", b"5"))
+        text = b"Non-numeric server-side value for incr or decr"
+        refused = Packet(opcode, p.NON_NUMERIC, value=text)
+        assert told(client, ask(opcode, b"q", extras=bytes(20))) == [refused]
         assert told(client, ask(p.GET, b"q")) == [hit(b"5", 1)]
 
     def test_what_succeeds_without_an_effect(self, client: Client) -> None:
@@ -221,8 +224,21 @@ class TestOpcodes:
         assert text(core, b"get q") == b"VALUE q 0 1\r\n1\r\nEND\r\n"
 
     def test_what_is_wrong_is_counted(self, core: CoreHarness, client: Client) -> None:
-        client.ask(ask(0x77) + ask(p.GET) + put(b"a b", b"x") + ask(p.GET, b"q/typo"))
-        assert core.counters.protocol_errors == 4
+        client.ask(ask(0x77) + ask(p.GET) + ask(p.GET, b"q/typo"))
+        assert core.counters.protocol_errors == 3
+
+    @pytest.mark.parametrize("key", [b"a b", b" ", b"a\r\nb", b"\0\t"])
+    def test_a_key_may_have_blanks_and_control_bytes(self, client: Client, key: bytes) -> None:
+        client.ask(put(key, b"x"))
+        assert told(client, ask(p.GET, key)) == [hit(b"x", 1)]
+        assert told(client, ask(p.DELETE, key)) == [Packet(p.DELETE)]
+
+    def test_a_delete_with_a_cas_finds_another_item_or_no_queue(self, client: Client) -> None:
+        assert told(client, ask(p.DELETE, b"q", cas=1)) == [miss(p.DELETE)]
+        client.ask(put(b"q", b"x"))
+        exists = Packet(p.DELETE, p.EXISTS, value=b"Data exists for key.")
+        assert told(client, ask(p.DELETE, b"q", cas=1)) == [exists]
+        assert told(client, ask(p.GET, b"q")) == [hit(b"x", 1)]
 
 
 class TestStatistics:

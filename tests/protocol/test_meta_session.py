@@ -3,6 +3,8 @@
 import errno
 from pathlib import Path
 
+import pytest
+
 from starling_py.journal.disk.files import Files
 from starling_py.queues.queue_directory import Rules
 from starling_py.session.client import Policy
@@ -234,10 +236,28 @@ class TestOthers:
         assert client.ask(b"md q q\r\nmd q q\r\nmn\r\n") == b"NF\r\nMN\r\n"
         assert client.ask(b"md q/peek q\r\n").startswith(b"CLIENT_ERROR this command takes no opt")
 
-    def test_arithmetic_finds_nothing(self, core: CoreHarness, client: Client) -> None:
-        check_put(client, b"1")
+    def test_arithmetic_finds_no_number(self, core: CoreHarness, client: Client) -> None:
         assert client.ask(b"ma q v D1 MI\r\nma q MD q k t c O1\r\n") == b"NF\r\nNF kq O1\r\n"
         assert (core.counters.incr_misses, core.counters.decr_misses) == (1, 1)
+        check_put(client, b"1")
+        refused = b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"
+        assert client.ask(b"ma q v D1 MI\r\nma q MD q k t c O1\r\n") == refused * 2
+
+    def test_a_delete_that_compares_finds_another_or_no_queue(self, client: Client) -> None:
+        assert client.ask(b"md q C5 k O1\r\nmd q C5 q\r\n") == b"NF kq O1\r\nNF\r\n"
+        check_put(client, b"1")
+        assert client.ask(b"md q C5 k O1\r\nmd q C5 q\r\n") == b"EX kq O1\r\nEX\r\n"
+        assert client.ask(b"mg q v\r\n") == b"VA 1\r\n1\r\n"
+
+    @pytest.mark.parametrize("flag", [b"P", b"L", b"P1", b"Lpath/", b"P L2"])
+    def test_what_is_meant_for_proxies_is_ignored(self, client: Client, flag: bytes) -> None:
+        lines = b"ms q 1 %b\r\nx\r\nmg q v %b\r\nmg q T1 %b\r\nmd q %b\r\nma q %b\r\nme q %b\r\n"
+        told = client.ask(lines.replace(b"%b", flag))
+        assert told == b"HD\r\nVA 1\r\nx\r\nEN\r\nHD\r\nNF\r\nEN\r\n"
+
+    def test_a_get_may_ask_not_to_count_as_one(self, client: Client) -> None:
+        check_put(client, b"1")
+        assert client.ask(b"mg q u v\r\nmg q u\r\n") == b"VA 1\r\n1\r\nEN\r\n"
 
     def test_debug(self, core: CoreHarness, client: Client) -> None:
         assert client.ask(b"me q\r\n") == b"EN\r\n"

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from starling_py.protocol import dialect_for
 from starling_py.protocol.commands import (
-    Absent,
     Acknowledge,
+    Arithmetic,
     Command,
     Confirm,
     Delete,
@@ -47,7 +47,6 @@ BAD_EXPTIME = Refusal(b"CLIENT_ERROR invalid exptime argument\r\n")
 BAD_SECONDS = Refusal(b"CLIENT_ERROR monitor takes seconds from 0 to 2147483\r\n")
 BAD_MOST = Refusal(b"CLIENT_ERROR monitor takes a number of items from 1 to 100000\r\n")
 BAD_COUNT = Refusal(b"CLIENT_ERROR confirm takes a number of items from 0 to 2147483647\r\n")
-BAD_DELETE = Refusal(b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n")
 TOO_LARGE = Refusal(b"SERVER_ERROR object too large for cache\r\n", too_large=True)
 LONG_LINE = Refusal(b"CLIENT_ERROR line too long\r\n", close=True)
 SILENT = Refusal(b"")
@@ -307,6 +306,7 @@ COMMAND_MAP: list[Row] = [
     (b"touch q 5", None, Touch(b"q", 5, quiet=False)),
     (b"touch q 0", None, Touch(b"q", 0, quiet=False)),
     (b"touch q -1", None, Touch(b"q", -1, quiet=False)),
+    (b"touch q 1 noreplY", None, Touch(b"q", 1, quiet=False)),
     (b"touch q x", None, BAD_EXPTIME),
     (b"touch %b 5" % K251, None, BAD_FORMAT),
     (b"touch q", None, ERROR),
@@ -332,23 +332,32 @@ COMMAND_MAP: list[Row] = [
     (b"confirm %b 1" % K251, None, BAD_FORMAT),
     (b"confirm q", None, ERROR),
     (b"confirm q 1 noreply", None, ERROR),
-    (b"incr q 1", None, Absent("incr", b"q", quiet=False)),
+    (b"incr q 1", None, Arithmetic("incr", b"q", quiet=False)),
+    (b"incr q 1 noreplY", None, Arithmetic("incr", b"q", quiet=False)),
+    (b"incr q 18446744073709551615", None, Arithmetic("incr", b"q", quiet=False)),
+    (b"incr q 18446744073709551616", None, BAD_DELTA),
     (b"incr q x", None, BAD_DELTA),
     (b"incr", None, ERROR),
-    (b"decr q 1", None, Absent("decr", b"q", quiet=False)),
+    (b"decr q 1", None, Arithmetic("decr", b"q", quiet=False)),
     (b"decr " + K251 + b" 1", None, BAD_FORMAT),
     (b"delete q", None, Delete(b"q", quiet=False)),
     (b"delete q 0", None, Delete(b"q", quiet=False)),
     (b"delete " + K250, None, Delete(K250, quiet=False)),
     (b"delete " + K251, None, BAD_FORMAT),
-    (b"delete q 5", None, BAD_DELETE),
-    (b"delete a b c d e", None, BAD_DELETE),
+    (b"delete q 5", None, Delete(b"q", quiet=False)),
+    (b"delete q foo", None, Delete(b"q", quiet=False)),
+    (b"delete q noreplY", None, Delete(b"q", quiet=False)),
+    (b"delete q noreply foo", None, Delete(b"q", quiet=False)),
+    (b"delete noreply", None, Delete(b"noreply", quiet=False)),
+    (b"delete a b c d e", None, Delete(b"a", quiet=False)),
     (b"delete", None, ERROR),
     (b"flush_all", None, FlushAll(quiet=False)),
     (b"flush_all 0", None, FlushAll(quiet=False)),
-    (b"flush_all 30", None, FlushAll(quiet=False)),
+    (b"flush_all 30", None, FlushAll(quiet=False, delay=30)),
+    (b"flush_all -1", None, FlushAll(quiet=False, delay=-1)),
     (b"flush_all foo", None, BAD_EXPTIME),
-    (b"flush_all 0 0", None, BAD_EXPTIME),
+    (b"flush_all 0 0", None, FlushAll(quiet=False)),
+    (b"flush_all 3 noreplY", None, FlushAll(quiet=False, delay=3)),
     (b"flush q", None, Flush(b"q", quiet=False)),
     (b"flush", None, ERROR),
     (b"flush a b", None, ERROR),
@@ -358,13 +367,13 @@ COMMAND_MAP: list[Row] = [
     (b"flush_all_expired", None, FlushExpired(None, quiet=False)),
     (b"flush_all_expired q", None, ERROR),
     (b"version", None, Version()),
-    (b"version foo", None, ERROR),
-    (b"version noreply", None, ERROR),
+    (b"version foo", None, Version()),
+    (b"version noreply", None, Version()),
     (b"verbosity 1", None, OK),
     (b"verbosity", None, ERROR),
     (b"verbosity foo", None, BAD_FORMAT),
     (b"quit", None, Quit()),
-    (b"quit foo", None, ERROR),
+    (b"quit foo", None, Quit()),
     (b"stats", None, Stats([])),
     (b"stats settings", None, Stats([b"settings"])),
     (b"stats cachedump 1 0", None, Stats([b"cachedump", b"1", b"0"])),
@@ -457,16 +466,17 @@ def test_commands_are_taken_in_any_case(
         (b"touch q 5", None, Touch(b"q", 5, quiet=True)),
         (b"touch %b 5" % K251, None, SILENT),
         (b"touch q x", None, SILENT),
-        (b"incr q 1", None, Absent("incr", b"q", quiet=True)),
+        (b"incr q 1", None, Arithmetic("incr", b"q", quiet=True)),
         (b"incr q x", None, SILENT),
-        (b"decr q 1", None, Absent("decr", b"q", quiet=True)),
+        (b"decr q 1", None, Arithmetic("decr", b"q", quiet=True)),
         (b"decr %b 1" % K251, None, SILENT),
         (b"delete q", None, Delete(b"q", quiet=True)),
         (b"delete q 0", None, Delete(b"q", quiet=True)),
-        (b"delete q 5", None, SILENT),
+        (b"delete q 5", None, Delete(b"q", quiet=True)),
         (b"delete %b" % K251, None, SILENT),
         (b"flush_all", None, FlushAll(quiet=True)),
         (b"flush_all 0", None, FlushAll(quiet=True)),
+        (b"flush_all 30", None, FlushAll(quiet=True, delay=30)),
         (b"flush_all foo", None, SILENT),
         (b"verbosity 1", None, Acknowledge(quiet=True)),
         (b"verbosity foo", None, SILENT),
@@ -787,12 +797,45 @@ def test_a_get_of_more_than_64_kib_closes(start: bytes) -> None:
     assert commands_of(_chunks(line, 1000)) == [LONG_LINE]
 
 
-@pytest.mark.parametrize("line", [b"set a 1 0 0 13", b"set a b 0 0 13", b"set q 0 0 1 foo"])
-def test_a_word_too_many_closes_because_another_word_may_be_the_length(line: bytes) -> None:
-    # A library that sends a key with a blank in it: the body must not run.
+@pytest.mark.parametrize(
+    "line",
+    [b"set a 1 0 0 13", b"set a b 0 0 13", b"set a 1 0 0 13 noreply", b"set a b c 0 0 13 noreply"],
+)
+def test_a_key_with_a_blank_closes_because_the_length_is_elsewhere(line: bytes) -> None:
+    # A library that does not look at its keys: the body must not run.
     stream = line + b"\r\n\r\nflush_all\r\n\r\n"
     first = commands_of([stream])[0]
     assert first == BAD_FORMAT_CLOSE
+
+
+@pytest.mark.parametrize("verb", [each for each in Verb if each is not Verb.CAS])
+@pytest.mark.parametrize("words", [b"noreplY", b"foo", b"noreply foo", b"7", b"0 noreplY", b"a b"])
+def test_words_behind_those_of_a_storage_command_are_ignored(verb: Verb, words: bytes) -> None:
+    line = b"%b q 0 0 1 %b\r\nx\r\n" % (verb.value.encode(), words)
+    wanted = [Store(verb, b"q", 0, 0, b"x", quiet=False), Version()]
+    assert commands_of([line + b"version\r\n"]) == wanted
+    assert commands_of(bytewise(line + b"version\r\n")) == wanted
+
+
+def test_words_behind_those_of_a_cas_are_ignored() -> None:
+    stream = b"cas q 0 0 1 5 noreplY\r\nx\r\ncas q 0 0 1 5 a noreply\r\nx\r\n"
+    wanted = [Store(Verb.CAS, b"q", 0, 0, b"x", quiet) for quiet in (False, True)]
+    assert commands_of([stream]) == wanted
+
+
+@pytest.mark.parametrize("byte", [b"\t", b"\v", b"\f", b"\r", b"\0", b"\x1b", b"\xa0"])
+def test_blanks_alone_part_the_words_of_a_line(byte: bytes) -> None:
+    key = byte + b"a" + byte + b"b"
+    stream = b"set %b 0 0 1\r\nx\r\nget %b c\r\n" % (key, key)
+    assert commands_of([stream]) == [
+        Store(Verb.SET, key, 0, 0, b"x", quiet=False),
+        Get([key, b"c"], with_cas=False),
+    ]
+
+
+@pytest.mark.parametrize("line", [b"set\tq\t0\t0\t9", b"\vset q 0 0 9", b"ADD\fq 0 0 9"])
+def test_a_body_does_not_run_behind_words_that_tabs_should_part(line: bytes) -> None:
+    assert commands_of([line + b"\r\nflush_all\r\n"])[0] == Refusal(b"ERROR\r\n", close=True)
 
 
 def test_many_long_lines_are_not_remembered() -> None:

@@ -277,7 +277,7 @@ async def test_a_server_that_drains_says_that_it_accepts_no_clients(start: Serve
         (b"queues", b"END\r\n"),
         (b"queue none", b"END\r\n"),
         (b"nonsense", b"ERROR\r\n"),
-        (b"settings more", b"ERROR\r\n"),
+        (b"reset more", b"RESET\r\n"),
     ],
 )
 async def test_a_sub_word_gets_its_answer(start: Servers, words: bytes, reply: bytes) -> None:

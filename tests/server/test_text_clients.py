@@ -17,6 +17,7 @@ from starling_py.server.connection import Connection
 from tests.server.in_process import Servers, item, put
 
 VERSION = b"VERSION 1.0.0\r\n"
+NON_NUMERIC = b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"
 BAD_FORMAT = b"CLIENT_ERROR bad command line format\r\n"
 
 
@@ -30,8 +31,8 @@ BAD_FORMAT = b"CLIENT_ERROR bad command line format\r\n"
         (b"append none 0 0 1\r\nx\r\n", b"NOT_STORED\r\n"),
         (b"add q 0 0 1\r\nx\r\n", b"NOT_STORED\r\n"),
         (b"cas q 0 0 1 7\r\nx\r\n", b"NOT_FOUND\r\n"),
-        (b"incr q 1\r\n", b"NOT_FOUND\r\n"),
-        (b"decr q 1\r\n", b"NOT_FOUND\r\n"),
+        (b"incr q 1\r\n", NON_NUMERIC),
+        (b"decr q 1\r\n", NON_NUMERIC),
         (b"touch q 1\r\n", b"NOT_FOUND\r\n"),
         (b"delete none\r\n", b"NOT_FOUND\r\n"),
         (b"flush none\r\n", b"END\r\n"),

@@ -13,6 +13,8 @@ from starling_py.session.session import MAX_COMMANDS
 from tests.core import Client, CoreHarness
 from tests.session.parts import check_put
 
+NON_NUMERIC = b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"
+
 
 class TestReading:
     def test_gets_give_items_in_the_order_they_were_put(self, client: Client) -> None:
@@ -97,8 +99,10 @@ class TestWriting:
             (b"replace absent 0 0 1\r\nx\r\n", b"NOT_STORED\r\n"),
             (b"append absent 0 0 1\r\nx\r\n", b"NOT_STORED\r\n"),
             (b"cas q 0 0 1 1\r\nx\r\n", b"NOT_FOUND\r\n"),
-            (b"incr q 1\r\n", b"NOT_FOUND\r\n"),
-            (b"decr q 1\r\n", b"NOT_FOUND\r\n"),
+            (b"incr none 1\r\n", b"NOT_FOUND\r\n"),
+            (b"decr none 1\r\n", b"NOT_FOUND\r\n"),
+            (b"incr q 1\r\n", NON_NUMERIC),
+            (b"decr q 1\r\n", NON_NUMERIC),
             (b"touch q 1\r\n", b"NOT_FOUND\r\n"),
         ],
     )
@@ -122,7 +126,7 @@ class TestWriting:
             b"cas q 0 0 1 1 noreply\r\nx\r\n",
             b"delete unknown noreply\r\n",
             b"delete unknown 0 noreply\r\n",
-            b"incr q 1 noreply\r\n",
+            b"incr none 1 noreply\r\n",
             b"touch q 1 noreply\r\n",
             b"flush_all noreply\r\n",
             b"verbosity 1 noreply\r\n",
@@ -132,7 +136,8 @@ class TestWriting:
         too_large = 2 * core.policy.item_size_max
         assert client.ask(b"set q 0 0 %d noreply\r\n%b\r\n" % (too_large, bytes(too_large))) == b""
         assert client.ask(b"set q/no 0 0 1 noreply\r\nx\r\n") == b""
-        assert core.counters.noreply_errors == 2
+        assert client.ask(b"incr q 1 noreply\r\n") == b""
+        assert core.counters.noreply_errors == 3
         assert client.ask(b"get q\r\n") == b"VALUE q 0 1\r\nx\r\nEND\r\n"
 
     def test_delete_removes_the_queue_and_a_put_makes_a_new_one(self, client: Client) -> None:
@@ -189,7 +194,7 @@ class TestBadInput:
         assert core.client().ask(b"get q\r\n") == b"VALUE q 0 1\r\n1\r\nEND\r\n"
 
     def test_other_errors_leave_the_connection_open(self, client: Client) -> None:
-        for line in (b"nonsense", b"", b"get", b"delete", b"delete q 5", b"get " + b"k" * 251):
+        for line in (b"nonsense", b"", b"get", b"delete", b"incr q x", b"get " + b"k" * 251):
             assert b"ERROR" in client.ask(line + b"\r\n")
         assert not client.state.closing
 
@@ -326,6 +331,15 @@ class TestReports:
         assert client.ask(b"stats detail on\r\nstats detail off\r\n") == b"OK\r\nOK\r\n"
         assert client.ask(b"stats reset\r\n") == b"RESET\r\n"
         assert client.ask(b"stats noreply\r\nstats foo\r\n") == b"ERROR\r\nERROR\r\n"
+
+    def test_a_word_behind_the_one_that_stats_needs_is_ignored(self, client: Client) -> None:
+        check_put(client, b"1")
+        assert client.ask(b"stats reset x\r\n") == b"RESET\r\n"
+        assert client.ask(b"stats sizes x\r\n") == client.ask(b"stats sizes\r\n")
+        for words in (b"settings", b"conns", b"queues", b"queue q"):
+            asked = client.ask(b"stats %b\r\n" % words)
+            assert asked.endswith(b"END\r\n")
+            assert client.ask(b"stats %b items\r\n" % words) == asked
 
     def test_the_numbers_of_a_queue_are_true(self, core: CoreHarness, client: Client) -> None:
         check_put(client, b"one", b"three")
