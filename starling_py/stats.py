@@ -11,7 +11,9 @@ from dataclasses import dataclass, fields
 
 Pairs = list[tuple[bytes, bytes]]
 
-_BLANK = re.compile(rb"\s")
+_UNSAFE = re.compile(rb"[\x00-\x20\x7f]|\xc2[\x80-\x9f]")
+"""Blanks, and the control characters of a terminal, in a name that is UTF-8."""
+_NO_ASCII = re.compile(rb"[\x00-\x20\x7f-\xff]")
 
 
 @dataclass
@@ -220,8 +222,17 @@ def queue_pairs(queue: QueueSnapshot, prefix: bytes) -> Pairs:
 
 
 def one_token(name: bytes) -> bytes:
-    """Return a queue's name without blanks, which classic text cannot have in a key."""
-    return _BLANK.sub(lambda blank: b"\\x%02x" % ord(blank[0]), name)
+    """Return a queue's name as one word that does no harm on a terminal.
+
+    Blanks and control characters are written as a backslash, ``x`` and two digits, and so are all
+    bytes beyond ASCII of a name that is not UTF-8.
+    """
+    try:
+        name.decode()
+        unsafe = _UNSAFE
+    except UnicodeDecodeError:
+        unsafe = _NO_ASCII
+    return unsafe.sub(lambda found: b"".join(b"\\x%02x" % byte for byte in found[0]), name)
 
 
 def named_pairs(queue: QueueSnapshot) -> Pairs:
