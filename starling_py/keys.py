@@ -62,8 +62,9 @@ class Request:
     """The queue's name."""
     peek: bool = False
     """Look at the head without taking it."""
-    wait_ms: int = 0
-    """Milliseconds to wait for an item when there is none; 0 not to wait."""
+    wait_ms: int | None = None
+    """Milliseconds to wait for an item when there is none; 0 not to wait, ``None`` for as long as
+    the queue's settings say."""
     count: int = 1
     """The most items to give, from 1 to 1000; 1 unless it peeks."""
     open: bool = False
@@ -149,7 +150,7 @@ def _parse(key: bytes) -> Request:
         key,
         name,
         peek=b"peek" in options,
-        wait_ms=_whole(options, b"t", 0, MAX_WAIT_MS, "milliseconds") or 0,
+        wait_ms=_whole(options, b"t", 0, MAX_WAIT_MS, "milliseconds"),
         count=_whole(options, b"n", 1, MAX_PEEK, "a number of items") or 1,
         open=b"open" in options,
         close=b"close" in options,
@@ -161,7 +162,7 @@ def _parse(key: bytes) -> Request:
     if request.lease == 0:
         raise RequestError("/lease= takes more than 0 seconds")
     if not request.takes:
-        request.wait_ms = 0
+        request.wait_ms = None
     return request
 
 

@@ -64,7 +64,7 @@ def is_fit_for_a_client(problem: str) -> bool:
 @example(b"\x00\xff")
 def test_a_name_alone_asks_for_nothing_special(name: bytes) -> None:
     request = parse(name)
-    assert request == Request(name, name, peek=False, wait_ms=0)
+    assert request == Request(name, name, peek=False, wait_ms=None)
     assert request.plain
     assert request.takes
     assert parse_plain(name) == name
@@ -124,7 +124,7 @@ def right_options(draw: st.DrawFn) -> tuple[list[bytes], dict[str, Any]]:
     if b"abort" in kind and (delay := draw(st.none() | seconds)) is not None:
         give(f"delay={delay}", delay=float(delay))
     if (wait := draw(st.none() | waits)) is not None:
-        give(f"t={wait}", wait_ms=wait if kind in READS else 0)
+        give(f"t={wait}", wait_ms=wait if kind in READS else None)
     return options, fields
 
 

@@ -19,7 +19,7 @@ from starling_py.queues.set_aside import place
 from starling_py.queues.slices import LATER, Steps
 from starling_py.session.client import MAX_OUTPUT, Client
 from starling_py.session.reliable import Ending, lease_of, leased
-from starling_py.session.serving import PROBLEMS, Answer, wait
+from starling_py.session.serving import PROBLEMS, Answer, wait, wait_of
 
 MAX_WAITED: Final = 1000
 """The most queues that one get may wait for: while it waits, it takes memory for each."""
@@ -68,8 +68,8 @@ def get(client: Client, command: commands.Get) -> None:
         if request.peek:
             counters.cmd_peek += 1
         client.replies.add_hit(hit, with_cas=command.with_cas, alone=True)
-    elif request.wait_ms and client.may_wait:
-        wait(client, [request], with_cas=command.with_cas)
+    elif wait_ms := wait_of(client, request):
+        wait(client, [request], wait_ms, with_cas=command.with_cas)
     else:
         counters.cmd_get += 1
         counters.get_misses += 1
@@ -189,10 +189,12 @@ class _Reading:
         if self._failure is not None and answer.empty:
             client.fail(self._failure)
             return
-        waits = client.may_wait and any(request.wait_ms for request in requests)
+        # Beyond that, no key says that it waits, and a queue's setting does not hold.
+        waits = answer.empty and len(requests) <= MAX_WAITED
+        wait_ms = max(wait_of(client, request) for request in requests) if waits else 0
         # If this took more than one turn, there may be something by now.
-        if waits and answer.empty and not (answer.streams and self._finds_one()):
-            wait(client, requests, with_cas=self._with_cas)
+        if wait_ms and not (answer.streams and self._finds_one()):
+            wait(client, requests, wait_ms, with_cas=self._with_cas)
         else:
             answer.end()
 

@@ -85,7 +85,11 @@ def _storing(
                 return
         except QueueFullRefused as full:
             now = queues.clock.monotonic
-            until = now + request.wait_ms / 1000 if deadline is None else deadline
+            until = deadline
+            if until is None:
+                most = queues.directory.settings_of(request.name).max_wait
+                wait_ms = request.wait_ms if most is None else min(request.wait_ms, most)
+                until = now + wait_ms / 1000
             if client.may_wait and until > now:
                 again = deadline is not None
                 _wait_for_room(client, command, request, full.name, until, again=again)

@@ -35,12 +35,14 @@ class Ending:
         """Find the read that a request closes or aborts, if it does and there is one.
 
         Without an item's id, that is the oldest read of the queue that this client has open. Raises
-        ``RequestError`` for an item whose read this client cannot end, or that is named twice.
+        ``RequestError`` for an item whose read this client cannot end, or that is named twice,
+        and for no id where ``close_by_id`` wants one.
         """
         if not (request.close or request.abort):
             return
         name = request.name
         if request.item_id is None:
+            _require_no_guess(self._client, name)
             if name not in self._oldest:
                 self._oldest[name] = iter(self._client.holder.reads(name))
             read = next((each for each in self._oldest[name] if each not in self.reads), None)
@@ -83,6 +85,16 @@ class Ending:
             end_read(self._client, read, request)
         elif request.item_id is not None:
             raise RequestError(f"item {request.item_id} is not open")
+
+
+def _require_no_guess(client: Client, name: bytes) -> None:
+    """Raise ``RequestError`` if a command names no item's id and must not mean the oldest read.
+
+    Behind a proxy, several clients share a connection, and the oldest read may be another's.
+    """
+    count = client.holder.count(name)
+    if count > 1 and client.queues.directory.settings_of(name).close_by_id:
+        raise RequestError(f"{count} reads of this queue are open; name the item by its id")
 
 
 def named(client: Client, name: bytes, item_id: int) -> OpenRead:
@@ -145,10 +157,12 @@ def touch(client: Client, command: commands.Touch) -> None:
     counters = client.counters
     counters.cmd_touch += 1
     try:
-        read = client.holder.oldest(keys.parse_plain(command.key))
+        name = keys.parse_plain(command.key)
+        _require_no_guess(client, name)
     except RequestError as problem:
         client.fail(problem, quiet=command.quiet)
         return
+    read = client.holder.oldest(name)
     if read is None:
         counters.touch_misses += 1
         client.replies.add_outcome(Outcome.NOT_FOUND, quiet=command.quiet)
@@ -173,7 +187,9 @@ def confirm(client: Client, command: commands.Confirm) -> None:
 
 def _confirming(client: Client, command: commands.Confirm) -> Steps:
     try:
-        reads = client.holder.reads(keys.parse_plain(command.key))
+        name = keys.parse_plain(command.key)
+        _require_no_guess(client, name)
+        reads = client.holder.reads(name)
         if not 0 < command.count <= len(reads):
             client.replies.add_outcome(Outcome.ERROR)
             return

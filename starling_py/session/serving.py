@@ -80,8 +80,20 @@ class Answer:
         self._client.replies.add_hit(hit, with_cas=self._with_cas, alone=alone)
 
 
-def wait(client: Client, requests: Sequence[Request], *, with_cas: bool) -> None:
-    """Park until one of the requests finds an item or the longest of their waits is over."""
+def wait_of(client: Client, request: Request) -> int:
+    """Return for how many milliseconds a request waits if it finds nothing."""
+    if not client.may_wait:
+        return 0
+    settings = client.queues.directory.settings_of(request.name)
+    wait_ms = request.wait_ms
+    if wait_ms is None:
+        # A look at the head waits only when it says so.
+        wait_ms = 0 if request.peek else settings.default_wait
+    return wait_ms if settings.max_wait is None else min(wait_ms, settings.max_wait)
+
+
+def wait(client: Client, requests: Sequence[Request], wait_ms: int, *, with_cas: bool) -> None:
+    """Park until one of the requests finds an item, or for ``wait_ms`` milliseconds."""
 
     def told(hits: Sequence[Hit], asked: int) -> None:
         answer = Answer(client, asked, with_cas=with_cas)
@@ -95,7 +107,6 @@ def wait(client: Client, requests: Sequence[Request], *, with_cas: bool) -> None
     def over() -> None:
         client.go_on(lambda: told((), len(requests)))
 
-    wait_ms = max(request.wait_ms for request in requests)
     park(client, requests, wait_ms, serve, over)
 
 

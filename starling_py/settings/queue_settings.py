@@ -11,6 +11,7 @@ import attrs
 from starling_py.settings.kinds import COUNT, FLAG, ITEM_SIZE, QUEUE, SPAN, setting, table, whole
 
 _ITEMS: Final = whole(1, 1_000_000_000, "a whole number from 1 to 1000000000")
+_MILLISECONDS: Final = whole(0, 2**31 - 1, "a whole number of milliseconds from 0 to 2147483647")
 _BYTES: Final = whole(1, 1 << 40, "bytes from 1 to 1024g, such as 64m", "[kmg]?")
 
 
@@ -18,8 +19,9 @@ _BYTES: Final = whole(1, 1 << 40, "bytes from 1 to 1024g, such as 64m", "[kmg]?"
 class QueueSettings:
     """All settings of a queue, every value judged; names of queues are bytes.
 
-    Sizes are in bytes, times in seconds. Arguments take what a file may have (``max_bytes="64m"``)
-    as well as what the fields then hold. A wrong one raises ``ValueError``, and so does one of
+    Sizes are in bytes, times in seconds; those of ``default_wait`` and ``max_wait`` are in
+    milliseconds, as in ``/t=``. Arguments take what a file may have (``max_bytes="64m"``) as well
+    as what the fields then hold. A wrong one raises ``ValueError``, and so does one of
     ``max_deliveries`` and ``dead_letter`` without the other: an item that was delivered too often
     would have nowhere to go. The declaration of each field has its meaning and its default.
     """
@@ -49,6 +51,12 @@ class QueueSettings:
         "Time after which an item that was opened and not closed comes back")
     max_open_reads: int = setting("Deliveries", 100, COUNT,
         "Items of the queue that one connection may have open")
+    close_by_id: bool = setting("Deliveries", False, FLAG,
+        "Refuse a close or abort without an item's id where several reads are open")
+    default_wait: int = setting("Waiting", 0, _MILLISECONDS,
+        "Milliseconds that a get waits for an item if its key has no /t=")
+    max_wait: int | None = setting("Waiting", None, _MILLISECONDS,
+        "Milliseconds that a get or a put may wait at most, whatever its /t= says")
     fanout_only: bool = setting("Life", False, FLAG,
         "Keep nothing here: a put goes only to the children, queue+child", limits_puts=True)
     journal: bool = setting("Life", True, FLAG,

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 PAGE, README = ROOT / "docs" / "clients.md", ROOT / "README.md"
 DRIVERS = Path(__file__).parent / "drivers"
 
-TIERS = {"checkout": 5, "always": 21, "full": 36, "all": 39, "sources": 44}
+TIERS = {"checkout": 5, "always": 21, "full": 39, "all": 42, "sources": 47}
 """The tiers, each with all that is in those before it, and how many rows must run in it.
 
 ``checkout`` is what the tests' own dependencies have; `scripts/clients` installs those up to
@@ -40,6 +40,10 @@ class Row:
     """The Debian package it comes from, where it does not know its own version."""
     source: str = ""
     """The checkout it is run from, if it is."""
+    proxy: str = ""
+    """The program that stands between it and the server, if one does."""
+    cannot: frozenset[str] = frozenset()
+    """The checks that the proxy has no means for."""
 
     @property
     def is_missing(self) -> bool:
@@ -95,6 +99,21 @@ def _ruby_source(name: str, client: str, *sources: str, dialect: str = "text") -
     return Row(name, "Ruby", "sources", command, dialect, "from a checkout", source=sources[0])
 
 
+NOT_THROUGH_TWEMPROXY = frozenset(
+    {"queue_statistics", "statistics", "version", "flush_all", "reliable_read"}
+)
+"""It closes the connection on what concerns a whole server, and its clients share one connection
+to the server: a close without an item's id is anybody's."""
+
+
+def _proxied(name: str, client: str, proxy: str, cannot: frozenset[str] = frozenset()) -> Row:
+    """Return a row of a Python client behind a proxy."""
+    row = _python("full", name, client)
+    return attrs.evolve(row, proxy=proxy, cannot=cannot, note=f"behind {PROXY_NAMES[proxy]}")
+
+
+PROXY_NAMES = {"nutcracker": "twemproxy", "haproxy": "HAProxy"}
+
 ROWS = (
     _python("checkout", "pymemcache Client", "pymemcache"),
     _python(
@@ -128,6 +147,14 @@ ROWS = (
         *(sys.executable, "driver.py", "libmemcached-binary"),
         dialect="binary",
     ),
+    *(
+        _proxied(f"{name}, twemproxy", client, "nutcracker", NOT_THROUGH_TWEMPROXY)
+        for name, client in (
+            ("pymemcache Client, its defaults", "pymemcache-defaults"),
+            ("pymemcache PooledClient", "pymemcache-pooled"),
+        )
+    ),
+    _proxied("pymemcache PooledClient, HAProxy", "pymemcache-pooled", "haproxy"),
     _row("ruby", "full", "Dalli", "ruby", "driver.rb", "dalli", dialect="binary"),
     _row("ruby", "full", "remcached", "ruby", "driver.rb", "remcached", dialect="binary"),
     _row("perl", "full", "Cache::Memcached", "perl", "driver.pl", "memcached"),

@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.clients.driver import Driver, MissingClientError
+from tests.clients.proxies import proxy
 from tests.clients.queue_test import CHECKS, Bench, outcome
 from tests.clients.relay import Relay
 from tests.clients.rows import PAGE, README, ROWS, TIER, TIERS, Row, rows_in_effect
@@ -22,16 +24,22 @@ def test_the_client_can_use_queues(
         pytest.skip(f"{row.name} is not there: no checkout of it")
     with contextlib.ExitStack() as stack:
         relay = stack.enter_context(Relay(server.port))
+        port = relay.port
+        if row.proxy:
+            if shutil.which(row.proxy) is None:
+                pytest.skip(f"{row.name} is not installed: needs {row.proxy}")
+            port = stack.enter_context(proxy(row.proxy, relay.port, tmp_path))
         try:
             one, two = (
-                stack.enter_context(Driver(row.command, relay.port, tmp_path / "stderr"))
+                stack.enter_context(Driver(row.command, port, tmp_path / "stderr"))
                 for _ in range(2)
             )
         except MissingClientError as error:
             pytest.skip(f"{row.name} is not installed: {error}")
         control = stack.enter_context(contextlib.closing(server.client()))
         bench = Bench(one, two, control)
-        checks = [check for check in CHECKS if check.__name__ not in one.cannot]
+        cannot = one.cannot | row.cannot
+        checks = [check for check in CHECKS if check.__name__ not in cannot]
         failures = {check: why for check in checks if (why := outcome(check, bench)) is not None}
         results.append(
             Result(
@@ -41,7 +49,7 @@ def test_the_client_can_use_queues(
                 dialect=" and ".join(sorted(relay.dialects)),
                 passed=len(checks) - len(failures),
                 tried=len(checks),
-                cannot=tuple(check.__name__ for check in CHECKS if check.__name__ in one.cannot),
+                cannot=tuple(check.__name__ for check in CHECKS if check.__name__ in cannot),
                 note=row.note,
             )
         )
@@ -49,7 +57,7 @@ def test_the_client_can_use_queues(
             told = [f"{check.__name__}: {why}" for check, why in failures.items()]
             pytest.fail("\n".join([*told, *relay.record()]), pytrace=False)
         assert relay.dialects == {row.dialect}
-        assert one.cannot <= {check.__name__ for check in CHECKS}
+        assert cannot <= {check.__name__ for check in CHECKS}
 
 
 def test_as_many_clients_were_tried_as_the_tier_promises(

@@ -22,6 +22,41 @@ def client(queues: Queues) -> Client:
     return queues.client()
 
 
+class TestSharedConnection:
+    """Behind a proxy, one connection has the reads of several clients."""
+
+    @pytest.fixture
+    def queues(self, tmp_path: Path) -> Queues:
+        return Queues(tmp_path / "spool", {"q": {"close_by_id": True}})
+
+    @pytest.mark.parametrize(
+        "command",
+        [b"get q/close", b"get q/abort", b"get q/close/open", b"touch q 0", b"confirm q 1"],
+    )
+    def test_it_is_not_guessed_whose_read_is_meant(
+        self, queues: Queues, client: Client, command: bytes
+    ) -> None:
+        queues.put(b"q", b"1", b"2", b"3")
+        client.ask(b"get q/open\r\nget q/open\r\n")
+        refused = b"CLIENT_ERROR 2 reads of this queue are open; name the item by its id\r\n"
+        assert client.ask(command + b"\r\n") == refused
+        assert [read.item.data for read in client.state.holder.reads()] == [b"1", b"2"]
+
+    def test_an_id_or_a_single_read_leaves_nothing_to_guess(
+        self, queues: Queues, client: Client
+    ) -> None:
+        queues.put(b"q", b"1", b"2")
+        client.ask(b"get q/open\r\nget q/open\r\n")
+        assert client.ask(b"get q/close=2\r\nget q/close\r\n") == b"END\r\n" * 2
+        assert client.state.holder.reads() == []
+
+    def test_without_the_setting_the_oldest_is_meant(self, client: Client, queues: Queues) -> None:
+        queues.put(b"other", b"1", b"2")
+        client.ask(b"get other/open\r\nget other/open\r\n")
+        assert client.ask(b"get other/close\r\n") == b"END\r\n"
+        assert [read.item.data for read in client.state.holder.reads()] == [b"2"]
+
+
 class TestClosing:
     def test_close_confirms_the_oldest_and_says_end_also_when_there_is_none(
         self, queues: Queues, client: Client

@@ -1,6 +1,11 @@
 """How a client is given items that it waits for: in its turn, in time, and one item each."""
 
+from pathlib import Path
+
+import pytest
+
 from tests.core import Client, CoreHarness
+from tests.queues.parts import Queues
 from tests.session.parts import check_put
 
 
@@ -93,3 +98,57 @@ def test_a_client_that_sends_nothing_more_waits_no_longer(client: Client) -> Non
     client.session.run()
     assert client.told() == b"END\r\nEND\r\nVERSION 1.0.0\r\n"
     assert client.state.closing
+
+
+class TestWaitsBySetting:
+    @pytest.fixture
+    def queues(self, tmp_path: Path) -> Queues:
+        by_queue: dict[str, dict[str, object]] = {
+            "waits": {"default_wait": 1000},
+            "brief": {"max_wait": 100},
+            "both": {"default_wait": 1000, "max_wait": 100},
+            "never": {"max_wait": 0},
+            "full": {"max_items": 1, "max_wait": 100},
+        }
+        return Queues(tmp_path / "spool", by_queue)
+
+    @pytest.mark.parametrize(
+        ("line", "seconds"),
+        [
+            (b"get waits", 1.0),
+            (b"get waits/open", 1.0),
+            (b"mg waits v", 1.0),
+            (b"get other waits", 1.0),
+            (b"get waits/t=300", 0.3),
+            (b"get brief/t=1000", 0.1),
+            (b"get brief/t=50", 0.05),
+            (b"get both", 0.1),
+            (b"get waits both brief/t=500", 1.0),
+        ],
+    )
+    def test_a_get_waits_as_long_as_key_and_queue_say(
+        self, queues: Queues, line: bytes, seconds: float
+    ) -> None:
+        client = queues.client()
+        assert client.ask(line + b"\r\n") == b""
+        queues.clock.advance(seconds - 0.001)
+        queues.queues.run_due()
+        assert client.told() == b""
+        queues.clock.advance(0.001)
+        queues.queues.run_due()
+        assert client.told() in (b"END\r\n", b"EN\r\n")
+
+    @pytest.mark.parametrize(
+        "line",
+        [b"get waits/t=0", b"get waits/peek", b"mg waits", b"get waits/close", b"get never/t=500"],
+    )
+    def test_what_must_not_wait_is_answered_at_once(self, queues: Queues, line: bytes) -> None:
+        assert queues.client().ask(line + b"\r\n") in (b"END\r\n", b"EN\r\n", b"HD\r\n")
+
+    def test_a_put_waits_for_room_no_longer_than_the_queue_allows(self, queues: Queues) -> None:
+        client = queues.client()
+        check_put(client, b"1", queue=b"full")
+        assert client.ask(b"set full/t=1000 0 0 1\r\n2\r\n") == b""
+        queues.clock.advance(0.1)
+        queues.queues.run_due()
+        assert client.told() == b"NOT_STORED\r\n"
