@@ -7,6 +7,8 @@ the clients that wait for it are served in the same call, so no client waits whi
 item in memory for it, unless the queue is paused.
 """
 
+import logging
+
 from mypy_extensions import mypyc_attr
 
 from starling_py.clock import Clock
@@ -15,7 +17,7 @@ from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
 from starling_py.keys import Request, child_of, printable
 from starling_py.queues import limits, numbers
-from starling_py.queues.deadlines import Deadlines
+from starling_py.queues.deadlines import Deadline, Deadlines
 from starling_py.queues.delivery import Delivery, MoveDelivery, Put
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.expiry import expiry_ms
@@ -30,6 +32,8 @@ from starling_py.queues.waiters import Hit, Room, Waiter, Waiters
 from starling_py.queues.window import WindowSizes
 from starling_py.settings.queue_settings import QueueSettings
 from starling_py.stats import QueueSnapshot
+
+log = logging.getLogger(__name__)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -50,6 +54,8 @@ class QueueCollection:
         self.room = Room(self._over)
         self._being_served: set[bytes] = set()
         self._reloads = 0
+        self._flush: Deadline | None = None
+        """When all queues will be flushed, if anybody has asked for that."""
         self._housekeeping = Housekeeping(directory, self.waiters, spool)
         self._by_name = directory.by_name
         directory.moves = self.make_moves()
@@ -189,6 +195,30 @@ class QueueCollection:
         if queue is not None:
             queue.flush()
         return queue
+
+    def flush_all_at(self, when: float | None, wall_ms: int = 0) -> None:
+        """Flush all queues at a monotonic time; what was asked for before is off.
+
+        ``None`` is for never; ``wall_ms`` is the moment of the wall clock, if that was asked for.
+        """
+        deadlines = self.directory.deadlines
+        if self._flush is not None:
+            deadlines.cancel(self._flush)
+        self._flush = None if when is None else deadlines.add(when, self._flush_is_due, wall_ms)
+
+    def _flush_is_due(self) -> None:
+        self._flush = None
+        log.info("all queues flushed, as a client has asked for")
+        self.slices.start(self._flush_all())
+
+    def _flush_all(self) -> Steps:
+        for queue in list(self.directory):
+            try:
+                if queue.items:
+                    self.flush(queue.name)
+            except JournalError as problem:
+                log.error("queue %s: not flushed: %s", printable(queue.name), problem)
+            yield None
 
     def names(self) -> list[bytes]:
         """Return the names of all queues, in no order."""

@@ -13,6 +13,7 @@ from starling_py.keys import RequestError, printable
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Outcome
 from starling_py.queues.errors import NotLoaded, NotSwept
+from starling_py.queues.expiry import RELATIVE_LIMIT
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.slices import LATER, Steps
 from starling_py.session import reports
@@ -99,8 +100,22 @@ def flush_all(client: Client, command: commands.FlushAll) -> None:
     if not client.policy.allow_flush_all:
         client.replies.add_outcome(Outcome.OK, quiet=command.quiet)
         return
+    if command.delay > 0:
+        _flush_all_later(client, command.delay)
+        client.replies.add_outcome(Outcome.OK, quiet=command.quiet)
+        return
+    client.queues.flush_all_at(None)
     log.info("%s: all queues flushed", client.peer)
     client.at_length(_flushing_all(client, command), finish=True)
+
+
+def _flush_all_later(client: Client, delay: int) -> None:
+    """Flush all queues after some seconds, or at a Unix time (memcached's rule)."""
+    clock = client.queues.clock
+    wall_ms = 0 if delay <= RELATIVE_LIMIT else delay * 1000
+    seconds = max(0.0, (wall_ms - clock.wall_ms) / 1000) if wall_ms else float(delay)
+    client.queues.flush_all_at(clock.monotonic + seconds, wall_ms)
+    log.info("%s: all queues will be flushed in %d seconds", client.peer, seconds)
 
 
 def _flushing_all(client: Client, command: commands.FlushAll) -> Steps:

@@ -9,8 +9,9 @@ from starling_py.queues.queue_directory import Rules
 from starling_py.session.client import Policy
 from starling_py.settings.queue_table import QueueTable
 from tests.core import Client
-from tests.protocol.packets import DELETE, DELETEQ, ask, miss, unpack
+from tests.protocol.packets import DELETE, DELETEQ, FLUSH, GET, ask, miss, seconds, unpack
 from tests.queues.parts import Queues
+from tests.session.parts import item
 
 
 @pytest.fixture
@@ -182,3 +183,59 @@ def test_a_flush_that_cannot_be_written_keeps_everything(queues: Queues, client:
     queues.commit()
     assert queues.take_all(b"q") == [b"1", b"2"]
     assert queues.counters.delete_hits == 1
+
+
+class TestFlushAllLater:
+    def later(self, queues: Queues, seconds: float) -> None:
+        queues.clock.advance(seconds)
+        queues.queues.run_due()
+
+    @pytest.mark.parametrize("in_unix_time", [False, True])
+    def test_it_takes_effect_when_its_time_has_come(
+        self, queues: Queues, client: Client, in_unix_time: bool
+    ) -> None:
+        delay = 3 + (queues.clock.wall_ms // 1000 if in_unix_time else 0)
+        queues.put(b"q", b"1")
+        assert client.ask(b"flush_all %d\r\n" % delay) == b"OK\r\n"
+        queues.put(b"p", b"2")
+        self.later(queues, 1.9)
+        assert client.ask(b"get q/peek\r\n") == item(b"q/peek", b"1")
+        self.later(queues, 1.1)
+        assert client.ask(b"get q p\r\n") == b"END\r\n"
+        queues.put(b"q", b"3")
+        self.later(queues, 9)
+        assert client.ask(b"get q\r\n") == item(b"q", b"3")
+
+    @pytest.mark.parametrize("again", [b"flush_all", b"flush_all 0", b"flush_all -1"])
+    def test_one_at_once_takes_its_place(
+        self, queues: Queues, client: Client, again: bytes
+    ) -> None:
+        assert client.ask(b"flush_all 3\r\n%b\r\n" % again) == b"OK\r\nOK\r\n"
+        queues.put(b"q", b"1")
+        self.later(queues, 9)
+        assert client.ask(b"get q\r\n") == item(b"q", b"1")
+
+    def test_a_later_one_takes_its_place(self, queues: Queues, client: Client) -> None:
+        queues.put(b"q", b"1")
+        assert client.ask(b"flush_all 3\r\nflush_all 6 noreply\r\n") == b"OK\r\n"
+        self.later(queues, 5)
+        assert client.ask(b"get q/peek\r\n") == item(b"q/peek", b"1")
+        self.later(queues, 1)
+        assert client.ask(b"get q\r\n") == b"END\r\n"
+
+    def test_where_it_is_not_allowed_nothing_happens_later_either(self, queues: Queues) -> None:
+        queues.policy = Policy(1 << 20, False, False)
+        client = queues.client()
+        queues.put(b"q", b"1")
+        assert client.ask(b"flush_all 3\r\n") == b"OK\r\n"
+        self.later(queues, 9)
+        assert client.ask(b"get q\r\n") == item(b"q", b"1")
+
+    def test_in_the_binary_protocol_it_is_the_same(self, queues: Queues, client: Client) -> None:
+        queues.put(b"q", b"1")
+        client.ask(ask(FLUSH, extras=seconds(3)))
+        self.later(queues, 2)
+        assert client.ask(ask(GET, b"q")) != miss(GET)
+        queues.put(b"q", b"1")
+        self.later(queues, 1)
+        assert unpack(client.ask(ask(GET, b"q"))) == [miss(GET)]
