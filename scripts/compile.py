@@ -41,6 +41,7 @@ PURE = (
     "journal/disk/background",
     "journal/disk/failed_syncs",
     "journal/disk/id_floor",
+    "journal/disk/removed_directories",
     "journal/errors",
     "journal/healing",
     "journal/recovery",

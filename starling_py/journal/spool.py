@@ -290,6 +290,10 @@ class Spool:
             state = self._read_back(entry, path) if self._is_directory(path) else None
         except (OSError, JournalDamagedError, MemoryError) as problem:
             return self._refuse(entry, path, problem)
+        except Exception as defect:
+            # What nobody has thought of ends no more than what it is met in.
+            log.exception("%s: a defect was met in reading it", path)
+            return self._refuse(entry, path, defect)
         if state is None:
             return None
         journal = self._journal(path, state)
@@ -302,9 +306,7 @@ class Spool:
                 return None
         return journal, [each for each, _ in state.lost]
 
-    def _refuse(
-        self, entry: str, path: str, problem: OSError | JournalDamagedError | MemoryError
-    ) -> Found | None:
+    def _refuse(self, entry: str, path: str, problem: Exception) -> Found | None:
         """Refuse a queue; return its journal, if the queue's name can be told."""
         why = _reason(problem)
         self.refused[entry] = f"the queue is refused: {why}"
@@ -397,7 +399,9 @@ def _reason(problem: Exception) -> str:
     if isinstance(problem, OSError):
         where = f"{problem.filename}: " if problem.filename else ""
         return f"{where}{problem.strerror or problem}"
-    return str(problem)
+    if isinstance(problem, JournalDamagedError):
+        return str(problem)
+    return f"{type(problem).__name__}: {problem}"
 
 
 def _printable(path: str) -> str:

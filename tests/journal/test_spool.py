@@ -448,18 +448,27 @@ def test_a_parent_takes_no_put_that_a_refused_child_would_miss() -> None:
     assert harness.datas(b"parent") == [b"a", b"b"]
 
 
-def test_a_start_without_memory_for_one_queue_serves_the_others() -> None:
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        (MemoryError(), "there is not enough memory to read it"),
+        (RecursionError("too deep"), "RecursionError: too deep"),
+        (TypeError("a defect"), "TypeError: a defect"),
+    ],
+    ids=["memory", "recursion", "defect"],
+)
+def test_whatever_is_raised_in_reading_one_queue_the_others_are_served(
+    problem: Exception, told: str
+) -> None:
     class Small(SimulatedDisk):
         def read(self, path: str) -> bytes:
             if path == FIRST:
-                raise MemoryError
+                raise problem
             return super().read(path)
 
     disk = Small.holding(spool_with(b"a", NAME, b"z").contents())
     harness = Harness(disk, refuses=True)
-    assert list(harness.spool.refused.values()) == [
-        "the queue is refused: there is not enough memory to read it"
-    ]
+    assert list(harness.spool.refused.values()) == [f"the queue is refused: {told}"]
     assert harness.datas(b"a") == harness.datas(b"z") == [b"a", b"b"]
 
 

@@ -164,7 +164,7 @@ class Reserve(SomeReserve):
         log.error("%s: removed, as no other file can be made; nothing more can be put", self._path)
         self.short = self._full = True
         self.close()
-        return self._descriptor is None
+        return True
 
     def close(self) -> None:
         """Remove the file: its room is free again."""
