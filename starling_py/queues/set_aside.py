@@ -7,17 +7,26 @@ head of the window. Nothing here knows the journal or clients.
 
 import heapq
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.queues.deadlines import NEVER, Deadline, Deadlines
-
-_Delay = tuple[float, int, Item]
-"""Until when an item is delayed, on the monotonic clock and as a moment of the wall clock in ms."""
 
 
 def place(item: Item) -> int:
     """Return a number that sorts an item among all items of its queue."""
     return -item.id if type(item) is MarkedItem and item.front else item.id
+
+
+@dataclass(eq=False)
+class _Delay:
+    """One delay of an item, which may be delayed again later."""
+
+    item: Item
+    until: float
+    """The time on the monotonic clock."""
+    due_ms: int
+    """The moment of the wall clock that this was reckoned from."""
 
 
 def _nothing() -> None:
@@ -39,6 +48,7 @@ class SetAside:
         self._deadline: Deadline | None = None
         """Of the first time: one for each item would take as much memory as the item."""
         self._deadline_by_wall: Deadline | None = None
+        self._serial = 0
         self.delayed_bytes = 0
         """Bytes of the data of those that are delayed."""
         self.ready: list[tuple[int, Item]] = []
@@ -62,10 +72,11 @@ class SetAside:
         ``due_ms`` is the moment of the wall clock that this was reckoned from. When that comes
         first, as after a jump, the item can be taken then.
         """
-        self._delayed[item.id] = delay = until, due_ms, item
+        self._delayed[item.id] = delay = _Delay(item, until, due_ms)
         self.delayed_bytes += len(item.data)
-        heapq.heappush(self._until, (until, item.id, delay))
-        heapq.heappush(self._until_by_wall, (due_ms, item.id, delay))
+        self._serial += 1
+        heapq.heappush(self._until, (until, self._serial, delay))
+        heapq.heappush(self._until_by_wall, (due_ms, self._serial, delay))
         if self._until[0][2] is delay:
             self._wait()
         if self._until_by_wall[0][2] is delay:
@@ -107,9 +118,11 @@ class SetAside:
         self.ready[:] = [entry for entry in self.ready if is_live(entry[1].id)]
         heapq.heapify(self.ready)
         self._delayed = {key: delay for key, delay in self._delayed.items() if is_live(key)}
-        self.delayed_bytes = sum(len(delay[2].data) for delay in self._delayed.values())
-        self._until = [(delay[0], key, delay) for key, delay in self._delayed.items()]
-        self._until_by_wall = [(delay[1], key, delay) for key, delay in self._delayed.items()]
+        self.delayed_bytes = sum(len(delay.item.data) for delay in self._delayed.values())
+        delays = list(enumerate(self._delayed.values(), self._serial + 1))
+        self._serial += len(delays)
+        self._until = [(each.until, number, each) for number, each in delays]
+        self._until_by_wall = [(each.due_ms, number, each) for number, each in delays]
         heapq.heapify(self._until)
         heapq.heapify(self._until_by_wall)
         self._wait()
@@ -121,10 +134,10 @@ class SetAside:
 
     def items(self) -> list[Item]:
         """Return all of them, in no order."""
-        return [*(item for _, item in self.ready), *(each[2] for each in self._delayed.values())]
+        return [*(item for _, item in self.ready), *(each.item for each in self._delayed.values())]
 
     def _is_over(self, delay: _Delay) -> bool:
-        return self._delayed.get(delay[2].id) is not delay
+        return self._delayed.get(delay.item.id) is not delay
 
     def _wait(self) -> None:
         """Wait for the first time to come, whatever was waited for before."""
@@ -163,7 +176,7 @@ class SetAside:
         self._end(heapq.heappop(self._until_by_wall)[2])
 
     def _end(self, delay: _Delay) -> None:
-        item = delay[2]
+        item = delay.item
         del self._delayed[item.id]
         self.delayed_bytes -= len(item.data)
         # The other heap may begin with it as well.

@@ -235,7 +235,7 @@ class TestFlushAllLater:
         queues.put(b"q", b"1")
         client.ask(ask(FLUSH, extras=seconds(3)))
         self.later(queues, 2)
-        assert client.ask(ask(GET, b"q")) != miss(GET)
+        assert unpack(client.ask(ask(GET, b"q"))) != [miss(GET)]
         queues.put(b"q", b"1")
         self.later(queues, 1)
         assert unpack(client.ask(ask(GET, b"q"))) == [miss(GET)]
