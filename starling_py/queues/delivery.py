@@ -132,7 +132,8 @@ class Delivery:
                 if self.admit(queue, size):
                     crowded.append(queue)
                 queue.journal.recorder.check()
-                yield None
+                if len(concerned) > 1:
+                    yield None
             for queue in crowded:
                 yield from make_room(queue, size)
         except (JournalError, QueueRefused):

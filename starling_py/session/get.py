@@ -260,6 +260,7 @@ class _Reading:
         queues, answer = self._client.queues, self._answer
         after, left = None, request.count
         if queues.slices.spent:
+            answer.stream()
             yield LATER
         while left > 0:
             queue = queues.directory.find(request.name)

@@ -80,8 +80,8 @@ def _storing(
         except NotLoaded as missing:
             try:
                 yield missing
-            except JournalError as problem:
-                client.fail(problem, quiet=command.quiet)
+            except JournalError as failure:
+                client.fail(failure, quiet=command.quiet)
                 return
         except QueueFullRefused as full:
             now = queues.clock.monotonic
