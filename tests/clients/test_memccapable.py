@@ -20,6 +20,9 @@ CANNOT_PASS = {
         "cas",
         "decr",
         "decr noreply",
+        # It wants a word too many to be an error, which memcached ignores by now.
+        "delete",
+        "delete noreply",
         "incr",
         "incr noreply",
         "prepend",

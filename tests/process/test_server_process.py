@@ -178,8 +178,8 @@ def test_pymemcache_works_with_replies(server: ServerProcess) -> None:
     assert client.prepend("q", b"0") is True
     assert client.get("q") == b"0"
     assert client.cas("q", b"2", b"1") is None
-    assert client.incr("q", 1) is None
-    assert client.decr("q", 1) is None
+    assert client.incr("absent", 1) is None
+    assert client.decr("absent", 1) is None
     assert client.touch("q", 1) is False
     assert client.set_many({"a": b"1", "b": b"2", "c": b"3"}) == []
     assert client.get_many(["a", "none", "b"]) == {"a": b"1", "b": b"2"}

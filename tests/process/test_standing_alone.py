@@ -99,10 +99,9 @@ def test_a_daemon_that_cannot_serve_says_so_and_ends_with_1(
             client.check_put(Given(b"q", b"item 1"), Given(b"q", b"item 2"))
         if how == "damaged":
             assert server.stop() == 0
-            (segment,) = (spool / "q").iterdir()
-            segment.write_bytes(segment.read_bytes().replace(b"item 1", b"item X"))
+            (spool / ".ids").write_bytes(b"no ids")
         line = expect_refusal(1, "-d", "-q", spool, "-p", port, "-L", tmp_path / "log")
-    assert ("damaged at byte" if how == "damaged" else "another server is using") in line
+    assert (f"{spool}/.ids" if how == "damaged" else "another server is using") in line
 
 
 def test_a_daemon_ended_before_it_serves_is_no_success(tmp_path: Path, port: int) -> None:

@@ -6,6 +6,7 @@ every file system locks directories.
 """
 
 import contextlib
+import errno
 import logging
 
 from starling_py.journal.disk.files import Files
@@ -63,6 +64,10 @@ class SpoolLock:
             if same_directory and files.identity(self._path) == self._identity:
                 return False
         if not same_directory:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                files.identity(self._path)
+                # Another server has it, or had it: what is in there was never read here.
+                raise BlockingIOError(errno.EWOULDBLOCK, "the spool is another one", self._path)
             files.make_directory(self._directory)
             new = SpoolLock(files, self._directory)
             self.close()
