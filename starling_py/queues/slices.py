@@ -23,7 +23,7 @@ ALLOWANCE: Final = 0.003
 """Seconds of long work before others have their turn, what its commit will take included."""
 AT_ONCE: Final = 64
 """Steps that each command may do however busy the server is: what is short is no long work."""
-MAKING: Final = 0.0005
+MAKING: Final = 0.001
 """Seconds that it takes to make a queue's first segment, or to remove a queue (measured)."""
 WAKING: Final = 0.00003
 """Seconds that it takes to go on with a client whose wait is over (measured)."""
@@ -109,7 +109,9 @@ class Slices:
         committed = self._commits.commit()
         if touched:
             took = (self._clock.now() - began) / touched
-            self._writing += (took - self._writing) / _LATEST
+            # What takes longer is believed at once: the next commit may be of many more.
+            slower = took > self._writing
+            self._writing = took if slower else self._writing + (took - self._writing) / _LATEST
         return committed
 
     def add(self, steps: Steps) -> None:

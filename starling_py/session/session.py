@@ -25,8 +25,8 @@ from starling_py.session.client import MAX_OUTPUT, Client
 
 MAX_COMMANDS: Final = 512
 """Commands executed for one client before the others have their turn."""
-_LOOK: Final = 31
-"""After each 32 commands, and after each that may take long, it looks whether others have waited
+_LOOK: Final = 15
+"""After each 16 commands, and after each that may take long, it looks whether others have waited
 long enough: one less than that."""
 _LARGE: Final = 8192
 """Bytes that are read as commands at once however long others have waited."""
