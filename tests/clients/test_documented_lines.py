@@ -33,10 +33,16 @@ class Lines:
     code: str
 
 
+OF_NO_CLIENT = ("Behind a proxy", "Monitors")
+"""Sections of the page whose lines are no client's."""
+
+
 def sections() -> Iterator[Lines]:
     """Return the first lines of each section; more in the same language belong to them."""
     for part in re.split(r"^##+ ", PAGE.read_text(), flags=re.MULTILINE)[1:]:
         title, _, text = part.partition("\n")
+        if title in OF_NO_CLIENT:
+            continue
         blocks = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
         if blocks:
             language = blocks[0][0]
