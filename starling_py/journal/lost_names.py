@@ -8,7 +8,7 @@ is healed.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 
@@ -19,6 +19,8 @@ from starling_py.journal.syncing import Expected, is_there
 
 log = logging.getLogger(__name__)
 
+_STEP = 16
+"""Journals after which others have their turn."""
 AT_ONCE = 2000
 """The most segments that are looked at each time."""
 
@@ -53,8 +55,11 @@ class LostNames:
         self._looking = False
         self._next = 0
 
-    def look(self, journals: Sequence[Journal]) -> None:
-        """Begin to look at the files of some of the journals; the next time at others."""
+    def look(self, journals: Sequence[Journal]) -> Iterator[None]:
+        """Begin to look at the files of some of the journals; the next time at others.
+
+        It yields now and then, so that others have their turn while it finds out what to look at.
+        """
         if self._looking:
             return
         count = 0
@@ -69,6 +74,8 @@ class LostNames:
             self._next = (number + 1) % len(journals)
             if count >= AT_ONCE:
                 break
+            if number % _STEP == 0:
+                yield
         if work.expected:
             self._looking = True
             self._background.submit(work, lambda: self._looked(work))

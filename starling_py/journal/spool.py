@@ -9,7 +9,7 @@ A queue that cannot be read back is *refused*, and nothing of it is changed; all
 
 import errno
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import attrs
@@ -136,7 +136,7 @@ class Spool:
         self.reserve.close()
         self.lock.close()
 
-    def look_for_lost_names(self, journals: Sequence[Journal]) -> None:
+    def look_for_lost_names(self, journals: Sequence[Journal]) -> Iterator[None]:
         """See whether files were removed, moved or replaced under the server; mend what can be.
 
         It looks at the spool's own files, and at those of some of the journals in the background.
@@ -160,7 +160,7 @@ class Spool:
             return
         except OSError as error:
             log.critical("%s: cannot be made whole: %s", self.path, error)
-        self._lost_names.look(journals)
+        yield from self._lost_names.look(journals)
 
     def recover(self) -> list[Found]:
         """Read every journal of the spool back, in the order of their directories' names.

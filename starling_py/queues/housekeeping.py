@@ -52,12 +52,11 @@ class Housekeeping:
                     except Exception:
                         guard.caught("keeping house in a queue")  # the next time it is tried again
                 yield None
-            for work in (
-                self._look_for_lost_names,
-                self._spool.tidy,
-                partial(self._look_at_room, memory),
-                directory.take_care,
-            ):
+            try:
+                yield from self._look_for_lost_names()
+            except Exception:
+                guard.caught("looking for lost files")
+            for work in self._spool.tidy, partial(self._look_at_room, memory), directory.take_care:
                 try:
                     work()
                 except Exception:
@@ -65,8 +64,10 @@ class Housekeeping:
         finally:
             self._under_way = False
 
-    def _look_for_lost_names(self) -> None:
-        self._spool.look_for_lost_names([queue.journal for queue in self._directory])
+    def _look_for_lost_names(self) -> Steps:
+        journals = [queue.journal for queue in self._directory]
+        for _ in self._spool.look_for_lost_names(journals):
+            yield None
 
     def _look_after(self, queue: PersistentQueue) -> None:
         if queue.deleted:
