@@ -3,6 +3,7 @@
 A get that finds nothing may wait: its client is parked until an item comes or its time is over.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -127,4 +128,5 @@ def park(
     queues.wait(waiter, wait_ms)
     names = tuple(request.name for request in requests)
     weight = NAME_COST * len(names) if len(names) > FEW_NAMES else 0
-    client.parked = Parked(names, lambda: queues.waiters.remove(waiter), over, weight)
+    # Not a function of ours that refers to the waiter: compiled, it would keep all variables here.
+    client.parked = Parked(names, functools.partial(queues.waiters.remove, waiter), over, weight)

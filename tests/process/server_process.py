@@ -42,6 +42,31 @@ def run(*options: object, timeout: float = PATIENCE) -> subprocess.CompletedProc
     )
 
 
+HELD = """\
+import os
+listed = os.listdir
+def listdir(path="."):
+    if str(path) == {spool!r}:
+        open({pipe!r}).close()
+    return listed(path)
+os.listdir = listdir
+"""
+
+
+def environment_that_holds(folder: Path, spool: Path) -> dict[str, str]:
+    """Return an environment in which a server waits for ever when it begins to read its spool.
+
+    A module that Python loads when it begins lets it open a pipe into which nobody writes.
+    """
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    held = folder / "held"
+    held.mkdir()
+    (held / "sitecustomize.py").write_text(HELD.format(spool=str(spool), pipe=str(pipe)))
+    usual = environment()
+    return {**usual, "PYTHONPATH": os.pathsep.join((str(held), usual["PYTHONPATH"]))}
+
+
 @contextlib.contextmanager
 def free_port() -> Iterator[int]:
     """Keep a port, on which nobody listens, for a server of one's own.

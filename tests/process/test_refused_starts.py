@@ -17,7 +17,7 @@ from tests.process.server_process import (
     COMMAND,
     PATIENCE,
     ServerProcess,
-    environment,
+    environment_that_holds,
     expect_refusal,
     run,
     wait_until,
@@ -193,21 +193,12 @@ def test_a_pid_file_that_cannot_be_written(tmp_path: Path, daemonize: tuple[str,
 
 
 def test_ctrl_c_while_it_reads_its_journals_is_no_traceback(tmp_path: Path) -> None:
-    """What holds it up is a segment that is a pipe into which nobody writes."""
     spool = tmp_path / "spool"
-    with ServerProcess(spool) as server:
-        client = server.client()
-        client.set("q", b"1")
-        client.close()
-        server.stop()
-    (segment,) = (spool / "q").iterdir()
-    segment.unlink()
-    os.mkfifo(segment)
     said = tmp_path / "stderr"
     with said.open("w") as file:
         process = subprocess.Popen(
             [*COMMAND, "-q", spool, "-p", "0"],
-            env=environment(),
+            env=environment_that_holds(tmp_path, spool),
             stderr=file,
             # Where the tests run in the background, they and their children ignore it.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

@@ -17,6 +17,7 @@ from tests.process.server_process import (
     ServerProcess,
     daemon_cleared_away,
     environment,
+    environment_that_holds,
     expect_refusal,
     settings_file,
     wait_until,
@@ -105,18 +106,13 @@ def test_a_daemon_that_cannot_serve_says_so_and_ends_with_1(
 
 
 def test_a_daemon_ended_before_it_serves_is_no_success(tmp_path: Path, port: int) -> None:
-    """What holds it up is a segment that is a pipe into which nobody writes."""
     spool, pid_file, log = tmp_path / "spool", tmp_path / "pid", tmp_path / "log"
-    with ServerProcess(spool) as server:
-        with RawClient(server.port) as client:
-            client.check_put(*(Given(b"q", b"x" * 1000) for _ in range(3)))
-        assert server.stop() == 0
-    (segment,) = (spool / "q").iterdir()
-    segment.unlink()
-    os.mkfifo(segment)
     options = ("-d", "-q", spool, "-p", port, "-P", pid_file, "-L", log)
     process = subprocess.Popen(
-        [*COMMAND, *map(str, options)], env=environment(), stderr=subprocess.PIPE, text=True
+        [*COMMAND, *map(str, options)],
+        env=environment_that_holds(tmp_path, spool),
+        stderr=subprocess.PIPE,
+        text=True,
     )
     with process:
         wait_until(lambda: log.exists() and f"spool {spool}" in log.read_text())

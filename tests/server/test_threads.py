@@ -1,7 +1,6 @@
 """Where a sync is done: in its thread, and in the tick only while the disk is quick."""
 
 import errno
-import select
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +14,7 @@ from starling_py.server.threads import QUICK, Pace, SyncThread
 from tests.journal.parts import item, new_journal
 from tests.journal.simulated_disk import Fault, SimulatedDisk
 from tests.journal.spool_harness import empty_disk
+from tests.server.readable import is_readable
 
 PATIENCE = 60.0
 ENOUGH = 16
@@ -71,7 +71,7 @@ def check_sync(syncer: SyncThread, batch: Batch) -> bool:
     syncer.submit(batch)
     at_once = bool(syncer.synced_at_once)
     if not at_once:
-        assert select.select([syncer.fileno()], [], [], PATIENCE)[0]
+        assert is_readable(syncer.fileno(), PATIENCE)
     assert syncer.collect() == [batch]
     assert len(batch.errors) == len(batch.work)
     assert not syncer.synced_at_once
