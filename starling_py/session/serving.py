@@ -96,19 +96,25 @@ def wait_of(client: Client, request: Request) -> int:
 def wait(client: Client, requests: Sequence[Request], wait_ms: int, *, with_cas: bool) -> None:
     """Park until one of the requests finds an item, or for ``wait_ms`` milliseconds."""
 
-    def told(hits: Sequence[Hit], asked: int) -> None:
-        answer = Answer(client, asked, with_cas=with_cas)
-        for hit in hits:
-            answer.add(hit)
-        answer.end()
-
     def serve(hit: Hit) -> None:
-        client.go_on(lambda: told([hit], 1))
+        client.go_on(lambda: _tell(client, [hit], 1, with_cas=with_cas))
 
     def over() -> None:
-        client.go_on(lambda: told((), len(requests)))
+        client.go_on(lambda: _tell(client, (), len(requests), with_cas=with_cas))
 
     park(client, requests, wait_ms, serve, over)
+
+
+def _tell(client: Client, hits: Sequence[Hit], asked: int, *, with_cas: bool) -> None:
+    """Answer a get that has waited.
+
+    Within ``wait`` it would be a circle, compiled: the functions there share their variables, and
+    it would be one of these.
+    """
+    answer = Answer(client, asked, with_cas=with_cas)
+    for hit in hits:
+        answer.add(hit)
+    answer.end()
 
 
 def park(
