@@ -206,20 +206,25 @@ def _wait_for_room(
     ``again`` tells that this put has had its turn before: it keeps its place as the first.
     """
     size = len(command.data)
-
-    def try_again() -> None:
-        steps = _storing(client, command, request, deadline)
-        client.at_length(steps, finish=True, weight=size)
+    # No function of ours: compiled, it would share its variables with ``over``, and be one of them.
+    try_again = functools.partial(_try_again, client, command, request, deadline)
 
     def over() -> None:
         client.go_on(lambda: _refuse(client, QueueFullRefused(name), quiet=command.quiet))
 
     room = client.queues.room
-    waiter = RoomWaiter(name, size, lambda: client.go_on(try_again), over)
+    waiter = RoomWaiter(name, size, functools.partial(client.go_on, try_again), over)
     room.add(waiter, deadline, first=again)
     # Not a function of ours that refers to the waiter: compiled, it would share its variables with
     # ``over``, which the waiter refers to.
     client.parked = Parked((name,), functools.partial(room.remove, waiter), over, size)
+
+
+def _try_again(
+    client: Client, command: commands.Store, request: StoreRequest, deadline: float
+) -> None:
+    steps = _storing(client, command, request, deadline)
+    client.at_length(steps, finish=True, weight=len(command.data))
 
 
 HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {commands.Store: store}
