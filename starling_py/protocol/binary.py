@@ -91,7 +91,7 @@ class BinaryDialect(BinaryReplies, Dialect):
     def weight(self) -> int:
         """Bytes kept of what came."""
         kept = 0 if self._body is None else len(self._body.kept)
-        return len(self._buffer) - self._position + kept
+        return self.buffered + kept
 
     @property
     def missing(self) -> int:

@@ -108,7 +108,7 @@ class TextDialect(TextReplies, Dialect):
     def weight(self) -> int:
         """Bytes kept of what came."""
         kept = 0 if self._body is None else len(self._body.kept)
-        return len(self._buffer) - self._position + kept
+        return self.buffered + kept
 
     @property
     def missing(self) -> int:

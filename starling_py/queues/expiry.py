@@ -32,6 +32,17 @@ def expiry_ms(exptime: int, now_ms: int, name: bytes = b"") -> int:
     return min(exptime * 1000 + (now_ms if exptime <= RELATIVE_LIMIT else 0), _FOR_EVER)
 
 
+def reckoned(exptime: int, now_ms: int) -> tuple[float, int]:
+    """Return in how many seconds the time comes that an exptime above 0 names, by the same rule.
+
+    The second number is the moment of the wall clock that it names, in milliseconds since the Unix
+    epoch; 0 if it counts from now.
+    """
+    if exptime <= RELATIVE_LIMIT:
+        return float(exptime), 0
+    return max(0.0, exptime - now_ms / 1000), exptime * 1000
+
+
 def warn_of_milliseconds(exptime: int, whose: str) -> None:
     """Log a number of seconds that is plainly one of milliseconds, or of something smaller yet."""
     text = "%s: an expiry of %d seconds is after the year 5000; are milliseconds meant?"

@@ -53,7 +53,8 @@ class Housekeeping:
                         guard.caught("keeping house in a queue")  # the next time it is tried again
                 yield None
             try:
-                yield from self._look_for_lost_names()
+                journals = [queue.journal for queue in directory]
+                yield from self._spool.look_for_lost_names(journals)
             except Exception:
                 guard.caught("looking for lost files")
             for work in self._spool.tidy, partial(self._look_at_room, memory), directory.take_care:
@@ -63,11 +64,6 @@ class Housekeeping:
                     guard.caught("keeping house")
         finally:
             self._under_way = False
-
-    def _look_for_lost_names(self) -> Steps:
-        journals = [queue.journal for queue in self._directory]
-        for _ in self._spool.look_for_lost_names(journals):
-            yield None
 
     def _look_after(self, queue: PersistentQueue) -> None:
         if queue.deleted:

@@ -13,7 +13,7 @@ from starling_py.keys import RequestError, printable
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Outcome
 from starling_py.queues.errors import NotLoaded, NotSwept
-from starling_py.queues.expiry import RELATIVE_LIMIT
+from starling_py.queues.expiry import reckoned
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.slices import LATER, Steps
 from starling_py.session import reports
@@ -112,8 +112,7 @@ def flush_all(client: Client, command: commands.FlushAll) -> None:
 def _flush_all_later(client: Client, delay: int) -> None:
     """Flush all queues after some seconds, or at a Unix time (memcached's rule)."""
     clock = client.queues.clock
-    wall_ms = 0 if delay <= RELATIVE_LIMIT else delay * 1000
-    seconds = max(0.0, (wall_ms - clock.wall_ms) / 1000) if wall_ms else float(delay)
+    seconds, wall_ms = reckoned(delay, clock.wall_ms)
     client.queues.flush_all_at(clock.monotonic + seconds, wall_ms)
     log.info("%s: all queues will be flushed in %d seconds", client.peer, seconds)
 

@@ -87,9 +87,8 @@ def _storing(
             now = queues.clock.monotonic
             until = deadline
             if until is None:
-                most = queues.directory.settings_of(request.name).max_wait
-                wait_ms = request.wait_ms if most is None else min(request.wait_ms, most)
-                until = now + wait_ms / 1000
+                settings = queues.directory.settings_of(request.name)
+                until = now + settings.bounded_wait(request.wait_ms) / 1000
             if client.may_wait and until > now:
                 again = deadline is not None
                 _wait_for_room(client, command, request, full.name, until, again=again)

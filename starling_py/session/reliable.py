@@ -11,7 +11,7 @@ from starling_py import keys
 from starling_py.keys import Request, RequestError
 from starling_py.protocol import commands
 from starling_py.protocol.commands import Outcome
-from starling_py.queues.expiry import PLAINLY_MS, RELATIVE_LIMIT, warn_of_milliseconds
+from starling_py.queues.expiry import PLAINLY_MS, reckoned, warn_of_milliseconds
 from starling_py.queues.open_reads import OpenRead
 from starling_py.queues.slices import Steps
 from starling_py.session.client import Client
@@ -132,11 +132,9 @@ def lease_of(client: Client, exptime: int) -> tuple[float | None, int]:
     """
     if exptime <= 0:
         return None, 0
-    if exptime <= RELATIVE_LIMIT:
-        return float(exptime), 0
     if exptime >= PLAINLY_MS:
         warn_of_milliseconds(exptime, client.peer)
-    return max(0.0, exptime - client.queues.clock.wall_ms / 1000), exptime * 1000
+    return reckoned(exptime, client.queues.clock.wall_ms)
 
 
 def leased(request: Request, lease: tuple[float | None, int]) -> Request:

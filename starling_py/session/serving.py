@@ -90,7 +90,7 @@ def wait_of(client: Client, request: Request) -> int:
     if wait_ms is None:
         # A look at the head waits only when it says so.
         wait_ms = 0 if request.peek else settings.default_wait
-    return wait_ms if settings.max_wait is None else min(wait_ms, settings.max_wait)
+    return settings.bounded_wait(wait_ms)
 
 
 def wait(client: Client, requests: Sequence[Request], wait_ms: int, *, with_cas: bool) -> None:

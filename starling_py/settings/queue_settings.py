@@ -73,6 +73,10 @@ class QueueSettings:
         if (self.max_deliveries is None) != (self.dead_letter is None):
             raise ValueError("max_deliveries and dead_letter need each other")
 
+    def bounded_wait(self, wait_ms: int) -> int:
+        """Return how many of the milliseconds that a client wants to wait it may."""
+        return wait_ms if self.max_wait is None else min(wait_ms, self.max_wait)
+
 
 QUEUE_TABLE: Final = table(QueueSettings)
 """Every setting of a queue, in the order of documentation."""

@@ -14,7 +14,7 @@ from starling_py.server.readiness import (
     SelectorReadiness,
     best,
 )
-from tests.server.readable import is_readable
+from tests.readable import is_readable
 
 KINDS = [SelectorReadiness, *([EpollReadiness] if hasattr(select, "epoll") else [])]
 

@@ -14,7 +14,7 @@ from starling_py.server.threads import QUICK, Pace, SyncThread
 from tests.journal.parts import item, new_journal
 from tests.journal.simulated_disk import Fault, SimulatedDisk
 from tests.journal.spool_harness import empty_disk
-from tests.server.readable import is_readable
+from tests.readable import is_readable
 
 PATIENCE = 60.0
 ENOUGH = 16

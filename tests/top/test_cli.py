@@ -3,7 +3,6 @@
 import json
 import os
 import pty
-import select
 import subprocess
 import sys
 import termios
@@ -13,6 +12,7 @@ import pytest
 
 import starling_py
 from starling_py.top.cli import main
+from tests.readable import is_readable
 
 Serve = Callable[[Sequence[bytes | None]], int]
 REPLY = (
@@ -143,7 +143,7 @@ def test_a_terminal_that_lacks_a_character_gets_an_escape(serve: Serve) -> None:
 def read_until(terminal: int, expected: bytes) -> bytes:
     output = b""
     while expected not in output:
-        assert select.select([terminal], [], [], PATIENCE)[0], output
+        assert is_readable(terminal, PATIENCE), output
         output += os.read(terminal, 4096)
     return output
 
