@@ -1,10 +1,10 @@
 """The lines of memcached's classic text protocol: which line is which command.
 
 Blanks alone part the words, as in memcached: a tab belongs to a key like any other byte. Words
-behind those of memcached's commands are ignored, as there, but for ``noreply`` as the last one. A
-line's meaning depends on nothing but its bytes, so short lines are remembered: most come again and
-again. Every function here returns a command for what is right and a ``Refusal`` for what is
-wrong; none raises anything.
+behind those of commands that change something are ignored, as there, but for ``noreply`` as the
+last one. A line's meaning depends on nothing but its bytes, so short lines are remembered: most
+come again and again. Every function here returns a command for what is right and a ``Refusal`` for
+what is wrong; none raises anything.
 """
 
 from collections.abc import Callable
