@@ -17,7 +17,7 @@ from starling_py import described
 from starling_py.clock import Clock
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import SpoolError
-from starling_py.server import fitting, process, streams
+from starling_py.server import fitting, process, signals, streams
 from starling_py.server.core import Core, Storage
 from starling_py.server.detaching import detach
 from starling_py.server.errors import ProcessError, StartError, StartStoppedError
@@ -27,6 +27,7 @@ from starling_py.server.log.start import start_log
 from starling_py.server.pid_file import PidFile
 from starling_py.server.preloading import preload
 from starling_py.server.server import Server
+from starling_py.server.signals import Signals
 from starling_py.server.threads import Threads
 from starling_py.settings import command_line
 from starling_py.settings.errors import ConfigError
@@ -92,6 +93,7 @@ def serve(
     ``StartError``, ``SpoolError``, ``ProcessError`` and ``StartStoppedError``.
     """
     process.settle()
+    signals.hold_others()
     preload()
     settings, segments, warnings = fitting.fitted(settings, process.file_limit())
     listeners = listen(
@@ -99,26 +101,26 @@ def serve(
     )
     change_identity(settings)
     with contextlib.ExitStack() as at_the_end:
-        at_the_end.callback(process.ignore_signals)
+        at_the_end.callback(signals.hold)
         pid_file = PidFile(settings.pid_file) if settings.pid_file is not None else None
         if pid_file is not None:
             at_the_end.callback(pid_file.remove)
         lines = start_log(settings)
         at_the_end.callback(lines.finish, streams.PATIENCE)
-        process.on_reopen(lines.open_anew)
+        taken = Signals(lines.open_anew)
+        at_the_end.callback(taken.end)
         log.info(
             "starling-py %s, spool %s, sync %s", described(), settings.queue_path, settings.sync
         )
         for warning in warnings:
             log.warning("%s", warning)
         core, threads = _read_back(settings, segments)
-        process.outlive_signals()
         if pid_file is not None:
             pid_file.write()
         # What is in memory now stays there: the collector need not look at it again and again.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        server = Server(settings, core, threads, listeners, read_again, lines, on_serving)
+        server = Server(settings, core, threads, listeners, read_again, lines, taken, on_serving)
         try:
             trio.run(server.run)
         except Exception as error:
@@ -135,9 +137,9 @@ def _read_back(settings: Settings, segments: int) -> tuple[Core, Threads]:
     storage = Storage.of(settings, segments)
     threads = Threads(waits=storage.waits)
     try:
-        with process.stopped_by_sigterm():
+        with signals.stopped_by_sigterm():
             core = Core.open(storage, Clock(), Files(), threads)
-            process.hold_signals()
+            signals.hold()
     except StartStoppedError as stopped:
         log.info("%s", stopped)
         raise

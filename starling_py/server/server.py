@@ -2,12 +2,13 @@
 
 SIGHUP reads the settings of the queues again. SIGTERM and SIGINT stop the server: no client is
 accepted any more, clients that wait get a miss, those in the middle of something have the grace
-time to finish, then everything is synced and closed. A second signal ends the grace time. trio's
-tasks are here and in the tick; they decide nothing about queues.
+time to finish, then everything is synced and closed. A second signal ends the grace time. The
+tasks of trio are here and in the tick; they decide nothing about queues.
 """
 
+import contextlib
+import functools
 import logging
-import signal
 import socket
 from collections.abc import Callable, Sequence
 
@@ -19,6 +20,7 @@ from starling_py.server.budget import Budget
 from starling_py.server.core import Core
 from starling_py.server.host import Host, LogLines
 from starling_py.server.listening import address_of
+from starling_py.server.signals import Signals
 from starling_py.server.threads import Threads
 from starling_py.server.tick import Tick
 from starling_py.session.client import Client, Policy
@@ -45,18 +47,21 @@ class Server:
         listeners: Sequence[socket.socket],
         read_settings: Callable[[], Settings] | None = None,
         lines: LogLines | None = None,
+        signals: Signals | None = None,
         on_serving: Callable[[], None] = lambda: None,
     ) -> None:
         """``threads`` are those of the core, and are started here.
 
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
-        what the log leaves out. ``on_serving`` is called when the server listens and obeys signals.
+        what the log leaves out. ``on_serving`` is called when the server listens and obeys
+        ``signals``.
         """
         self._settings = settings
         self._core = core
         self._addresses = [address_of(each) for each in listeners]
         self._counters = Counters()
         self._stop = trio.Event()
+        self._signals = signals
         self._on_serving = on_serving
         self._policy = Policy(
             settings.item_size_max,
@@ -92,7 +97,8 @@ class Server:
         """Serve until a signal or a client stops the server; then close everything."""
         try:
             async with trio.open_nursery() as nursery:
-                await nursery.start(self._handle_signals)
+                if self._signals is not None:
+                    self._obey(self._signals)
                 nursery.start_soon(self._keep_house)
                 nursery.start_soon(self._wait_for_stop)
                 for address in self._addresses:
@@ -116,16 +122,21 @@ class Server:
         await self._stop.wait()
         self._tick.drain(self._settings.grace_time)
 
-    async def _handle_signals(self, task_status: "trio.TaskStatus[None]") -> None:
-        with trio.open_signal_receiver(*process.HANDLED) as signals:
-            process.take_signals()
-            task_status.started()
-            async for number in signals:
-                if number == signal.SIGHUP:
-                    self._host.reload()
-                else:
-                    log.info("%s: stopping", signal.Signals(number).name)
-                    self.stop()
+    def _obey(self, signals: Signals) -> None:
+        soon = functools.partial(_call_soon, trio.lowlevel.current_trio_token())
+        signals.obey(
+            functools.partial(soon, self._stop_by_signal), functools.partial(soon, self._reload)
+        )
+
+    def _stop_by_signal(self, name: str) -> None:
+        log.info("%s: stopping", name)
+        self.stop()
+
+    def _reload(self) -> None:
+        try:
+            self._host.reload()
+        except Exception:
+            self._core.commits.guard.caught("reading the settings again")
 
     async def _keep_house(self) -> None:
         while True:
@@ -145,3 +156,9 @@ class Server:
     def _session(self, peer: str, wake: Callable[[], None]) -> Session:
         queues = self._core.queues
         return Session(Client(queues, self._counters, self._policy, self._host, peer, wake))
+
+
+def _call_soon(token: trio.lowlevel.TrioToken, call: Callable[..., None], *values: str) -> None:
+    """Call a function between the server's turns, once if it waits already; they may be over."""
+    with contextlib.suppress(trio.RunFinishedError):
+        token.run_sync_soon(call, *values, idempotent=True)

@@ -1,7 +1,6 @@
 """The end of a server: nobody is left hanging, nothing is lost, and it keeps its time (I10)."""
 
 import contextlib
-import signal
 import threading
 
 import pytest
@@ -240,17 +239,6 @@ async def test_several_clients_may_ask_for_the_shutdown_at_once(start: Servers) 
     for client in clients:
         assert await client.read_to_the_end() == VERSION
         client.hang_up()
-    await running.until_ended()
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_stops_the_server(start: Servers, number: signal.Signals) -> None:
-    running = await start(grace_time=60)
-    async with running.client() as waiter:
-        await waiter.send(b"get q/t=60000\r\n")
-        await running.until_waiting(1)
-        signal.raise_signal(number)
-        assert await waiter.read_to_the_end() == b"END\r\n"
     await running.until_ended()
 
 
