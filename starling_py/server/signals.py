@@ -11,7 +11,6 @@ import contextlib
 import functools
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -20,9 +19,6 @@ from starling_py.server.errors import StartStoppedError
 
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 _OTHERS: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-_PAUSE: Final = 0.005
-"""Seconds from one signal to the next: whoever sends them without end gets no more of the server
-than this."""
 
 
 def hold_others() -> None:
@@ -97,7 +93,6 @@ class Signals:
                 self._calls[self._next()]()
             except Exception:  # the next signal may be the one to stop
                 self._guard.caught("a signal")
-            time.sleep(_PAUSE)
 
     def _next(self) -> int:
         """Wait for a signal, and take it; those that stop come before what else is held back.

@@ -61,7 +61,6 @@ class Log(logging.Handler):
         self._now = now
         self._tell = tell
         self._repeats = Repeats()
-        # The only kind of queue that a handler of a signal may put into.
         self._lines: queue.SimpleQueue[_Line | Callable[[], None] | None] = queue.SimpleQueue()
         self._put_bytes = 0
         """Bytes ever put into the queue; only who logs counts here, under the handler's lock."""
@@ -108,9 +107,9 @@ class Log(logging.Handler):
             self._too_many += 1
 
     def open_anew(self) -> None:
-        """Open the log anew; may be called by the handler of a signal."""
+        """Open the log anew, and say so in it; may be called in any thread."""
         self._sink.open_anew()
-        self._lines.put(self._opened_anew)
+        self.handle(logging.LogRecord(__name__, logging.INFO, __file__, 0, "opened anew", (), None))
 
     def finish(self, seconds: float) -> None:
         """Write what is left, for at most so many seconds; nothing is written afterwards."""
@@ -201,9 +200,6 @@ class Log(logging.Handler):
             self._is_failing = False
         else:
             self._complain(self._sink.trouble, "the log goes on in the file that was open")
-
-    def _opened_anew(self) -> None:
-        self._write(6, self._own_line(logging.INFO, __name__, "opened anew"))
 
     def _complain(self, error: Exception, instead: str = "lines are being dropped") -> None:
         """Say on standard error what is wrong, once for each time that the log fails."""
