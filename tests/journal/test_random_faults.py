@@ -4,6 +4,7 @@ import errno
 from random import Random
 
 import attrs
+import pytest
 
 from starling_py.journal.errors import JournalError, SpoolError
 from starling_py.journal.journal import Journal
@@ -14,7 +15,7 @@ from tests.journal.spool_harness import NAME, Harness, Items, empty_disk
 OTHER = b"Other"
 NAMES = (NAME, OTHER)
 SEGMENT_SIZE = 160
-SCHEDULES = 200
+SCHEDULES = 80
 FAILING = (
     CHANGES | {"open", "close"},
     frozenset({"write"}),
@@ -163,8 +164,11 @@ class Schedule:
             assert found == expected, f"seed {self.seed}, {when}: {name!r} is {found}"
 
 
-def test_whatever_fails_what_was_told_stays_and_what_was_refused_goes() -> None:
-    for seed in range(SCHEDULES):
+@pytest.mark.parametrize(
+    "first", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1000, 5000, 500))]
+)
+def test_whatever_fails_what_was_told_stays_and_what_was_refused_goes(first: int) -> None:
+    for seed in range(first, first + SCHEDULES):
         schedule = Schedule(seed)
         for _ in range(25):
             schedule.step()

@@ -74,6 +74,8 @@ WAYS = [
     move_spool,
     replace_spool,
 ]
+QUICK = (replace_segments, remove_spool)
+"""Ways that are met under each policy in every run."""
 
 
 def wait_until_noticed(client: RawClient) -> None:
@@ -83,8 +85,16 @@ def wait_until_noticed(client: RawClient) -> None:
     )
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    ("policy", "way"),
+    [
+        pytest.param(
+            policy, way, marks=() if policy == "always" or way in QUICK else pytest.mark.long
+        )
+        for policy in POLICIES
+        for way in WAYS
+    ],
+)
 def test_what_was_and_is_told_is_found_though_files_are_lost(
     tmp_path: Path, policy: str, way: Callable[[Path], None]
 ) -> None:

@@ -31,7 +31,7 @@ from tests.simulation.watched_queues import WatchedQueues
 
 BLOCK = 100
 """Seeds that one test runs."""
-DEFAULT = 1000
+DEFAULT = 700
 """Seeds of the default run."""
 LONG = 100_000
 """Seeds of the long run."""

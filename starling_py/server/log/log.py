@@ -7,7 +7,9 @@ much is missing. Invariant: nothing here raises to the caller, and no lock is he
 is written.
 """
 
+import contextlib
 import logging
+import math
 import queue
 import signal
 import threading
@@ -112,7 +114,12 @@ class Log(logging.Handler):
         self.handle(logging.LogRecord(__name__, logging.INFO, __file__, 0, "opened anew", (), None))
 
     def finish(self, seconds: float) -> None:
-        """Write what is left, for at most so many seconds; nothing is written afterwards."""
+        """Write what is left, for at most so many seconds; nothing is written afterwards.
+
+        How many lines were held back is told, too, though no period is over.
+        """
+        with contextlib.suppress(Exception):  # out of memory
+            self._sum_up(math.inf)
         self._lines.put(None)
         self._thread.join(seconds)
 
