@@ -165,6 +165,7 @@ class CoreHarness:
             version=self.version,
             curr_connections=1,
             max_connections=1,
+            limit_maxbytes=1 << 30,
             draining=False,
             fsyncs=self.commits.syncs,
             journal_failures=self.commits.failures,
