@@ -283,6 +283,13 @@ class Client:
                 told += replies.take()
         return b"".join([*told, *replies.take()])
 
+    def go_on(self, turns: int) -> None:
+        """Take some turns, as long as the client has anything left to do."""
+        for _ in range(turns):
+            if self.state.next is not None or self.session.stopped_early:
+                self.core.queues.slices.begin()
+                self.session.run()
+
     def ask(self, data: bytes) -> bytes:
         """Send, commit, and return the replies."""
         self.send(data)

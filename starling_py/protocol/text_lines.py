@@ -54,6 +54,25 @@ KNOWN_LINES: Final = Memo(read_line, 4096)
 """The commands of the latest lines up to that length; none of them may be changed."""
 
 
+def read_long(line: bytes) -> Command | StoreLine:
+    """Read a line of which ``may_be_long`` is true: its keys are left for later."""
+    line = line.removesuffix(b"\r").strip(b" ")
+    verb, _, words = line.partition(b" ")
+    words = words.lstrip(b" ")
+    verb = verb.lower()
+    if not words:
+        return Refusal(ERROR)
+    with_cas = verb in {b"gets", b"gats"}
+    if verb in {b"get", b"gets"}:
+        return commands.LongGet(words, with_cas)
+    exptime, _, words = words.partition(b" ")
+    if not words:
+        return Refusal(ERROR)
+    if not is_number(exptime) or int(exptime) < 0:
+        return Refusal(BAD_EXPTIME)
+    return commands.LongGet(words, with_cas, int(exptime))
+
+
 def may_be_long(start: bytes) -> bool:
     """Tell whether a line that begins with these bytes may name many keys."""
     return start.lstrip(b" ").partition(b" ")[0].lower() in _KEY_LISTS
