@@ -38,6 +38,7 @@ class Policy:
     allow_shutdown: bool
     allow_reload: bool = False
     allow_drain: bool = False
+    proxy_protocol: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,10 @@ class Client:
         """The names of the queues that the client waits for, separated by commas."""
         names = () if self.parked is None else self.parked.names
         return ",".join(printable(name) for name in names)
+
+    def introduce(self, address: str) -> None:
+        """Know the client by another address than that of the connection, which is a proxy's."""
+        self.peer = self.replies.peer = address
 
     def leave(self) -> None:
         """Wait for nothing, go on with nothing: the client is gone.
