@@ -18,6 +18,7 @@ TWICE = "it reads an item twice, or wants it to be there when it has been read"
 REPLACED = "it expects that a put replaces what was put before"
 CHANGED = "it changes an item where it is: cas, append, prepend, touch"
 LARGE = "it puts a mebibyte: memcached counts its own header too, and refuses it"
+SLASH = "it has a slash in its key, which begins an option"
 COUNTED = "it counts in an item: incr, decr"
 
 Cannot = Mapping[str, str]
@@ -42,6 +43,8 @@ class Suite:
     python: Path = ROOT / ".venv-clients" / "bin" / "python"
     added: Mapping[str, str] = attrs.field(factory=dict)
     """Files that the source package lacks, and their contents."""
+    in_perl: bool = False
+    """Whether its files are Perl, each of which gets empty queues. Their tests are numbered."""
 
     @property
     def failing(self) -> set[str]:
@@ -57,6 +60,10 @@ def _both(*names: str) -> str:
 
 def _of(prefix: str, *names: str) -> str:
     return " ".join(prefix + name for name in names)
+
+
+def _numbered(file: str, *numbers: int) -> str:
+    return " ".join(f"{file}:{number}" for number in numbers)
 
 
 _CAPTURED = """
@@ -177,5 +184,41 @@ SUITES = (
         },
         "its tests for trio want an older one",
         python=ROOT / ".venv-clients-memcache" / "bin" / "python",
+    ),
+    Suite(
+        "Cache::Memcached",
+        "perl/Cache-Memcached-1.30",
+        ("t/*.t",),
+        72,
+        {
+            SLASH: _numbered("t/02_keys.t", 2, 3, 5, 6, 7, 8, 10)
+            + " "
+            + _numbered("t/04_noreply.t", 2, 3, 4, 5, 6),
+        },
+        in_perl=True,
+    ),
+    Suite(
+        "Cache::Memcached::libmemcached",
+        "perl/Cache-Memcached-libmemcached-0.04001",
+        ("t/*.t",),
+        114,
+        {
+            TWICE: _numbered("t/02_basic.t", 4) + " " + _numbered("t/17_namespace.t", 3, 5),
+            REPLACED: _numbered("t/07_add-replace.t", 3),
+            SLASH: _numbered("t/14_no_block.t", 4, 8)
+            + " "
+            + _numbered("t/15_distribution_method.t", 4, 8)
+            + " "
+            + _numbered("t/16_hashing_algorithm.t", 4, 8),
+            COUNTED: _numbered("t/02_basic.t", 9, 10)
+            + " "
+            + _numbered("t/05_sequence.t", *range(2, 12), *range(13, 22))
+            + " "
+            + _numbered("t/17_namespace.t", 10, 11, 12)
+            + " "
+            + _numbered("t/18_incr_decr.t", 3, 4, 5),
+        },
+        "what wants a memcached of version 1.2.4 or newer by number leaves itself out",
+        in_perl=True,
     ),
 )
