@@ -33,7 +33,7 @@ from starling_py.protocol.meta_replies import DETAILS, HIT, MISS, Detail, MetaFo
 
 _GET_FLAGS = b"vqbkOfstchluTPL"
 _TOUCH_FLAGS = b"qbkOuTPL"
-_STORE_FLAGS = b"qbkOcsFTMCPL"
+_STORE_FLAGS = b"qbkOcsFTMCNPL"
 _DELETE_FLAGS = b"qbkOCPL"
 _CHANGE_FLAGS = b"qbkOctvNJDTMCEPL"
 _DEBUG_FLAGS = b"bPL"
@@ -143,6 +143,12 @@ def _store(words: list[bytes]) -> Refusal | StoreLine:
             raise MetaFlagError(_BAD_STORE_MODE)
     except MetaFlagError as wrong:
         return StoreLine(Verb.SET, words[1], 0, 0, length, False, Refusal(wrong.reply))
+    flags, exptime = asked.number(b"F") or 0, asked.number(b"T") or 0
+    vivified = asked.number(b"N")
+    if vivified is not None and verb in {Verb.APPEND, Verb.PREPEND}:
+        # Then a queue that is not there is made; one that is there gets an item in any case.
+        exptime = vivified
+        verb = Verb.SET if verb is Verb.APPEND else verb
     if asked.has(b"C"):
         verb = Verb.CAS
     details = {ord("s"): b" s%d" % length, ord("c"): DETAILS[ord("c")]}
@@ -151,7 +157,6 @@ def _store(words: list[bytes]) -> Refusal | StoreLine:
     def make(verb: Verb, key: bytes, flags: int, exptime: int, data: bytes, quiet: bool) -> Command:
         return Phrased(Store(verb, key, flags, exptime, data, quiet), form.writer())
 
-    flags, exptime = asked.number(b"F") or 0, asked.number(b"T") or 0
     # A quiet request, too, is told what went wrong, so the command itself is never quiet.
     return StoreLine(verb, asked.key, flags, exptime, length, False, None, make)
 

@@ -34,6 +34,9 @@ ERROR: Final = b"ERROR\r\n"
 _PROXY_HEADERS: Final = frozenset({proxy_header.V1, proxy_header.V2.split(b"\r\n")[2]})
 """First words of a line that a proxy sends for itself: the third one of a binary header."""
 _NO_PROXY: Final = b"CLIENT_ERROR a PROXY header is not understood without proxy_protocol\r\n"
+_DETAILS: Final = frozenset({b"on", b"off", b"dump"})
+_STATS_DETAIL: Final = b"CLIENT_ERROR usage: stats detail on|off|dump\r\n"
+_STATS_CACHEDUMP: Final = b"CLIENT_ERROR bad command line\r\n"
 BAD_DELTA: Final = b"CLIENT_ERROR invalid numeric delta argument\r\n"
 
 
@@ -208,6 +211,16 @@ def _out_of_range(what: bytes, least: int, most: int) -> Refusal:
     return Refusal(b"CLIENT_ERROR %b from %d to %d\r\n" % (what, least, most))
 
 
+def _stats(words: list[bytes]) -> Command:
+    """Read ``stats [REPORT]``; two of memcached's reports need more words."""
+    report = words[1].lower() if len(words) > 1 else b""
+    if report == b"detail" and (len(words) < 3 or words[2].lower() not in _DETAILS):
+        return Refusal(_STATS_DETAIL)
+    if report == b"cachedump" and len(words) < 4:
+        return Refusal(_STATS_CACHEDUMP)
+    return commands.Stats(words[1:])
+
+
 def _status(words: list[bytes]) -> Command:
     """Read ``status [NAME]`` (Kestrel)."""
     return commands.Status(*words[1:]) if len(words) <= 2 else Refusal(ERROR)
@@ -221,13 +234,16 @@ def _flush_all(words: list[bytes]) -> Command:
     return commands.FlushAll(quiet, int(delay))
 
 
-def _take_number(words: list[bytes]) -> Command:
-    """Read ``verbosity`` and ``cache_memlimit``, which have no effect on a queue."""
+def _take_number(words: list[bytes], wrong: bytes) -> Command:
+    """Read ``verbosity`` and ``cache_memlimit``, which have no effect on a queue.
+
+    ``wrong`` is the answer to what is no number.
+    """
     quiet = words[-1] == b"noreply"
     if len(words) < 2:
         return Refusal(ERROR)
     if not words[1].isdigit():
-        return Refusal(b"" if quiet else BAD_FORMAT)
+        return Refusal(b"" if quiet else wrong)
     return commands.Acknowledge(quiet)
 
 
@@ -258,8 +274,9 @@ def _unknown(words: list[bytes]) -> Command:
     return Refusal(ERROR, close=bool(meant) and meant[0].lower() in _STORAGE)
 
 
-def _fixed(reply: bytes) -> Parser:
-    return lambda _: Refusal(reply)
+def _fixed(reply: bytes, least: int = 1) -> Parser:
+    """Return a parser that refuses a command; as an unknown one if it has fewer words."""
+    return lambda words: Refusal(reply if len(words) >= least else ERROR)
 
 
 _STORAGE: Final = frozenset(verb.value.encode() for verb in Verb)
@@ -281,20 +298,20 @@ _PARSERS: dict[bytes, Parser] = {
     b"flush_all": _flush_all,
     b"flush_expired": _one_key(commands.FlushExpired),
     b"flush_all_expired": _bare(lambda: commands.FlushExpired(None, quiet=False)),
-    b"stats": lambda words: commands.Stats(words[1:]),
+    b"stats": _stats,
     b"dump_stats": lambda words: commands.DumpStats(words[1:]),
     b"dump_config": lambda words: commands.DumpConfig(words[1:]),
     b"status": _status,
     b"reload": _bare(commands.Reload),
     b"version": _bare(commands.Version),
-    b"verbosity": _take_number,
-    b"cache_memlimit": _take_number,
+    b"verbosity": lambda words: _take_number(words, BAD_FORMAT),
+    b"cache_memlimit": lambda words: _take_number(words, ERROR),
     b"refresh_certs": lambda words: commands.Acknowledge(words[-1] == b"noreply"),
     b"shutdown": lambda _: commands.Shutdown(),
     b"quit": _bare(commands.Quit),
     b"watch": _fixed(b"CLIENT_ERROR watch commands not allowed\r\n"),
-    b"lru_crawler": _fixed(b"CLIENT_ERROR lru crawler disabled\r\n"),
-    b"slabs": _fixed(b"CLIENT_ERROR slab reassignment disabled\r\n"),
+    b"lru_crawler": _fixed(b"CLIENT_ERROR lru crawler disabled\r\n", least=2),
+    b"slabs": _fixed(b"CLIENT_ERROR slab reassignment disabled\r\n", least=2),
 }
 
 _ALL_PARSERS: Final = {**_PARSERS, **meta_lines.PARSERS}

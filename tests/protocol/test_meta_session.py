@@ -183,6 +183,14 @@ class TestStore:
         got = client.ask(b"mg q v\r\n" * 6)
         assert got == b"".join(b"VA 1\r\n%d\r\n" % number for number in range(1, 6)) + b"EN\r\n"
 
+    def test_what_is_appended_with_n_makes_the_queue(self, client: Client) -> None:
+        assert client.ask(b"ms q 1 MA N0\r\n1\r\nms q 1 MA N0 T9\r\n2\r\n") == b"HD\r\n" * 2
+        assert client.ask(b"ms q 1 MP N60\r\n0\r\nms q 1 N9\r\n3\r\n") == b"HD\r\n" * 2
+        told = client.ask(b"mg q v t\r\n" * 4)
+        assert told == b"VA 1 t60\r\n0\r\n" + b"".join(
+            b"VA 1 t-1\r\n%d\r\n" % number for number in (1, 2, 3)
+        )
+
     def test_a_compare_finds_nothing_and_stores_nothing(self, client: Client) -> None:
         check_put(client, b"a")
         assert client.ask(b"ms q 1 C1 O1\r\nb\r\nms q 1 C1 MP q\r\nb\r\n") == b"NF O1\r\nNF\r\n"

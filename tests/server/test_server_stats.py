@@ -290,7 +290,7 @@ async def test_a_server_that_drains_says_that_it_accepts_no_clients(start: Serve
         (b"detail on", b"OK\r\n"),
         (b"detail off", b"OK\r\n"),
         (b"detail dump", b"END\r\n"),
-        (b"detail", b"ERROR\r\n"),
+        (b"detail", b"CLIENT_ERROR usage: stats detail on|off|dump\r\n"),
         (b"reset", b"RESET\r\n"),
         (b"queues", b"END\r\n"),
         (b"queue none", b"END\r\n"),
