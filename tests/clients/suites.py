@@ -47,6 +47,11 @@ class Suite:
     """Whether its files are Perl, each of which gets empty queues. Their tests are numbered."""
 
     @property
+    def tier(self) -> str:
+        """The tier of `scripts/clients` that fetches it."""
+        return "full" if self.in_perl else "always"
+
+    @property
     def failing(self) -> set[str]:
         """The names of all tests that cannot pass."""
         return {name for names in self.cannot.values() for name in names.split()}

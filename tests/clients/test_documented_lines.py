@@ -33,7 +33,7 @@ class Lines:
     code: str
 
 
-OF_NO_CLIENT = ("Behind a proxy", "Monitors")
+OF_NO_CLIENT = ("Behind a proxy", "Monitors", "What is tested")
 """Sections of the page whose lines are no client's."""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.rows import ROOT, TIER
+from tests.clients.rows import ROOT
 from tests.clients.suites import SOURCES, SUITES, Suite
 
 OPTIONS = ("-rA", "-q", "--tb=line", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", ".")
@@ -28,8 +28,10 @@ done
 NUMBERED = re.compile(r"^file (\S+)$|^(ok|not ok) (\d+)(?!.*# TODO)", re.MULTILINE)
 
 
-@pytest.mark.skipif(TIER == "checkout", reason="scripts/clients fetches the suites")
-@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
+@pytest.mark.parametrize(
+    "suite",
+    [pytest.param(each, marks=pytest.mark.tier(each.tier), id=each.name) for each in SUITES],
+)
 def test_exactly_those_fail_that_a_queue_cannot_pass(suite: Suite, tmp_path: Path) -> None:
     if suite.in_perl and not (SOURCES / suite.folder).is_dir():
         pytest.skip("Debian's sources are not to be had here")
