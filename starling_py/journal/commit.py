@@ -141,6 +141,21 @@ class GroupCommit:
         self.broken.pop(journal, None)
 
     @property
+    def must_wait(self) -> bool:
+        """Whether what is recorded now had better not be written yet: under ``always``.
+
+        The batch under way does not cover it, so whoever asked has to wait for the next one. If it
+        were written at once, a server that dies meanwhile would leave the removals of items that
+        nobody was given; written when the batch has ended, they are on the disk for one sync only.
+        """
+        return self._interval == 0 and self._begun != self.finished and not self._closing
+
+    @property
+    def next_ticket(self) -> int:
+        """The ticket of the batch that will cover what is recorded now."""
+        return self._begun + 1
+
+    @property
     def sync_due(self) -> float | None:
         """When the next batch has to begin, in seconds on the monotonic clock.
 

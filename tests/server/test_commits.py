@@ -10,6 +10,7 @@ import os
 import pytest
 
 from starling_py.journal.errors import SpoolError
+from starling_py.journal.format.record import REMOVE_SIZE
 from tests.server.in_process import FailingFiles, Servers, SlowSyncFiles, item, put
 
 VERSION = b"VERSION 1.0.0\r\n"
@@ -113,6 +114,51 @@ async def test_under_always_no_reply_waits_for_the_sync_of_a_later_command(
         await client.expect_nothing()
         files.let_all_go()
         await client.expect(b"STORED\r\n")
+
+
+async def test_under_always_a_removal_is_written_when_the_sync_before_it_is_done(
+    start: Servers,
+) -> None:
+    """If the server dies before, the item is there: nobody was given it."""
+    files = SlowSyncFiles()
+    running = await start(files, sync="always")
+
+    def written() -> int:
+        return sum(path.stat().st_size for path in (start.spool / "q").iterdir())
+
+    async with running.client() as one, running.client() as other, running.client() as observer:
+        await one.expect_reply(put(b"q", b"1") + put(b"q", b"2"), b"STORED\r\n" * 2)
+        begun = files.begun
+        files.held = True
+        await one.send(b"get q\r\n")
+        await files.until_begun(begun + 1)
+        before = written()
+        await other.send(b"get q\r\n")
+        await observer.until_stat("get_hits", "2")
+        assert written() == before
+        files.let_go(1)
+        await files.until_begun(begun + 2)
+        assert written() == before + REMOVE_SIZE
+        await one.expect(item(b"q", b"1"))
+        await other.expect_nothing()
+        files.let_all_go()
+        await other.expect(item(b"q", b"2"))
+
+
+async def test_under_always_who_needs_no_sync_after_all_is_answered(start: Servers) -> None:
+    files = SlowSyncFiles()
+    running = await start(files, sync="always", queues={"memory": {"journal": False}})
+    async with running.client() as one, running.client() as other, running.client() as observer:
+        await one.expect_reply(put(b"q", b"1"), b"STORED\r\n")
+        begun = files.begun
+        files.held = True
+        await one.send(put(b"q", b"2"))
+        await files.until_begun(begun + 1)
+        await other.send(put(b"memory", b"3"))
+        await observer.until_stat("queue_memory_items", "1")
+        files.let_all_go()
+        await one.expect(b"STORED\r\n")
+        await other.expect(b"STORED\r\n")
 
 
 async def test_under_an_interval_nobody_waits_for_the_sync(start: Servers) -> None:
