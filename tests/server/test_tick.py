@@ -1,7 +1,5 @@
 """What a tick does for several clients: one sync for all of them, and first come, first served."""
 
-from typing import Any
-
 import pytest
 
 from tests.core import ManualClock
@@ -13,10 +11,14 @@ from tests.simulation.world import NAMES, SPOOL, Life, Shape
 JOBS = NAMES[0]
 
 
-def a_life(interval: float | None, window_size: int = 1 << 20, **more: Any) -> Life:
+def a_life(interval: float | None, window_size: int = 1 << 20) -> Life:
+    return life_with(Shape(interval, 1 << 20, window_size))
+
+
+def life_with(shape: Shape) -> Life:
     disk = SimulatedDisk.holding({f"{SPOOL}/": b""})
     models = {name: QueueModel(name) for name in NAMES}
-    return Life(disk, ManualClock(), Shape(interval, 1 << 20, window_size, **more), models, {})
+    return Life(disk, ManualClock(), shape, models, {})
 
 
 def put(life: Life, client: SimulatedClient, data: bytes) -> None:
@@ -77,7 +79,8 @@ def test_who_has_waited_longest_for_the_disk_is_served_first() -> None:
 
 
 def test_who_waits_for_room_is_served_in_order_a_slice_at_a_time() -> None:
-    life = a_life(interval=None, entries={JOBS.decode(): {"max_items": 20}}, slice=0.002)
+    entries: dict[str, dict[str, object]] = {JOBS.decode(): {"max_items": 20}}
+    life = life_with(Shape(None, 1 << 20, 1 << 20, entries=entries, slice=0.002))
     life.clock.step = 0.001
     producer = life.connect()
     for number in range(20):
