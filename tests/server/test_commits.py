@@ -392,6 +392,33 @@ async def test_flush_all_does_not_say_ok_when_it_could_not_be_written(start: Ser
         await client.expect_reply(b"flush_all\r\nget a b\r\n", b"OK\r\nEND\r\n")
 
 
+async def test_flush_all_flushes_all_others_when_one_queue_cannot_be(start: Servers) -> None:
+    files = SlowSyncFiles()
+    running = await start(files, sync="1ms", allow_flush_all=True)
+    async with running.client() as client:
+        await client.expect_reply(put(b"a", b"1") + put(b"b", b"2"), b"STORED\r\n" * 2)
+        await client.until_stat("fsyncs", "2")
+        files.error = disk_broken()
+        await client.expect_reply(put(b"a", b"3"), b"STORED\r\n")
+        await client.until_stat("queue_a_journal_broken", "1")
+        await client.expect_reply(b"flush_all\r\nget b\r\n", NO_SYNC + b"END\r\n")
+        files.error = None
+        await client.until_stat("queue_a_journal_broken", "0")
+        await client.expect_reply(b"get a\r\n", item(b"a", b"1"))
+
+
+async def test_the_dead_of_all_queues_are_removed_but_of_those_refused(start: Servers) -> None:
+    (start.spool / "a").mkdir(parents=True)
+    os.mkfifo(start.spool / "a" / "0000000000000001.segment")
+    running = await start()
+    async with running.client() as client:
+        await client.expect_reply(put(b"b", b"2", exptime=-1), b"STORED\r\n")
+        await client.expect_reply(b"flush_all_expired\r\nget b\r\n", b"1\r\nEND\r\n")
+        why = f"{start.spool}/a/0000000000000001.segment: this is a FIFO, not a regular file"
+        refused = b"SERVER_ERROR the queue is refused: %b\r\n" % why.encode()
+        await client.expect_reply(b"flush_expired a\r\n", refused)
+
+
 async def test_a_removal_of_the_dead_is_not_counted_when_it_could_not_be_written(
     start: Servers,
 ) -> None:
