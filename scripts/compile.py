@@ -64,6 +64,7 @@ PURE = (
     "server/process",
     "server/server",
     "server/streams",
+    "server/signals",
     "server/threads",
     # What is asked by whoever looks after the server.
     "session/admin",

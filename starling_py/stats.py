@@ -97,8 +97,12 @@ class QueueSnapshot:
     """Open reads since the server started that gave their item back."""
     loaded: int
     """Items in memory; the others are read from disk when their turn comes."""
+    mem_bytes: int
+    """Bytes of memory that the items take, about."""
     age: int
     """How long the head has waited, in milliseconds."""
+    last_wait: int
+    """How long the item taken last had waited, in milliseconds; 0 if none was, since the start."""
     waiters: int
     children: str
     """The names of the fan-out children, separated by commas."""
@@ -128,6 +132,8 @@ class Snapshot:
     version: str
     curr_connections: int
     max_connections: int
+    limit_maxbytes: int
+    """Bytes that items may take: ``memory_max``, else the size of the spool's disk."""
     draining: bool
     fsyncs: int
     journal_failures: int
@@ -174,8 +180,9 @@ def server_pairs(snapshot: Snapshot, items: int, size: int, queues: int) -> Pair
         ("total_items", counters.total_items),
         ("bytes", size),
         ("curr_connections", snapshot.curr_connections),
+        ("connection_structures", snapshot.curr_connections),
         ("max_connections", snapshot.max_connections),
-        ("limit_maxbytes", 0),
+        ("limit_maxbytes", snapshot.limit_maxbytes),
         ("threads", 1),
         ("accepting_conns", int(not snapshot.draining)),
         ("curr_queues", queues),

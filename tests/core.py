@@ -165,6 +165,7 @@ class CoreHarness:
             version=self.version,
             curr_connections=1,
             max_connections=1,
+            limit_maxbytes=1 << 30,
             draining=False,
             fsyncs=self.commits.syncs,
             journal_failures=self.commits.failures,
@@ -281,6 +282,13 @@ class Client:
             if self.state.next is not None:
                 told += replies.take()
         return b"".join([*told, *replies.take()])
+
+    def go_on(self, turns: int) -> None:
+        """Take some turns, as long as the client has anything left to do."""
+        for _ in range(turns):
+            if self.state.next is not None or self.session.stopped_early:
+                self.core.queues.slices.begin()
+                self.session.run()
 
     def ask(self, data: bytes) -> bytes:
         """Send, commit, and return the replies."""

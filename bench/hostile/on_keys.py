@@ -62,6 +62,15 @@ def keys(scene: Scene, keys: int, times: int) -> Iterator[None]:
     client.check(line * times, b"END\r\n" * times)
 
 
+@Row("keys-by-the-mib", sizes={"keys": (149_000, 149_000), "clients": (4, 2)}, stage=STAGE)
+def keys_by_the_mib(scene: Scene, keys: int, clients: int) -> Iterator[None]:
+    """Send one `get` of {keys:,} keys that are no queues on each of {clients} connections."""
+    crowd = scene.crowd(clients)
+    line = b"get " + b" ".join(short_names(keys)) + b"\r\n"
+    yield
+    together([(each, line, Exactly(b"END\r\n")) for each in crowd])
+
+
 @Row("children-asked", sizes={"keys": (7_000, 1_500)})
 def children_asked(scene: Scene, keys: int) -> Iterator[None]:
     """Make {keys:,} children of as many queues by one `get`."""

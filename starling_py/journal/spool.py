@@ -226,6 +226,13 @@ class Spool:
         """Return how many bytes of the disk are free. Raises ``OSError``."""
         return self.files.free_space(self.path)
 
+    def disk_size(self) -> int:
+        """Return how many bytes the disk has; 0 if it cannot be asked."""
+        try:
+            return self.files.disk_size(self.path)
+        except OSError:
+            return 0
+
     def remove(self, journal: Journal) -> bool:
         """Remove the journal of a deleted queue; return whether its directory is out of its place.
 

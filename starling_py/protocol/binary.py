@@ -66,6 +66,9 @@ class BinaryDialect(BinaryReplies, Dialect):
         self._item_size_max = item_size_max
         self._buffer = b""
         self._position = 0
+        self._behind = bytearray()
+        """What came behind a buffer that is large and not used up: to join them each time would
+        take time by the square of the bytes. Empty as soon as the buffer is used up."""
         self._body: _Body | None = None
         self.more = False
         self._quits = False
@@ -75,17 +78,20 @@ class BinaryDialect(BinaryReplies, Dialect):
         """Take what the client sent."""
         if self._body is not None and self._position == len(self._buffer):
             data = data[self._body.take(data) :]
-        if self._position == len(self._buffer):
-            self._buffer = data
-        else:
-            self._buffer = self._buffer[self._position :] + data
-        self._position = 0
         self.more = True
+        left = len(self._buffer) - self._position
+        if not left:
+            self._buffer = data
+            self._position = 0
+        else:
+            self._behind += data
+            if left <= KEPT and len(self._behind) == len(data):
+                self._join()
 
     @property
     def buffered(self) -> int:
         """Bytes taken and not yet used for a command."""
-        return len(self._buffer) - self._position
+        return len(self._buffer) - self._position + len(self._behind)
 
     @property
     def weight(self) -> int:
@@ -119,7 +125,7 @@ class BinaryDialect(BinaryReplies, Dialect):
         if buffer[start] != REQUEST_MAGIC:
             return Refusal(b"", close=True)
         if len(buffer) < start + _HEADER_SIZE:
-            return None
+            return self._with_more(start + _HEADER_SIZE)
         opcode, key_size, extras_size, size, opaque, cas = _HEADER.unpack_from(buffer, start)
         form = FORMS.get(opcode)
         value_size = size - extras_size - key_size
@@ -130,7 +136,10 @@ class BinaryDialect(BinaryReplies, Dialect):
         key_start = start + _HEADER_SIZE + extras_size
         position = key_start + key_size
         if len(buffer) < position:
-            return None
+            return self._with_more(position)
+        if self._behind and len(buffer) < position + value_size:
+            self._join()
+            return self.next_command()
         self._position = position
         key = buffer[key_start:position]
         writer = BinaryReplies(opcode, opaque, key, form.quiet, form.names_key)
@@ -154,12 +163,31 @@ class BinaryDialect(BinaryReplies, Dialect):
             self._let_go()
         return request.command()
 
-    def _let_go(self) -> None:
-        """Keep a large buffer no longer than it is used: its client may be idle for days."""
-        self._buffer = b""
+    def _with_more(self, end: int) -> Command | None:
+        """Return the next command if what came behind the buffer reaches to ``end``."""
+        if not self._behind or len(self._buffer) + len(self._behind) < end:
+            return None
+        self._join()
+        return self.next_command()
+
+    def _join(self) -> None:
+        self._buffer = self._buffer[self._position :] + self._behind
         self._position = 0
+        self._behind = bytearray()
+
+    def _let_go(self) -> None:
+        """Keep a large buffer no longer than it is used: its client may be idle for days.
+
+        What has come behind it is next; only a large one has anything behind it.
+        """
+        self._buffer = bytes(self._behind) if self._behind else b""
+        self._position = 0
+        self._behind = bytearray()
+        self.more = len(self._buffer) > 0 or self._quits
 
     def _swallow(self, size: int, refusal: Refusal) -> Command | None:
+        if self._behind:
+            self._join()
         self._body = _Body(size, None, refusal)
         return self._finish_body()
 

@@ -7,12 +7,17 @@ compiled code, which calls those of its own classes directly.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from mypy_extensions import trait
+
+from starling_py.keys import MAX_KEY, RequestError
+
+_PIECE: Final = 1024
+"""Bytes of a long line that are parted into words at a time."""
 
 
 class Verb(Enum):
@@ -69,6 +74,33 @@ class Get:
 
     def __post_init__(self) -> None:
         self.plain = len(self.keys) == 1 and self.touch_exptime is None
+
+
+@dataclass
+class LongGet:
+    """A get whose line is long: its keys are read a few at a time."""
+
+    keys: bytes
+    """The words behind those that every get has, parted by blanks."""
+    with_cas: bool
+    touch_exptime: int | None = None
+    """As in ``Get``."""
+
+    def pieces(self) -> Iterator[list[bytes]]:
+        """Return the keys in their order, some at a time; a piece may be empty.
+
+        Raises ``RequestError`` for a key that is too long.
+        """
+        keys, start, size = self.keys, 0, len(self.keys)
+        while start < size:
+            end = keys.find(b" ", start + _PIECE)
+            if end < 0:
+                end = size
+            piece = [key for key in keys[start:end].split(b" ") if key]
+            if piece and len(max(piece, key=len)) > MAX_KEY:
+                raise RequestError("bad command line format")
+            yield piece
+            start = end
 
 
 @dataclass
@@ -246,6 +278,7 @@ class PhrasedAnew:
 Command = (
     Store
     | Get
+    | LongGet
     | Touch
     | Confirm
     | Monitor

@@ -18,12 +18,13 @@ from starling_py.protocol.text_lines import (
     MAX_KNOWN_LINE,
     may_be_long,
     read_line,
+    read_long,
 )
 from starling_py.protocol.text_replies import TextReplies
 
 MAX_LINE: Final = 2048
 """Bytes of a command line (memcached's limit)."""
-MAX_GET_LINE: Final = 65536
+MAX_GET_LINE: Final = 1 << 20
 """Bytes of the line of a get, which may name many keys."""
 KEPT: Final = 4096
 """Bytes of a buffer that may stay when all in it was used: it spares letting go of small ones."""
@@ -82,6 +83,11 @@ class TextDialect(TextReplies, Dialect):
         self._buffer = b""
         self._position = 0
         self._searched = 0
+        self._behind = bytearray()
+        """What came behind a buffer that is large and not used up: to join them each time would
+        take time by the square of the bytes, if they come in small pieces. Empty as soon as the
+        buffer is used up."""
+        self._searched_behind = 0
         self._body: _Body | None = None
         self.more = False
 
@@ -90,19 +96,21 @@ class TextDialect(TextReplies, Dialect):
         if self._body is not None and self._position == len(self._buffer):
             taken = self._body.take(data)
             data = data[taken:]
-        if self._position == len(self._buffer):
-            self._buffer = data
-            self._searched = 0
-        else:
-            self._buffer = self._buffer[self._position :] + data
-            self._searched -= self._position
-        self._position = 0
         self.more = True
+        left = len(self._buffer) - self._position
+        if not left:
+            self._buffer = data
+            self._position = self._searched = 0
+        elif left > KEPT or self._behind:
+            self._behind += data
+        else:
+            self._behind += data
+            self._join_all()
 
     @property
     def buffered(self) -> int:
         """Bytes taken and not yet used for a command."""
-        return len(self._buffer) - self._position
+        return len(self._buffer) - self._position + len(self._behind)
 
     @property
     def weight(self) -> int:
@@ -115,7 +123,8 @@ class TextDialect(TextReplies, Dialect):
         """The most bytes that must come until the command that has begun is whole."""
         body = self._body
         if body is None:
-            return MAX_GET_LINE
+            longest = MAX_GET_LINE if self._may_be_long(self._position) else MAX_LINE
+            return max(0, longest - self.buffered)
         return body.line.length + 2 - body.came if body.refusal is None else 0
 
     @property
@@ -131,7 +140,7 @@ class TextDialect(TextReplies, Dialect):
         start = self._position
         end = buffer.find(b"\n", self._searched)
         if end < 0:
-            return self._unfinished_line(start)
+            return self.next_command() if self._join() else self._unfinished_line(start)
         line = buffer[start:end]
         position = end + 1
         command = _KNOWN.get(line)
@@ -145,6 +154,9 @@ class TextDialect(TextReplies, Dialect):
             return command
         behind = position + command.length
         left = len(buffer) - behind - 2
+        if left < 0 and self._behind:
+            self._join_all()
+            return self.next_command()
         if left < 0 or command.length > self._item_size_max or command.refusal is not None:
             self._position = self._searched = position
             return self._begin_body(command)
@@ -164,25 +176,50 @@ class TextDialect(TextReplies, Dialect):
         )
 
     def _let_go(self) -> None:
-        """Keep a large buffer no longer than it is used: its client may be idle for days."""
-        self._buffer = b""
-        self._position = self._searched = 0
+        """Keep a large buffer no longer than it is used: its client may be idle for days.
+
+        What has come behind it is next; only a large one has anything behind it.
+        """
+        self._buffer = bytes(self._behind) if self._behind else b""
+        self._position = self._searched = self._searched_behind = 0
+        self._behind = bytearray()
+        self.more = len(self._buffer) > 0
 
     def _read_line(self, line: bytes) -> Command | StoreLine:
         """Read a line that is not remembered."""
         if len(line) <= MAX_KNOWN_LINE:
             return KNOWN_LINES.get(line)
-        if len(line) <= MAX_LINE or (len(line) <= MAX_GET_LINE and may_be_long(line[:MAX_LINE])):
+        if len(line) <= MAX_LINE:
             return read_line(line)
+        if len(line) <= MAX_GET_LINE and may_be_long(line[:MAX_LINE]):
+            return read_long(line)
         return Refusal(_LONG_LINE, close=True)
+
+    def _may_be_long(self, start: int) -> bool:
+        return may_be_long(self._buffer[start : start + MAX_LINE])
+
+    def _join(self) -> bool:
+        """Join what came behind the buffer to it, if a line ends there; tell whether one does."""
+        if self._behind.find(b"\n", self._searched_behind) < 0:
+            self._searched_behind = len(self._behind)
+            return False
+        self._join_all()
+        return True
+
+    def _join_all(self) -> None:
+        self._buffer = self._buffer[self._position :] + self._behind
+        self._searched = max(0, self._searched - self._position)
+        self._position = 0
+        self._behind = bytearray()
+        self._searched_behind = 0
 
     def _unfinished_line(self, start: int) -> Refusal | None:
         self.more = False
         self._searched = len(self._buffer)
-        length = self._searched - start
+        length = self._searched - start + len(self._behind)
         if length <= MAX_LINE:
             return None
-        if length <= MAX_GET_LINE and may_be_long(self._buffer[start : start + MAX_LINE]):
+        if length <= MAX_GET_LINE and self._may_be_long(start):
             return None
         return Refusal(_LONG_LINE, close=True)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from starling_py.keys import MAX_KEY
 from starling_py.memo import Memo
-from starling_py.protocol import commands, meta_lines
+from starling_py.protocol import commands, meta_lines, proxy_header
 from starling_py.protocol.commands import Command, Refusal, Verb
 from starling_py.protocol.lines import (
     BAD_EXPTIME,
@@ -31,6 +31,9 @@ MAX_MONITORED: Final = 100_000
 MAX_CONFIRMED: Final = 2**31 - 1
 
 ERROR: Final = b"ERROR\r\n"
+_PROXY_HEADERS: Final = frozenset({proxy_header.V1, proxy_header.V2.split(b"\r\n")[2]})
+"""First words of a line that a proxy sends for itself: the third one of a binary header."""
+_NO_PROXY: Final = b"CLIENT_ERROR a PROXY header is not understood without proxy_protocol\r\n"
 BAD_DELTA: Final = b"CLIENT_ERROR invalid numeric delta argument\r\n"
 
 
@@ -41,6 +44,8 @@ def read_line(line: bytes) -> Command | StoreLine:
         return Refusal(ERROR)
     parse = _ALL_PARSERS.get(words[0])
     if parse is None:
+        if words[0] in _PROXY_HEADERS:
+            return Refusal(_NO_PROXY, close=True)
         if words[-1].startswith(b"HTTP/"):
             # A browser, or somebody who abuses one: not even an answer.
             return Refusal(b"", close=True)
@@ -52,6 +57,25 @@ MAX_KNOWN_LINE: Final = 256
 """Bytes of the longest line that is worth remembering."""
 KNOWN_LINES: Final = Memo(read_line, 4096)
 """The commands of the latest lines up to that length; none of them may be changed."""
+
+
+def read_long(line: bytes) -> Command | StoreLine:
+    """Read a line of which ``may_be_long`` is true: its keys are left for later."""
+    line = line.removesuffix(b"\r").strip(b" ")
+    verb, _, words = line.partition(b" ")
+    words = words.lstrip(b" ")
+    verb = verb.lower()
+    if not words:
+        return Refusal(ERROR)
+    with_cas = verb in {b"gets", b"gats"}
+    if verb in {b"get", b"gets"}:
+        return commands.LongGet(words, with_cas)
+    exptime, _, words = words.partition(b" ")
+    if not words:
+        return Refusal(ERROR)
+    if not is_number(exptime) or int(exptime) < 0:
+        return Refusal(BAD_EXPTIME)
+    return commands.LongGet(words, with_cas, int(exptime))
 
 
 def may_be_long(start: bytes) -> bool:

@@ -15,6 +15,9 @@ class Counts:
         self.discarded = 0
         """Items dropped to make room for newer ones."""
         self.flushes = 0
+        self.last_wait = 0
+        """How long the item handed out last had waited, in milliseconds; below 0 if the wall clock
+        was set back meanwhile."""
 
     def copy_from(self, other: "Counts") -> None:
         """Copy the numbers of ``other``."""
@@ -22,3 +25,4 @@ class Counts:
         self.expired = other.expired
         self.discarded = other.discarded
         self.flushes = other.flushes
+        self.last_wait = other.last_wait

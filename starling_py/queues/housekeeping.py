@@ -12,7 +12,7 @@ from functools import partial
 from starling_py.journal.errors import JournalError
 from starling_py.journal.spool import Spool
 from starling_py.keys import printable
-from starling_py.queues import limits
+from starling_py.queues import numbers
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_directory import QueueDirectory
@@ -48,7 +48,7 @@ class Housekeeping:
                 if directory.by_name.get(queue.name) is queue:
                     try:
                         self._look_after(queue)
-                        memory += limits.in_memory(queue)
+                        memory += numbers.in_memory(queue)
                     except Exception:
                         guard.caught("keeping house in a queue")  # the next time it is tried again
                 yield None

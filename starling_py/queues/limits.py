@@ -5,7 +5,6 @@ Nothing is changed here; where a check tells that room has to be made, ``deliver
 
 from dataclasses import dataclass
 
-from starling_py.journal.blocks import OVERHEAD
 from starling_py.queues.errors import NotNowRefused, QueueFullRefused, TooLargeRefused
 from starling_py.queues.persistent_queue import PersistentQueue
 
@@ -34,16 +33,6 @@ class ServerLimits:
             raise NotNowRefused("too little of the disk is free")
         if self.memory_high:
             raise NotNowRefused("the items in memory take more than memory_max")
-
-
-def in_memory(queue: PersistentQueue) -> int:
-    """Return about how many bytes of memory a queue's items take.
-
-    It goes by their average: to add up all of them would take too long.
-    """
-    count = queue.waiting.loaded + queue.elsewhere
-    average = queue.bytes // queue.items if queue.items else 0
-    return count * (average + OVERHEAD)
 
 
 def check(queue: PersistentQueue, size: int) -> bool:

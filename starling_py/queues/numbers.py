@@ -1,5 +1,6 @@
 """The numbers of one queue, as statistics tell them."""
 
+from starling_py.journal.blocks import OVERHEAD
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.stats import QueueSnapshot
 
@@ -22,11 +23,13 @@ def snapshot(queue: PersistentQueue, now_ms: int, waiters: int, children: str) -
         discarded=queue.counted.discarded,
         dead_lettered=queue.dead_lettered,
         loaded=queue.waiting.loaded,
+        mem_bytes=in_memory(queue),
         delayed=queue.waiting.set_aside.delayed,
         open_transactions=len(queue.open_reads),
         transactions=queue.open_reads.opened,
         canceled_transactions=queue.open_reads.canceled,
         age=max(0, now_ms - head.added_ms) if head is not None else 0,
+        last_wait=max(0, queue.counted.last_wait),
         waiters=waiters,
         children=children,
         get_hits=queue.counted.get_hits,
@@ -36,3 +39,13 @@ def snapshot(queue: PersistentQueue, now_ms: int, waiters: int, children: str) -
         journal_broken=int(queue.journal.broken is not None or bool(queue.waiting.unreadable)),
         quarantined=queue.quarantined_items,
     )
+
+
+def in_memory(queue: PersistentQueue) -> int:
+    """Return about how many bytes of memory a queue's items take.
+
+    It goes by their average: to add up all of them would take too long.
+    """
+    count = queue.waiting.loaded + queue.elsewhere
+    average = queue.bytes // queue.items if queue.items else 0
+    return count * (average + OVERHEAD)

@@ -199,7 +199,9 @@ class PersistentQueue:
                 self.waiting.take(item)
             else:
                 window.items.popleft()
-            self.counted.get_hits += 1
+            counted = self.counted
+            counted.get_hits += 1
+            counted.last_wait = now_ms - item.added_ms
         return item
 
     def peek(self, now_ms: int) -> Item | None:
@@ -254,6 +256,7 @@ class PersistentQueue:
             self.waiting.take(item)
             self.open_reads.add(OpenRead(self, item, deliveries, holder), lease_end)
             self.counted.get_hits += 1
+            self.counted.last_wait = now_ms - item.added_ms
         return item
 
     def deliveries(self, item: Item) -> int:

@@ -45,10 +45,13 @@ class Acceptor:
         readiness: Readiness,
         max_connections: int,
         counters: Counters,
+        guests: int = GUESTS,
     ) -> None:
+        """``guests`` is how many clients from this machine are accepted beyond the others."""
         self._listeners = {each.fileno(): each for each in listeners}
         self._readiness = readiness
         self.max_connections = max_connections
+        self._guests = guests
         self._counters = counters
         self.rests_until: float | None = None
         """When accepting goes on, on the monotonic clock; ``None`` while it does not rest."""
@@ -126,7 +129,7 @@ class Acceptor:
         """
         if connected < self.max_connections:
             return True
-        return connected < self.max_connections + GUESTS and is_of_this_machine(address)
+        return connected < self.max_connections + self._guests and is_of_this_machine(address)
 
     def _refuse(self, sock: socket.socket) -> None:
         self._counters.rejected_connections += 1

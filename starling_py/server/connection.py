@@ -22,11 +22,10 @@ class Connection:
     """A socket and its session."""
 
     def __init__(
-        self, sock: socket.socket, peer: str, session: Session, counters: Counters, now: float
+        self, sock: socket.socket, session: Session, counters: Counters, now: float
     ) -> None:
         self.socket = sock
         self.descriptor = sock.fileno()
-        self.peer = peer
         self.session = session
         self.client = session.client
         self.replies = session.client.replies
@@ -35,6 +34,8 @@ class Connection:
         """Whether it is closed for good."""
         self.ticket = 0
         """The number of the sync that its output waits for; 0 for none."""
+        self.since = now
+        """When the client connected, on the monotonic clock."""
         self.active = now
         """When bytes last went in or out, on the monotonic clock."""
         self.unsent: bytes | memoryview = b""
@@ -52,6 +53,11 @@ class Connection:
         self._unsent_size = 0
         """Bytes kept for ``unsent``, which is the end of them."""
         self._counters = counters
+
+    @property
+    def peer(self) -> str:
+        """The client's address, as the system or the proxy in between tells it."""
+        return self.client.peer
 
     @property
     def finished(self) -> bool:

@@ -25,6 +25,8 @@ from starling_py.stats import Counters
 
 log = logging.getLogger(__name__)
 
+INTRODUCTION: Final = 3.0
+"""Seconds for which a PROXY header is waited for; a proxy sends it as soon as it has connected."""
 LINGER: Final = 1.0
 """Seconds that a client has to notice that the server ended the connection."""
 FIRST_WORD: Final = 2.0
@@ -67,9 +69,9 @@ class Connections:
     def __iter__(self) -> Iterator[Connection]:
         return iter(self.by_descriptor.values())
 
-    def add(self, sock: socket.socket, peer: str, session: Session) -> Connection:
+    def add(self, sock: socket.socket, session: Session) -> Connection:
         """Serve a client on a non-blocking socket."""
-        connection = Connection(sock, peer, session, self._counters, self._clock.monotonic)
+        connection = Connection(sock, session, self._counters, self._clock.monotonic)
         self._readiness.register(connection.descriptor, READ)
         self.by_descriptor[connection.descriptor] = connection
         connection.guest = len(self.by_descriptor) > self._places
@@ -156,6 +158,9 @@ class Connections:
             if connection.lingers:
                 if silence > LINGER:
                     self.drop(connection)
+            elif not connection.session.introduced and now - connection.since > INTRODUCTION:
+                connection.session.refuse(f"it took more than {INTRODUCTION:.0f} seconds")
+                self.drop(connection)
             elif connection.guest:
                 self._look_at_guest(connection, silence)
             elif timeout and silence > timeout and connection not in waiting:

@@ -108,6 +108,7 @@ class Host:
             version=self.version,
             curr_connections=len(self.tick.connections),
             max_connections=self._settings.max_connections,
+            limit_maxbytes=self._settings.memory_max or core.spool.disk_size(),
             draining=self.draining or self._stop.is_set(),
             fsyncs=core.commits.syncs,
             journal_failures=core.commits.failures,

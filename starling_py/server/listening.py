@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
+from starling_py.protocol.proxy_header import host_and_port
 from starling_py.server.errors import StartError
 
 BACKLOG = 1024
@@ -125,5 +126,4 @@ def printed(address: Address) -> str:
     """Return an address in the form ``host:port`` or ``[host]:port``."""
     if isinstance(address, str):
         return address or "unix"
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return host_and_port(*address[:2])

@@ -18,6 +18,7 @@ from starling_py.server import process, readiness
 from starling_py.server.acceptor import Acceptor
 from starling_py.server.budget import Budget
 from starling_py.server.core import Core
+from starling_py.server.file_limit import GUESTS
 from starling_py.server.host import Host, LogLines
 from starling_py.server.listening import address_of
 from starling_py.server.signals import Signals
@@ -69,6 +70,7 @@ class Server:
             settings.allow_shutdown,
             settings.allow_reload,
             settings.allow_drain,
+            settings.proxy_protocol,
         )
         self._housework: tuple[Callable[[], None], ...] = (
             lambda: self._tick.connections.drop_idle(settings.timeout),
@@ -89,7 +91,14 @@ class Server:
             core.clock,
             self._counters,
             self._session,
-            Acceptor(listeners, watched, settings.max_connections, self._counters),
+            Acceptor(
+                listeners,
+                watched,
+                settings.max_connections,
+                self._counters,
+                # Who comes through a proxy on this machine is not of this machine.
+                0 if settings.proxy_protocol else GUESTS,
+            ),
             Budget(settings.client_memory),
         )
 

@@ -114,7 +114,7 @@ class Tick:
     def add(self, sock: socket.socket, peer: str) -> Connection:
         """Serve a client on a non-blocking socket."""
         session = self._make_session(peer, lambda: self._woken.append(connection))
-        connection = self.connections.add(sock, peer, session)
+        connection = self.connections.add(sock, session)
         return connection
 
     async def run(self) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from mypy_extensions import mypyc_attr
 
 from starling_py.journal.errors import JournalError
-from starling_py.keys import RequestError, printable
+from starling_py.keys import Request, RequestError, printable
 from starling_py.queues.errors import NotLoaded, QueueRefused
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
@@ -38,6 +38,7 @@ class Policy:
     allow_shutdown: bool
     allow_reload: bool = False
     allow_drain: bool = False
+    proxy_protocol: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,9 @@ class Client:
         self.unfinished: Steps | None = None
         """The rest of a command that must be finished even if the client hangs up."""
         self.weight = 0
-        """Bytes that a command takes whose rest is still to be done."""
+        """Bytes that a command at length takes, beyond what it is answered; it may change them."""
+        self.hoard: list[list[Request]] = []
+        """What a command at length may have so many of that they must not be freed at once."""
         self._wake = wake
 
     @property
@@ -104,6 +107,10 @@ class Client:
         names = () if self.parked is None else self.parked.names
         return ",".join(printable(name) for name in names)
 
+    def introduce(self, address: str) -> None:
+        """Know the client by another address than that of the connection, which is a proxy's."""
+        self.peer = self.replies.peer = address
+
     def leave(self) -> None:
         """Wait for nothing, go on with nothing: the client is gone.
 
@@ -112,6 +119,7 @@ class Client:
         """
         parked, self.parked = self.parked, None
         self.next = self.unfinished = None
+        self._free_hoard()
         self._wake = _nobody
         self.closing = True
         self.may_wait = False
@@ -147,33 +155,40 @@ class Client:
         """
         self.long = True
         at_once = self.queues.slices.at_once
-        self._do(steps, next(steps, DONE), at_once, finish=finish, weight=weight)
+        self.weight = weight
+        self._do(steps, next(steps, DONE), at_once, finish=finish)
 
-    def _do(
-        self, steps: Steps, missing: NotLoaded | None, at_once: int, *, finish: bool, weight: int
-    ) -> None:
+    def _do(self, steps: Steps, missing: NotLoaded | None, at_once: int, *, finish: bool) -> None:
         """Do steps, ``at_once`` of them however long that takes.
 
         ``missing`` is what the step before has yielded.
         """
-        self.weight = 0
         slices, replies = self.queues.slices, self.replies
         while missing is None and replies.size < MAX_OUTPUT and (at_once > 0 or not slices.spent):
             at_once -= 1
             missing = next(steps, DONE)
         if missing is DONE:
             self.unfinished = None
+            self.weight = 0
+            if self.hoard:
+                self._free_hoard()
             return
         if finish:
             self.unfinished = steps
 
         def go_on(failure: JournalError | None = None) -> None:
-            self._do(steps, next_step(steps, failure), 0, finish=finish, weight=weight)
+            self._do(steps, next_step(steps, failure), 0, finish=finish)
 
         if missing is None or missing is LATER:
-            self.next, self.weight = go_on, weight
+            self.next = go_on
         else:
-            self.wait_until_loaded(missing, go_on, go_on, weight=weight)
+            self.wait_until_loaded(missing, go_on, go_on)
+
+    def _free_hoard(self) -> None:
+        hoard, self.hoard = self.hoard, []
+        if self.parked is None:  # what is waited for is still needed, and never so much
+            for each in hoard:
+                self.queues.slices.free(each)
 
     def wait_until_loaded(
         self,

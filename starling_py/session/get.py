@@ -6,7 +6,7 @@ get of many keys, or of many items, is done a slice at a time, and goes no faste
 reads.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -25,6 +25,10 @@ MAX_WAITED: Final = 1000
 """The most queues that one get may wait for: while it waits, it takes memory for each."""
 _FEW: Final = 8
 """Keys of which a get never stops to look how long it has taken."""
+KEY_COST: Final = 300
+"""Bytes that each key of a long get takes, about (measured)."""
+_SETS: Final = 64
+"""Parts of the names of a long get."""
 _AT_ONCE: Final = 32
 """Items that a peek looks at in one step."""
 _SENDING: Final = 0.001
@@ -102,25 +106,25 @@ def _makes_too_much(client: Client, request: Request) -> bool:
     return client.queues.makes(request.name) and client.queues.slices.spent
 
 
-def _getting(client: Client, command: commands.Get) -> Steps:
+def get_many(client: Client, command: commands.LongGet) -> None:
+    """Execute a get of so many keys that even to read its line takes long."""
+    client.at_length(_getting(client, command))
+
+
+def _getting(client: Client, command: commands.Get | commands.LongGet) -> Steps:
     """Execute any get: find what is wrong, end open reads, subscribe, and read."""
-    many = len(command.keys) > _FEW
+    many = isinstance(command, commands.LongGet) or len(command.keys) > _FEW
+    asked = _Asked(client)
     try:
-        requests: list[Request] = []
-        ending = Ending(client)
-        for step in _found_right(client, command, requests, ending):
+        for step in asked.read(command):
             if many:
                 yield step
+        ending = asked.ending
         for read in ending.reads:
             ending.end(read)
             if many:
                 yield None
-        # A queue named twice is served once: clients keep one value a key.
-        taking: dict[bytes, Request] = {}
-        for request in requests:
-            if request.takes:
-                taking.setdefault(request.name, request.reading)
-        for request in taking.values():
+        for request in asked.taking:
             if client.queues.slices.spent and client.queues.makes(request.name):
                 yield LATER
             child = client.queues.subscribe(request.name)
@@ -131,37 +135,67 @@ def _getting(client: Client, command: commands.Get) -> Steps:
     except PROBLEMS as problem:
         client.fail(problem)
         return
-    if taking:
-        yield from _Reading(client, [*taking.values()], with_cas=command.with_cas).steps()
+    if asked.taking:
+        yield from _Reading(client, asked.taking, with_cas=command.with_cas).steps()
     else:
         client.replies.end_hits()
 
 
-def _found_right(
-    client: Client, command: commands.Get, requests: list[Request], ending: Ending
-) -> Steps:
-    """Read the keys into ``requests``, and find the reads that they end.
+class _Asked:
+    """What the keys of one get ask for."""
 
-    Raises ``RequestError`` if anything is wrong; up to here nothing was done.
-    """
-    exptime = command.touch_exptime
-    lease = lease_of(client, exptime or 0)
-    for key in command.keys:
-        request = keys.parse(key)
-        requests.append(request if exptime is None else leased(request, lease))
-        yield None
-    for request in requests:
-        ending.find(request)
-        yield None
-    waited = set()
-    waits = any(request.wait_ms for request in requests)
-    for request in requests:
-        ending.check(request)
-        if waits and request.takes:
-            waited.add(request.name)
-        yield None
-    if len(waited) > MAX_WAITED:
-        raise RequestError(f"a get can wait for {MAX_WAITED} queues at most")
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.ending = Ending(client)
+        self.taking: list[Request] = []
+        """What is read. A queue named twice is served once: clients keep one value a key."""
+
+    def read(self, command: commands.Get | commands.LongGet) -> Steps:
+        """Read the keys, and find the reads that they end.
+
+        Raises ``RequestError`` if anything is wrong; up to here nothing was done.
+        """
+        client, taking = self._client, self.taking
+        exptime = command.touch_exptime
+        lease = lease_of(client, exptime or 0)
+        ordinary = exptime is None and not client.holder.by_name
+        line = len(command.keys) if isinstance(command, commands.LongGet) else 0
+        # Several sets, as it takes long to make a large one larger.
+        known: list[set[bytes]] = [set() for _ in range(_SETS if line else 1)]
+        others: list[Request] = []
+        waits = False
+        for piece in _pieces(command):
+            for key in piece:
+                request = keys.parse(key)
+                if exptime is not None:
+                    request = leased(request, lease)
+                if not (ordinary and request.simple):
+                    others.append(request)
+                waits = waits or bool(request.wait_ms)
+                name = request.name
+                names = known[hash(name) % len(known)]
+                if request.takes and name not in names:
+                    names.add(name)
+                    taking.append(request.reading)
+                yield None
+            if line:
+                # Here and not at the end, as the line may be of any length.
+                client.hoard = [taking, others]
+                client.weight = line + KEY_COST * (len(taking) + len(others))
+            yield None
+        for request in others:
+            self.ending.find(request)
+            yield None
+        for request in others:
+            self.ending.check(request)
+            yield None
+        if waits and len(taking) > MAX_WAITED:
+            raise RequestError(f"a get can wait for {MAX_WAITED} queues at most")
+
+
+def _pieces(command: commands.Get | commands.LongGet) -> Iterator[Sequence[bytes]]:
+    """Return the keys of a get, some at a time."""
+    return command.pieces() if isinstance(command, commands.LongGet) else iter((command.keys,))
 
 
 class _Reading:
@@ -290,4 +324,7 @@ class _Reading:
         return False
 
 
-HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {commands.Get: get}
+HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {
+    commands.Get: get,
+    commands.LongGet: get_many,
+}

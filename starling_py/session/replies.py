@@ -37,7 +37,8 @@ class Replies:
 
     def __init__(self, counters: Counters, peer: str) -> None:
         self._counters = counters
-        self._peer = peer
+        self.peer = peer
+        """The client's address, for the log."""
         self.writer: Writer
         """Writes the replies to the present command; set with the client's first byte."""
         self.chunks: list[bytes | bytearray] = []
@@ -233,4 +234,4 @@ class Replies:
 
     def _count_silent(self, reason: str) -> None:
         self._counters.noreply_errors += 1
-        log.info("%s: a command without reply failed: %s", self._peer, reason)
+        log.info("%s: a command without reply failed: %s", self.peer, reason)

@@ -8,6 +8,7 @@ done. What the commands do is in ``put``, ``get``, ``reliable``, ``monitor`` and
 """
 
 import functools
+import logging
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
@@ -15,13 +16,16 @@ from mypy_extensions import mypyc_attr
 
 from starling_py.guard import Guard
 from starling_py.journal.journal import Journal
-from starling_py.protocol import dialect_for
+from starling_py.protocol import dialect_for, proxy_header
 from starling_py.protocol.commands import Command, Dialect, Phrased, PhrasedAnew, Store
+from starling_py.protocol.proxy_header import ProxyHeaderError
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.open_reads import ReadHolder, ReadQueue
 from starling_py.queues.slices import Steps
 from starling_py.session import admin, get, monitor, put, reliable
 from starling_py.session.client import MAX_OUTPUT, Client
+
+log = logging.getLogger(__name__)
 
 MAX_COMMANDS: Final = 512
 """Commands executed for one client before the others have their turn."""
@@ -56,6 +60,10 @@ class Session:
         """
         self._dialect: Dialect | None = None
         self._input_ended = False
+        self.introduced = not client.policy.proxy_protocol
+        """Whether the client's first bytes are its own, and no PROXY header is to come."""
+        self._header = b""
+        """What has come of the PROXY header."""
 
     @property
     def midway(self) -> bool:
@@ -103,6 +111,8 @@ class Session:
         dialect = self._dialect
         if data:
             if dialect is None:
+                if not self.introduced and not (data := self._introduce(data)):
+                    return
                 dialect = self._begin(data[0])
             dialect.feed(data)
             if self.stopped_early and client.next is not None:
@@ -148,11 +158,43 @@ class Session:
         dialect = self._dialect
         if data:
             if dialect is None:
+                if not self.introduced and not (data := self._introduce(data)):
+                    return
                 dialect = self._begin(data[0])
             dialect.feed(data)
         if dialect is not None:
             self.stopped_early = True
             self.rests = False
+
+    def _introduce(self, data: bytes) -> bytes:
+        """Read the PROXY header; return what the client sent behind it, once it is whole.
+
+        Without a right one, the connection is closed: who is no proxy must not tell of whom it is.
+        """
+        client = self.client
+        if client.closing:
+            return b""
+        self._header += data
+        try:
+            header = proxy_header.read(self._header)
+        except ProxyHeaderError as problem:
+            self.refuse(str(problem))
+            return b""
+        if header is None:
+            return b""
+        if header.address:
+            client.introduce(header.address)
+        rest, self._header = self._header[header.size :], b""
+        self.introduced = True
+        return rest
+
+    def refuse(self, why: str) -> None:
+        """Close the connection, as no right PROXY header has come."""
+        client = self.client
+        log.warning("%s: closed, as it began without a right PROXY header: %s", client.peer, why)
+        client.counters.protocol_errors += 1
+        client.closing = True
+        self._header = b""
 
     def _begin(self, first_byte: int) -> Dialect:
         client = self.client
@@ -195,6 +237,8 @@ class Session:
         self._input_ended = True
         self.rests = False
         if self._dialect is None:
+            if self._header and not self.client.closing:
+                self.refuse("it is cut off")
             self.client.closing = True
         self.stop_waiting()
 

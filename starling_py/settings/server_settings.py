@@ -141,6 +141,8 @@ class Settings:
         "Clients that may be connected at the same time")
     client_memory: int = setting("Network", "256m", _MEMORY,
         "Memory for what clients have begun to send, do not read, and wait for")
+    proxy_protocol: bool = setting("Network", False, FLAG,
+        "Expect a PROXY header (version 1 or 2) first on every connection, and no client without")
     item_size_max: int = setting("Network", "1m", ITEM_SIZE,
         "Largest data of one item that is accepted")
     allow_flush_all: bool = setting("Network", False, FLAG,

@@ -10,10 +10,13 @@ from tests.process.server_process import free_port, wait_until
 
 
 @contextlib.contextmanager
-def proxy(program: str, server: int, folder: Path) -> Iterator[int]:
+def proxy(
+    program: str, server: int, folder: Path, options: str = "", check: str = ""
+) -> Iterator[int]:
     """Start ``nutcracker`` or ``haproxy`` in front of the port of a server; give its own port.
 
-    HAProxy asks the server for its version every 100 ms.
+    HAProxy asks the server for its version every 100 ms; ``options`` are those of its server, and
+    ``check`` those of the connection on which it asks.
     """
     config = folder / f"{program}.conf"
     with free_port() as port, free_port() as stats_port:
@@ -21,7 +24,7 @@ def proxy(program: str, server: int, folder: Path) -> Iterator[int]:
             config.write_text(_twemproxy_config(port, server))
             command = [program, "-c", str(config), "-s", str(stats_port), "-a", "127.0.0.1"]
         else:
-            config.write_text(_haproxy_config(port, server))
+            config.write_text(_haproxy_config(port, server, options, check))
             command = [program, "-f", str(config), "-db"]
         with (folder / f"{program}.log").open("w") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -46,7 +49,7 @@ queues:
 """
 
 
-def _haproxy_config(port: int, server: int) -> str:
+def _haproxy_config(port: int, server: int, options: str, check: str) -> str:
     return f"""
 defaults
   mode tcp
@@ -56,10 +59,10 @@ defaults
 listen queues
   bind 127.0.0.1:{port}
   option tcp-check
-  tcp-check connect
+  tcp-check connect {check}
   tcp-check send "version\\r\\n"
   tcp-check expect string VERSION
-  server starling 127.0.0.1:{server} check inter 100ms
+  server starling 127.0.0.1:{server} check inter 100ms {options}
 """
 
 

@@ -60,6 +60,17 @@ def journals_in(disk: SimulatedDisk) -> dict[str, bytes]:
     }
 
 
+def test_a_disk_that_cannot_be_asked_for_its_size_has_none(tmp_path: Path) -> None:
+    class Unasked(Files):
+        def disk_size(self, path: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    for files, known in (Files(), True), (Unasked(), False):
+        harness = Harness(files, path=str(tmp_path / "spool"))
+        assert (harness.spool.disk_size() > 0) == known
+        harness.close()
+
+
 # Starting and names.
 
 

@@ -1,6 +1,7 @@
 """The binary protocol, reading: where a request ends, and which bytes are which command."""
 
 import struct
+import time
 import tracemalloc
 from collections.abc import Iterable
 
@@ -149,6 +150,42 @@ def test_the_same_packets_give_the_same_commands_however_they_are_cut(
 ) -> None:
     in_pieces = commands_of(cut(stream, places), drained=drained)
     assert list(map(meant, in_pieces)) == list(map(meant, commands_of([stream])))
+
+
+@given(streams, cuts, st.booleans(), st.integers(210, 240))
+@settings(max_examples=200)
+def test_packets_behind_a_large_buffer_give_the_same_commands(
+    stream: bytes, places: list[int], drained: bool, count: int
+) -> None:
+    ahead = ask(p.NOOP) * count + stream
+    dialect = BinaryDialect(LIMIT)
+    found: list[Command] = []
+    dialect.feed(ahead[:5000])
+    fed = 5000
+    for piece in cut(ahead[5000:], places):
+        dialect.feed(piece)
+        fed += len(piece)
+        assert dialect.buffered == fed - 24 * len(found)
+        if drained and len(found) < count and (command := dialect.next_command()) is not None:
+            found.append(command)
+    if not found or not isinstance(found[-1], Refusal):
+        _take_all(dialect, found)
+    assert list(map(meant, found)) == list(map(meant, commands_of([ahead])))
+
+
+def test_a_long_key_that_comes_slowly_takes_time_by_its_bytes() -> None:
+    def seconds_for(length: int) -> float:
+        dialect = BinaryDialect(LIMIT)
+        request = ask(p.GET, b"k" * length)
+        begin = time.process_time()
+        for place in range(0, len(request), 2):
+            assert dialect.next_command() is None
+            dialect.feed(request[place : place + 2])
+        assert dialect.next_command() is not None
+        return time.process_time() - begin
+
+    short = min(seconds_for(8000) for _ in range(3))
+    assert seconds_for(64_000) < 24 * short  # by the square it would be 64 times
 
 
 @given(st.lists(whole, max_size=8), cuts)

@@ -1,5 +1,6 @@
 """Classic text, reading: where a command ends, and which bytes are which command."""
 
+import time
 import tracemalloc
 from collections.abc import Callable, Iterable
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from starling_py.keys import RequestError
 from starling_py.protocol import dialect_for
 from starling_py.protocol.commands import (
     Acknowledge,
@@ -20,6 +22,7 @@ from starling_py.protocol.commands import (
     FlushAll,
     FlushExpired,
     Get,
+    LongGet,
     Monitor,
     Quit,
     Refusal,
@@ -779,22 +782,117 @@ def test_a_line_of_2048_bytes_is_read() -> None:
     assert isinstance(command, Stats)
 
 
-@pytest.mark.parametrize("start", [b"get", b"gets", b"GET", b"Gets", b"gat 0", b"gats 0", b"  get"])
-@pytest.mark.parametrize("length", [2049, 65_536])
-def test_a_get_may_be_64_kib_long(start: bytes, length: int) -> None:
+LONGEST = 1 << 20
+
+
+def keys_of(command: Command) -> list[bytes]:
+    assert isinstance(command, LongGet)
+    return [key for piece in command.pieces() for key in piece]
+
+
+@pytest.mark.parametrize(
+    ("start", "with_cas", "exptime"),
+    [
+        (b"get", False, None),
+        (b"GET", False, None),
+        (b"Gets", True, None),
+        (b"  get", False, None),
+        (b"gat  60", False, 60),
+        (b"gats 0", True, 0),
+    ],
+)
+@pytest.mark.parametrize("length", [2049, 65_537, LONGEST])
+def test_a_get_may_be_one_mib_long(
+    start: bytes, length: int, with_cas: bool, exptime: int | None
+) -> None:
     line = _line(start, length)
-    (command,) = commands_of([line])
-    assert isinstance(command, Get)
-    assert len(command.keys) > 1000
+    command, after = commands_of([line + b"version\r\n"])
+    assert after == Version()
+    assert keys_of(command) == [b"k"] * line.count(b"k")
+    assert isinstance(command, LongGet)
+    assert (command.with_cas, command.touch_exptime) == (with_cas, exptime)
     assert commands_of(_chunks(line, 1000)) == [command]
 
 
 @pytest.mark.parametrize("start", [b"get", b"gets", b"gat 0", b"gats 0"])
-def test_a_get_of_more_than_64_kib_closes(start: bytes) -> None:
-    line = _line(start, 65_537)
+def test_a_get_of_more_than_one_mib_closes(start: bytes) -> None:
+    line = _line(start, LONGEST + 1)
     assert commands_of([line]) == [LONG_LINE]
     assert commands_of([line[:-1]]) == [LONG_LINE]
-    assert commands_of(_chunks(line, 1000)) == [LONG_LINE]
+    assert commands_of(_chunks(line, 10_000)) == [LONG_LINE]
+
+
+@given(st.lists(st.binary(max_size=300).map(lambda key: b"".join(key.split())), min_size=300))
+@settings(max_examples=30)
+def test_the_keys_of_a_long_get_are_those_between_its_blanks(words: list[bytes]) -> None:
+    line = b"get " + b" ".join(words) + b" " * 2048
+    (command,) = commands_of([line + b"end\r\n"])
+    wanted = [word for word in words if word] + [b"end"]
+    if any(len(word) > 250 for word in words):
+        with pytest.raises(RequestError, match="bad command line format"):
+            keys_of(command)
+    else:
+        assert keys_of(command) == wanted
+
+
+@pytest.mark.parametrize(
+    ("line", "refusal"),
+    [
+        (b"get" + b" " * 3000, ERROR),
+        (b"gats" + b" " * 3000, ERROR),
+        (b"gat 5" + b" " * 3000, ERROR),
+        (b"gat -5 " + b"k " * 3000, BAD_EXPTIME),
+        (b"gat k " + b"k " * 3000, BAD_EXPTIME),
+        (b"gat " + b"5" * 3000 + b" k", BAD_EXPTIME),
+    ],
+)
+def test_a_long_get_without_what_it_needs_is_refused(line: bytes, refusal: Refusal) -> None:
+    assert commands_of([line + b"\r\n"]) == [refusal]
+
+
+def test_a_long_line_that_comes_slowly_takes_time_by_its_bytes() -> None:
+    def seconds(length: int) -> float:
+        dialect = TextDialect(LIMIT)
+        pieces = _chunks(_line(b"get", length), 16)
+        begin = time.process_time()
+        for piece in pieces[:-1]:
+            dialect.feed(piece)
+            assert dialect.next_command() is None
+        dialect.feed(pieces[-1])
+        assert isinstance(dialect.next_command(), LongGet)
+        return time.process_time() - begin
+
+    short = min(seconds(LONGEST // 8) for _ in range(3))
+    assert seconds(LONGEST) < 24 * short  # by the square it would be 64 times
+
+
+def test_what_is_missing_of_a_line_depends_on_how_long_it_may_be() -> None:
+    for start, longest in (b"get k", LONGEST), (b"version", 2048), (b"g", 2048):
+        dialect = TextDialect(LIMIT)
+        dialect.feed(start)
+        assert dialect.next_command() is None
+        assert dialect.missing == longest - len(start)
+
+
+@given(streams, cuts, st.booleans(), st.integers(720, 800))
+@settings(max_examples=200)
+def test_what_comes_behind_a_large_buffer_gives_the_same_commands(
+    stream: bytes, places: list[int], drained: bool, count: int
+) -> None:
+    ahead = b"get a\r\n" * count + stream
+    dialect = TextDialect(LIMIT)
+    found: list[Command] = []
+    dialect.feed(ahead[:5000])
+    fed = 5000
+    for piece in cut(ahead[5000:], places):
+        dialect.feed(piece)
+        fed += len(piece)
+        assert dialect.buffered == fed - 7 * len(found)
+        if drained and len(found) < count and (command := dialect.next_command()) is not None:
+            found.append(command)
+    if not found or not isinstance(found[-1], Refusal):
+        _take_all(dialect, found, fed)
+    assert found == commands_of([ahead])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starling_py.queues import limits
 from starling_py.queues.delivery import Put
 from starling_py.queues.errors import NotNowRefused, QueueFullRefused, QueueRefused, TooLargeRefused
 from starling_py.queues.limits import ServerLimits
@@ -78,15 +77,6 @@ def test_the_whole_server_may_take_nothing_and_says_why() -> None:
         assert closed.closed
         with pytest.raises(NotNowRefused, match=word):
             closed.check()
-
-
-def test_what_items_take_in_memory_is_counted(tmp_path: Path) -> None:
-    queues = Queues(tmp_path / "spool")
-    queues.put(b"q", *[bytes(1000)] * 10)
-    size = limits.in_memory(queues.queue(b"q"))
-    assert 10_000 < size < 20_000
-    queues.take_all(b"q")
-    assert limits.in_memory(queues.queue(b"q")) == 0
 
 
 @settings(max_examples=60)

@@ -170,3 +170,33 @@ async def test_what_came_before_is_not_kept_for_an_idle_client(start: Servers) -
         dialect = connection.session._dialect
         assert dialect is not None
         assert len(dialect._buffer) <= 4096  # type: ignore[attr-defined]
+
+
+async def test_long_lines_that_never_end_are_counted_and_closed(start: Servers) -> None:
+    running = await a_small_server(start)
+    line = b"get" + b" key" * 100_000
+    async with many(running, 3) as clients:
+        for client in clients:
+            await client.send(line)
+        await until_used(running, 3 * len(line))
+        assert used(running) < LIMIT
+        await expect_service(running)
+    await running.until_connected(0)
+    assert used(running) == 0
+    async with many(running, 30) as clients, trio.open_nursery() as nursery:
+
+        async def say(each: Client) -> None:
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await each.send(line)
+
+        for client in clients:
+            nursery.start_soon(say, client)
+        async with running.client() as observer:
+            with trio.fail_after(PATIENCE):
+                while int((await observer.stats())["clients_over_memory"]) < 2:
+                    assert used(running) <= LIMIT + 65536
+                    await trio.sleep(0.01)
+        await expect_service(running)
+        nursery.cancel_scope.cancel()
+    await running.until_connected(0)
+    assert used(running) == 0

@@ -1,6 +1,7 @@
 """``stats`` and its sub-words: every name that clients look for, each with its true value."""
 
 import contextlib
+import os
 import re
 import resource
 from pathlib import Path
@@ -51,6 +52,7 @@ EXPORTERS = [
     "accepting_conns",
     "threads",
     "pointer_size",
+    "connection_structures",
     "max_connections",
     "listen_disabled_num",
     "conn_yields",
@@ -61,7 +63,7 @@ EXPORTERS = [
     "idle_kicks",
 ]
 QUEUE = ["items", "total_items", "logsize", "expired_items", "age"]
-KESTREL = ["bytes", "waiters", "total_flushes"]
+KESTREL = ["bytes", "mem_bytes", "waiters", "total_flushes", "last_wait"]
 
 
 async def changes(client: Client, command: bytes, reply: bytes) -> dict[str, int]:
@@ -69,7 +71,9 @@ async def changes(client: Client, command: bytes, reply: bytes) -> dict[str, int
     before = await client.stats()
     await client.expect_reply(command, reply)
     after = await client.stats()
-    moving = re.compile("time|uptime|rusage_.*|bytes_.*|fsyncs|queue_.*_(age|logsize|children)")
+    moving = re.compile(
+        "time|uptime|rusage_.*|bytes_.*|fsyncs|queue_.*_(age|last_wait|mem_bytes|logsize|children)"
+    )
     return {
         name: int(after[name]) - int(before.get(name, 0))
         for name in after
@@ -103,7 +107,7 @@ async def test_the_servers_own_numbers_are_true(start: Servers) -> None:
         assert abs(float(stats["rusage_user"]) - usage.ru_utime) < 5
         assert stats["version"] == "1.0.0"
         assert stats["pid"].isdigit()
-        assert stats["curr_connections"] == "2"
+        assert stats["curr_connections"] == stats["connection_structures"] == "2"
         assert stats["total_connections"] == "2"
         assert stats["max_connections"] == "77"
         assert stats["accepting_conns"] == "1"
@@ -112,6 +116,20 @@ async def test_the_servers_own_numbers_are_true(start: Servers) -> None:
         other.hang_up()
         await client.until_stat("curr_connections", "1")
         assert (await client.stats())["total_connections"] == "2"
+
+
+async def test_the_limit_of_bytes_is_that_of_memory_else_the_size_of_the_disk(
+    start: Servers, tmp_path: Path
+) -> None:
+    running = await start()
+    async with running.client() as client:
+        disk = os.statvfs(tmp_path)
+        size = disk.f_blocks * disk.f_frsize
+        assert int((await client.stats())["limit_maxbytes"]) == size
+    await running.stop()
+    running = await start(memory_max="64m")
+    async with running.client() as client:
+        assert (await client.stats())["limit_maxbytes"] == str(64 << 20)
 
 
 async def test_bytes_read_and_written_are_those_of_the_sockets(start: Servers) -> None:

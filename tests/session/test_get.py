@@ -84,3 +84,69 @@ class TestLooking:
         assert not list(queues.queues.directory)
         client.ask(b"get p+a/peek\r\nmonitor p+b 0\r\n")
         assert {queue.name for queue in queues.queues.directory} == {b"p+a", b"p+b"}
+
+
+def long_get(*names: bytes, verb: bytes = b"get") -> bytes:
+    """Return a get whose line is so long that it is read a few keys at a time."""
+    return b"%b %b\r\n" % (verb, b" ".join([*names, *(b"none%d" % each for each in range(400))]))
+
+
+class TestLongLines:
+    def test_every_queue_is_served_once_in_the_order_of_its_naming(
+        self, queues: Queues, client: Client
+    ) -> None:
+        names = [b"q%d" % each for each in range(300)]
+        for name in names[::3]:
+            queues.put(name, name, b"left")
+        told = client.ask(long_get(*names, *names))
+        assert told == b"".join(value(name, name) for name in names[::3]) + b"END\r\n"
+        assert queues.numbers(b"q0").items == 1
+
+    def test_with_gets_and_gat_each_has_its_form(self, queues: Queues, client: Client) -> None:
+        queues.put(b"a", b"1", b"2", b"3")
+        assert client.ask(long_get(b"a", verb=b"gets")) == item(b"a", b"1", 1)
+        assert client.ask(long_get(b"a", verb=b"gat 60")) == item(b"a", b"2")
+        assert queues.numbers(b"a").open_transactions == 1
+        assert client.ask(long_get(b"a/close/open", verb=b"gats 60")) == item(
+            b"a/close/open", b"3", 3
+        )
+
+    @pytest.mark.parametrize("wrong", [b"a/opne", b"k" * 251, b"a/close=9", b"/"])
+    def test_a_wrong_key_at_the_end_of_a_line_is_found_first(
+        self, queues: Queues, client: Client, wrong: bytes
+    ) -> None:
+        queues.put(b"a", b"1")
+        line = long_get(b"a").removesuffix(b"\r\n") + b" " + wrong + b"\r\n"
+        assert client.ask(line).startswith(b"CLIENT_ERROR ")
+        assert queues.numbers(b"a").items == 1
+        assert client.ask(b"get a\r\n") == item(b"a", b"1")
+
+    def test_no_more_than_a_thousand_queues_are_waited_for(self, client: Client) -> None:
+        names = [b"q%d" % each for each in range(1000)]
+        told = client.ask(long_get(b"q/t=5", *names))
+        assert told == b"CLIENT_ERROR a get can wait for 1000 queues at most\r\n"
+        client.ask(b"get %b q/t=5\r\n" % b" ".join(names[1:]))
+        assert client.state.waiting
+
+    def test_what_it_takes_is_counted_while_it_is_read_and_freed_bit_by_bit(
+        self, queues: Queues, client: Client
+    ) -> None:
+        queues.queues.slices.allowance = 0.0
+        names = [b"q%d" % each for each in range(20_000)]
+        client.send(long_get(*names))
+        client.go_on(200)
+        before = client.session.weight
+        assert client.state.next is not None
+        client.go_on(2000)
+        assert client.session.weight > before > 100_000
+        freed = len(client.state.hoard[0])
+        assert freed > 500
+        client.session.disconnected()
+        assert len(queues.queues.slices.line) == 1
+        assert client.state.hoard == []
+
+    def test_nothing_is_counted_when_it_is_done(self, queues: Queues, client: Client) -> None:
+        queues.put(b"a", b"1")
+        assert client.ask(long_get(b"a")) == item(b"a", b"1")
+        assert client.session.weight == 0
+        assert client.state.hoard == []

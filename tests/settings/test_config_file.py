@@ -82,6 +82,7 @@ def test_without_a_file_everything_has_its_default() -> None:
         "timeout": 0.0,
         "max_connections": 4096,
         "client_memory": 1 << 28,
+        "proxy_protocol": False,
         "item_size_max": 1 << 20,
         "allow_flush_all": False,
         "allow_shutdown": False,

@@ -449,6 +449,7 @@ class Life:
             version=self.version,
             curr_connections=len(self.tick.connections),
             max_connections=100,
+            limit_maxbytes=1 << 30,
             draining=self.draining,
             fsyncs=self.commits.syncs,
             journal_failures=self.commits.failures,

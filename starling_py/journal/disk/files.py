@@ -128,6 +128,11 @@ class Files:
         room = os.statvfs(path)
         return room.f_bavail * room.f_frsize
 
+    def disk_size(self, path: str) -> int:
+        """Return how many bytes the file system that holds ``path`` has."""
+        room = os.statvfs(path)
+        return room.f_blocks * room.f_frsize
+
     def link(self, old: str, new: str) -> None:
         """Give a file another name beside the one it has."""
         os.link(old, new)
