@@ -5,7 +5,6 @@ wrong configuration or usage and 1 for everything else. A traceback means a defe
 """
 
 import contextlib
-import gc
 import logging
 import sys
 import traceback
@@ -117,9 +116,7 @@ def serve(
         core, threads = _read_back(settings, segments)
         if pid_file is not None:
             pid_file.write()
-        # What is in memory now stays there: the collector need not look at it again and again.
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        process.collect_only_the_young()
         server = Server(settings, core, threads, listeners, read_again, lines, taken, on_serving)
         try:
             trio.run(server.run)

@@ -19,8 +19,8 @@ ROOMY = {"max_connections": 5_000}
 @Row(
     "waits",
     sizes={"clients": (30, 10), "keys": (13_000, 13_000)},
-    peak=(40, 16),
-    stays=10,
+    peak=(90, 32),
+    stays=50,
 )
 def waits(scene: Scene, clients: int, keys: int) -> Iterator[None]:
     """Wait on {keys:,} names on each of {clients} connections, and hang up."""

@@ -97,9 +97,11 @@ def lines(scene: Scene, clients: int) -> Iterator[None]:
     stays=LEAVES,
 )
 def sent_ahead(scene: Scene, clients: int, mebibytes: int) -> Iterator[None]:
-    """Wait on {clients} connections, and send {mebibytes} MiB of puts ahead."""
-    put = store(b"ahead", b"a" * 1000)
-    ahead = b"get never/t=600000\r\n" + put * (mebibytes * BODY // len(put))
+    """Wait 2 s on {clients} connections, and send {mebibytes} MiB of commands ahead.
+
+    That they hang up is noticed when the wait is over: all of this lies before it.
+    """
+    ahead = b"get never/t=2000\r\n" + b"get nothing\r\n" * (mebibytes * BODY // 13)
     crowd = scene.crowd(clients)
     yield
     whole, closed = press(crowd, ahead, 1 + clients / 100)

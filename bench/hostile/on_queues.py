@@ -164,13 +164,14 @@ def made_by_many(scene: Scene, queues: int, clients: int) -> Iterator[None]:
 
 @Row("made-and-deleted", sizes={"queues": (49_700, 2_000)}, stays=16)
 def made_and_deleted(scene: Scene, queues: int) -> Iterator[None]:
-    """Make and delete {queues:,} queues, one after the other."""
+    """Make and delete {queues:,} queues, one after the other; memory from the second time on."""
     client = scene.connect()
-    yield
     for first in range(0, queues, 1000):
         some = names(queues)[first : first + 1000]
         request = b"".join(store(name) + b"delete %b\r\n" % name for name in some)
         client.check(request, b"STORED\r\nDELETED\r\n" * len(some))
+        if not first:
+            yield
 
 
 @Row("remade", sizes={"times": (5_000, 500), "items": (20, 20)}, stays=16)

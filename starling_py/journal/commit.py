@@ -8,7 +8,7 @@ when; it never touches a socket. An error that nobody foresaw costs the journal 
 a healing, and those who asked something of it an error: the other journals are committed.
 """
 
-import itertools
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -22,7 +22,7 @@ from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
 from starling_py.journal.syncing import Syncing
 
-AT_ONCE: Final = 256
+AT_ONCE: Final = 64
 """Journals that one batch syncs where no reply waits for it: more would keep the tick too long."""
 HEAL_AGAIN = 1.0
 """Seconds from one attempt to heal a journal to the next."""
@@ -98,7 +98,7 @@ class GroupCommit:
         """Is told of errors that must not end what is done for other journals and queues."""
         self.touched: list[Journal] = []
         """Journals with records for the next commit, each once."""
-        self._unsynced: dict[Journal, None] = {}
+        self._unsynced: OrderedDict[Journal, None] = OrderedDict()
         self._begun = 0
         self._closing = False
         self._hurried = False
@@ -139,6 +139,21 @@ class GroupCommit:
         """Neither sync nor heal ``journal`` any more: it was removed."""
         self._unsynced.pop(journal, None)
         self.broken.pop(journal, None)
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether what is recorded now had better not be written yet: under ``always``.
+
+        The batch under way does not cover it, so whoever asked has to wait for the next one. If it
+        were written at once, a server that dies meanwhile would leave the removals of items that
+        nobody was given; written when the batch has ended, they are on the disk for one sync only.
+        """
+        return self._interval == 0 and self._begun != self.finished and not self._closing
+
+    @property
+    def next_ticket(self) -> int:
+        """The ticket of the batch that will cover what is recorded now."""
+        return self._begun + 1
 
     @property
     def sync_due(self) -> float | None:
@@ -276,13 +291,12 @@ class GroupCommit:
         self._begun += 1
         self._sync_due = self._heal_due = None
         batch = Batch(self._begun, [])
-        unsynced, self._unsynced = self._unsynced, {}
-        if self._interval and not self._closing and len(unsynced) > AT_ONCE:
+        if self._interval and not self._closing and len(self._unsynced) > AT_ONCE:
             # The others follow as soon as these are safe.
-            rest = itertools.islice(unsynced, AT_ONCE, None)
-            self._unsynced = dict.fromkeys(rest)
-            unsynced = dict.fromkeys(itertools.islice(unsynced, AT_ONCE))
+            unsynced = OrderedDict(self._unsynced.popitem(last=False) for _ in range(AT_ONCE))
             self._sync_due = self._clock.monotonic
+        else:
+            unsynced, self._unsynced = self._unsynced, OrderedDict()
         for journal in (*unsynced, *(each for each in self.broken if each not in unsynced)):
             try:
                 work = journal.begin_sync()

@@ -1,11 +1,18 @@
 """Sets of ids that lie close together, kept as ranges.
 
 The ids of items that left a queue out of turn are such a set: if one item stays and millions behind
-it are taken, those are one range. Memory and time grow with the ranges, not with the ids.
+it are taken, those are one range. Memory grows with the ranges, not with the ids. They are kept in
+chunks of bounded size: adding to one long list would move all that is behind, and clients decide in
+which order ids are added.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Final
+
+LARGEST: Final = 1024
+"""Ranges in a chunk, above which it is cut in two."""
 
 
 class IdRanges:
@@ -13,25 +20,33 @@ class IdRanges:
 
     def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
         """``ranges``, each a start and an end, are in order; none is empty, no two touch."""
-        self._starts: list[int] = []
-        self._ends: list[int] = []
+        starts: list[int] = []
+        ends: list[int] = []
         for start, end in ranges:
-            self._starts.append(start)
-            self._ends.append(end)
+            starts.append(start)
+            ends.append(end)
+        size = LARGEST // 2
+        cuts = range(0, len(starts), size)
+        self._starts = [starts[cut : cut + size] for cut in cuts]
+        """The starts of the ranges, in chunks; no chunk is empty."""
+        self._ends = [ends[cut : cut + size] for cut in cuts]
+        """Their ends, in chunks of the same sizes."""
+        self._tops = [each[-1] for each in self._ends]
+        """The last end of each chunk."""
 
     def __bool__(self) -> bool:
-        return bool(self._starts)
+        return bool(self._tops)
 
     def __len__(self) -> int:
         """Return the number of ranges."""
-        return len(self._starts)
+        return sum(map(len, self._starts))
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return zip(self._starts, self._ends, strict=True)
+        starts, ends = chain.from_iterable(self._starts), chain.from_iterable(self._ends)
+        return zip(starts, ends, strict=True)
 
     def __contains__(self, number: int) -> bool:
-        index = bisect_right(self._starts, number)
-        return index > 0 and number < self._ends[index - 1]
+        return self.skip(number) != number
 
     def copy(self) -> "IdRanges":
         """Return another set with the same numbers."""
@@ -39,29 +54,68 @@ class IdRanges:
 
     def add(self, start: int, end: int) -> None:
         """Add the numbers from ``start`` up to, but not with, ``end``."""
-        ends = self._ends
-        if ends and ends[-1] == start:
-            ends[-1] = end
+        tops = self._tops
+        if tops and tops[-1] == start:
+            self._ends[-1][-1] = tops[-1] = end
             return
+        at = bisect_left(tops, start)
+        if at == len(tops):
+            # Behind all others: the end of the last chunk, so that few chunks are small.
+            if not tops:
+                self._starts.append([start])
+                self._ends.append([end])
+                tops.append(end)
+                return
+            at -= 1
+        starts, ends = self._starts[at], self._ends[at]
+        while at + 1 < len(tops) and self._starts[at + 1][0] <= end:
+            # It touches the next chunk as well: what is behind the first touched goes into one.
+            starts += self._starts.pop(at + 1)
+            ends += self._ends.pop(at + 1)
+            tops.pop(at)
         first = bisect_left(ends, start)
-        last = bisect_right(self._starts, end)
+        last = bisect_right(starts, end)
         if first < last:
-            start = min(start, self._starts[first])
+            start = min(start, starts[first])
             end = max(end, ends[last - 1])
-        self._starts[first:last] = [start]
+        starts[first:last] = [start]
         ends[first:last] = [end]
+        tops[at] = ends[-1]
+        if len(starts) > LARGEST:
+            self._cut(at)
 
     def skip(self, number: int) -> int:
         """Return the lowest number from ``number`` on that is not in the set."""
-        index = bisect_right(self._starts, number)
-        if index and number < self._ends[index - 1]:
-            return self._ends[index - 1]
+        at = bisect_right(self._tops, number)
+        if at < len(self._tops):
+            index = bisect_right(self._starts[at], number)
+            if index:
+                end = self._ends[at][index - 1]
+                if number < end:
+                    return end
         return number
 
     def drop_below(self, number: int) -> None:
         """Drop all numbers below ``number`` from the set."""
-        count = bisect_right(self._ends, number)
-        del self._starts[:count]
-        del self._ends[:count]
-        if self._starts and self._starts[0] < number:
-            self._starts[0] = number
+        whole = bisect_right(self._tops, number)
+        if whole:
+            del self._starts[:whole]
+            del self._ends[:whole]
+            del self._tops[:whole]
+        if self._tops:
+            starts, ends = self._starts[0], self._ends[0]
+            count = bisect_right(ends, number)
+            if count:
+                del starts[:count]
+                del ends[:count]
+            if starts[0] < number:
+                starts[0] = number
+
+    def _cut(self, at: int) -> None:
+        """Cut a chunk that has become too large into smaller ones."""
+        size = LARGEST // 2
+        starts, ends = self._starts[at], self._ends[at]
+        cuts = range(0, len(starts), size)
+        self._starts[at : at + 1] = [starts[cut : cut + size] for cut in cuts]
+        self._ends[at : at + 1] = [ends[cut : cut + size] for cut in cuts]
+        self._tops[at : at + 1] = [each[-1] for each in self._ends[at : at + len(cuts)]]

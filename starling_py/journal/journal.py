@@ -9,6 +9,7 @@ takes no record until it is healed. ``Safety`` counts the writes and which of th
 """
 
 import errno
+import functools
 import logging
 from collections.abc import Callable
 
@@ -65,7 +66,7 @@ class Journal:
         self.ledger = ledger
         """What is live, as of the last successful ``write``."""
         self.recorder = Recorder(
-            shared.reserve, self._reader, place.salt, ledger, lambda: shared.touch(self)
+            shared.reserve, self._reader, place.salt, ledger, functools.partial(shared.touch, self)
         )
         """What the queue asks to be recorded."""
         self.syncs = durability.syncs

@@ -72,7 +72,7 @@ class Spool:
     """Why queues could not be read back, by the names of their directories."""
     _lost_names: LostNames = attrs.field(init=False)
     _taken: bool = False
-    """Whether another server has the spool now, which was taken away under this one."""
+    """Whether another spool has taken the place of this one, perhaps that of another server."""
     _first_id_in_memory: int = 1
     """Every id of a removed queue in memory is below this."""
     _stuck: set[Journal] = attrs.field(factory=set)
@@ -153,10 +153,10 @@ class Spool:
                 if mend():
                     log.critical("%s/%s: was removed or replaced; made anew", self.path, name)
         except BlockingIOError:
-            log.critical("%s: another server has taken this spool; nothing is written", self.path)
+            log.critical("%s: is another spool now; nothing more is written", self.path)
             self._taken = True
             for journal in journals:
-                journal.stop_writing("another server has taken this spool")
+                journal.stop_writing("the spool was replaced by another one")
             return
         except OSError as error:
             log.critical("%s: cannot be made whole: %s", self.path, error)

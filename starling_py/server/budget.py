@@ -5,8 +5,8 @@ replies that it does not read, what it waits for. While that is below three quar
 each client takes what it needs. Beyond, the memory is *crowded*: those that hold more than their
 share are not read from, but for as many as can finish what they have begun within the budget, the
 first and the last to come in turns; small commands of everybody else go on. If it stays crowded,
-those that stand still, and those that have held the most for the longest, are closed; at the budget
-itself, at once. A share is what every client that holds anything could have of the last quarter, so
+those that stand still, and those that have held the most for the longest, are closed, and if nobody
+has room to finish, so many that one has; at the budget itself, at once. A share is what every client that holds anything could have of the last quarter, so
 those within it never exceed it.
 
 Nothing here knows sockets. Invariants: ``total`` is the sum of what the clients hold; who is paused
@@ -188,7 +188,23 @@ class Budget:
         if since is None or now - since < STANDSTILL:
             return []
         late = [each for each, it in self._holdings.items() if it.is_late(now)]
-        return self._largest(late, self.total - self._roomy, now)
+        return self._largest(late, self.total - self._roomy, now) or self._in_the_way(now)
+
+    def _in_the_way(self, now: float) -> list[int]:
+        """Return whom to close as nobody can go on: each has more to come than there is room for.
+
+        Those make room for the first to come, or it is too large for the budget itself.
+        """
+        first = next(iter(self.paused), None)
+        holdings = self._holdings
+        if first is None or any(it.since and it.paused_at is None for it in holdings.values()):
+            return []
+        holding = holdings[first]
+        if holding.paused_at is None or now - holding.paused_at < STANDSTILL:
+            return []
+        others = [each for each in self.paused if each != first]
+        surplus = self.total + holding.missing - self.limit
+        return self._largest(others, surplus, now) or [first]
 
     def _largest(self, clients: Iterable[int], surplus: int, now: float) -> list[int]:
         """Return clients that hold a surplus of bytes together: those most to blame first.

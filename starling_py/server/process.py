@@ -5,11 +5,17 @@ All of this is set up before trio starts, and none of it can hold the server up.
 
 import contextlib
 import ctypes
+import gc
 import os
 import resource
 from collections.abc import Callable
+from typing import Final
 
 _UMASK = 0o027
+_YOUNG: Final = 10_000
+"""New objects after which the collector looks at them, for less than a millisecond."""
+_NEVER: Final = 1 << 30
+"""Looks at young objects, or at older ones, after which it looks at older ones still."""
 
 
 def settle() -> None:
@@ -20,6 +26,16 @@ def settle() -> None:
     """
     os.umask(_UMASK)
     raise_file_limit()
+
+
+def collect_only_the_young() -> None:
+    """Have Python's collector look at new objects only, some thousands at a time.
+
+    What clients leave behind is freed without it. A look at all objects would keep everybody
+    waiting for as long as there are many: 0.1 s for 10,000 queues, and more for many items.
+    """
+    gc.freeze()
+    gc.set_threshold(_YOUNG, _NEVER, _NEVER)
 
 
 def usage() -> tuple[int, float, float]:

@@ -10,8 +10,8 @@ What clients make the server hold goes by the budget.
 
 import logging
 import socket
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import trio
@@ -46,6 +46,8 @@ LARGE: Final = 1 << 16
 """Bytes of replies to one client that count at once, and not only when they have been sent."""
 PAUSE: Final = 0.05
 """Seconds until the next turn after one that failed for a reason that nobody foresaw."""
+FEW: Final = 16
+"""Clients whose waits are over that go on before it is looked whether the slice is over."""
 MANY: Final = 8
 """Journals in one commit of which it is measured how long they take."""
 
@@ -97,8 +99,10 @@ class Tick:
         """Those whose sessions have more to do, in line: each turn does as much as it may."""
         self._held: list[Connection] = []
         """Those whose output waits for a sync."""
-        self._woken: list[Connection] = []
+        self._woken: deque[Connection] = deque()
         """Those whose waits are over, in the order in which that happened."""
+        self._cut_short = False
+        """Whether there may be room left that nobody who waits for it was offered."""
         self._stop_at: float | None = None
         """When the grace time is over, on the monotonic clock; ``None`` while not stopping."""
         self._nap = trio.CancelScope()
@@ -140,8 +144,10 @@ class Tick:
         clock = self._clock
         # There may be work though no socket is ready and nothing is due: a client that is
         # dropped gives its open items back, and others may have waited for them.
+        commits = self._commits
+        to_commit = commits.touched and not commits.must_wait
         unfinished = bool(
-            self._again or self._woken or self._commits.touched or self._queues.slices.line
+            self._again or self._woken or self._cut_short or to_commit or self._queues.slices.line
         )
         stay = before and not unfinished
         ready = self._idle_wait.wait() if stay else self._readiness.ready()
@@ -210,14 +216,9 @@ class Tick:
         except Exception:
             self._guard.caught("a sync")
         if self._held:
-            self._release()
+            self._touched.update(dict.fromkeys(self._release()))
         touched, self._touched = self._touched, {}
-        for connection in touched:
-            if not connection.dropped:
-                try:
-                    self._reply(connection)
-                except Exception:
-                    self._crashed(connection)
+        self._send(touched)
         if self._budget.paused or self._budget.total > self._budget.limit:
             self.connections.keep_budget()
 
@@ -319,13 +320,19 @@ class Tick:
         return []
 
     def _take_syncs(self) -> None:
-        """Finish the batches that were synced; revoke the replies that depend on what failed."""
+        """Finish the batches that were synced; revoke the replies that depend on what failed.
+
+        The others go at once, before anything is executed: if the server died in between, an item
+        that was taken would be gone, and nobody would have it.
+        """
         for batch in self._syncer.collect():
             failed = self._commits.finish(batch)
             if failed:
                 for connection in self._connections.values():
                     if connection.ticket >= batch.ticket:
                         connection.session.revoke(failed)
+        if self._held:
+            self._send(self._release())
 
     def _execute(self, received: list[Received]) -> None:
         """Let sessions execute what their clients sent, or go on with what they left."""
@@ -371,47 +378,84 @@ class Tick:
     def _finish(self) -> None:
         """Let the clients go on whose waits are over, and commit, until nothing is left to do.
 
+        Or until the slice is over: what is left then belongs to the next turn.
+
         Each may lead to the other: what a woken client does has to be committed, and a commit
-        that fails gives items back that others have waited for.
+        that fails gives items back that others have waited for. Under ``always``, nothing is
+        committed while a batch is being synced: see ``GroupCommit.must_wait``.
         """
+        slices, commits, woken = self._queues.slices, self._commits, self._woken
+        self._cut_short = False
         while True:
             if self._queues.room.waiting:
                 try:
                     self._queues.offer_room()
                 except Exception:
                     self._guard.caught("offering room")
-            while self._woken:
+            while woken:
                 # Who was woken first goes on first: there may not be enough for all of them.
-                woken, self._woken = self._woken, []
-                self._execute([(connection, b"") for connection in woken])
-            if not self._commits.touched:
+                self._execute([(woken.popleft(), b"") for _ in range(min(len(woken), FEW))])
+                if woken and slices.spent:
+                    break
+            if not commits.touched:
                 return
-            few = len(self._commits.touched) < MANY
-            committed = self._commits.commit() if few else self._queues.slices.commit()
+            if self._syncer.waits and commits.must_wait:
+                self._hold_for(commits.next_ticket)
+                return
+            committed = commits.commit() if len(commits.touched) < MANY else slices.commit()
             if committed.failed:
                 for connection in self._connections.values():
                     connection.session.revoke(committed.failed)
             if committed.ticket:
-                for connection in self._touched:
-                    if connection.replies.unsettled:
-                        connection.ticket = committed.ticket
+                self._hold_for(committed.ticket)
+            elif self._held:
+                self._hold_for_none()
+            if self._queues.room.waiting and slices.spent:
+                self._cut_short = True
+                return
 
-    def _release(self) -> None:
-        """Let go of the output whose sync is done; its session goes on in the next turn.
+    def _hold_for(self, ticket: int) -> None:
+        """Have what was executed in this turn, and depends on a commit, wait for a batch."""
+        for connection in self._touched:
+            if connection.replies.unsettled:
+                connection.ticket = ticket
 
-        That is what ``_again`` is for: the output goes out at the end of this turn. If the session
-        executed its next commands before, their commit would give the connection a later ticket,
-        and the old replies would be held for that sync too. A client that keeps sending ahead
-        would wait for one sync after the other and be told nothing.
+    def _hold_for_none(self) -> None:
+        """Let go of what had to wait for the commit, as there is nothing to sync after all.
+
+        What was recorded is in memory only, or could not be written.
+        """
+        for connection in self._held:
+            if connection.ticket >= self._commits.next_ticket:
+                connection.ticket = 0
+
+    def _release(self) -> list[Connection]:
+        """Let go of the output whose sync is done, and return whose; their sessions go on later.
+
+        That is what ``_again`` is for: the output goes out first. If the session executed its next
+        commands before, their commit would give the connection a later ticket, and the old replies
+        would be held for that sync too. A client that keeps sending ahead would wait for one sync
+        after the other and be told nothing.
         """
         held, self._held = self._held, []
+        released = []
         for connection in held:
             if connection.ticket > self._commits.finished:
                 self._held.append(connection)
             elif not connection.dropped:
                 connection.session.held = False
                 self._again[connection] = None
-                self._touched[connection] = None
+                released.append(connection)
+        return released
+
+    def _send(self, connections: Iterable[Connection]) -> None:
+        """Send clients their replies; drop those whose sessions run into a defect."""
+        for connection in connections:
+            if not connection.dropped:
+                try:
+                    self._reply(connection)
+                except Exception:
+                    self._crashed(connection)
 
     def _reply(self, connection: Connection) -> None:
         """Send a client its replies, unless they wait for a sync; drop it if it is done with."""

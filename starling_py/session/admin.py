@@ -118,16 +118,22 @@ def _flush_all_later(client: Client, delay: int) -> None:
 
 
 def _flushing_all(client: Client, command: commands.FlushAll) -> Steps:
-    """Flush one queue after the other, each as it is at that moment; new ones are left."""
+    """Flush one queue after the other, each as it is at that moment; new ones are left.
+
+    One that cannot be flushed keeps no other from it, but is answered with an error.
+    """
+    trouble: JournalError | None = None
     for queue in list(client.queues.directory):
         try:
             if queue.items and client.queues.flush(queue.name) is not None:
                 client.replies.depend(queue.journal)
         except JournalError as problem:
-            client.fail(problem, quiet=command.quiet)
-            return
+            trouble = trouble or problem
         yield None
-    client.replies.add_for((), Outcome.OK, quiet=command.quiet)
+    if trouble is not None:
+        client.fail(trouble, quiet=command.quiet)
+    else:
+        client.replies.add_for((), Outcome.OK, quiet=command.quiet)
 
 
 def flush_expired(client: Client, command: commands.FlushExpired) -> None:
@@ -138,19 +144,21 @@ def flush_expired(client: Client, command: commands.FlushExpired) -> None:
 def _flushing_expired(client: Client, command: commands.FlushExpired) -> Steps:
     """Remove the dead items that are in memory.
 
-    Only where there are none and more can be read, it waits for the disk.
+    Only where there are none and more can be read, it waits for the disk. Of all queues, those
+    that cannot be read are passed over.
     """
-    removed = 0
+    key, removed = command.key, 0
     try:
-        if command.key is None:
-            wanted = [queue.name for queue in client.queues.directory]
-        else:
-            wanted = [keys.parse_plain(command.key)]
-        for name in wanted:
-            queue = client.queues.directory.find(name)
-            if queue is None:
-                continue
-            before = queue.counted.expired
+        names = list(client.queues.names()) if key is None else [keys.parse_plain(key)]
+    except RequestError as problem:
+        client.fail(problem, quiet=command.quiet)
+        return
+    for name in names:
+        queue = client.queues.directory.find(name)
+        if queue is None:
+            continue
+        before = queue.counted.expired
+        try:
             client.replies.depend(queue.journal)
             while (missing := _missing(client, queue)) is not None:
                 if isinstance(missing, NotSwept):
@@ -159,11 +167,12 @@ def _flushing_expired(client: Client, command: commands.FlushExpired) -> Steps:
                     break
                 else:
                     yield missing
-            removed += queue.counted.expired - before
-            yield None
-    except (RequestError, JournalError) as problem:
-        client.fail(problem, quiet=command.quiet)
-        return
+        except JournalError as problem:
+            if key is not None:
+                client.fail(problem, quiet=command.quiet)
+                return
+        removed += queue.counted.expired - before
+        yield None
     client.replies.add_number((), removed, quiet=command.quiet)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import attrs
 import pytest
 
-from starling_py.journal.commit import HEAL_AGAIN, GroupCommit
+from starling_py.journal.commit import AT_ONCE, HEAL_AGAIN, GroupCommit
 from starling_py.journal.errors import JournalError
 from starling_py.journal.format.record import Item
 from starling_py.journal.format.segment import Segment
@@ -710,3 +710,23 @@ def test_at_the_end_a_failing_sync_breaks_its_journals_and_no_others(
     assert sum(journal_of(harness, name).broken is not None for name in names) == 2
     after = Harness(disk.after_power_cut(), interval=3600)
     assert [after.datas(name) for name in names] == [[b"x"], [], []]
+
+
+def test_few_journals_at_a_time_are_synced_where_nobody_waits(
+    disk: SimulatedDisk,
+) -> None:
+    harness = Harness(disk, interval=1, deferred=True)
+    names = [b"q%d" % number for number in range(2 * AT_ONCE + 5)]
+    for name in names:
+        harness.put(b"item", name)
+    harness.commit()
+    commits = harness.commits
+    batches = []
+    while commits.sync_due is not None:
+        harness.clock.monotonic = commits.sync_due
+        commits.sync_if_due()
+        (batch,) = harness.deferred.waiting
+        batches.append([journal for journal, _ in batch.work])
+        harness.deferred.sync_one()
+    assert [len(each) for each in batches] == [AT_ONCE, AT_ONCE, 5]
+    assert len({journal for each in batches for journal in each}) == len(names)

@@ -2,15 +2,26 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from starling_py.journal import id_ranges
 from starling_py.journal.id_ranges import IdRanges
 
 NUMBERS = st.integers(0, 60)
 RANGES = st.lists(
     st.tuples(NUMBERS, st.integers(1, 8)).map(lambda pair: (pair[0], sum(pair))), max_size=20
 )
+
+
+@pytest.fixture(autouse=True, params=[2, 3, 1024])
+def _chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut what there is into chunks of few and of many ranges."""
+    monkeypatch.setattr(id_ranges, "LARGEST", request.param)
+
+
+pytestmark = pytest.mark.patches
 
 
 def built(ranges: list[tuple[int, int]]) -> tuple[IdRanges, set[int]]:
@@ -83,3 +94,13 @@ def test_a_number_that_fills_a_gap_joins_the_ranges_around_it() -> None:
     ids = IdRanges([(1, 5), (6, 9)])
     ids.add(5, 6)
     assert list(ids) == [(1, 9)]
+
+
+def test_no_order_of_adding_moves_all_that_is_there() -> None:
+    """A client decides in which order items go; each may move the ranges of one chunk."""
+    ids = IdRanges()
+    for number in range(20_000, 0, -1):
+        ids.add(2 * number, 2 * number + 1)
+        assert len(ids._starts[0]) <= id_ranges.LARGEST
+    assert len(ids) == 20_000
+    assert all(len(each) <= id_ranges.LARGEST for each in ids._starts)

@@ -195,9 +195,30 @@ def test_a_server_whose_spool_another_has_refuses_and_writes_nothing(tmp_path: P
         with ServerProcess(spool) as second, RawClient(second.port) as other:
             os.kill(server.pid, signal.SIGCONT)
             other.check_put(Given(b"q", b"other"))
-            wait_until(lambda: not client.try_put(Given(b"q", b"2"))[0])
+            wait_until(lambda: any("is another spool now" in line for line in server.log))
             assert client.try_put(Given(b"new", b"2"), Given(b"q", b"3")) == [False, False]
             second.restart()
             with RawClient(second.port) as again:
                 assert again.get_all([b"q"] * 2) == [b"other", None]
                 assert again.get_one(b"new") is None
+
+
+def test_a_spool_with_other_queues_in_the_place_of_ours_is_left_alone(tmp_path: Path) -> None:
+    spool, other = tmp_path / "spool", tmp_path / "other"
+    with ServerProcess(other) as before, RawClient(before.port) as client:
+        client.check_put(Given(b"q", b"theirs"))
+        assert before.stop() == 0
+    with ServerProcess(spool) as server, RawClient(server.port) as client:
+        client.check_put(Given(b"q", b"ours"))
+        os.kill(server.pid, signal.SIGSTOP)
+        spool.rename(tmp_path / "elsewhere")
+        other.rename(spool)
+        names = sorted(each.name for each in (spool / "q").iterdir())
+        os.kill(server.pid, signal.SIGCONT)
+        wait_until(lambda: any("is another spool now" in line for line in server.log))
+        assert client.try_put(Given(b"q", b"2"), Given(b"new", b"2")) == [False, False]
+        assert sorted(each.name for each in (spool / "q").iterdir()) == names
+        server.kill()
+        server.start()
+        with RawClient(server.port) as again:
+            assert again.get_all([b"q"] * 2) == [b"theirs", None]

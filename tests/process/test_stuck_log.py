@@ -263,7 +263,10 @@ def test_a_flood_of_refused_connections_is_a_few_lines_and_a_number(
     with serving(tmp_path / "spool", port, "-f", conf, "-L", log) as process:
         with contextlib.ExitStack() as stack:
             for _ in range(300):
-                stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
+                last = socket.create_connection(("127.0.0.1", port), PATIENCE)
+                stack.enter_context(last)
+            while last.recv(1000):  # who came last is refused last
+                pass
             wait_until(lambda: ": refused, as" in log.read_text())
         wait_until(lambda: all(is_accepted(port) for _ in range(8)))
         rejected = stat(port, "rejected_connections")

@@ -117,6 +117,30 @@ def test_the_time_in_which_a_client_is_not_read_from_is_not_its_own() -> None:
     assert 9 not in budget.overdue(NOW + 12)
 
 
+def test_when_nobody_has_room_to_finish_so_many_are_closed_that_one_has() -> None:
+    budget = a_crowd(*[5 * MB] * 16)
+    for client in range(16):
+        assert not budget.note(client, 6 * MB, 20 * MB, NOW)
+    assert budget.resumed(NOW) == []
+    assert budget.overdue(NOW + STANDSTILL - 0.1) == []
+    closed = budget.overdue(NOW + STANDSTILL)
+    assert len(closed) == 3, "96 MB and 20 to come are 16 too many"
+    assert 0 not in closed, "it was the first to come"
+    for client in closed:
+        budget.forget(client, NOW + STANDSTILL)
+    assert budget.resumed(NOW + STANDSTILL) == [0]
+
+
+def test_who_wants_more_than_the_budget_itself_is_closed_at_last() -> None:
+    budget = a_crowd(10 * MB, 70 * MB)
+    assert not budget.note(0, 30 * MB, 90 * MB, NOW)
+    budget.forget(1, NOW)
+    budget.note(1, 70 * MB, 90 * MB, NOW)
+    assert budget.overdue(NOW + STANDSTILL) == [1]
+    budget.forget(1, NOW + STANDSTILL)
+    assert not budget.crowded
+
+
 def test_who_hung_up_is_read_out_however_crowded_it_is() -> None:
     budget = a_crowd(*[8 * MB] * 12)
     assert not budget.note(20, 3 * MB, 8 * MB, NOW)

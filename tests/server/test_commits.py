@@ -10,6 +10,7 @@ import os
 import pytest
 
 from starling_py.journal.errors import SpoolError
+from starling_py.journal.format.record import REMOVE_SIZE
 from tests.server.in_process import FailingFiles, Servers, SlowSyncFiles, item, put
 
 VERSION = b"VERSION 1.0.0\r\n"
@@ -113,6 +114,51 @@ async def test_under_always_no_reply_waits_for_the_sync_of_a_later_command(
         await client.expect_nothing()
         files.let_all_go()
         await client.expect(b"STORED\r\n")
+
+
+async def test_under_always_a_removal_is_written_when_the_sync_before_it_is_done(
+    start: Servers,
+) -> None:
+    """If the server dies before, the item is there: nobody was given it."""
+    files = SlowSyncFiles()
+    running = await start(files, sync="always")
+
+    def written() -> int:
+        return sum(path.stat().st_size for path in (start.spool / "q").iterdir())
+
+    async with running.client() as one, running.client() as other, running.client() as observer:
+        await one.expect_reply(put(b"q", b"1") + put(b"q", b"2"), b"STORED\r\n" * 2)
+        begun = files.begun
+        files.held = True
+        await one.send(b"get q\r\n")
+        await files.until_begun(begun + 1)
+        before = written()
+        await other.send(b"get q\r\n")
+        await observer.until_stat("get_hits", "2")
+        assert written() == before
+        files.let_go(1)
+        await files.until_begun(begun + 2)
+        assert written() == before + REMOVE_SIZE
+        await one.expect(item(b"q", b"1"))
+        await other.expect_nothing()
+        files.let_all_go()
+        await other.expect(item(b"q", b"2"))
+
+
+async def test_under_always_who_needs_no_sync_after_all_is_answered(start: Servers) -> None:
+    files = SlowSyncFiles()
+    running = await start(files, sync="always", queues={"memory": {"journal": False}})
+    async with running.client() as one, running.client() as other, running.client() as observer:
+        await one.expect_reply(put(b"q", b"1"), b"STORED\r\n")
+        begun = files.begun
+        files.held = True
+        await one.send(put(b"q", b"2"))
+        await files.until_begun(begun + 1)
+        await other.send(put(b"memory", b"3"))
+        await observer.until_stat("queue_memory_items", "1")
+        files.let_all_go()
+        await one.expect(b"STORED\r\n")
+        await other.expect(b"STORED\r\n")
 
 
 async def test_under_an_interval_nobody_waits_for_the_sync(start: Servers) -> None:
@@ -344,6 +390,33 @@ async def test_flush_all_does_not_say_ok_when_it_could_not_be_written(start: Ser
         files.error = None
         await client.expect_reply(b"get a\r\n", item(b"a", b"1"))
         await client.expect_reply(b"flush_all\r\nget a b\r\n", b"OK\r\nEND\r\n")
+
+
+async def test_flush_all_flushes_all_others_when_one_queue_cannot_be(start: Servers) -> None:
+    files = SlowSyncFiles()
+    running = await start(files, sync="1ms", allow_flush_all=True)
+    async with running.client() as client:
+        await client.expect_reply(put(b"a", b"1") + put(b"b", b"2"), b"STORED\r\n" * 2)
+        await client.until_stat("fsyncs", "2")
+        files.error = disk_broken()
+        await client.expect_reply(put(b"a", b"3"), b"STORED\r\n")
+        await client.until_stat("queue_a_journal_broken", "1")
+        await client.expect_reply(b"flush_all\r\nget b\r\n", NO_SYNC + b"END\r\n")
+        files.error = None
+        await client.until_stat("queue_a_journal_broken", "0")
+        await client.expect_reply(b"get a\r\n", item(b"a", b"1"))
+
+
+async def test_the_dead_of_all_queues_are_removed_but_of_those_refused(start: Servers) -> None:
+    (start.spool / "a").mkdir(parents=True)
+    os.mkfifo(start.spool / "a" / "0000000000000001.segment")
+    running = await start()
+    async with running.client() as client:
+        await client.expect_reply(put(b"b", b"2", exptime=-1), b"STORED\r\n")
+        await client.expect_reply(b"flush_all_expired\r\nget b\r\n", b"1\r\nEND\r\n")
+        why = f"{start.spool}/a/0000000000000001.segment: this is a FIFO, not a regular file"
+        refused = b"SERVER_ERROR the queue is refused: %b\r\n" % why.encode()
+        await client.expect_reply(b"flush_expired a\r\n", refused)
 
 
 async def test_a_removal_of_the_dead_is_not_counted_when_it_could_not_be_written(

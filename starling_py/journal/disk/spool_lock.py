@@ -54,8 +54,8 @@ class SpoolLock:
     def mend(self) -> bool:
         """Make anew and lock what was removed or replaced; return whether there was any.
 
-        Raises ``BlockingIOError`` if another process has it now, and ``OSError``; the old locks are
-        held then.
+        Raises ``BlockingIOError`` if another process has it now, or has left queues there, and
+        ``OSError``; the old locks are held then.
         """
         files = self._files
         same_directory = False
@@ -64,11 +64,10 @@ class SpoolLock:
             if same_directory and files.identity(self._path) == self._identity:
                 return False
         if not same_directory:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                files.identity(self._path)
-                # Another server has it, or had it: what is in there was never read here.
-                raise BlockingIOError(errno.EWOULDBLOCK, "the spool is another one", self._path)
             files.make_directory(self._directory)
+            if any(not name.startswith(".") for name in files.list_directory(self._directory)):
+                # Somebody else's queues: nothing of ours may be mixed with them.
+                raise BlockingIOError(errno.EWOULDBLOCK, "not empty", self._directory)
             new = SpoolLock(files, self._directory)
             self.close()
             self._file, self._on_directory = new._file, new._on_directory
