@@ -6,8 +6,8 @@ each client takes what it needs. Beyond, the memory is *crowded*: those that hol
 share are not read from, but for as many as can finish what they have begun within the budget, the
 first and the last to come in turns; small commands of everybody else go on. If it stays crowded,
 those that stand still, and those that have held the most for the longest, are closed, and if nobody
-has room to finish, so many that one has; at the budget itself, at once. A share is what every client that holds anything could have of the last quarter, so
-those within it never exceed it.
+has room to finish, so many that one has; at the budget itself, at once. A share is what every
+client that holds anything could have of the last quarter, so those within it never exceed it.
 
 Nothing here knows sockets. Invariants: ``total`` is the sum of what the clients hold; who is paused
 is not promised anything. Each call costs the same however many clients there are, but for those
