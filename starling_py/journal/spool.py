@@ -30,6 +30,10 @@ from starling_py.journal.format import segment
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
+from starling_py.journal.log import log as spool_log
+from starling_py.journal.log import replay
+from starling_py.journal.log.log import Log
+from starling_py.journal.log.replay import LogFound
 from starling_py.journal.lost_names import LostNames
 from starling_py.journal.recovery.examination import Recovered
 from starling_py.journal.recovery.recovery import recover
@@ -39,7 +43,7 @@ from starling_py.journal.syncing import Place
 log = logging.getLogger(__name__)
 
 LOCK = spool_lock.NAME
-OWN_FILES = frozenset({LOCK, reserve.NAME, id_floor.NAME, id_floor.UNFINISHED})
+OWN_FILES = frozenset({LOCK, reserve.NAME, id_floor.NAME, id_floor.UNFINISHED, *spool_log.NAMES})
 """The server's own files in a spool, beside the directories of queues."""
 IDLE_FILES = 64
 """The most idle files that are closed each time."""
@@ -66,11 +70,15 @@ class Spool:
     """Where the ids of new queues begin."""
     removed: RemovedDirectories
     open_files: OpenFiles
+    log: Log | None = None
+    """What makes safe what several journals have written, under a policy that syncs."""
     quarantine: bool = False
     """Whether older segments that are damaged are given up, and the rest of a queue is served."""
     refused: dict[str, str] = attrs.field(factory=dict)
     """Why queues could not be read back, by the names of their directories."""
     _lost_names: LostNames = attrs.field(init=False)
+    _log_found: LogFound = attrs.field(factory=LogFound)
+    """What the log of the server before this one tells."""
     _taken: bool = False
     """Whether another spool has taken the place of this one, perhaps that of another server."""
     _first_id_in_memory: int = 1
@@ -117,6 +125,17 @@ class Spool:
         room = Reserve(files, path)
         removed = RemovedDirectories(files, path, background, room, ids, syncs=syncs)
         limit = OpenFiles(open_files)
+        if syncs and durability.log_size:
+            commits.log = Log(
+                files,
+                path,
+                background,
+                lock.is_held,
+                size=durability.log_size,
+                most=max(open_files // 2, 1),
+                least=1 if durability.waits else 2,
+                worth=durability.log_worth,
+            )
         return cls(
             files,
             path,
@@ -128,11 +147,14 @@ class Spool:
             ids,
             removed,
             limit,
+            commits.log,
             quarantine,
         )
 
     def close(self) -> None:
         """Release the lock, and the room that was reserved."""
+        if self.log is not None:
+            self.log.close()
         self.reserve.close()
         self.lock.close()
 
@@ -171,11 +193,19 @@ class Spool:
         found = []
         try:
             entries = self.files.list_directory(self.path)
+            self._log_found = replay.read(
+                self.files, self.path, entries, quarantine=self.quarantine
+            )
             for entry in self.removed.take_up(each for each in entries if each not in OWN_FILES):
                 each = self._recover(entry)
                 if each is not None:
                     found.append(each)
             self._sync_names(found)
+            self._end_replay()
+        except JournalDamagedError as damage:
+            raise SpoolError(
+                f"{damage}. Nothing was changed; start with quarantine: true to give that up"
+            ) from damage
         except OSError as error:
             raise SpoolError(f"{error.filename or self.path}: {error.strerror or error}") from error
         self.reserve.changed(sum(journal.ledger.items for journal, _ in found))
@@ -281,7 +311,21 @@ class Spool:
             self.background,
             self.reserve,
             self.open_files,
+            self.log,
         )
+
+    def _end_replay(self) -> None:
+        """Remove the log of the server before this one, unless it is still needed."""
+        found = self._log_found
+        found.forget_but(self.refused)
+        if found.patches:
+            log.warning("%s: the log is kept, as a queue that it tells of is refused", self.path)
+            if self.log is not None:
+                self.log.disable()
+            return
+        found.remove(self.files)
+        if found.paths:
+            self.files.sync_directory(self.path)
 
     def _recover(self, entry: str) -> Found | None:
         """Read one entry of the spool back; return ``None`` if there is no queue in it.
@@ -339,8 +383,10 @@ class Spool:
     def _read_back(self, entry: str, path: str) -> Recovered | None:
         """Read a queue's directory back. Raises ``OSError`` and ``JournalDamagedError``.
 
-        An empty directory is removed.
+        What the log of the server before this one tells is written into it first. An empty
+        directory is removed.
         """
+        self._log_found.apply(self.files, self.path, entry)
         for attempt in range(3):
             try:
                 state = recover(

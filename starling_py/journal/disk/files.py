@@ -91,6 +91,19 @@ class Files:
             raise
         return descriptor
 
+    def open_placed(self, path: str, *, new: bool) -> int:
+        """Open a file for ``write_at``; with ``new``, create it, or empty the one that is there."""
+        if not new:
+            return _open(path, os.O_RDWR)
+        descriptor = _open(path, os.O_RDWR | os.O_CREAT)
+        try:
+            self._refuse_shared(descriptor, path)
+            os.ftruncate(descriptor, 0)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
     def read(self, path: str) -> bytes:
         """Return a whole file's bytes."""
         with open(_open(path, os.O_RDONLY), "rb") as file:
@@ -162,6 +175,12 @@ class Files:
         written = self.write(descriptor, data)
         while written < len(data):
             written += self.write(descriptor, data[written:])
+
+    def write_at(self, descriptor: int, offset: int, data: bytes) -> None:
+        """Write all bytes to a place in a file that ``open_placed`` has opened."""
+        written = os.pwrite(descriptor, data, offset)
+        while written < len(data):
+            written += os.pwrite(descriptor, memoryview(data)[written:], offset + written)
 
     def truncate(self, descriptor: int, size: int) -> None:
         """Cut a file to ``size`` bytes."""
