@@ -47,6 +47,9 @@ OWN_FILES = frozenset({LOCK, reserve.NAME, id_floor.NAME, id_floor.UNFINISHED, *
 """The server's own files in a spool, beside the directories of queues."""
 IDLE_FILES = 64
 """The most idle files that are closed each time."""
+MANY = 64
+"""Entries of a spool that a start syncs with one call for the whole file system: of fewer, each is
+synced by itself, as others may have much to write there."""
 SEALED_SIZE = 1 << 18
 """Bytes of a last segment that a clean stop leaves; of a larger one, a start would take longer."""
 
@@ -193,11 +196,12 @@ class Spool:
         found = []
         try:
             entries = self.files.list_directory(self.path)
+            synced = self._sync_all(entries)
             self._log_found = replay.read(
                 self.files, self.path, entries, quarantine=self.quarantine
             )
             for entry in self.removed.take_up(each for each in entries if each not in OWN_FILES):
-                each = self._recover(entry)
+                each = self._recover(entry, synced=synced)
                 if each is not None:
                     found.append(each)
             self._sync_names(found)
@@ -327,18 +331,31 @@ class Spool:
         if found.paths:
             self.files.sync_directory(self.path)
 
-    def _recover(self, entry: str) -> Found | None:
+    def _sync_all(self, entries: Sequence[str]) -> bool:
+        """Sync all that is there with one call, if that is worth it; return whether it was done.
+
+        If it fails, each queue is synced by itself, so that the failure costs that queue alone.
+        """
+        if not self.durability.syncs or len(entries) < MANY:
+            return False
+        try:
+            return self.files.sync_file_system(self.path)
+        except OSError as error:
+            log.warning("%s: cannot be synced as a whole: %s", self.path, error)
+            return False
+
+    def _recover(self, entry: str, *, synced: bool = False) -> Found | None:
         """Read one entry of the spool back; return ``None`` if there is no queue in it.
 
-        A queue that cannot be read is refused, whatever the reason. The directory of a deleted
-        queue is removed.
+        ``synced``: whether all that is there was synced. A queue that cannot be read is refused,
+        whatever the reason. The directory of a deleted queue is removed.
         """
         path = f"{self.path}/{entry}"
         if not directory_names.is_directory_name(entry):
             log.warning("%s: not a journal of this server; left alone", _printable(path))
             return None
         try:
-            state = self._read_back(entry, path) if self._is_directory(path) else None
+            state = self._read_back(entry, path, synced) if self._is_directory(path) else None
         except (OSError, JournalDamagedError, MemoryError) as problem:
             return self._refuse(entry, path, problem)
         except Exception as defect:
@@ -380,7 +397,7 @@ class Spool:
         journal.refuse(why)
         return journal
 
-    def _read_back(self, entry: str, path: str) -> Recovered | None:
+    def _read_back(self, entry: str, path: str, synced: bool) -> Recovered | None:
         """Read a queue's directory back. Raises ``OSError`` and ``JournalDamagedError``.
 
         What the log of the server before this one tells is written into it first. An empty
@@ -394,6 +411,7 @@ class Spool:
                     path,
                     is_right=lambda queue: directory_names.directory_name(queue) == entry,
                     syncs=self.durability.syncs,
+                    synced=synced,
                     quarantine=self.quarantine,
                 )
                 break

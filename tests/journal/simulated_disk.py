@@ -19,7 +19,7 @@ from starling_py.journal.disk.files import Files, Identity
 CHANGES = frozenset(
     {
         "make_directory", "create", "write", "truncate", "sync", "sync_directory", "rename",
-        "unlink", "remove_directory", "link", "allocate", "write_at",
+        "unlink", "remove_directory", "link", "allocate", "write_at", "sync_file_system",
     }
 )  # fmt: skip
 """The calls that change the disk, or what is safe on it."""
@@ -443,6 +443,17 @@ class SimulatedDisk(Files):
         node.pending.clear()
         self._called()
 
+    def sync_file_system(self, path: str) -> bool:
+        self._call("sync_file_system", path)
+        for file in _files_in(self._root):
+            if file.poisoned:
+                raise _error(errno.EIO, path)
+            file.safe = file.data
+            file.pending.clear()
+        _sync_names(self._root)
+        self._called()
+        return True
+
     def close(self, descriptor: int) -> None:
         if descriptor in self._dead:
             return  # what is left in memory of a process that died
@@ -581,6 +592,15 @@ class SimulatedDisk(Files):
         if descriptor not in self._descriptors:
             raise _error(errno.EBADF, str(descriptor))
         return self._descriptors[descriptor]
+
+
+def _sync_names(directory: _Directory) -> None:
+    """Make all names safe in a directory and in those below it."""
+    directory.safe = dict(directory.names)
+    directory.pending.clear()
+    for node in directory.names.values():
+        if isinstance(node, _Directory):
+            _sync_names(node)
 
 
 def _files_in(directory: _Directory) -> "list[_File]":

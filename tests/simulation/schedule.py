@@ -24,7 +24,7 @@ from tests.simulation.threads import SimulatedBackground, SimulatedSyncer
 from tests.simulation.world import NAMES, SPOOL, Life, Shape, quietly
 
 Thread = SimulatedSyncer | SimulatedBackground
-SYNCS = frozenset({"sync", "sync_directory"})
+SYNCS = frozenset({"sync", "sync_directory", "sync_file_system"})
 WRITES = frozenset({"write", "write_at"})
 READS = frozenset({"read", "read_at", "size", "open", "list_directory", "is_directory"})
 MAKES = frozenset({"create", "make_directory", "rename", "link", "allocate"})
