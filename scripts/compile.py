@@ -45,6 +45,7 @@ PURE = (
     "journal/disk/spool_lock",
     "journal/errors",
     "journal/healing",
+    "journal/log/replay",
     "journal/lost_names",
     "journal/recovery",
     "journal/restoring",

@@ -20,6 +20,8 @@ from starling_py.guard import Guard
 from starling_py.journal.errors import JournalError, unforeseen
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
+from starling_py.journal.log.batch import Written
+from starling_py.journal.log.log import Entry, Log
 from starling_py.journal.syncing import Syncing
 
 AT_ONCE: Final = 64
@@ -51,14 +53,30 @@ class Batch:
     healing takes back what was not safe, so those replies tell of a failure."""
     errors: list[OSError | None] = field(default_factory=list)
     """After ``run``, the outcome of each piece of ``work``."""
+    entry: Entry | None = None
+    """What goes into the log, and makes safe what is ``logged``; ``None`` if nothing does."""
+    logged: list[Syncing] = field(default_factory=list)
+    """Those of the syncs that the log does."""
 
     @property
     def is_plain(self) -> bool:
         """Whether it takes no more than one file sync for each journal."""
         return all(isinstance(work, Syncing) and work.is_plain for _, work in self.work)
 
+    @property
+    def syncs(self) -> int:
+        """How many files are synced if nothing fails: the log counts as one."""
+        return len(self.work) - len(self.logged) + (self.entry is not None)
+
     def run(self) -> None:
-        """Sync or heal one journal after the other, and keep each outcome; safe in any thread."""
+        """Sync or heal one journal after the other, and keep each outcome; safe in any thread.
+
+        The log comes first. If it fails, each journal is synced itself.
+        """
+        if self.entry is not None:
+            self.entry.run()
+            for each in self.logged:
+                each.logged = self.entry.error is None
         for _, work in self.work:
             try:
                 work.run()
@@ -94,6 +112,8 @@ class GroupCommit:
         self._interval = interval
         self._syncer = syncer
         self._clock = clock
+        self.log: Log | None = None
+        """What makes safe what several journals have written; ``None`` if nothing does."""
         self.guard = Guard()
         """Is told of errors that must not end what is done for other journals and queues."""
         self.touched: list[Journal] = []
@@ -107,7 +127,8 @@ class GroupCommit:
         self._sync_due: float | None = None
         self._heal_due: float | None = None
         self.syncs = 0
-        """Syncs of one journal since the server started; a batch of three counts as three."""
+        """Syncs since the server started: a batch of three journals counts as three, or, where the
+        log makes them safe, as one."""
         self.failures = 0
         """Writes and syncs that failed since the server started."""
         self.healed = 0
@@ -139,6 +160,8 @@ class GroupCommit:
         """Neither sync nor heal ``journal`` any more: it was removed."""
         self._unsynced.pop(journal, None)
         self.broken.pop(journal, None)
+        if self.log is not None:
+            self.log.let_go(journal)
 
     @property
     def must_wait(self) -> bool:
@@ -247,9 +270,14 @@ class GroupCommit:
         """
         self.finished = batch.ticket
         failed = set(batch.undone)
+        log, entry = self.log, batch.entry
+        self.syncs += entry is not None
+        if log is not None and entry is not None and entry.error is not None:
+            self.failures += 1
+            log.fail(entry.error)
         for (journal, work), error in zip(batch.work, batch.errors, strict=True):
             healing = isinstance(work, Healing)
-            self.syncs += not healing
+            self.syncs += isinstance(work, Syncing) and not work.logged
             try:
                 journal.end_sync(work, error)
             except Exception as defect:
@@ -259,14 +287,20 @@ class GroupCommit:
             if journal.broken is None:
                 self.healed += healing
                 self.broken.pop(journal, None)
+                if log is not None:
+                    _note_behind(log, entry, journal, work)
             else:
                 self.failures += 1
                 if healing:
                     self.broke(journal, HEAL_AGAIN)
                 elif self._interval == 0:
                     failed.add(journal)
-        if self._interval == 0 and self._unsynced and not self._closing:
+        if self._closing:
+            pass
+        elif self._interval == 0 and self._unsynced:
             self._begin_sync()
+        elif log is not None and log.to_free():
+            self._sync_due = self._clock.monotonic
         return frozenset(failed) if failed else _NOTHING_FAILED
 
     def sync_everything(self, finished: Iterable[Batch] = ()) -> None:
@@ -297,14 +331,40 @@ class GroupCommit:
             self._sync_due = self._clock.monotonic
         else:
             unsynced, self._unsynced = self._unsynced, OrderedDict()
-        for journal in (*unsynced, *(each for each in self.broken if each not in unsynced)):
+        behind = self._behind()
+        those = dict.fromkeys((*unsynced, *self.broken, *behind))
+        writes: list[Written] = []
+        for journal in those:
             try:
-                work = journal.begin_sync()
+                work = journal.begin_sync(itself=self.log is None or journal in behind)
                 if work is not None:
                     batch.work.append((journal, work))
+                if isinstance(work, Syncing) and work.written is not None:
+                    writes.append(work.written)
+                    batch.logged.append(work)
             except Exception as defect:
                 self.guard.caught("the beginning of a sync")
                 journal.distrust(defect)
         if self._interval == 0:
             batch.undone = frozenset(each for each in unsynced if each.broken is not None)
+        if self.log is not None:
+            batch.entry = self.log.entry(writes)
+        if batch.entry is None:
+            batch.logged.clear()
         return batch
+
+    def _behind(self) -> dict[Journal, None]:
+        """Return the journals whose files are synced now behind the log, some or at the end all."""
+        log = self.log
+        if log is None:
+            return {}
+        those = log.everybody() if self._closing else log.to_free()
+        return dict.fromkeys(each for each in those if isinstance(each, Journal))
+
+
+def _note_behind(log: Log, entry: Entry | None, journal: Journal, work: Syncing | Healing) -> None:
+    """Note whether the log alone has what was made safe of a journal."""
+    if entry is not None and isinstance(work, Syncing) and work.logged:
+        log.hold(entry, journal)
+    else:
+        log.let_go(journal)

@@ -6,11 +6,13 @@ the point up to which it was safe. Under an interval, what was acknowledged sinc
 memory; it is written to the new segment, which is synced before the queue goes on. Under ``always``
 nothing was acknowledged since then, so what was written is taken back. Under ``never`` nothing is
 known to be safe; there a file goes bad by a failed write alone, and what the ledger in memory says
-is carried on. Before all of that, segments whose files lost their names are written anew as far as
-that is possible (see ``restoring``).
+is carried on. What the log alone has made safe is read back from there. Before all of that,
+segments whose files lost their names are written anew as far as that is possible (see
+``restoring``).
 """
 
 import contextlib
+from collections.abc import Callable
 
 from starling_py.journal import checkpoint
 from starling_py.journal.disk import failed_syncs
@@ -35,13 +37,15 @@ class Healing:
         now: Ledger,
         acknowledged: list[bytes],
         restoring: Restoring,
+        logged: Callable[[], bytes] | None = None,
     ) -> None:
         """Prepare to write the segment with this ``number``.
 
         ``safe`` is the end of what is safe in the old segments, the number of a segment and its
         size; ``None`` if nothing is, and then ``first_id`` is the id of the journal's first item.
         ``now`` is what is live as of the last write, a copy. ``acknowledged`` are the records since
-        what is safe that must be kept, in order.
+        what is safe that must be kept, in order. ``logged`` reads from the log what comes between
+        the two, and was safe there alone; ``None`` if nothing does.
         """
         self._place = place
         self._number = number
@@ -49,6 +53,7 @@ class Healing:
         self._first_id = first_id
         self._now = now
         self._acknowledged = acknowledged
+        self._logged = logged
         self.restoring = restoring
         """The segments that lost their names."""
         self.descriptor: int | None = None
@@ -95,6 +100,8 @@ class Healing:
             # cannot be read any more, but is what is known now.
             self._acknowledged = []
             return self._now
+        if self._logged is not None:
+            self._acknowledged.insert(0, self._logged())
         return state_at(self._place.files, self._place.directory, *self._safe)
 
     def _write(self, base: Ledger) -> None:

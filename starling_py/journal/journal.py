@@ -11,7 +11,8 @@ takes no record until it is healed. ``Safety`` counts the writes and which of th
 import errno
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from starling_py.journal.blocks import Position, Reading
 from starling_py.journal.compaction import Compaction
@@ -26,6 +27,7 @@ from starling_py.journal.errors import (
 )
 from starling_py.journal.healing import Healing
 from starling_py.journal.ledger import Ledger
+from starling_py.journal.log.batch import Written
 from starling_py.journal.reader import Reader, Where
 from starling_py.journal.reclaiming import Reclaiming
 from starling_py.journal.recorder import Recorder
@@ -36,6 +38,9 @@ from starling_py.journal.sync_on_demand import SyncsOnDemand
 from starling_py.journal.syncing import Expected, Place, Syncing, is_there
 
 log = logging.getLogger(__name__)
+
+_LARGE: Final = 1 << 18
+"""Bytes of one journal that are not worth being written twice: its file is synced itself."""
 
 
 class Journal:
@@ -78,8 +83,9 @@ class Journal:
         last = ledger.segments[-1] if ledger.segments else None
         self._safety = Safety(
             None if last is None else (last.number, last.size),
-            keeps=durability.syncs and not durability.waits,
+            keeps=durability.syncs,
         )
+        self._waits = durability.waits
         self._first_id = ledger.next_id
         self._writing = False
         self._stopped = False
@@ -154,7 +160,7 @@ class Journal:
     @property
     def needs_sync(self) -> bool:
         """Whether its files hold anything that a sync has to make safe."""
-        return self.broken is None and bool(self.ledger.segments) and not self._writer.idle
+        return self.broken is None and bool(self.ledger.segments) and not self._writer.covered
 
     @property
     def in_memory(self) -> bool:
@@ -225,11 +231,12 @@ class Journal:
             self._break("cannot be written", error)
         self.failure = self.broken or f"journal cannot be written: {_reason(error)}"
 
-    def begin_sync(self) -> Syncing | Healing | None:
+    def begin_sync(self, *, itself: bool = True) -> Syncing | Healing | None:
         """Return the work that makes safe all that was written: a sync, or a healing if broken.
 
         ``None`` if there is nothing to do, or a healing has to wait for other work on the files.
         What can be removed or compacted is chosen here: by removals that this sync covers.
+        ``itself``: whether the files have to be safe by themselves, and not by the log.
         """
         if self.broken is not None:
             if self._stopped or not self._chores.begin_healing():
@@ -237,8 +244,10 @@ class Journal:
             return self._healing()
         if not self.ledger.segments:
             return None
-        syncing = self._writer.begin_sync(self.ledger.segments[-1])
+        syncing = self._writer.begin_sync(self.ledger.segments[-1], itself=itself)
         if syncing is not None:
+            if not itself and syncing.is_plain:
+                syncing.written = self._written()
             self._safety.begin_sync()
             self._reclaiming.choose(self.ledger)
         return syncing
@@ -255,7 +264,7 @@ class Journal:
         if self.broken is not None or not self.ledger.segments:
             return
         safety = self._safety
-        safety.end_sync(work.end)
+        safety.end_sync(work.end, logged=work.logged)
         unchanged = safety.written == safety.covered
         self._writer.end_sync(self.ledger.segments[-1], work, unchanged=unchanged)
         self.after_safe()
@@ -369,8 +378,44 @@ class Journal:
         number = max(self._writer.highest, last) + 1
         items = [] if self.owner is None else self.owner.items_in_memory()
         restoring = Restoring(place, self.ledger.copy(), self._writer.hold(), items)
-        kept = list(safety.kept)
-        return Healing(place, number, safety.end, self._first_id, now, kept, restoring)
+        # Under ``always``, nothing was told yet of what is not safe.
+        kept = [] if self._waits else list(safety.kept)
+        told = safety.end, safety.logged
+        logged = None if told[0] == told[1] else self._read_back(*told)
+        return Healing(place, number, safety.end, self._first_id, now, kept, restoring, logged)
+
+    def _written(self) -> Written | None:
+        """Return what was written since the last sync, for the log; ``None`` if that cannot be.
+
+        The deletion of a queue is synced itself: its directory goes when it is safe.
+        """
+        safety, last = self._safety, self.ledger.segments[-1]
+        begin = safety.logged
+        if (
+            begin is None
+            or begin[0] != last.number
+            or (self.owner is not None and self.owner.deleted)
+        ):
+            return None
+        size = last.size - begin[1]
+        pieces = tuple(safety.kept)
+        if not 0 < size <= _LARGE or size != sum(len(each) for each in pieces):
+            return None
+        return self._told(begin, pieces, size)
+
+    def _told(self, begin: tuple[int, int], pieces: Sequence[bytes], size: int) -> Written:
+        place = self._place
+        return Written(place.name, place.salt, begin[0], begin[1], pieces, size)
+
+    def _read_back(
+        self, begin: tuple[int, int] | None, end: tuple[int, int] | None
+    ) -> Callable[[], bytes] | None:
+        """Return what reads from the log what the last segment may not have."""
+        shared_log = self._shared.log
+        if shared_log is None or begin is None or end is None:
+            return None
+        told, stop = self._told(begin, (), 0), end[1]
+        return lambda: shared_log.read_back(told, stop)
 
     def _end_healing(self, work: Healing) -> None:
         if work.error is not None or work.descriptor is None:
@@ -434,18 +479,23 @@ def _reason(error: Exception) -> str:
 class Safety:
     """The writes of a journal, and which of them are safe.
 
-    More may be written while a sync is under way, and that sync does not cover it. Under an
-    interval, what was acknowledged before it was safe is kept in memory until it is: if the file
-    goes bad, there is no other copy of it that can be believed.
+    More may be written while a sync is under way, and that sync does not cover it. What was written
+    is kept in memory until it is safe. Under an interval it was acknowledged before that, and if
+    the file goes bad, there is no other copy of it that can be believed. It is also what the log
+    is told.
     """
 
     def __init__(self, end: tuple[int, int] | None, *, keeps: bool) -> None:
         self.end = end
-        """Where what is safe ends, the number of a segment and its size; ``None`` if nothing is."""
+        """Where what is safe in the file itself ends; ``None`` if nothing is.
+
+        The number of a segment and its size."""
+        self.logged = end
+        """Where what is safe ends, with what the log has made safe: in the same segment."""
         self.keeps = keeps
-        """Whether records are kept until they are safe: under an interval."""
+        """Whether records are kept until they are safe: not so where nothing is ever synced."""
         self.kept: list[bytes] = []
-        """The records since ``end``, if they are kept, one piece for each write."""
+        """The records since ``logged``, if they are kept, one piece for each write."""
         self.written = 0
         """Successful writes since the server started."""
         self.covered = 0
@@ -457,15 +507,17 @@ class Safety:
         self._written_before = self.written
         self._kept_before = len(self.kept)
 
-    def end_sync(self, end: tuple[int, int]) -> None:
-        """Count as safe what the sync covered: everything up to ``end``."""
-        self.end = end
+    def end_sync(self, end: tuple[int, int], *, logged: bool) -> None:
+        """Count as safe what the sync covered: everything up to ``end``, in the file or the log."""
+        self.logged = end
+        if not logged:
+            self.end = end
         self.covered = self._written_before
         del self.kept[: self._kept_before]
 
     def healed(self, end: tuple[int, int]) -> None:
         """Count everything as safe: a healing has saved it, up to ``end`` in the fresh segment."""
-        self.end = end
+        self.end = self.logged = end
         self.covered = self.written
         self.kept.clear()
         self._kept_before = 0

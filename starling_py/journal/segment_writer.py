@@ -62,6 +62,8 @@ class SegmentWriter:
         """Why an eviction's sync failed; every later sync fails with it, until a healing."""
         self.idle = True
         """Whether the files can be closed as they are, since nothing in them needs a sync."""
+        self.covered = True
+        """Whether all that was written is safe, in the files or in the log."""
         self.highest = 0
         """The highest number that a segment had since the server started."""
 
@@ -125,7 +127,7 @@ class SegmentWriter:
                 self._place.mark_end(before, number)
             self._descriptor = descriptor
         self._note(descriptor, path)
-        self.idle = not self._place.syncs
+        self.idle = self.covered = not self._place.syncs
         self.highest = number
         # With many segments, or gaps in the ids, a checkpoint can be as large as a small segment:
         # then most of what is written would be checkpoints, so segments become larger.
@@ -154,7 +156,7 @@ class SegmentWriter:
         if self._descriptor is None:
             self._descriptor = self._open(last.path)
             self._open_files.opened(self)
-        self.idle = not self._place.syncs
+        self.idle = self.covered = not self._place.syncs
         try:
             self._place.files.write_all(self._descriptor, data)
         except OSError as error:
@@ -166,9 +168,12 @@ class SegmentWriter:
         if self._open_files.crowded:
             self._open_files.trim()
 
-    def begin_sync(self, last: Segment) -> Syncing | None:
-        """Return the sync that makes all that was written safe; ``None`` if all of it is."""
-        if self.idle:
+    def begin_sync(self, last: Segment, *, itself: bool = True) -> Syncing | None:
+        """Return the sync that makes all that was written safe; ``None`` if all of it is.
+
+        ``itself``: whether the files have to be safe by themselves, and not by the log.
+        """
+        if self.idle if itself else self.covered:
             return None
         descriptors = tuple(each for each in self._both if each is not None)
         self._under_way = Syncing(
@@ -190,7 +195,10 @@ class SegmentWriter:
         ``unchanged``: whether nothing was written since it began.
         """
         self._under_way = None
-        self.idle = unchanged
+        self.covered = unchanged
+        if not syncing.logged:
+            # Else the file stays open: its next sync tells of any error since the last one.
+            self.idle = unchanged
         if syncing.new_directory:
             self._new_directory = False
         if syncing.unfinished is not None:
@@ -214,7 +222,7 @@ class SegmentWriter:
         self.highest = number
         self._begin_at = self.full_at = self._segment_size
         self.beginning = 0
-        self.idle = True
+        self.idle = self.covered = True
         self._open_files.opened(self)
 
     def evict(self) -> bool:

@@ -15,6 +15,7 @@ from starling_py.journal.disk.open_files import OpenFiles
 from starling_py.journal.disk.reserve import SomeReserve
 from starling_py.journal.format.record import Item
 from starling_py.journal.format.segment import Segment
+from starling_py.journal.log.log import WORTH, SomeLog
 
 Own = TypeVar("Own")
 """The class of journals, which this module cannot import."""
@@ -30,6 +31,10 @@ class Durability:
     """Bytes after which a new segment is begun."""
     waits: bool = False
     """Whether replies wait for the sync, as under ``always``: nothing unsafe is acknowledged."""
+    log_size: int = 0
+    """Bytes that each of the two files of the log may grow to; with 0 there is no log."""
+    log_worth: int = WORTH
+    """Syncs that the log must have been able to do before it is made."""
 
 
 @attrs.frozen
@@ -49,6 +54,8 @@ class Shared(Generic[Own]):
     background: Background
     reserve: SomeReserve
     open_files: OpenFiles
+    log: SomeLog | None = None
+    """What makes the writes of several journals safe with one sync; ``None`` if nothing does."""
 
 
 class JournalOwner(Protocol):

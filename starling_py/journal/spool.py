@@ -30,6 +30,10 @@ from starling_py.journal.format import segment
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
+from starling_py.journal.log import log as spool_log
+from starling_py.journal.log import replay
+from starling_py.journal.log.log import Log
+from starling_py.journal.log.replay import LogFound
 from starling_py.journal.lost_names import LostNames
 from starling_py.journal.recovery.examination import Recovered
 from starling_py.journal.recovery.recovery import recover
@@ -39,10 +43,13 @@ from starling_py.journal.syncing import Place
 log = logging.getLogger(__name__)
 
 LOCK = spool_lock.NAME
-OWN_FILES = frozenset({LOCK, reserve.NAME, id_floor.NAME, id_floor.UNFINISHED})
+OWN_FILES = frozenset({LOCK, reserve.NAME, id_floor.NAME, id_floor.UNFINISHED, *spool_log.NAMES})
 """The server's own files in a spool, beside the directories of queues."""
 IDLE_FILES = 64
 """The most idle files that are closed each time."""
+MANY = 64
+"""Entries of a spool that a start syncs with one call for the whole file system: of fewer, each is
+synced by itself, as others may have much to write there."""
 SEALED_SIZE = 1 << 18
 """Bytes of a last segment that a clean stop leaves; of a larger one, a start would take longer."""
 
@@ -66,11 +73,15 @@ class Spool:
     """Where the ids of new queues begin."""
     removed: RemovedDirectories
     open_files: OpenFiles
+    log: Log | None = None
+    """What makes safe what several journals have written, under a policy that syncs."""
     quarantine: bool = False
     """Whether older segments that are damaged are given up, and the rest of a queue is served."""
     refused: dict[str, str] = attrs.field(factory=dict)
     """Why queues could not be read back, by the names of their directories."""
     _lost_names: LostNames = attrs.field(init=False)
+    _log_found: LogFound = attrs.field(factory=LogFound)
+    """What the log of the server before this one tells."""
     _taken: bool = False
     """Whether another spool has taken the place of this one, perhaps that of another server."""
     _first_id_in_memory: int = 1
@@ -117,6 +128,17 @@ class Spool:
         room = Reserve(files, path)
         removed = RemovedDirectories(files, path, background, room, ids, syncs=syncs)
         limit = OpenFiles(open_files)
+        if syncs and durability.log_size:
+            commits.log = Log(
+                files,
+                path,
+                background,
+                lock.is_held,
+                size=durability.log_size,
+                most=max(open_files // 2, 1),
+                least=1 if durability.waits else 2,
+                worth=durability.log_worth,
+            )
         return cls(
             files,
             path,
@@ -128,11 +150,14 @@ class Spool:
             ids,
             removed,
             limit,
+            commits.log,
             quarantine,
         )
 
     def close(self) -> None:
         """Release the lock, and the room that was reserved."""
+        if self.log is not None:
+            self.log.close()
         self.reserve.close()
         self.lock.close()
 
@@ -171,11 +196,20 @@ class Spool:
         found = []
         try:
             entries = self.files.list_directory(self.path)
+            synced = self._sync_all(entries)
+            self._log_found = replay.read(
+                self.files, self.path, entries, quarantine=self.quarantine
+            )
             for entry in self.removed.take_up(each for each in entries if each not in OWN_FILES):
-                each = self._recover(entry)
+                each = self._recover(entry, synced=synced)
                 if each is not None:
                     found.append(each)
             self._sync_names(found)
+            self._end_replay()
+        except JournalDamagedError as damage:
+            raise SpoolError(
+                f"{damage}. Nothing was changed; start with quarantine: true to give that up"
+            ) from damage
         except OSError as error:
             raise SpoolError(f"{error.filename or self.path}: {error.strerror or error}") from error
         self.reserve.changed(sum(journal.ledger.items for journal, _ in found))
@@ -281,20 +315,47 @@ class Spool:
             self.background,
             self.reserve,
             self.open_files,
+            self.log,
         )
 
-    def _recover(self, entry: str) -> Found | None:
+    def _end_replay(self) -> None:
+        """Remove the log of the server before this one, unless it is still needed."""
+        found = self._log_found
+        found.forget_but(self.refused)
+        if found.patches:
+            log.warning("%s: the log is kept, as a queue that it tells of is refused", self.path)
+            if self.log is not None:
+                self.log.disable()
+            return
+        found.remove(self.files)
+        if found.paths:
+            self.files.sync_directory(self.path)
+
+    def _sync_all(self, entries: Sequence[str]) -> bool:
+        """Sync all that is there with one call, if that is worth it; return whether it was done.
+
+        If it fails, each queue is synced by itself, so that the failure costs that queue alone.
+        """
+        if not self.durability.syncs or len(entries) < MANY:
+            return False
+        try:
+            return self.files.sync_file_system(self.path)
+        except OSError as error:
+            log.warning("%s: cannot be synced as a whole: %s", self.path, error)
+            return False
+
+    def _recover(self, entry: str, *, synced: bool = False) -> Found | None:
         """Read one entry of the spool back; return ``None`` if there is no queue in it.
 
-        A queue that cannot be read is refused, whatever the reason. The directory of a deleted
-        queue is removed.
+        ``synced``: whether all that is there was synced. A queue that cannot be read is refused,
+        whatever the reason. The directory of a deleted queue is removed.
         """
         path = f"{self.path}/{entry}"
         if not directory_names.is_directory_name(entry):
             log.warning("%s: not a journal of this server; left alone", _printable(path))
             return None
         try:
-            state = self._read_back(entry, path) if self._is_directory(path) else None
+            state = self._read_back(entry, path, synced) if self._is_directory(path) else None
         except (OSError, JournalDamagedError, MemoryError) as problem:
             return self._refuse(entry, path, problem)
         except Exception as defect:
@@ -336,11 +397,13 @@ class Spool:
         journal.refuse(why)
         return journal
 
-    def _read_back(self, entry: str, path: str) -> Recovered | None:
+    def _read_back(self, entry: str, path: str, synced: bool) -> Recovered | None:
         """Read a queue's directory back. Raises ``OSError`` and ``JournalDamagedError``.
 
-        An empty directory is removed.
+        What the log of the server before this one tells is written into it first. An empty
+        directory is removed.
         """
+        self._log_found.apply(self.files, self.path, entry)
         for attempt in range(3):
             try:
                 state = recover(
@@ -348,6 +411,7 @@ class Spool:
                     path,
                     is_right=lambda queue: directory_names.directory_name(queue) == entry,
                     syncs=self.durability.syncs,
+                    synced=synced,
                     quarantine=self.quarantine,
                 )
                 break

@@ -1,4 +1,8 @@
-"""Where a journal's files are, and one sync of what was written to them."""
+"""Where a journal's files are, and one sync of what was written to them.
+
+Where the log has made safe what was written, the file need not be synced, but its name is looked
+at all the same.
+"""
 
 import contextlib
 import errno
@@ -13,6 +17,7 @@ from starling_py.journal.errors import FileLostError
 from starling_py.journal.format import end_mark, record, segment
 from starling_py.journal.format.segment import UNFINISHED_SUFFIX, Header
 from starling_py.journal.ledger import Ledger
+from starling_py.journal.log.batch import Written
 
 
 def _yes() -> bool:
@@ -38,6 +43,11 @@ class Place:
         """Raise ``OSError`` if nothing may be made here: the spool may be another server's."""
         if not self.is_ours():
             raise OSError(errno.EBUSY, "the spool is not the one that was locked")
+
+    @property
+    def name(self) -> str:
+        """The name of the directory in the spool."""
+        return self.directory.rpartition("/")[2]
 
     def path(self, number: int) -> str:
         """Return the path of a segment with its final name."""
@@ -134,6 +144,10 @@ class Syncing:
     trouble: OSError | None
     """Why the files are not safe even if they can be synced; ``None`` while nothing is known.
     Set by an eviction before, or by the tick during ``run``."""
+    written: Written | None = None
+    """What the log would have to tell in place of the sync; ``None`` if it cannot."""
+    logged: bool = False
+    """Whether the log has made it safe, so that the file itself need not be synced now."""
     cutting: threading.Lock = field(default_factory=threading.Lock)
     """Held by the tick while it cuts back one of the files, and by ``run`` for its last look."""
 
@@ -152,8 +166,9 @@ class Syncing:
         """
         files = self.place.files
         self._check()
-        for descriptor, path in zip(self.descriptors, self.paths, strict=True):
-            failed_syncs.sync_or_note(files, descriptor, path)
+        if not self.logged:
+            for descriptor, path in zip(self.descriptors, self.paths, strict=True):
+                failed_syncs.sync_or_note(files, descriptor, path)
         with self.cutting:
             self._check()
         for path, identity in zip(self.paths, self.identities, strict=True):

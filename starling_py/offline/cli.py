@@ -32,6 +32,7 @@ examples:
   starling-journal dump /var/spool/starling/jobs         every record of one queue
   starling-journal dump --live --json .../jobs           its items alone, as JSON
   starling-journal dump --data 17 .../jobs > item        the data of one item
+  starling-journal flatten /var/spool/starling           write back what the log tells
   starling-journal import --from starling OLD NEW        the queues of a Ruby Starling
 
 `starling-journal COMMAND --help` tells the options of a command.
@@ -54,6 +55,11 @@ Prints what each queue of a spool, or the queue in a directory, holds, as a star
 DISK is all files, LIVE the records of the items that are in the queue, DEAD the rest of DISK, AGE
 how long the item at the head has waited. Only the last segment of each queue is read: verify finds
 damage in the others.
+"""
+_FLATTEN = """\
+Writes what the log of a spool tells into the segments, syncs them, and removes the log, as a
+start does. There is a log only after a server was killed or lost its power. Do this before you take
+single queues out of the spool, or go back to an older server.
 """
 _IMPORT = """\
 Takes queues of an old spool over into a spool of this server, all of them unless --queue is given:
@@ -128,6 +134,9 @@ def _parser() -> argparse.ArgumentParser:
     stats.add_argument("path", metavar="PATH", help="a spool, or one queue's directory")
     stats.add_argument("--json", action="store_true", help="print one JSON object")
     stats.set_defaults(run=commands.run_stats)
+    flatten = _command(each, "flatten", "write back what the log tells, and remove it", _FLATTEN)
+    flatten.add_argument("path", metavar="PATH", help="a spool that no server is using")
+    flatten.set_defaults(run=commands.run_flatten)
     _add_import(each)
     return parser
 

@@ -1,4 +1,4 @@
-"""The four commands of ``starling-journal``: each prints what it finds and returns a status."""
+"""The five commands of ``starling-journal``: each prints what it finds and returns a status."""
 
 import argparse
 import json
@@ -10,8 +10,10 @@ from starling_py import keys
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import JournalDamagedError
 from starling_py.offline import (
+    flatten,
     importing,
     kestrel,
+    logged_files,
     output,
     ruby_starling,
     selection,
@@ -43,8 +45,8 @@ _PAUSE = 0.1
 
 def run_verify(options: argparse.Namespace) -> int:
     """Check a spool or one queue. Raises ``WrongPathError``."""
-    files = Files()
-    place = _look(files, options.path)
+    place = _look(Files(), options.path)
+    files = logged_files.of(place)
     progress = Progress(_segment_bytes(files, place), "bytes read", wanted=options.progress)
     damaged = 0
     for directory in place.queues:
@@ -103,8 +105,8 @@ def _report_lines(report: Report) -> Iterator[str]:
 
 def run_dump(options: argparse.Namespace) -> int:
     """Print a queue's records, its live items, or one item's data. Raises ``WrongPathError``."""
-    files = Files()
-    place = _look(files, options.path)
+    place = _look(Files(), options.path)
+    files = logged_files.of(place)
     if place.is_spool:
         raise WrongPathError(f"{place.path}: this is a spool; give one queue's directory in it")
     dump = Dump(files, place.path)
@@ -132,8 +134,8 @@ def _json(entry: Entry) -> str:
 
 def run_stats(options: argparse.Namespace) -> int:
     """Print the figures of each queue. Raises ``WrongPathError``."""
-    files = Files()
-    place = _look(files, options.path)
+    place = _look(Files(), options.path)
+    files = logged_files.of(place)
     now_ms = time.time_ns() // 1_000_000
     found, failed = [], 0
     for directory in place.queues:
@@ -171,6 +173,25 @@ def _measure(files: Files, place: Place, directory: str, now_ms: int) -> Figures
                 raise
             time.sleep(_PAUSE)
     return spool_stats.measure(files, directory, now_ms)
+
+
+def run_flatten(options: argparse.Namespace) -> int:
+    """Write back what the log tells. Raises ``WrongPathError``."""
+    files, path = Files(), options.path
+    place = spool_directory.look(files, path)
+    if not place.is_spool:
+        raise WrongPathError(f"{path}: this is one queue's directory; give the spool")
+    try:
+        done = flatten.flatten(files, place.path)
+    except BlockingIOError as error:
+        raise WrongPathError(f"{path}: a server is using this spool") from error
+    except JournalDamagedError as damage:
+        raise WrongPathError(str(damage)) from damage
+    for problem in done.problems:
+        output.line(f"not written back: {problem}")
+    kept = "; the log is kept" if done.problems else ""
+    output.line(f"{_count(done.journals, 'queue')} written back from the log{kept}")
+    return 1 if done.problems else 0
 
 
 def run_import(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from starling_py.journal.commit import Batch, GroupCommit, Syncer
 from starling_py.journal.disk.background import Background, Work
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import SpoolError
+from starling_py.journal.log.log import WORTH
 from starling_py.journal.shared import Durability
 from starling_py.journal.spool import Spool
 from starling_py.queues.queue_collection import QueueCollection
@@ -45,6 +46,10 @@ class Storage:
     """Whether a queue whose older segments are damaged is served without them."""
     open_files: int = 256
     """Segments that may be open at the same time."""
+    log_size: int = 0
+    """Bytes that each of the two files of the log may grow to; with 0 there is no log."""
+    log_worth: int = WORTH
+    """Syncs that the log must have been able to do before it is made."""
 
     @classmethod
     def of(cls, settings: Settings, open_files: int) -> "Storage":
@@ -59,6 +64,7 @@ class Storage:
             rules_of(settings),
             settings.quarantine,
             open_files,
+            settings.log_size,
         )
 
     @property
@@ -69,7 +75,13 @@ class Storage:
     @property
     def durability(self) -> Durability:
         """How every journal of the spool is written and synced."""
-        return Durability(self.interval is not None, self.segment_size, self.waits)
+        return Durability(
+            self.interval is not None,
+            self.segment_size,
+            self.waits,
+            self.log_size,
+            self.log_worth,
+        )
 
 
 def rules_of(settings: Settings) -> Rules:

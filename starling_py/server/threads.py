@@ -109,25 +109,25 @@ _LATEST: Final = 16
 class Pace:
     """Decides whether a batch is synced in the tick, by how long the latest ones took.
 
-    One journal is tried in the tick now and then, and more often the more often that was quick:
-    only a try shows it, as a sync in the thread looks slower than the disk is. Several journals
-    could take long together, so they are tried only if the average of one, wherever it was
-    synced, says that all of them are quick.
+    One file, a journal's or the log, is tried in the tick now and then, and more often the more
+    often that was quick: only a try shows it, as a sync in the thread looks slower than the disk
+    is. Several files could take long together, so they are tried only if the average of one,
+    wherever it was synced, says that all of them are quick.
     """
 
     def __init__(self) -> None:
         self._in_tick = Backoff(_BEFORE)
         self._average = QUICK
 
-    def is_tick_due(self, journals: int) -> bool:
-        """Tell whether to sync the next batch, of this many journals, in the tick."""
-        expected = journals == 1 or (journals > 1 and journals * self._average < QUICK)
+    def is_tick_due(self, files: int) -> bool:
+        """Tell whether to sync the next batch, of this many files, in the tick."""
+        expected = files == 1 or (files > 1 and files * self._average < QUICK)
         return expected and self._in_tick.is_due()
 
-    def took(self, seconds: float, journals: int, *, in_tick: bool) -> None:
-        """Note that a batch of this many journals was synced, and how many seconds it took."""
-        if journals:
-            self._average += (seconds / journals - self._average) / _LATEST
+    def took(self, seconds: float, files: int, *, in_tick: bool) -> None:
+        """Note that a batch of this many files was synced, and how many seconds it took."""
+        if files:
+            self._average += (seconds / files - self._average) / _LATEST
         if in_tick:
             self._in_tick.note(paid=seconds < QUICK)
 
@@ -177,9 +177,9 @@ class SyncThread:
         is more than to sync files, such as healing, is never quick and goes to the thread.
         """
         sync = _Sync(batch, self._now)
-        if self.waits and batch.is_plain and self._pace.is_tick_due(len(batch.work)):
+        if self.waits and batch.is_plain and self._pace.is_tick_due(batch.syncs):
             sync.run()
-            self._pace.took(sync.seconds, len(batch.work), in_tick=True)
+            self._pace.took(sync.seconds, batch.syncs, in_tick=True)
             self._at_once.append(batch)
         else:
             self._thread.put(sync)
@@ -197,7 +197,7 @@ class SyncThread:
         syncs = [work for work in finished if isinstance(work, _Sync)]
         for sync in syncs:
             if sync.batch.is_plain:
-                self._pace.took(sync.seconds, len(sync.batch.work), in_tick=False)
+                self._pace.took(sync.seconds, sync.batch.syncs, in_tick=False)
         return [sync.batch for sync in syncs]
 
 

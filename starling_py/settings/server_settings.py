@@ -159,6 +159,8 @@ class Settings:
         "When journals reach the disk; always: before replies", "--sync POLICY")
     segment_size: int = setting("Storage", "16m", _SEGMENT_SIZE,
         "Size after which a journal starts a new segment file")
+    log_size: int = setting("Storage", "64m", _ROOM,
+        "Size that each of the two files of the log may grow to; 0 for no log")
     window_size: int = setting("Storage", "64m", _WINDOW_SIZE,
         "Memory for the head of one queue; the rest is only on disk")
     window_total: int = setting("Storage", "96m", _WINDOW_SIZE,

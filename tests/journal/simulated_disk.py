@@ -19,7 +19,7 @@ from starling_py.journal.disk.files import Files, Identity
 CHANGES = frozenset(
     {
         "make_directory", "create", "write", "truncate", "sync", "sync_directory", "rename",
-        "unlink", "remove_directory", "link", "allocate",
+        "unlink", "remove_directory", "link", "allocate", "write_at", "sync_file_system",
     }
 )  # fmt: skip
 """The calls that change the disk, or what is safe on it."""
@@ -56,8 +56,9 @@ class Fault:
 class _File:
     data: bytes = b""
     safe: bytes = b""
-    pending: list[bytes | int] = attrs.field(factory=list)
-    """What was done since the last sync: bytes that were appended, sizes it was cut to."""
+    pending: list[bytes | int | tuple[int, bytes]] = attrs.field(factory=list)
+    """What was done since the last sync: bytes that were appended, sizes it was cut to, bytes that
+    were written to a place in it."""
     poisoned: bool = False
     reserved: int = 0
     """Bytes of room that it takes up without content."""
@@ -68,12 +69,27 @@ class _File:
         content = self.safe
         kept = random.randint(0, len(self.pending))
         for change in self.pending[:kept]:
-            content = content + change if isinstance(change, bytes) else content[:change]
+            if isinstance(change, tuple):
+                content = _placed(content, *change)
+            else:
+                content = content + change if isinstance(change, bytes) else content[:change]
         if kept < len(self.pending) and isinstance(change := self.pending[kept], bytes):
             content += change[: random.randint(0, len(change))]
             if random.random() < 0.2:
                 content = content.ljust(len(self.data), b"\0")
+        elif kept < len(self.pending) and isinstance(change, tuple):
+            # Blocks come to the disk in any order: the beginning, the end, or zeros.
+            (offset, data), cut = change, random.randint(0, len(change[1]))
+            piece = random.choice(((offset, data[:cut]), (offset + cut, data[cut:])))
+            content = _placed(content, piece[0], bytes(len(piece[1])))
+            if random.random() < 0.8:
+                content = _placed(content, *piece)
         return content
+
+
+def _placed(content: bytes, offset: int, data: bytes) -> bytes:
+    """Return a file's content after a write to a place in it."""
+    return content[:offset].ljust(offset, b"\0") + data + content[offset + len(data) :]
 
 
 @attrs.define(eq=False)
@@ -119,7 +135,7 @@ def _apply(names: dict[str, _Node], change: "dict[str, _Node | None]") -> None:
 
 
 SALT = 0xC0FFEE
-"""The salt of every journal on a simulated disk."""
+"""The salt of every journal on a simulated disk, unless it has ``next_salt``."""
 
 
 class SimulatedDisk(Files):
@@ -138,6 +154,8 @@ class SimulatedDisk(Files):
         """Called after every call that changed something."""
         self.before_call: Callable[[], None] | None = None
         """Called before every call: another thread may use the disk there."""
+        self.next_salt: int | None = None
+        """The next random number, where each is another one; ``None`` to give always ``SALT``."""
         self.calls: list[str] = []
         """The names of all calls up to now, with the last part of the path or the descriptor."""
         self._lives_for: int | None = None
@@ -218,6 +236,7 @@ class SimulatedDisk(Files):
         disk = SimulatedDisk()
         disk._root = self._root
         disk.room = self.room
+        disk.next_salt = self.next_salt
         disk._next_descriptor = self._next_descriptor
         self.fault = self._lives_for = self.before_call = self.after_call = None
         return disk
@@ -229,6 +248,7 @@ class SimulatedDisk(Files):
         """
         disk = SimulatedDisk()
         disk._root = self._root.after_power_cut(random)
+        disk.next_salt = self.next_salt
         if self.room is not None:
             disk.room = self.room + self._used() - disk._used()
         return disk
@@ -290,6 +310,9 @@ class SimulatedDisk(Files):
 
     def open_unshared(self, path: str) -> int:
         return self.open(path)
+
+    def open_placed(self, path: str, *, new: bool) -> int:
+        return self.create(path) if new else self.open(path)
 
     def read(self, path: str) -> bytes:
         self._call("read", path)
@@ -363,6 +386,30 @@ class SimulatedDisk(Files):
         self._called()
         return len(data)
 
+    def write_at(self, descriptor: int, offset: int, data: bytes) -> None:
+        file = self._open_file(descriptor)
+        fault, lives_for = self.fault, self._lives_for
+        try:
+            self._call("write_at", descriptor)
+        except (OSError, ProcessKilled) as problem:
+            short = fault is not None and fault.short and isinstance(problem, OSError)
+            if short or lives_for == 0:
+                self._place(file, offset, data[: len(data) // 2])
+            raise
+        if self.room is not None and offset + len(data) - len(file.data) > self.room:
+            raise _error(errno.ENOSPC, str(descriptor))
+        self._place(file, offset, data)
+        self._called()
+
+    def _place(self, file: _File, offset: int, data: bytes) -> None:
+        before = len(file.data)
+        file.data = _placed(file.data, offset, data)
+        file.pending.append((offset, data))
+        self._use(len(file.data) - before)
+
+    def free_space(self, path: str) -> int:
+        return 1 << 40 if self.room is None else self.room
+
     def truncate(self, descriptor: int, size: int) -> None:
         self._call("truncate", descriptor)
         file = self._open_file(descriptor)
@@ -395,6 +442,17 @@ class SimulatedDisk(Files):
         node.safe = dict(node.names)
         node.pending.clear()
         self._called()
+
+    def sync_file_system(self, path: str) -> bool:
+        self._call("sync_file_system", path)
+        for file in _files_in(self._root):
+            if file.poisoned:
+                raise _error(errno.EIO, path)
+            file.safe = file.data
+            file.pending.clear()
+        _sync_names(self._root)
+        self._called()
+        return True
 
     def close(self, descriptor: int) -> None:
         if descriptor in self._dead:
@@ -441,7 +499,10 @@ class SimulatedDisk(Files):
         self._called()
 
     def random_bits(self) -> int:
-        return SALT
+        if self.next_salt is None:
+            return SALT
+        self.next_salt += 1
+        return self.next_salt
 
     def lock(self, path: str) -> int:
         self._call("lock", path)
@@ -531,6 +592,15 @@ class SimulatedDisk(Files):
         if descriptor not in self._descriptors:
             raise _error(errno.EBADF, str(descriptor))
         return self._descriptors[descriptor]
+
+
+def _sync_names(directory: _Directory) -> None:
+    """Make all names safe in a directory and in those below it."""
+    directory.safe = dict(directory.names)
+    directory.pending.clear()
+    for node in directory.names.values():
+        if isinstance(node, _Directory):
+            _sync_names(node)
 
 
 def _files_in(directory: _Directory) -> "list[_File]":

@@ -89,14 +89,28 @@ class Harness:
         window_size: int = 1 << 20,
         quarantine: bool = False,
         refuses: bool = False,
+        log_size: int = 0,
+        open_files: int = 256,
     ) -> None:
-        """``refuses``: whether queues may be refused; otherwise that raises ``SpoolError``."""
+        """``refuses``: whether queues may be refused; otherwise that raises ``SpoolError``.
+
+        ``log_size``: bytes of each file of the log, which is made at once; 0 for none.
+        """
         self.files = files
         self.clock = StandingClock()
         self.deferred = DeferredSyncer()
         self.background = PatientBackground()
         syncer = self.deferred if deferred else InlineSyncer()
-        storage = Storage(path, interval, segment_size, window_size, quarantine=quarantine)
+        storage = Storage(
+            path,
+            interval,
+            segment_size,
+            window_size,
+            quarantine=quarantine,
+            open_files=open_files,
+            log_size=log_size,
+            log_worth=1,
+        )
         core = Core.open(storage, self.clock, files, HarnessThreads(syncer, self.background))
         self.commits = self.deferred.commits = core.commits
         self.spool, self.queues = core.spool, core.queues

@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from starling_py.journal.errors import JournalDamagedError, SpoolError
-from tests.journal.simulated_disk import ProcessKilled, SimulatedDisk
+from tests.journal.simulated_disk import SALT, ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import NAME, Harness, Items, empty_disk
 
 OTHER = b"Other"
@@ -49,13 +49,19 @@ class Schedule:
         self.cuts = Random(seed + 1)
         self.interval = interval
         self.disk = empty_disk()
+        self.disk.next_salt = SALT  # as the log tells journals of one name by their salts
         self.told = {name: Told() for name in NAMES}
         self.harness = self.restarted(self.disk)
         self.checked = 0
 
     def restarted(self, disk: SimulatedDisk) -> Harness:
         """Return a server on a disk."""
-        return Harness(disk, segment_size=SEGMENT_SIZE, interval=self.interval)
+        log_size = (0, 400, 4000)[self.seed % 3]
+        harness = Harness(
+            disk, segment_size=SEGMENT_SIZE, interval=self.interval, log_size=log_size
+        )
+        harness.background.do_all()
+        return harness
 
     def step(self) -> None:
         """Do one to three operations and commit them."""

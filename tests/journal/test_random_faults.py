@@ -9,7 +9,7 @@ import pytest
 from starling_py.journal.errors import JournalError, SpoolError
 from starling_py.journal.journal import Journal
 from tests.journal.parts import heal, is_broken
-from tests.journal.simulated_disk import CHANGES, Fault
+from tests.journal.simulated_disk import CHANGES, SALT, Fault
 from tests.journal.spool_harness import NAME, Harness, Items, empty_disk
 
 OTHER = b"Other"
@@ -42,7 +42,13 @@ class Schedule:
         self.random = Random(seed)
         self.cuts = Random(-seed - 1)
         self.disk = empty_disk()
-        self.harness = Harness(self.disk, segment_size=SEGMENT_SIZE, deferred=True)
+        self.disk.next_salt = SALT  # as the log tells journals of one name by their salts
+        self.harness = Harness(
+            self.disk,
+            segment_size=SEGMENT_SIZE,
+            deferred=True,
+            log_size=(0, 500, 3000)[seed % 3],
+        )
         self.queues = {name: Queue() for name in NAMES}
         self.promised: list[tuple[int, Queue, Journal, int]] = []
         self.disk.after_call = self.check_power_cut

@@ -91,6 +91,7 @@ def test_without_a_file_everything_has_its_default() -> None:
         "queue_path": Path("/var/spool/starling"),
         "sync": SyncPolicy("interval", 0.05),
         "segment_size": 16 << 20,
+        "log_size": 64 << 20,
         "window_size": 64 << 20,
         "window_total": 96 << 20,
         "max_queues": 100_000,

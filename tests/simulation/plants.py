@@ -10,6 +10,7 @@ from starling_py.journal import checkpoint, compaction, healing, segment_writer
 from starling_py.journal.blocks import Reading
 from starling_py.journal.commit import GroupCommit
 from starling_py.journal.compaction import Compaction
+from starling_py.journal.disk.files import Files
 from starling_py.journal.disk.id_floor import IdFloor
 from starling_py.journal.disk.reserve import Reserve
 from starling_py.journal.errors import SpoolError
@@ -18,7 +19,12 @@ from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
+from starling_py.journal.log import batch
+from starling_py.journal.log.log import Entry, Log
+from starling_py.journal.log.replay import LogFound, Patch
 from starling_py.journal.recorder import Recorder
+from starling_py.journal.recovery import repair
+from starling_py.journal.recovery.examination import Recovered
 from starling_py.journal.segment_writer import SegmentWriter
 from starling_py.journal.spool import Spool
 from starling_py.journal.syncing import Syncing
@@ -451,7 +457,110 @@ def answers_for_the_last_slice_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Replies, "revoke", revoke)
 
 
+def frees_the_log_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a file of the log anew though segments lack what it tells."""
+    monkeypatch.setattr(Log, "hold", lambda self, entry, who: None)
+
+
+def removes_the_log_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop without syncing the segments of which the log alone has the end."""
+    original = Log.close
+
+    def close(self: Log) -> None:
+        original(self)
+        self._files.sync_directory(self._directory)
+
+    monkeypatch.setattr(Log, "everybody", lambda self: [])
+    monkeypatch.setattr(Log, "close", close)
+
+
+def starts_without_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write nothing that the log tells into the segments."""
+    monkeypatch.setattr(LogFound, "apply", lambda self, files, spool, directory: None)
+
+
+def removes_the_log_before_the_segments_are_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write what the log tells into the segments without syncing them."""
+
+    def apply(self: Patch, files: Files, path: str, *, is_last: bool) -> None:
+        with files.closing(files.open_placed(path, new=False)) as descriptor:
+            for offset, pieces in self.writes:
+                files.write_at(descriptor, offset, b"".join(pieces))
+
+    monkeypatch.setattr(Patch, "apply", apply)
+    monkeypatch.setattr(repair, "prepare", _prepare_without_syncs)
+
+
+def _prepare_without_syncs(files: Files, directory: str, state: Recovered, *, syncs: bool) -> None:
+    last = state.ledger.segments[-1]
+    if state.unfinished:
+        finished = last.path.removesuffix(".new")
+        files.rename(last.path, finished)
+        last.path = finished
+
+
+def writes_into_a_later_queue_of_that_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write what the log tells of a deleted queue into the one that was made anew."""
+    monkeypatch.setattr(Patch, "fits", lambda self, files, path: _is_file(files, path))
+
+
+def _is_file(files: Files, path: str) -> bool:
+    try:
+        return files.size(path) > 0
+    except FileNotFoundError:
+        return False
+
+
+def syncs_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take for safe what is written to the log and not synced."""
+
+    def run_it(self: Entry) -> None:
+        data = batch.encode(self._number, self.part.salt, self._writes)
+        self._files.write_at(self.part.descriptor, self._offset, data)
+
+    monkeypatch.setattr(Entry, "run", run_it)
+
+
+def heals_without_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heal a journal without what the log alone has made safe."""
+    original = Healing.run
+
+    def run_it(self: Healing) -> None:
+        self._logged = None
+        original(self)
+
+    monkeypatch.setattr(Healing, "run", run_it)
+
+
+def goes_on_with_a_log_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write behind what could not be written or synced, as if it were there."""
+    monkeypatch.setattr(Log, "fail", lambda self, error: None)
+
+
+def lets_a_directory_go_by_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the directory of a queue whose deletion the log alone has made safe."""
+    original = Journal._written
+
+    def written(self: Journal) -> object:
+        owner, self.owner = self.owner, None
+        try:
+            return original(self)
+        finally:
+            self.owner = owner
+
+    monkeypatch.setattr(Journal, "_written", written)
+
+
 PLANTS: tuple[Plant, ...] = (
+    frees_the_log_too_early,
+    removes_the_log_too_early,
+    starts_without_the_log,
+    removes_the_log_before_the_segments_are_safe,
+    writes_into_a_later_queue_of_that_name,
+    syncs_no_log,
+    heals_without_the_log,
+    goes_on_with_a_log_that_failed,
+    lets_a_directory_go_by_the_log,
     forgets_the_rest_of_a_long_put,
     gives_back_one_item_of_who_is_gone,
     answers_for_the_last_slice_alone,

@@ -15,7 +15,7 @@ from starling_py.journal.errors import SpoolError
 from starling_py.journal.spool import OWN_FILES
 from starling_py.keys import child_of
 from tests.core import ManualClock
-from tests.journal.simulated_disk import CHANGES, Fault, ProcessKilled, SimulatedDisk
+from tests.journal.simulated_disk import CHANGES, SALT, Fault, ProcessKilled, SimulatedDisk
 from tests.simulation.asking import Asking, queue_entries
 from tests.simulation.model import QueueModel, State, Violation
 from tests.simulation.recovery import recovered
@@ -24,11 +24,11 @@ from tests.simulation.threads import SimulatedBackground, SimulatedSyncer
 from tests.simulation.world import NAMES, SPOOL, Life, Shape, quietly
 
 Thread = SimulatedSyncer | SimulatedBackground
-SYNCS = frozenset({"sync", "sync_directory"})
-WRITES = frozenset({"write"})
+SYNCS = frozenset({"sync", "sync_directory", "sync_file_system"})
+WRITES = frozenset({"write", "write_at"})
 READS = frozenset({"read", "read_at", "size", "open", "list_directory", "is_directory"})
 MAKES = frozenset({"create", "make_directory", "rename", "link", "allocate"})
-FULL = frozenset({"write", "create", "make_directory", "allocate"})
+FULL = frozenset({"write", "write_at", "create", "make_directory", "allocate"})
 ROOM = 1_500_000
 ROUTES: tuple[dict[str, list[str]], ...] = (
     {"Other": ["a+b"]},
@@ -44,6 +44,7 @@ class Schedule:
         self.seed = seed
         self.random = random = Random(seed)
         self.disk = SimulatedDisk.holding({f"{SPOOL}/": b""})
+        self.disk.next_salt = SALT  # as the log tells journals of one name by their salts
         self.limited = random.random() < 0.25
         if self.limited:
             self.disk.room = ROOM
@@ -53,9 +54,12 @@ class Schedule:
             random.choice((200, 200, 400, 700, 2000)),
             random.choice((300, 600, 600, 2000, 1 << 20)),
             random.choice((1, 2, 256)),
+            0,
             queue_entries(random) if random.random() < 0.6 else {},
             random.choice(ROUTES) if random.random() < 0.2 else {},
         )
+        if seed % 4:
+            self.shape = attrs.evolve(self.shape, log_size=(300, 1000, 5000)[seed // 4 % 3])
         if self.shape.waits and seed % 2 == 0:
             self.shape = attrs.evolve(self.shape, at_once=True)
         if seed % 3 == 0:

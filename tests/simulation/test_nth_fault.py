@@ -15,7 +15,7 @@ import pytest
 from starling_py.journal.errors import SpoolError
 from starling_py.journal.journal import Journal
 from tests.core import ManualClock
-from tests.journal.simulated_disk import CHANGES, NO_MEMORY, Fault, SimulatedDisk
+from tests.journal.simulated_disk import CHANGES, NO_MEMORY, SALT, Fault, SimulatedDisk
 from tests.simulation.clients import Asked, SimulatedClient
 from tests.simulation.model import QueueModel, Violation
 from tests.simulation.recovery import recovered
@@ -35,6 +35,7 @@ class Scenario:
 
     def __init__(self, shape: Shape, fault: Fault) -> None:
         self.disk = SimulatedDisk.holding({f"{SPOOL}/": b""})
+        self.disk.next_salt = SALT  # as the log tells journals of one name by their salts
         self.clock = ManualClock()
         self.shape = shape
         self.fault = fault
@@ -260,7 +261,7 @@ def test_whichever_file_call_fails_nothing_that_was_told_is_lost(
     interval: float | None, kind: str, lasting: bool
 ) -> None:
     error, calls, short = FAULTS[kind]
-    shape = Shape(interval, 400, 700, entries=ENTRIES)
+    shape = Shape(interval, 400, 700, log_size=1500, entries=ENTRIES)
     refused = 0
     with quietly():
         for nth in range(1, MOST):

@@ -30,6 +30,7 @@ def recover(
     is_right: Callable[[bytes], bool] = lambda _: True,
     *,
     syncs: bool = True,
+    synced: bool = False,
     quarantine: bool = False,
 ) -> Recovered | None:
     """Read the journal in a directory and make it ready to be written to.
@@ -39,7 +40,8 @@ def recover(
 
     With ``syncs``, what was read is synced: the process that wrote it may have died before its
     sync, and no client may get an item that a power cut could still take back. (The name of the
-    directory itself is synced by the caller, once for all directories.) ``is_right`` tells whether
+    directory itself is synced by the caller, once for all directories.) With ``synced``, the caller
+    has synced all that was there before this process wrote anything. ``is_right`` tells whether
     a queue of this name belongs in this directory. With ``quarantine``, older segments that are
     damaged are given up. Raises ``JournalDamagedError`` and ``OSError``.
     """
@@ -64,7 +66,7 @@ def recover(
     for each, damage in state.lost:
         log.critical("%s; %d items are given up", damage, each.items)
         repair.give_up(files, examination.names, each)
-    repair.prepare(files, directory, state, syncs=syncs)
+    repair.prepare(files, directory, state, syncs=syncs and (not synced or state.unfinished))
     _remove(files, examination.needless)
     return state
 

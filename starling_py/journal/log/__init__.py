@@ -1,0 +1,1 @@
+"""The log of a spool: one write and one sync for what many journals have to make safe."""
