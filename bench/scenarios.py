@@ -211,6 +211,8 @@ LAZY = (
 """One of each family, of those that answer before a sync."""
 UNSYNCED = (*LAZY, "starling-never", "redis-no", "beanstalkd-F")
 """All that answer before a sync."""
+SYNCED = (*UNSYNCED, "starling-always", "redis-always", "beanstalkd-f0")
+"""All of them, also those that answer after a sync."""
 SCENARIOS = (
     Scenario("base"),
     Scenario("pipelined", depth=32, size=64, servers=UNSYNCED),
@@ -222,7 +224,9 @@ SCENARIOS = (
     Scenario("waiting", Kind.WAITING, servers=LAZY),
     Scenario("reliable", Kind.RELIABLE, servers=LAZY),
     Scenario("chained", Kind.CHAINED, servers=LAZY),
-    Scenario("queues", queues=1000, servers=LAZY),
+    Scenario("queues-20", queues=20, servers=SYNCED),
+    Scenario("queues-200", queues=200, servers=SYNCED),
+    Scenario("queues-1000", queues=1000, servers=SYNCED),
     Scenario("fan-out", Kind.FAN_OUT, servers=LAZY),
     Scenario("idle", idle=1000, servers=LAZY),
     Scenario("connections", Kind.VISITS, servers=LAZY),
