@@ -113,7 +113,8 @@ def serve(
         )
         for warning in warnings:
             log.warning("%s", warning)
-        core, threads = _read_back(settings, segments)
+        with process.without_collector():
+            core, threads = _read_back(settings, segments)
         if pid_file is not None:
             pid_file.write()
         process.collect_only_the_young()

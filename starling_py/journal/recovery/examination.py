@@ -85,6 +85,8 @@ class Examination:
         self._opened: dict[int, Opened] = {}
         self._damaged: dict[int, JournalDamagedError] = {}
         self._missing: JournalDamagedError | None = None
+        self._kept: tuple[str, bytes] | None = None
+        """The last segment, from when its header is read to when its records are."""
 
     def run(self) -> Recovered | None:
         """Read the journal; return ``None`` if there is none.
@@ -125,7 +127,11 @@ class Examination:
         like: Header | None = None
         for number in reversed(numbers):
             path = f"{self._directory}/{segment.file_name(number)}"
-            data = memoryview(self._files.read_at(path, 0, segment.MAX_HEADER))
+            whole = number == numbers[-1]
+            content = (
+                self._read(path) if whole else self._files.read_at(path, 0, segment.MAX_HEADER)
+            )
+            data = memoryview(content)
             try:
                 opened = open_segment(path, data, number, like)
                 if opened is None:
@@ -139,9 +145,19 @@ class Examination:
             self._opened[number] = opened
             like = opened.header
 
+    def _read(self, path: str) -> bytes:
+        """Return a whole segment: that of the last one is asked for twice, and read once."""
+        kept, self._kept = self._kept, None
+        if kept is not None and kept[0] == path:
+            return kept[1]
+        content = self._files.read(path)
+        if kept is None:
+            self._kept = path, content
+        return content
+
     def _note_headless(self, path: str, is_last: bool, number: int) -> None:
         """Count a segment without a whole header as torn; a crash leaves only the last one so."""
-        data = self._files.read(path)
+        data = self._read(path)
         # The beginning alone was looked at before: raise if sound records follow in the file.
         open_segment(path, memoryview(data), number, None)
         if not is_last:
@@ -168,7 +184,7 @@ class Examination:
                     tail.path, tail.offset, "and this is not the last segment"
                 )
             opened = self._opened[number]
-            data = memoryview(self._files.read(opened.path))
+            data = memoryview(self._read(opened.path))
             if self._until is not None and number == self._until[0]:
                 data = data[: self._until[1]]
             start = self._replay.begin_segment(opened, data)
