@@ -70,13 +70,7 @@ class Files:
 
         A file that has another name as well is not emptied: that raises ``NotPlainError``.
         """
-        descriptor = _open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
-        try:
-            self._empty(descriptor, path)
-        except OSError:
-            os.close(descriptor)
-            raise
-        return descriptor
+        return self._emptied(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
 
     def open(self, path: str) -> int:
         """Open an existing file for appending."""
@@ -96,13 +90,7 @@ class Files:
         """Open a file for ``write_at``; with ``new``, create it, or empty the one that is there."""
         if not new:
             return _open(path, os.O_RDWR)
-        descriptor = _open(path, os.O_RDWR | os.O_CREAT)
-        try:
-            self._empty(descriptor, path)
-        except OSError:
-            os.close(descriptor)
-            raise
-        return descriptor
+        return self._emptied(path, os.O_RDWR | os.O_CREAT)
 
     def read(self, path: str) -> bytes:
         """Return a whole file's bytes."""
@@ -272,15 +260,21 @@ class Files:
             raise
         return descriptor
 
-    def _empty(self, descriptor: int, path: str) -> None:
-        """Empty a file that was opened, unless it has another name: then ``NotPlainError``.
+    def _emptied(self, path: str, flags: int) -> int:
+        """Open a file and empty it, unless it has another name: then ``NotPlainError``.
 
         A new file is left as it is: ext4 begins to write a file that was ever cut to nothing when
         it is closed, which was half of the time that a queue takes to come and go.
         """
-        self._refuse_shared(descriptor, path)
-        if os.fstat(descriptor).st_size > 0:
-            os.ftruncate(descriptor, 0)
+        descriptor = _open(path, flags)
+        try:
+            self._refuse_shared(descriptor, path)
+            if os.fstat(descriptor).st_size > 0:
+                os.ftruncate(descriptor, 0)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def _refuse_shared(self, descriptor: int, path: str) -> None:
         """Raise ``NotPlainError`` if an open file has another name beside the one at ``path``."""
