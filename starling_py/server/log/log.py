@@ -80,7 +80,7 @@ class Log(logging.Handler):
         """When something was last said on standard error."""
         self._is_failing = False
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-        # Signals are for the main thread, which holds some of them back at times.
+        # Signals are for the main thread while it starts, then for a thread of their own.
         held = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self._thread.start()
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
