@@ -100,6 +100,10 @@ class QueueSnapshot:
     age: int
     """How long the head has waited, in milliseconds."""
     waiters: int
+    paused: int
+    """1 while gets are misses, because of a setting or of a client."""
+    paused_until: int
+    """When that ends by itself, as a Unix time in seconds; 0 if it does not."""
     children: str
     """The names of the fan-out children, separated by commas."""
     get_hits: int

@@ -36,6 +36,8 @@ class Facts:
 
 
 _NO_FACTS: Final = Facts()
+FOR_EVER: Final = -1
+"""The end of a pause that has none."""
 
 
 @dataclass
@@ -60,6 +62,9 @@ class Ledger:
     """The facts of the few live items that have any, by their ids."""
     first_id: int = 1
     """The id of the first item since the queue was made."""
+    paused_ms: int = 0
+    """Until when nothing is to be taken, in milliseconds since the Unix epoch: 0 if the queue was
+    not paused, ``FOR_EVER`` if for no certain time."""
     has_dead: bool = False
     """Whether some segment but the last may have no live item left."""
     _older_size: int | None = field(default=None, compare=False)
@@ -208,6 +213,12 @@ class Ledger:
         if behind < self.next_id and kept:
             self.removed_ids.add(behind, self.next_id)
         self.has_dead = True
+
+    def was_deleted(self, first_id: int) -> None:
+        """Be the ledger of no queue; one that is made anew begins with ``first_id``."""
+        self.deleted = True
+        self.first_id = first_id
+        self.paused_ms = 0
 
     def segment_of(self, item_id: int) -> Segment:
         """Return the segment that holds a live item."""

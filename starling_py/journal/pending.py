@@ -34,6 +34,8 @@ class _Rare:
     """Ids of items, and when they may be handed out, in milliseconds since the Unix epoch."""
     given_up: list[tuple[int, int, int, int]] = field(default_factory=list)
     """First id, last id, items and bytes of their data."""
+    paused_ms: int | None = None
+    """Until when the queue is paused, as in the ledger; ``None`` if that has not changed."""
 
 
 class Pending:
@@ -65,7 +67,8 @@ class Pending:
         if self.pushes or rare is None:
             return self.pushes > 0
         before = rare.before is not None and rare.before.costs
-        return before or rare.flush_costs or bool(rare.opened or rare.delayed)
+        changed = rare.opened or rare.delayed or rare.paused_ms is not None
+        return before or rare.flush_costs or bool(changed)
 
     def push_marked(self, item: MarkedItem) -> None:
         """Add a put of a marked item."""
@@ -86,6 +89,11 @@ class Pending:
         self.records.append(record.delay(item_id, due_ms, self._salt))
         self._rarely().delayed.append((item_id, due_ms))
 
+    def pause(self, until_ms: int) -> None:
+        """Add that the queue is paused, as ``Ledger.paused_ms`` has it; 0 ends that."""
+        self.records.append(record.pause(self.pushed_id, until_ms, self._salt))
+        self._rarely().paused_ms = until_ms
+
     def flush(self, kept: Sequence[tuple[int, int]], *, delete: bool, costs: bool = False) -> None:
         """Add a flush that keeps the items ``kept``, by id and size; or the queue's deletion.
 
@@ -101,9 +109,11 @@ class Pending:
         self.pushes = self.bytes = 0
         self.removed = []
         first_id = self._rare.first_id if self._rare is not None else None
+        paused_ms = self._rare.paused_ms if self._rare is not None else None
         if delete:
-            first_id = self.pushed_id + 1
+            first_id, paused_ms = self.pushed_id + 1, None
         self._rare = _Rare(before, self.pushed_id, kept, delete, first_id, costs)
+        self._rare.paused_ms = paused_ms
 
     def give_up(self, first_id: int, last_id: int, items: int, size: int) -> None:
         """Add that the live items from ``first_id`` to ``last_id``, in one segment, are given up.
@@ -124,9 +134,9 @@ class Pending:
             if rare.before is not None:
                 rare.before.apply(ledger)
             ledger.flushed(rare.flushed, rare.kept)
-            ledger.deleted = rare.deleted
             if rare.first_id is not None:
-                ledger.first_id = rare.first_id
+                ledger.was_deleted(rare.first_id)
+            ledger.deleted = rare.deleted
         if self.pushes:
             ledger.pushed(self.pushes, self.bytes, self.pushed_id + 1)
         if rare is not None:
@@ -140,6 +150,8 @@ class Pending:
         if rare is not None:
             for each in rare.given_up:
                 ledger.given_up(*each)
+            if rare.paused_ms is not None:
+                ledger.paused_ms = rare.paused_ms
 
     def _up_to_now(self) -> "Pending":
         """Return a copy of what was added up to now."""

@@ -17,7 +17,7 @@ from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import JournalDamagedError
 from starling_py.journal.format import record
 from starling_py.journal.format.record import HEADER_SIZE, Found, Item
-from starling_py.journal.ledger import Facts, Ledger
+from starling_py.journal.ledger import FOR_EVER, Facts, Ledger
 from starling_py.journal.recovery.examination import Examination
 from starling_py.offline import segment_reader
 from starling_py.offline.segment_reader import Gap, Stretch
@@ -37,6 +37,7 @@ _TYPES = {
     record.OPEN: "open",
     record.DELAY: "delay",
     record.PUSH_MARKED: "put",
+    record.PAUSE: "pause",
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -286,6 +287,8 @@ def _entry(file: SegmentFile, part: Stretch, found: Found) -> Entry:
             entry.due_ms = entry.item.due_ms
     elif kind == record.DELAY:
         entry.due_ms = record.due(part.data, start)
+    elif kind == record.PAUSE:
+        fields["until"] = pause_end(record.due(part.data, start))
     elif kind == record.FLUSH:
         entry.kept = [item_id for item_id, _ in record.kept_items(part.data, start, end)]
     elif kind == record.REMOVE:
@@ -302,7 +305,14 @@ def _entry(file: SegmentFile, part: Stretch, found: Found) -> Entry:
             fields["segments"] = len(read.ledger.segments)
             if read.ledger.facts:
                 fields["marks"] = len(read.ledger.facts)
+            if read.ledger.paused_ms:
+                fields["paused_until"] = pause_end(read.ledger.paused_ms)
     return entry
+
+
+def pause_end(until_ms: int) -> str:
+    """Return until when a queue is paused, as text; the number is as in ``Ledger.paused_ms``."""
+    return {0: "now", FOR_EVER: "ever"}.get(until_ms) or iso(until_ms)
 
 
 def _facts(item: record.MarkedItem) -> dict[str, int]:

@@ -14,6 +14,8 @@ from typing import Protocol
 
 from mypy_extensions import trait
 
+from starling_py.protocol.operations import Operation
+
 
 class Verb(Enum):
     """The storage commands."""
@@ -244,7 +246,8 @@ class PhrasedAnew:
 
 
 Command = (
-    Store
+    Operation
+    | Store
     | Get
     | Touch
     | Confirm

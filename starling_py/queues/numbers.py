@@ -28,6 +28,8 @@ def snapshot(queue: PersistentQueue, now_ms: int, waiters: int, children: str) -
         canceled_transactions=queue.open_reads.canceled,
         age=max(0, now_ms - head.added_ms) if head is not None else 0,
         waiters=waiters,
+        paused=int(queue.pause.holds),
+        paused_until=-(-max(0, queue.pause.until_ms) // 1000),
         children=children,
         get_hits=queue.counted.get_hits,
         total_flushes=queue.counted.flushes,

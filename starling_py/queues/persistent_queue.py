@@ -20,6 +20,7 @@ from starling_py.journal.journal import Journal
 from starling_py.keys import printable
 from starling_py.queues.counts import Counts
 from starling_py.queues.open_reads import OpenRead, OpenReads, ReadHolder
+from starling_py.queues.pause import Pause
 from starling_py.queues.slices import MAKING
 from starling_py.queues.sweep import Sweep
 from starling_py.queues.sync_waits import SyncWaits
@@ -93,6 +94,8 @@ class PersistentQueue:
         """Items that wait."""
         self.sweep = Sweep(self, keeper)
         """What removes dead items where there are too many for one turn."""
+        self.pause = Pause(self, journal, keeper, by_settings=settings.paused)
+        """Whether gets are misses for now."""
         self.sync_waits = SyncWaits(journal)
         """Clients that asked to be answered only when their put is synced."""
         # Every put and get looks at these, so they have a shorter way; none is ever replaced.
@@ -105,6 +108,7 @@ class PersistentQueue:
         """Follow other settings from now on."""
         self.settings = settings
         self.restricted = limits_puts(settings)
+        self.pause.go_by(paused=settings.paused)
 
     def __len__(self) -> int:
         """Return how many items wait or are delayed: all but those that are elsewhere."""
@@ -357,6 +361,7 @@ class PersistentQueue:
         for read in list(self.open_reads):
             self.open_reads.confirm(read, self.journal.written + 1)
         self.traffic.leaving.clear()
+        self.pause.forget()
         self.deleted = True
         self._first_id = self.next_id
 
@@ -440,6 +445,7 @@ class PersistentQueue:
         self.bytes = ledger.bytes
         self.deleted = self._deleted_before = ledger.deleted
         self.counted.copy_from(self._counted_before)
+        self.pause.go_by_ledger()
         self.sync_waits.failed(self.journal.failure)
         # What is open or being moved is put right first: ``reread`` goes by it, and would hand
         # such an item out a second time. Orphans return before it for the same reason: what is
@@ -472,6 +478,7 @@ class PersistentQueue:
         self.open_reads.let_go()
         self.waiting.let_go()
         self.sweep.let_go()
+        self.pause.let_go()
 
     def on_compacted(self, segments: Sequence[Segment], replacement: Segment) -> None:
         """Forget where to read on if that is in one of the segments that were replaced."""

@@ -117,7 +117,7 @@ class QueueCollection:
         Raises ``JournalError``, and ``NotLoaded`` if it would.
         """
         queue = self.directory.known(name)
-        if queue is not None and not queue.settings.paused:
+        if queue is not None and not queue.pause.holds:
             queue.peek(self.clock.wall_ms)
 
     def read(self, request: Request, holder: ReadHolder | None = None) -> Hit | None:
@@ -130,7 +130,7 @@ class QueueCollection:
         if queue is None and (queue := self.directory.known(request.name)) is None:
             return None
         now_ms = self.clock.wall_ms
-        if queue.settings.paused:
+        if queue.pause.holds:
             return None
         if request.open:
             end = self.lease_end(queue.settings, request.lease)

@@ -5,7 +5,7 @@ until what the command waits for is there, its time is over, or the client hangs
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from mypy_extensions import mypyc_attr
@@ -16,6 +16,7 @@ from starling_py.queues.errors import NotLoaded, QueueRefused
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.slices import DONE, LATER, Steps, next_step
+from starling_py.session.permission import Permission
 from starling_py.session.replies import Replies
 from starling_py.session.reports import ServerHost
 from starling_py.stats import Counters
@@ -38,6 +39,7 @@ class Policy:
     allow_shutdown: bool
     allow_reload: bool = False
     allow_drain: bool = False
+    permission: Permission = field(default_factory=Permission)
 
 
 @dataclass(frozen=True)

@@ -264,7 +264,7 @@ class _Reading:
             yield LATER
         while left > 0:
             queue = queues.directory.find(request.name)
-            if queue is None or queue.settings.paused:
+            if queue is None or queue.pause.holds:
                 return
             items = queue.look(min(left, _AT_ONCE), queues.clock.wall_ms, after)
             if not items:

@@ -12,7 +12,7 @@ from pathlib import Path
 from starling_py.journal.disk.files import Files
 from starling_py.journal.format import segment
 from starling_py.journal.format.record import Item, MarkedItem
-from starling_py.journal.ledger import Facts, Ledger
+from starling_py.journal.ledger import FOR_EVER, Facts, Ledger
 from starling_py.journal.spool import LOCK
 from starling_py.queues.open_reads import OpenRead
 from tests.journal.spool_harness import NOW_MS, Harness, live_items
@@ -84,6 +84,7 @@ def write_journals(path: Path) -> Harness:
 
     write_marked(harness)
     write_kept(harness)
+    write_paused(harness)
 
     # A segment whose items were given up, as it is missing.
     harness.put_all([b"%d" % number * 200 for number in range(6)], b"given up")
@@ -150,6 +151,17 @@ def write_kept(harness: Harness) -> None:
     harness.put_all([b"since then"], b"kept")
 
 
+def write_paused(harness: Harness) -> None:
+    """Write pauses, the last one over by now, and a checkpoint that knows of it."""
+    harness.put_all([b"first"], b"paused")
+    queue = harness.queues.directory.find(b"paused")
+    assert queue is not None
+    for until_ms in (FOR_EVER, 0, IN_2020):
+        queue.journal.recorder.pause(until_ms)
+        harness.commit()
+    harness.put_all([b"." * SEGMENT_SIZE, b"behind the checkpoint"], b"paused")
+
+
 def describe(harness: Harness) -> dict[str, dict[str, object]]:
     """Return what the queues hold, by the hexadecimal form of their names."""
     harness.background.do_all()
@@ -165,6 +177,8 @@ def describe(harness: Harness) -> dict[str, dict[str, object]]:
             ],
         }
         marks = {str(item.id): marks_of(item, journal.ledger) for item in items}
+        if journal.ledger.paused_ms:
+            described[queue.name.hex()]["paused until"] = journal.ledger.paused_ms
         if any(any(each) for each in marks.values()):
             described[queue.name.hex()]["marks"] = marks
     return described

@@ -87,6 +87,8 @@ def test_without_a_file_everything_has_its_default() -> None:
         "allow_shutdown": False,
         "allow_reload": False,
         "allow_drain": False,
+        "allow_admin": "local",
+        "allow_pause": None,
         "queue_path": Path("/var/spool/starling"),
         "sync": SyncPolicy("interval", 0.05),
         "segment_size": 16 << 20,

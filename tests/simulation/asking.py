@@ -24,6 +24,7 @@ VERBS: dict[bytes, float] = {
 KINDS: dict[str, float] = {
     "put": 60, "read": 62, "wait": 10, "many": 5, "gat": 4, "touch": 3, "confirm": 4, "monitor": 3,
     "delete": 2, "flush": 2, "flush_all": 0.5, "flush_expired": 1, "stats": 2,
+    "pause": 1, "resume": 2,
 }  # fmt: skip
 
 
@@ -46,7 +47,7 @@ class Asking:
         self.items = 0
         self.weights = {**KINDS, "put": random.choice((25, 40, 60, 90))}
         if random.random() < 0.3:  # nothing but what every server of the kind has
-            self.weights.update(gat=0, touch=0, confirm=0, monitor=0)
+            self.weights.update(gat=0, touch=0, confirm=0, monitor=0, pause=0)
             self._reads: dict[bytes, float] = {b"": 34, b"/peek": 4}
             self._verbs: dict[bytes, float] = {b"set": 60, b"add": 4}
             self._options = 0.0
@@ -83,6 +84,11 @@ class Asking:
             client.ask(line, Asked("monitor", (name,)))
         elif kind in ("delete", "flush", "flush_expired"):
             client.ask(b"%b %b\r\n" % (kind.encode(), name), Asked(kind, (name,)))  # type: ignore[arg-type]
+        elif kind == "pause":
+            time = b" %d" % random.choice((1, 2)) if random.random() < 0.7 else b""
+            client.ask(b"pause %b%b\r\n" % (name, time), Asked("pause"))
+        elif kind == "resume":
+            client.ask(b"resume %b\r\n" % name, Asked("resume"))
         elif kind == "flush_all":
             client.ask(b"flush_all\r\n", Asked("flush_all"))
         else:

@@ -11,7 +11,7 @@ from tests.simulation.model import Violation
 
 Kind = Literal[
     "set", "get", "close", "confirm", "touch", "monitor", "delete", "flush", "flush_all",
-    "flush_expired", "stats",
+    "flush_expired", "stats", "pause", "resume",
 ]  # fmt: skip
 """What commands are alike in their replies; every storage command is a ``set``."""
 ENDINGS = {
@@ -20,6 +20,8 @@ ENDINGS = {
     "touch": (b"TOUCHED", b"NOT_FOUND"),
     "delete": (b"DELETED", b"NOT_FOUND"),
     "flush_all": (b"OK",),
+    "pause": (b"OK", b"NOT_FOUND"),
+    "resume": (b"OK", b"NOT_FOUND"),
 }
 
 

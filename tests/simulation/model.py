@@ -59,6 +59,8 @@ class State:
     """In their order."""
     first_id: int
     """The next id when the queue was made."""
+    paused_ms: int = 0
+    """Until when it is paused: 0 if it is not, -1 for ever."""
 
     @property
     def total(self) -> int:
@@ -207,7 +209,8 @@ class QueueModel:
         if thing.id != now.next_id:
             raise self.fail(f"an item has the id {thing.id} instead of {now.next_id}")
         things = sorted((*now.things, thing), key=lambda each: each.place)
-        number = self._add("put", State(thing.id + 1, tuple(things), now.first_id))
+        state = attrs.evolve(now, next_id=thing.id + 1, things=tuple(things))
+        number = self._add("put", state)
         self.put_at[thing.data] = number
         if thing.due_ms:
             self.waits[thing.id] = thing.due_ms
@@ -220,6 +223,17 @@ class QueueModel:
         if (thing.data, thing.flags) != (item.data, item.flags):
             raise self.fail(f"{item} comes out instead of {thing}")
         return self._add("remove", now.without(item.id))
+
+    def paused(self, until_ms: int) -> int:
+        """Take notice that the queue was paused until a time, or not any more."""
+        if self.now is None:
+            raise self.fail("a queue that is not there was paused")
+        return self._add("pause", attrs.evolve(self.now, paused_ms=until_ms))
+
+    def is_paused(self, now_ms: int) -> bool:
+        """Tell whether nothing may be given."""
+        until_ms = 0 if self.now is None else self.now.paused_ms
+        return self.settings.paused or until_ms < 0 or until_ms > now_ms
 
     def emptied(self, *, deleted: bool) -> int:
         """Take notice that the queue was flushed or deleted."""
@@ -434,7 +448,8 @@ class QueueModel:
 def _brief(state: Found) -> str:
     if state is None:
         return "no queue"
-    return f"next {state.next_id} " + " ".join(
+    paused = f" paused {state.paused_ms}" if state.paused_ms else ""
+    return f"next {state.next_id}{paused} " + " ".join(
         f"{thing.id}{'^' if thing.front else ''}={thing.data.partition(b':')[0].decode()}"
         f"/{thing.deliveries}{f'@{thing.due_ms}' if thing.due_ms else ''}"
         for thing in state.things

@@ -29,6 +29,7 @@ from starling_py.queues.delivery import Delivery, MoveDelivery
 from starling_py.queues.fan_out import FanOut
 from starling_py.queues.moves import Moves
 from starling_py.queues.open_reads import OpenRead, OpenReads, ReadHolder
+from starling_py.queues.pause import Pause
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.queue_directory import QueueDirectory
@@ -451,7 +452,44 @@ def answers_for_the_last_slice_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Replies, "revoke", revoke)
 
 
+def writes_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pause a queue in memory alone."""
+    original = Recorder.pause
+
+    def pause(self: Recorder, until_ms: int) -> None:
+        original(self, until_ms)
+        self.pending.records.pop()
+
+    monkeypatch.setattr(Recorder, "pause", pause)
+
+
+def writes_no_pause_into_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget a pause when the next segment is begun."""
+    original = checkpoint.encode
+
+    def encode(ledger: Ledger, previous_end: int) -> bytes:
+        return original(replace(ledger, paused_ms=0), previous_end)
+
+    monkeypatch.setattr(checkpoint, "encode", encode)
+
+
+def keeps_a_pause_that_was_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go on as if the commit of a pause, or of its end, had not failed."""
+    monkeypatch.setattr(Pause, "go_by_ledger", lambda self: None)
+
+
+def gives_while_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a pause have no effect."""
+    monkeypatch.setattr(
+        Pause, "holds", property(lambda self: False, lambda self, value: None), raising=False
+    )
+
+
 PLANTS: tuple[Plant, ...] = (
+    writes_no_pause,
+    writes_no_pause_into_checkpoints,
+    keeps_a_pause_that_was_not_written,
+    gives_while_paused,
     forgets_the_rest_of_a_long_put,
     gives_back_one_item_of_who_is_gone,
     answers_for_the_last_slice_alone,

@@ -54,7 +54,7 @@ def found_in(disk: Files, queues: Iterable[PersistentQueue]) -> dict[bytes, Foun
                 raise Violation(f"{queue.name!r} cannot be read: {reading.error}")
         things = [_thing(each, ledger.facts.get(each.id)) for each in reading.items]
         things.sort(key=lambda each: each.place)
-        state = State(ledger.next_id, tuple(things), ledger.first_id)
+        state = State(ledger.next_id, tuple(things), ledger.first_id, ledger.paused_ms)
         if (len(things), state.bytes) != (ledger.items, ledger.bytes):
             raise Violation(f"{queue.name!r}: {ledger.items} items are counted: {state}")
         found[queue.name] = state

@@ -11,12 +11,29 @@ from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.queues.open_reads import OpenRead, ReadHolder
+from starling_py.queues.pause import Pause
 from starling_py.queues.persistent_queue import PersistentQueue, QueueKeeper
 from starling_py.settings.queue_settings import QueueSettings
 from tests.simulation.model import QueueModel, Thing
 
 if TYPE_CHECKING:
     from tests.simulation.world import Life
+
+
+class WatchedPause(Pause):
+    """A pause that the model is told of."""
+
+    watched: "WatchedQueue"
+
+    def begin(self, until_ms: int) -> None:
+        super().begin(until_ms)
+        self.watched._note(self.watched.model.paused(until_ms))
+
+    def end(self) -> None:
+        is_begun = self.until_ms != 0
+        super().end()
+        if is_begun:
+            self.watched._note(self.watched.model.paused(0))
 
 
 class WatchedQueue(PersistentQueue):
@@ -31,6 +48,9 @@ class WatchedQueue(PersistentQueue):
         """Whether whoever removes an item now says why."""
         self._removed: Item
         super().__init__(journal.queue, journal, keeper, settings)
+        self.pause.let_go()
+        self.pause = WatchedPause(self, journal, keeper, by_settings=settings.paused)
+        self.pause.watched = self
 
     @property
     def model(self) -> QueueModel:

@@ -260,7 +260,7 @@ class WatchedQueues(QueueCollection):
             life.lease = outer  # a move that this one begins may serve others
         if hit is not None:
             model = life.models[request.name]
-            if model.settings.paused:
+            if model.is_paused(self.clock.wall_ms):
                 raise model.fail("a read is answered though it is paused")
             session = life.current if holder is None else life.session_of(holder)
             assert session is not None

@@ -42,6 +42,8 @@ DELAY: Final = 9
 """The item with this id is not to be handed out before a time."""
 PUSH_MARKED: Final = 10
 """Like ``PUSH``, for an item that is due later, was put in front, or was delivered before."""
+PAUSE: Final = 11
+"""Nothing is to be taken from the queue before a time, or ever again; or no pause any more."""
 PUTS: Final = frozenset({PUSH, PUSH_MARKED})
 """The records that hold an item."""
 
@@ -92,6 +94,7 @@ LENGTHS: Final = {
     OPEN: (_BARE_LENGTH,),
     DELAY: (_BARE_LENGTH + _DUE.size,),
     PUSH_MARKED: range(_MARKED_LENGTH, _MARKED_LENGTH + MAX_DATA + 1),
+    PAUSE: (_BARE_LENGTH + _DUE.size,),
 }
 """For each type of record, the lengths that it can have."""
 NO_LENGTHS: tuple[int, ...] = ()
@@ -220,6 +223,11 @@ def delay(item_id: int, due_ms: int, salt: int = 0) -> bytes:
     return _pack_checksum(_crc32(head, salt)) + head
 
 
+def pause(last_id: int, until_ms: int, salt: int = 0) -> bytes:
+    """Return the record of a pause, ``until_ms`` as in ``Ledger.paused_ms``; 0 ends it."""
+    return bare(PAUSE, last_id, salt, _DUE.pack(until_ms))
+
+
 def bare(record_type: int, record_id: int, salt: int = 0, payload: bytes = b"") -> bytes:
     """Return a record of any other type; most of them have no ``payload``."""
     head = _AFTER_CHECKSUM.pack(_BARE_LENGTH + len(payload), record_type, record_id) + payload
@@ -303,7 +311,7 @@ def kept_items(data: memoryview, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def due(data: memoryview, start: int) -> int:
-    """Return the time in a sound ``DELAY`` record, in milliseconds since the Unix epoch."""
+    """Return the time in a sound ``DELAY`` or ``PAUSE`` record, in ms since the Unix epoch."""
     due_ms: int = _DUE.unpack_from(data, start + HEADER_SIZE)[0]
     return due_ms
 

@@ -132,6 +132,8 @@ class Replay:
             ledger.opened(record_id)
         elif record_type == record.DELAY:
             ledger.delayed(record_id, record.due(data, offset))
+        elif record_type == record.PAUSE:
+            ledger.paused_ms = record.due(data, offset)
         elif record_type == record.PUSH_MARKED:
             item = record.marked_item_at(data, offset, end)
             ledger.pushed(1, len(item.data), max(ledger.next_id, record_id + 1))
@@ -144,7 +146,7 @@ class Replay:
             ledger.flushed(record_id, kept)
             ledger.deleted = record_type == record.DELETE
             if ledger.deleted:
-                ledger.first_id = ledger.next_id
+                ledger.was_deleted(ledger.next_id)
         elif record_type == record.DISCARD:
             ledger.given_up(record_id, *record.discarded(data, offset))
         elif record_type == record.RECLAIM:

@@ -1,0 +1,46 @@
+"""The lines of the commands of operators: none of them is memcached's.
+
+One word more than a command takes is an error: a blank in a name must not change another queue.
+"""
+
+from typing import Final
+
+from starling_py.keys import MAX_KEY, MAX_SECONDS
+from starling_py.protocol import operations
+from starling_py.protocol.commands import Command, Refusal
+from starling_py.protocol.lines import BAD_FORMAT, ERROR, Parser, out_of_range, whole_number
+
+
+def _pause(words: list[bytes]) -> Command:
+    """Read ``pause QUEUE [SECONDS] [noreply]``."""
+    words, quiet = _loud(words)
+    if not 2 <= len(words) <= 3:
+        return Refusal(ERROR)
+    seconds = whole_number(words[2], 1, MAX_SECONDS) if len(words) == 3 else None
+    if seconds is None and len(words) == 3:
+        return out_of_range(b"pause takes seconds", 1, MAX_SECONDS, quiet=quiet)
+    if len(words[1]) > MAX_KEY:
+        return Refusal(b"" if quiet else BAD_FORMAT)
+    return operations.Pause(words[1], seconds, quiet)
+
+
+def _resume(words: list[bytes]) -> Command:
+    """Read ``resume QUEUE [noreply]``."""
+    words, quiet = _loud(words)
+    if len(words) != 2:
+        return Refusal(ERROR)
+    if len(words[1]) > MAX_KEY:
+        return Refusal(b"" if quiet else BAD_FORMAT)
+    return operations.Resume(words[1], quiet)
+
+
+def _loud(words: list[bytes]) -> tuple[list[bytes], bool]:
+    """Return the words without a ``noreply`` behind the queue's name, and whether there was one."""
+    quiet = len(words) > 2 and words[-1] == b"noreply"
+    return (words[:-1] if quiet else words), quiet
+
+
+PARSERS: Final[dict[bytes, Parser]] = {
+    b"pause": _pause,
+    b"resume": _resume,
+}
