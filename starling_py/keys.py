@@ -26,10 +26,12 @@ MAX_ITEM_ID = 2**64 - 1
 MAX_SECONDS = 2_592_000
 """The most seconds that ``lease=`` and ``delay=`` accept: memcached's 30 days."""
 
-_GET_OPTIONS = frozenset({b"peek", b"n", b"t", b"open", b"lease", b"close", b"abort", b"delay"})
+_GET_OPTIONS = frozenset(
+    {b"peek", b"n", b"id", b"t", b"open", b"lease", b"close", b"abort", b"delay"}
+)
 _STORE_OPTIONS = frozenset({b"sync", b"delay", b"t"})
 _WITHOUT_VALUE = frozenset({b"peek", b"open", b"sync"})
-_WITH_VALUE = frozenset({b"n", b"t", b"lease", b"delay"})
+_WITH_VALUE = frozenset({b"n", b"id", b"t", b"lease", b"delay"})
 _CONFLICTS = (
     # Kestrel's, all of them.
     (b"peek", b"open"),
@@ -37,8 +39,9 @@ _CONFLICTS = (
     (b"peek", b"abort"),
     (b"abort", b"open"),
     (b"abort", b"close"),
+    (b"id", b"n"),
 )
-_NEEDS = ((b"n", b"peek"), (b"lease", b"open"), (b"delay", b"abort"))
+_NEEDS = ((b"n", b"peek"), (b"id", b"peek"), (b"lease", b"open"), (b"delay", b"abort"))
 
 _SECONDS = re.compile(rb"[0-9]{1,10}(?:\.[0-9]{1,9})?")
 
@@ -74,7 +77,8 @@ class Request:
     abort: bool = False
     """End an open read and give its item back."""
     item_id: int | None = None
-    """Which item to close or abort, from 1 to 2**64 - 1; ``None`` for the oldest that is open."""
+    """Which item to close or abort, from 1 to 2**64 - 1; ``None`` for the oldest that is open. Or
+    which one to look at; ``None`` for the head."""
     lease: float | None = None
     """Seconds that an open read may last, above 0 and up to 30 days; ``None`` when not given."""
     delay: float = 0.0
@@ -86,10 +90,13 @@ class Request:
     """Whether this reads an item at all; a close or an abort alone does not."""
     simple: bool = field(init=False, compare=False)
     """Whether this is an ordinary read or a look at the head, and of no fan-out child."""
+    looks_further: bool = field(init=False, compare=False)
+    """Whether this looks at several items, or at one that need not be the first."""
 
     def __post_init__(self) -> None:
         self.takes = self.open or not (self.close or self.abort)
-        special = self.open or self.close or self.abort or self.count > 1
+        self.looks_further = self.count > 1 or (self.peek and self.item_id is not None)
+        special = self.open or self.close or self.abort or self.looks_further
         self.simple = not special and child_of(self.name) is None
         # Made once, here: making a request costs more than all the rest of a get.
         self._reading = replace(self, close=False, item_id=None) if self.close else None
@@ -129,7 +136,7 @@ def parse(key: bytes) -> Request:
 
     Raises ``RequestError`` for an empty name, for an option that is unknown, repeated or malformed,
     and for options that do not go together. ``t=`` goes with everything, as in Kestrel; a close or
-    an abort alone has nothing to wait for, and does not wait.
+    an abort alone has nothing to wait for, and does not wait, nor does a look at a certain item.
     """
     return REQUESTS.get(key)
 
@@ -145,7 +152,7 @@ def _parse(key: bytes) -> Request:
     for option, other in _NEEDS:
         if option in options and other not in options:
             raise RequestError(f"/{option.decode()}= needs /{other.decode()}")
-    which = b"abort" if b"abort" in options else b"close"
+    which = next((each for each in (b"abort", b"id") if each in options), b"close")
     request = Request(
         key,
         name,
@@ -163,6 +170,8 @@ def _parse(key: bytes) -> Request:
         raise RequestError("/lease= takes more than 0 seconds")
     if not request.takes:
         request.wait_ms = None
+    elif request.peek and request.item_id is not None:
+        request.wait_ms = 0
     return request
 
 

@@ -123,6 +123,13 @@ class Pending:
         self.records.append(record.discard(first_id, last_id, items, size, self._salt))
         self._rarely().given_up.append((first_id, last_id, items, size))
 
+    def spares(self, item_id: int) -> bool:
+        """Tell whether no flush or deletion in here removes an item."""
+        rare = self._rare
+        if rare is None or rare.flushed is None or item_id > rare.flushed:
+            return True
+        return any(kept_id == item_id for kept_id, _ in rare.kept)
+
     def apply(self, ledger: Ledger) -> None:
         """Apply it to the ledger: it was written.
 

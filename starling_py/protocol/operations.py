@@ -24,4 +24,24 @@ class Resume:
     quiet: bool
 
 
-Operation = Pause | Resume
+@dataclass
+class Browse:
+    """List items of a queue, in the order of their ids, without their data."""
+
+    key: bytes
+    first_id: int
+    """The lowest id that is listed; 1 for all."""
+    count: int
+    """The most items, from 1 to 1000."""
+
+
+@dataclass
+class Drop:
+    """Remove one item that waits."""
+
+    key: bytes
+    item_id: int
+    quiet: bool
+
+
+Operation = Pause | Resume | Browse | Drop

@@ -335,6 +335,15 @@ class PersistentQueue:
         self.counted.discarded += 1
         return True
 
+    def drop(self, item: Item) -> None:
+        """Remove an item that waits, or is delayed, wherever it stands.
+
+        Raises ``JournalError``, and then it is still there.
+        """
+        self.remove(item)
+        self.waiting.take_out(item.id)
+        self.counted.discarded += 1
+
     def flush(self) -> None:
         """Remove every item but those that are open or being moved.
 

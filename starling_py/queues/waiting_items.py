@@ -204,6 +204,21 @@ class WaitingItems:
             if len(window.items) < window.low:
                 self.load()
 
+    def take_out(self, item_id: int) -> None:
+        """Take out a waiting or delayed item that was removed, wherever it stands.
+
+        What is only on disk is passed over when its turn comes.
+        """
+        self.missing.discard(item_id)
+        if not self.set_aside.remove(item_id) and self.window.remove(item_id):
+            self.top_up()
+
+    def due_ms(self, item: Item) -> int:
+        """Return when an item may be handed out, in ms since the Unix epoch; 0 for at once."""
+        facts = self._journal.ledger.facts.get(item.id)
+        known = self.set_aside.due_ms(item.id) or (0 if facts is None else facts.due_ms)
+        return known or (item.due_ms if type(item) is MarkedItem else 0)
+
     def append(self, item: Item) -> None:
         """Add an item that was put at the end and is already counted.
 

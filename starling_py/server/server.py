@@ -70,7 +70,10 @@ class Server:
             settings.allow_shutdown,
             settings.allow_reload,
             settings.allow_drain,
-            Permission(settings.allow_admin, {"pause": settings.allow_pause}),
+            Permission(
+                settings.allow_admin,
+                {verb: getattr(settings, f"allow_{verb}") for verb in ("pause", "browse", "drop")},
+            ),
         )
         self._housework: tuple[Callable[[], None], ...] = (
             lambda: self._tick.connections.drop_idle(settings.timeout),

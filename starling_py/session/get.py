@@ -12,9 +12,11 @@ from typing import Any, Final
 
 from starling_py import keys
 from starling_py.journal.errors import JournalError
+from starling_py.journal.format.record import Item
 from starling_py.keys import Request, RequestError
 from starling_py.protocol import commands
 from starling_py.queues.errors import NotLoaded
+from starling_py.queues.listing import find, listed
 from starling_py.queues.set_aside import place
 from starling_py.queues.slices import LATER, Steps
 from starling_py.session.client import MAX_OUTPUT, Client
@@ -44,7 +46,7 @@ def get(client: Client, command: commands.Get) -> None:
     try:
         request = _KNOWN.get(asked[0]) or keys.parse(asked[0])
         if not (command.plain and request.simple) or client.holder.by_name:
-            if len(asked) > 1 or request.count > 1 or _makes_too_much(client, request):
+            if len(asked) > 1 or request.looks_further or _makes_too_much(client, request):
                 client.at_length(_getting(client, command))
                 return
             request, holder = _prepare(client, command, request), client.holder
@@ -220,7 +222,7 @@ class _Reading:
     def _take(self) -> Steps:
         answer = self._answer
         for request in self._requests:
-            while (missing := self._read(request)) is not None:
+            while not self._names_one(request) and (missing := self._read(request)) is not None:
                 if not (answer.streams or answer.empty):
                     break
                 try:
@@ -233,10 +235,17 @@ class _Reading:
                     return
             if request.count > 1:
                 yield from self._look(request)
+            elif self._names_one(request):
+                yield from self._find(request)
             if answer.size > MAX_OUTPUT:
                 answer.stream()
             if answer.streams:
                 yield None
+
+    @staticmethod
+    def _names_one(request: Request) -> bool:
+        """Tell whether a key names the item that it wants to look at."""
+        return request.looks_further and request.count == 1
 
     def _read(self, request: Request) -> NotLoaded | None:
         """Read one item, or, for several, only see to it that there is one in memory.
@@ -254,6 +263,20 @@ class _Reading:
         if hit is not None and request.count == 1:
             self._answer.add(hit)
         return None
+
+    def _find(self, request: Request) -> Steps:
+        """Give the item that a key names, wherever it stands, on disk too."""
+        queue = self._client.queues.directory.find(request.name)
+        if queue is None or request.item_id is None:
+            return
+        found: list[Item] = []
+        try:
+            yield from find(queue, request.item_id, found)
+        except JournalError as problem:
+            self._failure = problem
+        for item in found:
+            if listed(queue, item).state != "expired":
+                self._answer.add((request, item, queue))
 
     def _look(self, request: Request) -> Steps:
         """Give the items at the head of a queue, as far as the client reads."""
@@ -284,6 +307,8 @@ class _Reading:
     def _finds_one(self) -> bool:
         """Look into every queue once more, and tell whether there was an item."""
         for request in self._requests:
+            if self._names_one(request):
+                continue
             self._read(replace(request, count=1) if request.count > 1 else request)
             if not self._answer.empty:
                 return True

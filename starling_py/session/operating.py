@@ -1,4 +1,4 @@
-"""What operators do to a queue: pause it and have it go on.
+"""What operators do to a queue: pause it, have it go on, look at its items, drop one.
 
 Each of these commands is refused unless the settings allow it to this client.
 """
@@ -9,10 +9,15 @@ from typing import Any
 
 from starling_py import keys
 from starling_py.journal.errors import JournalError
+from starling_py.journal.format.record import Item
 from starling_py.journal.ledger import FOR_EVER
 from starling_py.keys import RequestError, printable
 from starling_py.protocol import commands, operations
 from starling_py.protocol.commands import Outcome
+from starling_py.protocol.operator_replies import item_line
+from starling_py.queues.listing import Listing, find, listed, waits
+from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.slices import LATER, Steps
 from starling_py.session.client import Client
 
 log = logging.getLogger(__name__)
@@ -64,7 +69,70 @@ def _change(
     client.replies.add_for([queue.journal], Outcome.OK, quiet=command.quiet)
 
 
+def browse(client: Client, command: operations.Browse) -> None:
+    """List items of a queue, without their data and without taking any."""
+    if permitted(client, "browse"):
+        client.at_length(_browsing(client, command))
+
+
+def _browsing(client: Client, command: operations.Browse) -> Steps:
+    if client.queues.slices.spent:
+        yield LATER
+    try:
+        queue = client.queues.directory.find(keys.parse_plain(command.key))
+        if queue is None:
+            client.replies.add_outcome(Outcome.NOT_FOUND)
+            return
+        lines = _Lines(client, queue)
+        yield from Listing(queue, command.first_id - 1, command.count, lines.add).steps()
+    except (RequestError, JournalError) as problem:
+        client.fail(problem)
+        return
+    client.replies.add_outcome(Outcome.END)
+
+
+class _Lines:
+    """Tells one client of items, a line each."""
+
+    def __init__(self, client: Client, queue: PersistentQueue) -> None:
+        self._client = client
+        self._queue = queue
+
+    def add(self, item: Item) -> None:
+        """Tell of one more."""
+        told = listed(self._queue, item)
+        now_ms = self._client.queues.clock.wall_ms
+        line = item_line(item, now_ms, told.state, told.due_ms, told.deliveries)
+        self._client.replies.add_part(line)
+
+
+def drop(client: Client, command: operations.Drop) -> None:
+    """Remove one item that waits, wherever it stands."""
+    if permitted(client, "drop", quiet=command.quiet):
+        client.at_length(_dropping(client, command), finish=True)
+
+
+def _dropping(client: Client, command: operations.Drop) -> Steps:
+    try:
+        queue = client.queues.directory.find(keys.parse_plain(command.key))
+        found: list[Item] = []
+        if queue is not None:
+            yield from find(queue, command.item_id, found)
+        if queue is None or not found or not waits(queue, command.item_id):
+            client.replies.add_outcome(Outcome.NOT_FOUND, quiet=command.quiet)
+            return
+        queue.drop(found[0])
+    except (RequestError, JournalError) as problem:
+        client.fail(problem, quiet=command.quiet)
+        return
+    name, item_id = printable(queue.name), command.item_id
+    log.info("%s: queue %s: item %d dropped", client.peer, name, item_id)
+    client.replies.add_for([queue.journal], Outcome.DELETED, quiet=command.quiet)
+
+
 HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {
     operations.Pause: pause,
     operations.Resume: resume,
+    operations.Browse: browse,
+    operations.Drop: drop,
 }

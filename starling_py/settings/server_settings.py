@@ -156,6 +156,10 @@ class Settings:
         "Who may use the commands of operators; local: clients of this machine")
     allow_pause: bool | str | None = setting("Network", None, WHO,
         "Who may pause and resume queues, if not as allow_admin says")
+    allow_browse: bool | str | None = setting("Network", None, WHO,
+        "Who may list the items of queues, if not as allow_admin says")
+    allow_drop: bool | str | None = setting("Network", None, WHO,
+        "Who may drop single items, if not as allow_admin says")
     queue_path: Path = setting("Storage", "/var/spool/starling", _PATH,
         "Folder that holds the journals of all queues", "-q --queue_path PATH", alias="path")
     sync: SyncPolicy = setting("Storage", "50ms", _SYNC,

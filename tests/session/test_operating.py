@@ -93,5 +93,125 @@ def test_commands_of_operators_are_refused_where_they_are_not_allowed(queues: Qu
     client = queues.client()
     check_put(client, b"1")
     assert client.ask(b"pause q\r\nresume q\r\n") == b"ERROR: pause not enabled\r\n" * 2
+    reply = b"ERROR: browse not enabled\r\nERROR: drop not enabled\r\n"
+    assert client.ask(b"browse q\r\ndrop q 1\r\n") == reply
     assert client.ask(b"pause q noreply\r\nget q\r\n") == item(b"q", b"1")
     assert queues.counters.noreply_errors == 1
+
+
+def test_browse_tells_of_each_item_on_a_line_and_takes_none(queues: Queues, client: Client) -> None:
+    check_put(client, b"first")
+    client.ask(b"set q/delay=60 7 100 6\r\nsecond\r\n")
+    now_ms = queues.clock.wall_ms
+    assert client.ask(b"get q/open\r\n") == item(b"q/open", b"first")
+    queues.clock.advance(2)
+    due, dies = now_ms + 60_000, now_ms + 100_000
+    lines = (
+        b"ITEM 1 5 0 2000 open 0 0 1 - -\r\n",
+        b"ITEM 2 6 7 2000 delayed %d %d 0 - -\r\n" % (due, dies),
+    )
+    assert client.ask(b"browse q\r\n") == b"".join(lines) + b"END\r\n"
+    assert client.ask(b"browse q 2\r\nbrowse q 1 1\r\n") == b"END\r\n".join(
+        (lines[1], lines[0], b"")
+    )
+    assert client.ask(b"browse q 3\r\n") == b"END\r\n"
+    assert client.ask(b"get q/abort\r\n") == b"END\r\n"
+    assert client.ask(b"get q\r\n") == item(b"q", b"first")
+
+
+def test_browse_and_a_look_at_an_item_work_while_paused(client: Client) -> None:
+    check_put(client, b"1", b"2")
+    assert (
+        client.ask(b"pause q\r\nbrowse q 2\r\n")
+        == b"OK\r\nITEM 2 1 0 0 waiting 0 0 0 - -\r\nEND\r\n"
+    )
+    assert client.ask(b"get q/peek/id=2\r\n") == item(b"q/peek/id=2", b"2")
+
+
+def test_a_look_at_an_item_by_its_id_takes_nothing(queues: Queues, client: Client) -> None:
+    check_put(client, b"1", b"2", b"3")
+    assert client.ask(b"get q/open\r\n") == item(b"q/open", b"1")
+    other = queues.client()
+    for number in (b"1", b"2", b"3"):
+        key = b"q/peek/id=" + number
+        assert other.ask(b"get %b\r\n" % key) == item(key, number)
+    assert other.ask(b"gets q/id=2/peek\r\n") == item(b"q/id=2/peek", b"2", 2)
+    assert other.ask(b"mg q/peek/id=3 v c\r\n") == b"VA 1 c3\r\n3\r\n"
+    assert other.ask(b"get q/peek/id=4 x/peek/id=1\r\n") == b"END\r\n"
+    assert queues.counters.cmd_peek == 5
+    assert queues.take_all(b"q") == [b"2", b"3"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [b"q/id=1", b"q/peek/id=0", b"q/peek/id=", b"q/peek/id=1/n=2", b"q/open/id=1", b"q/id=1/close"],
+)
+def test_an_id_goes_with_a_look_and_nothing_else(client: Client, key: bytes) -> None:
+    check_put(client, b"1")
+    assert client.ask(b"get %b\r\n" % key).startswith(b"CLIENT_ERROR ")
+    assert client.ask(b"get q\r\n") == item(b"q", b"1")
+
+
+def test_drop_removes_one_item_that_waits_or_is_delayed(queues: Queues, client: Client) -> None:
+    check_put(client, b"1", b"2", b"3")
+    client.ask(b"set q/delay=60 0 0 1\r\n4\r\n")
+    assert client.ask(b"drop q 2\r\ndrop q 2\r\n") == b"DELETED\r\nNOT_FOUND\r\n"
+    assert client.ask(b"drop q 4 noreply\r\ndrop q 4\r\n") == b"NOT_FOUND\r\n"
+    numbers = queues.numbers(b"q")
+    assert (numbers.items, numbers.bytes, numbers.delayed, numbers.discarded) == (2, 2, 0, 2)
+    queues.pass_time(61)
+    assert queues.take_all(b"q") == [b"1", b"3"]
+
+
+def test_drop_leaves_what_is_open(client: Client) -> None:
+    check_put(client, b"1")
+    assert client.ask(b"get q/open\r\ndrop q 1\r\n") == item(b"q/open", b"1") + b"NOT_FOUND\r\n"
+    assert client.ask(b"get q/abort\r\nget q\r\n") == b"END\r\n" + item(b"q", b"1")
+
+
+def test_a_drop_that_is_not_written_leaves_the_item(queues: Queues, client: Client) -> None:
+    check_put(client, b"1", b"2")
+    assert on_a_full_disk(queues, client, b"drop q 1\r\n") == NO_ROOM
+    assert queues.take_all(b"q") == [b"1", b"2"]
+
+
+def test_what_is_only_on_disk_is_listed_shown_and_dropped(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool", window_size=4096)
+    client = queues.client()
+    check_put(client, *(b"%d" % number * 30 for number in range(200)))
+    assert queues.queue(b"q").waiting.on_disk > 100
+    told = client.ask(b"browse q 1 1000\r\n").splitlines()
+    assert [line.split()[1] for line in told[:-1]] == [b"%d" % number for number in range(1, 201)]
+    assert client.ask(b"get q/peek/id=150\r\n") == item(b"q/peek/id=150", b"149" * 30)
+    assert client.ask(b"drop q 150\r\nget q/peek/id=150\r\n") == b"DELETED\r\nEND\r\n"
+    taken = queues.take_all(b"q")
+    assert len(taken) == 199
+    assert b"149" * 30 not in taken
+
+
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        (b"browse nosuch", b"NOT_FOUND\r\n"),
+        (b"drop nosuch 1", b"NOT_FOUND\r\n"),
+        (b"browse", b"ERROR\r\n"),
+        (b"browse q 1 2 3", b"ERROR\r\n"),
+        (
+            b"browse q x",
+            b"CLIENT_ERROR browse takes an item's id from 0 to 18446744073709551615\r\n",
+        ),
+        (b"browse q 1 1001", b"CLIENT_ERROR browse takes a number of items from 1 to 1000\r\n"),
+        (b"browse q/peek", b"CLIENT_ERROR this command takes no option in its key\r\n"),
+        (b"drop q", b"ERROR\r\n"),
+        (b"drop q 1 2", b"ERROR\r\n"),
+        (b"drop q 0", b"CLIENT_ERROR drop takes an item's id from 1 to 18446744073709551615\r\n"),
+        (b"drop q/open 1", b"CLIENT_ERROR this command takes no option in its key\r\n"),
+        (b"drop " + b"q" * 251 + b" 1", b"CLIENT_ERROR bad command line format\r\n"),
+    ],
+)
+def test_what_is_wrong_with_a_browse_or_drop_is_told(
+    client: Client, line: bytes, reply: bytes
+) -> None:
+    check_put(client, b"1")
+    assert client.ask(line + b"\r\n") == reply
+    assert client.ask(b"get q\r\n") == item(b"q", b"1")

@@ -89,6 +89,8 @@ def test_without_a_file_everything_has_its_default() -> None:
         "allow_drain": False,
         "allow_admin": "local",
         "allow_pause": None,
+        "allow_browse": None,
+        "allow_drop": None,
         "queue_path": Path("/var/spool/starling"),
         "sync": SyncPolicy("interval", 0.05),
         "segment_size": 16 << 20,

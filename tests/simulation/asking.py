@@ -24,7 +24,7 @@ VERBS: dict[bytes, float] = {
 KINDS: dict[str, float] = {
     "put": 60, "read": 62, "wait": 10, "many": 5, "gat": 4, "touch": 3, "confirm": 4, "monitor": 3,
     "delete": 2, "flush": 2, "flush_all": 0.5, "flush_expired": 1, "stats": 2,
-    "pause": 1, "resume": 2,
+    "pause": 1, "resume": 2, "browse": 2, "drop": 2,
 }  # fmt: skip
 
 
@@ -89,6 +89,13 @@ class Asking:
             client.ask(b"pause %b%b\r\n" % (name, time), Asked("pause"))
         elif kind == "resume":
             client.ask(b"resume %b\r\n" % name, Asked("resume"))
+        elif kind == "browse":
+            first, limit = random.choice((1, random.randint(1, 30))), random.choice((3, 1000))
+            asked = Asked("browse", (name,), first=first, most=limit)
+            client.ask(b"browse %b %d %d\r\n" % (name, first, limit), asked)
+        elif kind == "drop":
+            ids = [each.id for each in self._models[name].things] or [random.randint(1, 9)]
+            client.ask(b"drop %b %d\r\n" % (name, random.choice(ids)), Asked("drop", (name,)))
         elif kind == "flush_all":
             client.ask(b"flush_all\r\n", Asked("flush_all"))
         else:

@@ -408,6 +408,18 @@ class QueueModel:
         """Tell whether the operation that led to a state was taken back."""
         return any(base < number < after for base, after in self.undone)
 
+    def check_listed(self, listed: list[int], since: int, first: int, most: int) -> None:
+        """Check a list of ids that was made from a state on: up to ``most``, from ``first`` on."""
+        ids = [{each.id for each in state.things} if state else set() for state in self.states]
+        ever: set[int] = set().union(*ids[since:])
+        always = set.intersection(*ids[since:])
+        last = listed[-1] if len(listed) == most else self.used[-1]
+        wanted = {each for each in always if first <= each <= last}
+        if listed != sorted(set(listed)) or not wanted <= set(listed) or len(listed) > most:
+            raise self.fail(f"{listed} is listed; there was {sorted(wanted)}")
+        if not set(listed) <= ever or any(each < first for each in listed):
+            raise self.fail(f"{listed} is listed from {first} on; there ever was {sorted(ever)}")
+
     def tell(self, number: int, *, waits: bool) -> None:
         """Take notice that a client is told of the operation that led to a state."""
         if self.is_undone(number):

@@ -27,6 +27,7 @@ from starling_py.queues import limits, set_aside, waiting_items
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.delivery import Delivery, MoveDelivery
 from starling_py.queues.fan_out import FanOut
+from starling_py.queues.listing import Listing
 from starling_py.queues.moves import Moves
 from starling_py.queues.open_reads import OpenRead, OpenReads, ReadHolder
 from starling_py.queues.pause import Pause
@@ -485,7 +486,30 @@ def gives_while_paused(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def lists_only_what_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out of a list what has to be read from disk."""
+
+    def list_disk(self: Listing) -> Steps:
+        self._after = self._last
+        yield None
+
+    monkeypatch.setattr(Listing, "_list_disk", list_disk)
+
+
+def drops_what_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drop an item that somebody works on."""
+    monkeypatch.setattr(PersistentQueue, "is_elsewhere", lambda self, item_id: False)
+
+
+def leaves_a_dropped_item_where_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove an item from the journal alone."""
+    monkeypatch.setattr(WaitingItems, "take_out", lambda self, item_id: None)
+
+
 PLANTS: tuple[Plant, ...] = (
+    lists_only_what_is_in_memory,
+    drops_what_is_open,
+    leaves_a_dropped_item_where_it_waits,
     writes_no_pause,
     writes_no_pause_into_checkpoints,
     keeps_a_pause_that_was_not_written,

@@ -270,6 +270,16 @@ class WatchedQueue(PersistentQueue):
             model.removed(self._removed)
         return done
 
+    def drop(self, item: Item) -> None:
+        if item.id in self.model.open or item.id in self.model.leaving:
+            raise self.model.fail(f"{item} is dropped, and does not wait")
+        self._expected = True
+        try:
+            super().drop(item)
+        finally:
+            self._expected = False
+        self._note(self.model.removed(item))
+
     def flush(self) -> None:
         super().flush()
         self._note(self.model.emptied(deleted=False))

@@ -147,6 +147,8 @@ class WatchedSession(Session):
             client.entry = Entry()
             client.command = command
             client.makes_do = False
+            models = client.life.models
+            client.entry.begun = {name: model.last for name, model in models.items()}
             if not getattr(command, "quiet", False):
                 client.simulated.entries.append(client.entry)
         touched = self._touched(command) if isinstance(command, commands.Touch) else None

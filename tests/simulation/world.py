@@ -414,7 +414,11 @@ class Life:
             raise Violation(f"{client.peer}: {asked} was stored, and told {told.line!r}")
         if early and told.line in (b"NOT_STORED", b"END") and not told.hits and not entry.given:
             raise Violation(f"{client.peer}: {asked} is over too early")
-        if asked.kind == "delete" and (told.line != b"NOT_FOUND") != bool(entry.did):
+        if asked.kind == "browse" and told.line == b"END":
+            (name,) = asked.names
+            since = entry.begun[name]
+            self.models[name].check_listed(told.listed, since, asked.first, asked.most)
+        if asked.kind in ("delete", "drop") and (told.line != b"NOT_FOUND") != bool(entry.did):
             raise Violation(f"{client.peer}: {asked} is answered {told.line!r}, but did {entry}")
         if told.whole and not entry.failed and asked.kind != "monitor":
             for name, number in entry.did:
