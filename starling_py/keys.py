@@ -27,7 +27,7 @@ MAX_SECONDS = 2_592_000
 """The most seconds that ``lease=`` and ``delay=`` accept: memcached's 30 days."""
 
 _GET_OPTIONS = frozenset(
-    {b"peek", b"n", b"id", b"t", b"open", b"lease", b"close", b"abort", b"delay"}
+    {b"peek", b"n", b"id", b"t", b"open", b"lease", b"close", b"abort", b"bury", b"delay"}
 )
 _STORE_OPTIONS = frozenset({b"sync", b"delay", b"t"})
 _WITHOUT_VALUE = frozenset({b"peek", b"open", b"sync"})
@@ -39,6 +39,9 @@ _CONFLICTS = (
     (b"peek", b"abort"),
     (b"abort", b"open"),
     (b"abort", b"close"),
+    (b"peek", b"bury"),
+    (b"close", b"bury"),
+    (b"abort", b"bury"),
     (b"id", b"n"),
 )
 _NEEDS = ((b"n", b"peek"), (b"id", b"peek"), (b"lease", b"open"), (b"delay", b"abort"))
@@ -76,9 +79,11 @@ class Request:
     """Confirm an open read, before anything else."""
     abort: bool = False
     """End an open read and give its item back."""
+    bury: bool = False
+    """End an open read by moving its item to the queue for dead letters."""
     item_id: int | None = None
-    """Which item to close or abort, from 1 to 2**64 - 1; ``None`` for the oldest that is open. Or
-    which one to look at; ``None`` for the head."""
+    """Which item to close, abort or bury, from 1 to 2**64 - 1; ``None`` for the oldest that is
+    open. Or which one to look at; ``None`` for the head."""
     lease: float | None = None
     """Seconds that an open read may last, above 0 and up to 30 days; ``None`` when not given."""
     delay: float = 0.0
@@ -86,6 +91,8 @@ class Request:
     lease_until_ms: int = 0
     """The moment of the wall clock that ``lease`` was reckoned from, in milliseconds since the Unix
     epoch; 0 if from none. No key gives it, but a ``gat`` does."""
+    ends: bool = field(init=False, compare=False)
+    """Whether this ends an open read."""
     takes: bool = field(init=False, compare=False)
     """Whether this reads an item at all; a close or an abort alone does not."""
     simple: bool = field(init=False, compare=False)
@@ -94,16 +101,18 @@ class Request:
     """Whether this looks at several items, or at one that need not be the first."""
 
     def __post_init__(self) -> None:
-        self.takes = self.open or not (self.close or self.abort)
+        self.ends = self.close or self.abort or self.bury
+        self.takes = self.open or not self.ends
         self.looks_further = self.count > 1 or (self.peek and self.item_id is not None)
-        special = self.open or self.close or self.abort or self.looks_further
+        special = self.open or self.ends or self.looks_further
         self.simple = not special and child_of(self.name) is None
         # Made once, here: making a request costs more than all the rest of a get.
-        self._reading = replace(self, close=False, item_id=None) if self.close else None
+        ends = self.close or self.bury
+        self._reading = replace(self, close=False, bury=False, item_id=None) if ends else None
 
     @property
     def reading(self) -> "Request":
-        """What this reads, without what it closes."""
+        """What this reads, without what it ends."""
         return self if self._reading is None else self._reading
 
     @property
@@ -152,7 +161,7 @@ def _parse(key: bytes) -> Request:
     for option, other in _NEEDS:
         if option in options and other not in options:
             raise RequestError(f"/{option.decode()}= needs /{other.decode()}")
-    which = next((each for each in (b"abort", b"id") if each in options), b"close")
+    which = next((each for each in (b"abort", b"bury", b"id") if each in options), b"close")
     request = Request(
         key,
         name,
@@ -162,6 +171,7 @@ def _parse(key: bytes) -> Request:
         open=b"open" in options,
         close=b"close" in options,
         abort=b"abort" in options,
+        bury=b"bury" in options,
         item_id=_whole(options, which, 1, MAX_ITEM_ID, "an item's id"),
         lease=_seconds(options, b"lease"),
         delay=_seconds(options, b"delay") or 0.0,

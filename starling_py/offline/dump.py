@@ -16,6 +16,7 @@ from starling_py.journal import checkpoint
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import JournalDamagedError
 from starling_py.journal.format import record
+from starling_py.journal.format.origin import Origin
 from starling_py.journal.format.record import HEADER_SIZE, Found, Item
 from starling_py.journal.ledger import FOR_EVER, Facts, Ledger
 from starling_py.journal.recovery.examination import Examination
@@ -38,6 +39,7 @@ _TYPES = {
     record.DELAY: "delay",
     record.PUSH_MARKED: "put",
     record.PAUSE: "pause",
+    record.PUSH_MOVED: "put",
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -284,6 +286,7 @@ def _entry(file: SegmentFile, part: Stretch, found: Found) -> Entry:
         entry.item = record.any_item_at(kind, part.data, start, end)
         if isinstance(entry.item, record.MarkedItem):
             fields |= _facts(entry.item)
+            fields |= _origin(entry.item.origin)
             entry.due_ms = entry.item.due_ms
     elif kind == record.DELAY:
         entry.due_ms = record.due(part.data, start)
@@ -308,6 +311,19 @@ def _entry(file: SegmentFile, part: Stretch, found: Found) -> Entry:
             if read.ledger.paused_ms:
                 fields["paused_until"] = pause_end(read.ledger.paused_ms)
     return entry
+
+
+def _origin(origin: Origin | None) -> dict[str, str]:
+    """Return where an item came from, if it was moved."""
+    if origin is None:
+        return {}
+    return {
+        "origin": keys.printable(origin.source),
+        "reason": origin.why,
+        "moved": iso(origin.moved_ms),
+        "first": keys.printable(origin.first),
+        "first_put": iso(origin.put_ms),
+    }
 
 
 def pause_end(until_ms: int) -> str:

@@ -44,4 +44,15 @@ class Drop:
     quiet: bool
 
 
-Operation = Pause | Resume | Browse | Drop
+@dataclass
+class Move:
+    """Move the oldest items that wait to another queue."""
+
+    key: bytes
+    target: bytes | None
+    """The key of that queue; ``None`` to move each to the queue that it came from."""
+    count: int | None
+    """The most items, 1 or more; ``None`` for all."""
+
+
+Operation = Pause | Resume | Browse | Drop | Move

@@ -67,6 +67,18 @@ def _drop(words: list[bytes]) -> Command:
     return operations.Drop(words[1], item_id, quiet)
 
 
+def _move(words: list[bytes]) -> Command:
+    """Read ``move FROM TO [N]`` and ``move FROM origin [N]``."""
+    if not 3 <= len(words) <= 4:
+        return Refusal(ERROR)
+    if max(len(words[1]), len(words[2])) > MAX_KEY:
+        return Refusal(BAD_FORMAT)
+    count = whole_number(words[3], 1, MAX_ITEM_ID) if len(words) == 4 else None
+    if count is None and len(words) == 4:
+        return out_of_range(b"move takes a number of items", 1, MAX_ITEM_ID)
+    return operations.Move(words[1], None if words[2] == b"origin" else words[2], count)
+
+
 def _loud(words: list[bytes]) -> tuple[list[bytes], bool]:
     """Return the words without a ``noreply`` behind the queue's name, and whether there was one."""
     quiet = len(words) > 2 and words[-1] == b"noreply"
@@ -78,4 +90,5 @@ PARSERS: Final[dict[bytes, Parser]] = {
     b"resume": _resume,
     b"browse": _browse,
     b"drop": _drop,
+    b"move": _move,
 }

@@ -14,6 +14,7 @@ from typing import Protocol
 from mypy_extensions import mypyc_attr
 
 from starling_py.journal.blocks import OVERHEAD
+from starling_py.journal.format.origin import BURIED, DELIVERIES, EXPIRED
 from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
@@ -232,7 +233,7 @@ class PersistentQueue:
                 waiting.take(item)
             else:
                 waiting.take(item)
-                self._keeper.moves.begin_move(Move(self, item, target, 0))
+                self._keeper.moves.begin_move(Move(self, item, target, 0, EXPIRED))
                 # The move goes on even if this commit fails, so the item stays counted.
                 self._counted_before.expired += 1
             self.counted.expired += 1
@@ -298,6 +299,19 @@ class PersistentQueue:
         if not self.exhausts(read.item):
             self.waiting.delay(read.item, due_ms)
 
+    def bury(self, read: OpenRead, target: bytes) -> Move:
+        """End an open read by moving its item to another queue; return the move."""
+        self.open_reads.cancel(read)
+        self.dead_lettered += 1
+        move = Move(self, read.item, target, read.deliveries, BURIED)
+        self._keeper.moves.begin_move(move)
+        return move
+
+    def come_back(self, item: Item) -> None:
+        """Let an item that was to leave wait in its old place, and serve those who wait."""
+        self.waiting.insert(item)
+        self.available()
+
     def exhausts(self, item: Item) -> bool:
         """Dead-letter an item if it was handed out too often; return whether it was.
 
@@ -309,7 +323,7 @@ class PersistentQueue:
         if type(item) is MarkedItem and deliveries == item.deliveries:
             return False
         self.dead_lettered += 1
-        self._keeper.moves.begin_move(Move(self, item, target, deliveries))
+        self._keeper.moves.begin_move(Move(self, item, target, deliveries, DELIVERIES))
         return True
 
     def remove(self, item: Item) -> None:
@@ -369,7 +383,7 @@ class PersistentQueue:
         self.waiting.clear()
         for read in list(self.open_reads):
             self.open_reads.confirm(read, self.journal.written + 1)
-        self.traffic.leaving.clear()
+        self.traffic.abandon()
         self.pause.forget()
         self.deleted = True
         self._first_id = self.next_id

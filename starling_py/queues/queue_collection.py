@@ -331,8 +331,7 @@ class QueueCollection:
 
     def _put_moved(self, move: Move) -> MovePut:
         """Return the put of a moved item into its new queues."""
-        what = Put(move.target, move.item.data, move.item.flags, 0, deliveries=move.deliveries)
-        return MoveDelivery(self.directory, what, move.source, move.missing)
+        return MoveDelivery(self.directory, move)
 
     def _serve(self, queue: PersistentQueue) -> None:
         """Serve the clients that wait for a queue, some at once and the others in later turns."""

@@ -72,7 +72,10 @@ class Server:
             settings.allow_drain,
             Permission(
                 settings.allow_admin,
-                {verb: getattr(settings, f"allow_{verb}") for verb in ("pause", "browse", "drop")},
+                {
+                    verb: getattr(settings, f"allow_{verb}")
+                    for verb in ("pause", "browse", "drop", "move")
+                },
             ),
         )
         self._housework: tuple[Callable[[], None], ...] = (

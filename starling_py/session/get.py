@@ -85,7 +85,7 @@ def _prepare(client: Client, command: commands.Get, request: Request) -> Request
     """
     if command.touch_exptime is not None:
         request = leased(request, lease_of(client, command.touch_exptime))
-    if request.close or request.abort or client.holder.by_name:
+    if request.ends or client.holder.by_name:
         ending = Ending(client)
         ending.find(request)
         ending.check(request)

@@ -1,4 +1,4 @@
-"""What operators do to a queue: pause it, have it go on, look at its items, drop one.
+"""What operators do to a queue: pause it, have it go on, look at its items, drop or move some.
 
 Each of these commands is refused unless the settings allow it to this client.
 """
@@ -15,10 +15,12 @@ from starling_py.keys import RequestError, printable
 from starling_py.protocol import commands, operations
 from starling_py.protocol.commands import Outcome
 from starling_py.protocol.operator_replies import item_line
+from starling_py.queues.by_hand import HandMove
 from starling_py.queues.listing import Listing, find, listed, waits
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.slices import LATER, Steps
 from starling_py.session.client import Client
+from starling_py.session.origins import where_and_why
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +104,8 @@ class _Lines:
         """Tell of one more."""
         told = listed(self._queue, item)
         now_ms = self._client.queues.clock.wall_ms
-        line = item_line(item, now_ms, told.state, told.due_ms, told.deliveries)
+        origin, reason = where_and_why(item)
+        line = item_line(item, now_ms, told.state, told.due_ms, told.deliveries, origin, reason)
         self._client.replies.add_part(line)
 
 
@@ -130,9 +133,44 @@ def _dropping(client: Client, command: operations.Drop) -> Steps:
     client.replies.add_for([queue.journal], Outcome.DELETED, quiet=command.quiet)
 
 
+def move(client: Client, command: operations.Move) -> None:
+    """Move the oldest items that wait, to another queue or each to where it came from.
+
+    If the client hangs up, no more begin, and those that have begun arrive.
+    """
+    if permitted(client, "move"):
+        client.at_length(_moving(client, command))
+
+
+def _moving(client: Client, command: operations.Move) -> Steps:
+    queues = client.queues
+    try:
+        queue = queues.directory.find(keys.parse_plain(command.key))
+        target = None if command.target is None else keys.parse_plain(command.target)
+        if queue is None:
+            client.replies.add_outcome(Outcome.NOT_FOUND)
+            return
+        if queue.name == target:
+            raise RequestError("a queue is not moved into itself")
+        work = HandMove(queue, queues.directory.moves, command.count or queue.next_id)
+        yield from work.back() if target is None else work.to(target)
+    except (RequestError, JournalError) as problem:
+        client.fail(problem)
+        return
+    name = printable(queue.name)
+    to = "where they came from" if target is None else printable(target)
+    log.info("%s: queue %s: %d items moved to %s", client.peer, name, work.moved, to)
+    if work.refused and not work.moved:
+        reason = f"nothing was moved: {work.refused}"
+        client.replies.add_error(client.replies.writer.server_error(reason), reason, quiet=False)
+    else:
+        client.replies.add(client.replies.writer.word(f"MOVED {work.moved}"))
+
+
 HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {
     operations.Pause: pause,
     operations.Resume: resume,
     operations.Browse: browse,
     operations.Drop: drop,
+    operations.Move: move,
 }

@@ -160,6 +160,8 @@ class Settings:
         "Who may list the items of queues, if not as allow_admin says")
     allow_drop: bool | str | None = setting("Network", None, WHO,
         "Who may drop single items, if not as allow_admin says")
+    allow_move: bool | str | None = setting("Network", None, WHO,
+        "Who may move items to other queues, if not as allow_admin says")
     queue_path: Path = setting("Storage", "/var/spool/starling", _PATH,
         "Folder that holds the journals of all queues", "-q --queue_path PATH", alias="path")
     sync: SyncPolicy = setting("Storage", "50ms", _SYNC,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from starling_py.journal.disk.files import Files
 from starling_py.journal.format import segment
+from starling_py.journal.format.origin import BURIED, DELIVERIES, EXPIRED, MOVED, Origin
 from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.ledger import FOR_EVER, Facts, Ledger
 from starling_py.journal.spool import LOCK
@@ -85,6 +86,7 @@ def write_journals(path: Path) -> Harness:
     write_marked(harness)
     write_kept(harness)
     write_paused(harness)
+    write_moved(harness)
 
     # A segment whose items were given up, as it is missing.
     harness.put_all([b"%d" % number * 200 for number in range(6)], b"given up")
@@ -162,6 +164,19 @@ def write_paused(harness: Harness) -> None:
     harness.put_all([b"." * SEGMENT_SIZE, b"behind the checkpoint"], b"paused")
 
 
+def write_moved(harness: Harness) -> None:
+    """Write items that came from other queues, for each reason there is."""
+    queue = harness.queues.directory.find_or_make(b"moved")
+    for reason in (DELIVERIES, EXPIRED, BURIED, MOVED):
+        origin = Origin(b"first", IN_2020, b"N" * 250, NOW_MS, reason)
+        deliveries = 3 if reason in (DELIVERIES, BURIED) else 0
+        data = b"moved %d" % reason
+        moved = MarkedItem(queue.next_id, NOW_MS, 0, 7, data, 0, deliveries, origin=origin)
+        queue.put_marked(moved)
+        harness.commit()
+    harness.put_all([b"." * SEGMENT_SIZE, b"behind the checkpoint"], b"moved")
+
+
 def describe(harness: Harness) -> dict[str, dict[str, object]]:
     """Return what the queues hold, by the hexadecimal form of their names."""
     harness.background.do_all()
@@ -177,11 +192,23 @@ def describe(harness: Harness) -> dict[str, dict[str, object]]:
             ],
         }
         marks = {str(item.id): marks_of(item, journal.ledger) for item in items}
+        origins = {str(item.id): origin_of(item) for item in items if origin_of(item)}
+        if origins:
+            described[queue.name.hex()]["origins"] = origins
         if journal.ledger.paused_ms:
             described[queue.name.hex()]["paused until"] = journal.ledger.paused_ms
         if any(any(each) for each in marks.values()):
             described[queue.name.hex()]["marks"] = marks
     return described
+
+
+def origin_of(item: Item) -> list[int | str]:
+    """Return where an item came from; an empty list if it was not moved."""
+    origin = item.origin if isinstance(item, MarkedItem) else None
+    if origin is None:
+        return []
+    names = origin.first.hex(), origin.source.hex()
+    return [*names, origin.put_ms, origin.moved_ms, origin.why]
 
 
 def marks_of(item: Item, ledger: Ledger) -> list[int | bool]:

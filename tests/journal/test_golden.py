@@ -173,6 +173,15 @@ def test_the_golden_files_of_version_4_hold_what_is_new_in_it() -> None:
     assert {1, 3} <= {ledger.first_id for ledger in ledgers_in(found, 4)}
 
 
+def test_the_golden_files_of_version_5_hold_what_is_new_in_it() -> None:
+    found = check_records(5, 12)
+    assert set(found) == set(check_records(4, 10)) | {record.PAUSE, record.PUSH_MOVED}
+    moved = [record.marked_item_at(memoryview(each), 0, len(each)) for each in found[12]]
+    reasons = [None if each.origin is None else each.origin.why for each in moved]
+    assert reasons == ["deliveries", "expired", "buried", "moved"]
+    assert {0, IN_2020} <= {ledger.paused_ms for ledger in ledgers_in(found, 5)}
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_journal_of_an_older_version_goes_on_with_every_kind_of_record(
     version: str, tmp_path: Path

@@ -215,3 +215,110 @@ def test_what_is_wrong_with_a_browse_or_drop_is_told(
     check_put(client, b"1")
     assert client.ask(line + b"\r\n") == reply
     assert client.ask(b"get q\r\n") == item(b"q", b"1")
+
+
+def put_of(client: Client, line: bytes, data: bytes) -> None:
+    assert client.ask(b"%b %d\r\n%b\r\n" % (line, len(data), data)) == b"STORED\r\n"
+
+
+def test_move_takes_the_oldest_that_wait_and_keeps_flags_and_expiry(
+    queues: Queues, client: Client
+) -> None:
+    put_of(client, b"set q 7 100", b"1")
+    put_of(client, b"set q/delay=60 8 0", b"2")
+    put_of(client, b"set q 9 0", b"3")
+    put_of(client, b"set q 9 0", b"4")
+    dies = queues.clock.wall_ms + 100_000
+    assert client.ask(b"move q other 2\r\n") == b"MOVED 2\r\n"
+    queues.clock.advance(1)
+    assert client.ask(b"browse other\r\n") == (
+        b"ITEM 1 1 7 1000 waiting 0 %d 0 q moved\r\n" % dies
+        + b"ITEM 2 1 9 1000 waiting 0 0 0 q moved\r\nEND\r\n"
+    )
+    assert client.ask(b"move q other\r\nmove q other\r\n") == b"MOVED 1\r\nMOVED 0\r\n"
+    assert queues.take_all(b"other") == [b"1", b"3", b"4"]
+    assert queues.numbers(b"q").delayed == 1
+
+
+def test_move_origin_sends_each_item_back_and_leaves_the_others(
+    queues: Queues, client: Client
+) -> None:
+    put_of(client, b"set dead 0 0", b"own")
+    for name in (b"a", b"b"):
+        put_of(client, b"set %b 0 0" % name, b"of " + name)
+        assert client.ask(b"move %b dead\r\n" % name) == b"MOVED 1\r\n"
+    put_of(client, b"set dead 0 0", b"own too")
+    assert client.ask(b"move dead origin 1\r\nmove dead origin\r\n") == b"MOVED 1\r\nMOVED 1\r\n"
+    assert queues.take_all(b"a") == [b"of a"]
+    assert queues.take_all(b"b") == [b"of b"]
+    assert queues.take_all(b"dead") == [b"own", b"own too"]
+
+
+def test_move_obeys_the_limits_of_the_target_and_says_how_far_it_came(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool", {"full": {"max_items": 2}, "small": {"max_item_size": 1}})
+    client = queues.client()
+    check_put(client, b"first", b"second", b"third")
+    assert client.ask(b"move q full\r\n") == b"MOVED 2\r\n"
+    assert (
+        client.ask(b"move q full\r\n") == b"SERVER_ERROR nothing was moved: the queue is full\r\n"
+    )
+    reply = b"SERVER_ERROR nothing was moved: object too large for cache\r\n"
+    assert client.ask(b"move q small\r\n") == reply
+    assert queues.take_all(b"q") == [b"third"]
+    assert queues.take_all(b"full") == [b"first", b"second"]
+
+
+def test_a_large_queue_is_moved_in_its_order_from_disk_too(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool", window_size=4096, interval=0.05)
+    client = queues.client()
+    items = [b"%d" % number * 30 for number in range(500)]
+    check_put(client, *items)
+    client.send(b"move q other\r\n")
+    told = b""
+    for _ in range(100):
+        told += client.told()
+        queues.clock.advance(0.1)
+        queues.commits.sync_if_due()
+        queues.commit()
+    assert told == b"MOVED 500\r\n"
+    assert queues.take_all(b"other") == items
+    assert client.ask(b"browse q\r\n") == b"END\r\n"
+
+
+def test_who_waits_at_the_target_is_served_by_a_move(queues: Queues, client: Client) -> None:
+    check_put(client, b"1", b"2")
+    other = queues.client()
+    assert other.ask(b"get other/t=100000\r\n") == b""
+    assert client.ask(b"move q other\r\n") == b"MOVED 2\r\n"
+    assert other.told() == item(b"other/t=100000", b"1")
+
+
+def test_a_queue_deleted_in_the_middle_of_a_move_ends_it(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool", interval=0.05)
+    client = queues.client()
+    check_put(client, b"1", b"2")
+    client.send(b"move q other\r\n")
+    queues.queues.delete(b"q")
+    queues.commit()
+    assert client.told() == b"MOVED 0\r\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        (b"move nosuch q", b"NOT_FOUND\r\n"),
+        (b"move q q", b"CLIENT_ERROR a queue is not moved into itself\r\n"),
+        (b"move q", b"ERROR\r\n"),
+        (b"move q other 1 2", b"ERROR\r\n"),
+        (
+            b"move q other 0",
+            b"CLIENT_ERROR move takes a number of items from 1 to 18446744073709551615\r\n",
+        ),
+        (b"move q other/open", b"CLIENT_ERROR this command takes no option in its key\r\n"),
+        (b"move q " + b"x" * 251, b"CLIENT_ERROR bad command line format\r\n"),
+    ],
+)
+def test_what_is_wrong_with_a_move_is_told(client: Client, line: bytes, reply: bytes) -> None:
+    check_put(client, b"1")
+    assert client.ask(line + b"\r\n") == reply
+    assert client.ask(b"get q\r\n") == item(b"q", b"1")

@@ -91,6 +91,7 @@ def test_without_a_file_everything_has_its_default() -> None:
         "allow_pause": None,
         "allow_browse": None,
         "allow_drop": None,
+        "allow_move": None,
         "queue_path": Path("/var/spool/starling"),
         "sync": SyncPolicy("interval", 0.05),
         "segment_size": 16 << 20,

@@ -10,6 +10,7 @@ from tests.simulation.model import QueueModel
 READS: dict[bytes, float] = {
     b"": 34, b"/open": 14, b"/close": 9, b"/close/open": 9, b"/abort": 5, b"/abort/delay=%b": 3,
     b"/open/lease=%b": 5, b"/close/open/lease=%b": 2, b"/peek": 3, b"/peek/n=5": 2,
+    b"/bury": 2, b"/bury/open": 1, b"/bury=%d": 1,
     b"/close=%d": 2, b"/abort=%d": 2, b"/close=%d/open": 1,
 }  # fmt: skip
 """The options of a key of a get, and how often they are asked for."""
@@ -24,7 +25,7 @@ VERBS: dict[bytes, float] = {
 KINDS: dict[str, float] = {
     "put": 60, "read": 62, "wait": 10, "many": 5, "gat": 4, "touch": 3, "confirm": 4, "monitor": 3,
     "delete": 2, "flush": 2, "flush_all": 0.5, "flush_expired": 1, "stats": 2,
-    "pause": 1, "resume": 2, "browse": 2, "drop": 2,
+    "pause": 1, "resume": 2, "browse": 2, "drop": 2, "move": 3,
 }  # fmt: skip
 
 
@@ -47,7 +48,7 @@ class Asking:
         self.items = 0
         self.weights = {**KINDS, "put": random.choice((25, 40, 60, 90))}
         if random.random() < 0.3:  # nothing but what every server of the kind has
-            self.weights.update(gat=0, touch=0, confirm=0, monitor=0, pause=0)
+            self.weights.update(gat=0, touch=0, confirm=0, monitor=0, pause=0, move=0)
             self._reads: dict[bytes, float] = {b"": 34, b"/peek": 4}
             self._verbs: dict[bytes, float] = {b"set": 60, b"add": 4}
             self._options = 0.0
@@ -93,6 +94,11 @@ class Asking:
             first, limit = random.choice((1, random.randint(1, 30))), random.choice((3, 1000))
             asked = Asked("browse", (name,), first=first, most=limit)
             client.ask(b"browse %b %d %d\r\n" % (name, first, limit), asked)
+        elif kind == "move":
+            others = (each for each in (*self._names, b"dead", b"Other") if each != name)
+            to = random.choice((*others, b"origin", b"origin"))
+            limited = b" %d" % random.choice((1, 2, 5)) if random.random() < 0.6 else b""
+            client.ask(b"move %b %b%b\r\n" % (name, to, limited), Asked("move", (name,)))
         elif kind == "drop":
             ids = [each.id for each in self._models[name].things] or [random.randint(1, 9)]
             client.ask(b"drop %b %d\r\n" % (name, random.choice(ids)), Asked("drop", (name,)))
@@ -110,7 +116,7 @@ class Asking:
         """Let a client read, one queue or several."""
         keys = [self._key(name, self._choose(self._reads)) for name in names]
         waits = wait and not any(
-            option in key for key in keys for option in (b"peek", b"close", b"abort")
+            option in key for key in keys for option in (b"peek", b"close", b"abort", b"bury")
         )
         if waits:
             keys = [b"%b/t=%d" % (key, wait) for key in keys]

@@ -12,7 +12,7 @@ from tests.simulation.model import Violation
 Kind = Literal[
     "set", "get", "close", "confirm", "touch", "monitor", "delete", "flush", "flush_all",
     "flush_expired", "stats", "pause", "resume",
-    "browse", "drop",
+    "browse", "drop", "move",
 ]  # fmt: skip
 """What commands are alike in their replies; every storage command is a ``set``."""
 ENDINGS = {
@@ -44,6 +44,8 @@ class Entry:
     """Whether anything was given up to now."""
     failed: bool = False
     """Whether an error was told of, which may not be the end of the reply."""
+    moved: list[tuple[bytes, int]] = attrs.field(factory=list)
+    """The queues and ids of the items that were to be moved by hand."""
     begun: dict[bytes, int] = attrs.field(factory=dict)
     """The number of each queue's state when the command began."""
 
@@ -208,6 +210,8 @@ class SimulatedClient:
         right = told.line in ENDINGS.get(asked.kind, (b"END",)) or told.failed
         if asked.kind == "get" and told.line.startswith(b"CLIENT_ERROR") and not told.hits:
             right = True
+        if asked.kind == "move":
+            right = told.line.startswith(b"MOVED ") or told.line == b"NOT_FOUND" or told.failed
         if asked.kind == "flush_expired":
             right = told.line.isdigit() or told.failed
         if not right:

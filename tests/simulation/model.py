@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from starling_py.journal.format.origin import Origin
 from starling_py.journal.format.record import Item
 from starling_py.settings.queue_settings import QueueSettings
 
@@ -35,6 +36,8 @@ class Thing:
     front: bool = False
     came: int = 0
     """How often other queues had handed it out."""
+    origin: Origin | None = None
+    """Where it came from."""
 
     def is_exhausted(self, most: int | None) -> bool:
         """Tell whether it was handed out too often, here too."""

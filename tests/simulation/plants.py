@@ -23,7 +23,7 @@ from starling_py.journal.segment_writer import SegmentWriter
 from starling_py.journal.spool import Spool
 from starling_py.journal.syncing import Syncing
 from starling_py.keys import RequestError
-from starling_py.queues import limits, set_aside, waiting_items
+from starling_py.queues import delivery, limits, set_aside, waiting_items
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.delivery import Delivery, MoveDelivery
 from starling_py.queues.fan_out import FanOut
@@ -506,7 +506,73 @@ def leaves_a_dropped_item_where_it_waits(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(WaitingItems, "take_out", lambda self, item_id: None)
 
 
+def forgets_where_items_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write what is moved as if it had been put here first."""
+    original = record.push_marked
+
+    def push_marked(item: MarkedItem, salt: int = 0) -> tuple[bytes, bytes]:
+        here = MarkedItem(
+            item.id,
+            item.added_ms,
+            item.expiry_ms,
+            item.flags,
+            item.data,
+            item.due_ms,
+            item.deliveries,
+            item.front,
+        )
+        return original(here, salt)
+
+    monkeypatch.setattr(record, "push_marked", push_marked)
+
+
+def tells_of_moves_that_are_not_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take an item for moved as soon as it is to be removed."""
+    original = Moves.finish
+
+    def finish(self: Moves, move: Move) -> None:
+        original(self, move)
+        move.settled = True
+        move.source.traffic.tell()
+
+    monkeypatch.setattr(Moves, "finish", finish)
+
+
+def lets_what_is_moved_live_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget when an item dies that is moved by hand."""
+    original = delivery._put_of
+    monkeypatch.setattr(delivery, "_put_of", lambda move: replace(original(move), dies_ms=0))
+
+
+def loses_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget an item that somebody wanted to move, and that stays."""
+
+    def give_up(self: Moves, move: Move, reason: str) -> None:
+        move.refused = reason
+        move.delivering = False
+        move.source.traffic.leaving.pop(move.item.id, None)
+        move.source.traffic.tell()
+
+    monkeypatch.setattr(Moves, "_return", give_up)
+
+
+def removes_what_is_buried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bury an item for good."""
+
+    def bury(self: PersistentQueue, read: OpenRead, target: bytes) -> Move:
+        self.remove(read.item)
+        self.open_reads.confirm(read, self.journal.written + 1)
+        return Move(self, read.item, target, 1, 3)
+
+    monkeypatch.setattr(PersistentQueue, "bury", bury)
+
+
 PLANTS: tuple[Plant, ...] = (
+    forgets_where_items_came_from,
+    tells_of_moves_that_are_not_safe,
+    lets_what_is_moved_live_for_ever,
+    loses_what_was_refused,
+    removes_what_is_buried,
     lists_only_what_is_in_memory,
     drops_what_is_open,
     leaves_a_dropped_item_where_it_waits,

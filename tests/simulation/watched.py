@@ -13,6 +13,7 @@ from starling_py.journal.journal import Journal
 from starling_py.queues.open_reads import OpenRead, ReadHolder
 from starling_py.queues.pause import Pause
 from starling_py.queues.persistent_queue import PersistentQueue, QueueKeeper
+from starling_py.queues.traffic import Move
 from starling_py.settings.queue_settings import QueueSettings
 from tests.simulation.model import QueueModel, Thing
 
@@ -85,6 +86,7 @@ class WatchedQueue(PersistentQueue):
                 item.deliveries,
                 item.front,
                 item.deliveries,
+                item.origin,
             )
         )
 
@@ -229,6 +231,15 @@ class WatchedQueue(PersistentQueue):
                 raise model.fail(f"{read.item} has no lease, and another client ends it")
         elif model.oldest(session.reader) != item_id:
             raise model.fail(f"{read.item} is not what its client opened first")
+
+    def bury(self, read: OpenRead, target: bytes) -> Move:
+        self._check_whose(read)
+        del self.model.open[read.item.id]
+        return super().bury(read, target)
+
+    def come_back(self, item: Item) -> None:
+        del self.model.leaving[item.id]
+        super().come_back(item)
 
     # Removals.
 

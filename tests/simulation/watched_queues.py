@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from starling_py.clock import Clock
+from starling_py.journal.format.origin import BURIED, DELIVERIES, EXPIRED, MOVED, Origin
+from starling_py.journal.format.record import MarkedItem
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
 from starling_py.keys import Request, child_of
@@ -57,7 +59,14 @@ class WatchedMoves(Moves):
             and move.deliveries == max(settings.max_deliveries or 0, thing.came + 1)
             and move.target == settings.dead_letter
         )
-        if not (expired or exhausted) or thing.id in model.open or thing.id in model.leaving:
+        right = {
+            EXPIRED: expired,
+            DELIVERIES: exhausted,
+            BURIED: move.target == settings.dead_letter,
+        }
+        if move.reason == MOVED:
+            right[MOVED] = source.life.moves(source.name, move, thing)
+        if not right[move.reason] or thing.id in model.open or thing.id in model.leaving:
             raise model.fail(f"{thing} leaves for {move.target!r} without a reason")
         model.leaving[thing.id] = {}
         super().begin_move(move)
@@ -109,11 +118,28 @@ class WatchedMove:
             begun = step is not LATER
             for queue in self.reached[seen:]:
                 copies[queue.name] = models[queue.name].put_at[move.item.data]
+                self._check_origin(queue.name, copies[queue.name])
             seen = len(self.reached)
             yield step
         missed = expected - {queue.name for queue in self.reached}
         if any(not was_away(models[name], states[name]) for name in missed):
             raise source.model.fail(f"{move.item} is moved to {self.reached}, not to {expected}")
+
+    def _check_origin(self, name: bytes, number: int) -> None:
+        """Check that a copy tells where it came from, and by hand keeps when it dies."""
+        move, model = self._move, self._queues.life.models[name]
+        item, source = move.item, move.source
+        before = item.origin if isinstance(item, MarkedItem) else None
+        state = model.states[number]
+        thing = state.find(state.next_id - 1) if state is not None else None
+        first = (source.name, item.added_ms) if before is None else (before.first, before.put_ms)
+        wanted = Origin(*first, source.name, move.began_ms, move.reason)
+        if thing is None or thing.origin != wanted:
+            raise model.fail(f"{thing} came from {wanted}")
+        settings = model.settings
+        free = settings.max_age is None and not settings.ignore_client_expiry
+        if move.reason == MOVED and free and thing.dies_ms != item.expiry_ms:
+            raise model.fail(f"{thing} is to die at {item.expiry_ms}")
 
 
 class WatchedQueues(QueueCollection):

@@ -23,9 +23,11 @@ from starling_py.journal.errors import JournalError, SpoolError
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
+from starling_py.protocol import operations
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.queue_directory import Rules
+from starling_py.queues.traffic import Move
 from starling_py.queues.window import WindowSizes
 from starling_py.server.acceptor import Acceptor
 from starling_py.server.budget import Budget
@@ -40,7 +42,7 @@ from starling_py.settings.routes import Routes
 from starling_py.stats import Counters, Pairs
 from tests.core import ManualClock
 from tests.journal.simulated_disk import SimulatedDisk
-from tests.simulation.clients import Asked, SimulatedClient, Told
+from tests.simulation.clients import Asked, Entry, SimulatedClient, Told
 from tests.simulation.model import Found, QueueModel, Thing, Violation
 from tests.simulation.recovery import found_in
 from tests.simulation.threads import (
@@ -334,6 +336,16 @@ class Life:
         """Return the client that holds what it has open in a holder."""
         return None if holder is None else self.readers_of[holder]
 
+    def moves(self, name: bytes, move: Move, thing: Thing) -> bool:
+        """Take notice of an item that is moved by hand; tell whether a client has asked for it."""
+        session = self.current
+        asked = None if session is None else session.command
+        if session is None or not isinstance(asked, operations.Move) or asked.key != name:
+            return False
+        session.entry.moved.append((name, thing.id))
+        source = None if thing.origin is None else thing.origin.source
+        return move.target == (source if asked.target is None else asked.target)
+
     def was_put(self, name: bytes, thing: Thing, number: int) -> None:
         """Take notice of an item that was put, by a client or because it is moved."""
         if self.put is None:
@@ -418,6 +430,8 @@ class Life:
             (name,) = asked.names
             since = entry.begun[name]
             self.models[name].check_listed(told.listed, since, asked.first, asked.most)
+        if told.line.startswith(b"MOVED "):
+            self._check_moved(entry, int(told.line.split()[1]))
         if asked.kind in ("delete", "drop") and (told.line != b"NOT_FOUND") != bool(entry.did):
             raise Violation(f"{client.peer}: {asked} is answered {told.line!r}, but did {entry}")
         if told.whole and not entry.failed and asked.kind != "monitor":
@@ -425,6 +439,19 @@ class Life:
                 self._tell(name, number)
             if not self.commits.failures and any(number is not None for *_, number in entry.hits):
                 raise Violation(f"{client.peer}: {asked} was not given {entry.hits}")
+
+    def _check_moved(self, entry: Entry, told: int) -> None:
+        """Check that as many items as a client is told of have left for good."""
+        left = 0
+        for name, item_id in entry.moved:
+            model = self.models[name]
+            number = model.left.get(item_id, (None,))[0]
+            if number is not None and not model.is_undone(number):
+                left += 1
+                waits = self.shape.interval is not None and model.settings.journal
+                model.tell(number, waits=waits)
+        if left != told:
+            raise Violation(f"{told} are told as moved; {left} of {entry.moved} are gone")
 
     def _tell(self, name: bytes, number: int, *, sync: bool = False) -> None:
         model = self.models[name]

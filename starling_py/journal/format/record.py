@@ -20,6 +20,9 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from starling_py.journal.format import origin
+from starling_py.journal.format.origin import Origin
+
 PUSH: Final = 1
 """An item was put at the end of the queue; the id is the item's."""
 REMOVE: Final = 2
@@ -44,7 +47,9 @@ PUSH_MARKED: Final = 10
 """Like ``PUSH``, for an item that is due later, was put in front, or was delivered before."""
 PAUSE: Final = 11
 """Nothing is to be taken from the queue before a time, or ever again; or no pause any more."""
-PUTS: Final = frozenset({PUSH, PUSH_MARKED})
+PUSH_MOVED: Final = 12
+"""Like ``PUSH_MARKED``, for an item that came from another queue: it tells from where."""
+PUTS: Final = frozenset({PUSH, PUSH_MARKED, PUSH_MOVED})
 """The records that hold an item."""
 
 CHECKSUM_SIZE: Final = 4
@@ -95,6 +100,9 @@ LENGTHS: Final = {
     DELAY: (_BARE_LENGTH + _DUE.size,),
     PUSH_MARKED: range(_MARKED_LENGTH, _MARKED_LENGTH + MAX_DATA + 1),
     PAUSE: (_BARE_LENGTH + _DUE.size,),
+    PUSH_MOVED: range(
+        _MARKED_LENGTH + origin.MIN_SIZE, _MARKED_LENGTH + origin.MAX_SIZE + MAX_DATA + 1
+    ),
 }
 """For each type of record, the lengths that it can have."""
 NO_LENGTHS: tuple[int, ...] = ()
@@ -139,7 +147,7 @@ class Item:
 @mypyc_attr(acyclic=True)
 @dataclass(init=False)
 class MarkedItem(Item):
-    """An item that is due later, stands in front, or was delivered before; few items are."""
+    """An item that is due later, stands in front, was delivered before or moved; few items are."""
 
     due_ms: int
     """When it may be handed out, in milliseconds since the Unix epoch; 0 for at once."""
@@ -147,6 +155,8 @@ class MarkedItem(Item):
     """How often it had been handed out before it came to this queue."""
     front: bool
     """Whether it was put in front of all others."""
+    origin: Origin | None
+    """Where it came from; ``None`` if it was put into this queue first."""
 
     def __init__(
         self,
@@ -158,11 +168,13 @@ class MarkedItem(Item):
         due_ms: int = 0,
         deliveries: int = 0,
         front: bool = False,
+        origin: Origin | None = None,
     ) -> None:
         super().__init__(id, added_ms, expiry_ms, flags, data)
         self.due_ms = due_ms
         self.deliveries = deliveries
         self.front = front
+        self.origin = origin
 
 
 def push(item: Item, salt: int = 0) -> tuple[bytes, bytes]:
@@ -178,14 +190,16 @@ def push(item: Item, salt: int = 0) -> tuple[bytes, bytes]:
 def push_marked(item: MarkedItem, salt: int = 0) -> tuple[bytes, bytes]:
     """Return the record of a put of a marked item in two pieces, as ``push`` does."""
     data = item.data
+    came = b"" if item.origin is None else origin.encode(item.origin)
     head = _PUSH_AFTER_CHECKSUM.pack(
-        _MARKED_LENGTH + len(data),
-        PUSH_MARKED,
+        _MARKED_LENGTH + len(came) + len(data),
+        PUSH_MOVED if came else PUSH_MARKED,
         item.id,
         item.added_ms,
         item.expiry_ms,
         item.flags,
     ) + _FACTS.pack(item.due_ms, item.deliveries, item.front)
+    head += came
     checksum = _crc32(data, _crc32(head, salt))
     return _pack_checksum(checksum) + head, data
 
@@ -286,11 +300,17 @@ def item_at(data: memoryview, start: int, end: int) -> Item:
 
 
 def marked_item_at(data: memoryview, start: int, end: int) -> MarkedItem:
-    """Return the item of a sound ``PUSH_MARKED`` record."""
-    _, _, _, item_id, added_ms, expiry_ms, flags = _PUSH_HEADER.unpack_from(data, start)
+    """Return the item of a sound ``PUSH_MARKED`` or ``PUSH_MOVED`` record."""
+    _, _, kind, item_id, added_ms, expiry_ms, flags = _PUSH_HEADER.unpack_from(data, start)
     due_ms, deliveries, front = _FACTS.unpack_from(data, start + PUSH_HEADER_SIZE)
-    body = bytes(data[start + MARKED_HEADER_SIZE : end])
-    return MarkedItem(item_id, added_ms, expiry_ms, flags, body, due_ms, deliveries, bool(front))
+    behind, came = start + MARKED_HEADER_SIZE, None
+    if kind == PUSH_MOVED:
+        came = origin.decode(data, behind)
+        behind += origin.size_at(data, behind)
+    body = bytes(data[behind:end])
+    return MarkedItem(
+        item_id, added_ms, expiry_ms, flags, body, due_ms, deliveries, bool(front), came
+    )
 
 
 def any_item_at(record_type: int, data: memoryview, start: int, end: int) -> Item:
@@ -300,9 +320,12 @@ def any_item_at(record_type: int, data: memoryview, start: int, end: int) -> Ite
     return marked_item_at(data, start, end)
 
 
-def data_size(record_type: int, start: int, end: int) -> int:
+def data_size(record_type: int, data: memoryview, start: int, end: int) -> int:
     """Return the size of the item's data in a record of one of the types in ``PUTS``."""
-    return end - start - (PUSH_HEADER_SIZE if record_type == PUSH else MARKED_HEADER_SIZE)
+    if record_type == PUSH:
+        return end - start - PUSH_HEADER_SIZE
+    behind = start + MARKED_HEADER_SIZE
+    return end - behind - (origin.size_at(data, behind) if record_type == PUSH_MOVED else 0)
 
 
 def kept_items(data: memoryview, start: int, end: int) -> list[tuple[int, int]]:

@@ -134,7 +134,7 @@ class Replay:
             ledger.delayed(record_id, record.due(data, offset))
         elif record_type == record.PAUSE:
             ledger.paused_ms = record.due(data, offset)
-        elif record_type == record.PUSH_MARKED:
+        elif record_type in (record.PUSH_MARKED, record.PUSH_MOVED):
             item = record.marked_item_at(data, offset, end)
             ledger.pushed(1, len(item.data), max(ledger.next_id, record_id + 1))
             if item.deliveries or item.front:
