@@ -27,10 +27,22 @@ MAX_SECONDS = 2_592_000
 """The most seconds that ``lease=`` and ``delay=`` accept: memcached's 30 days."""
 
 _GET_OPTIONS = frozenset(
-    {b"peek", b"n", b"id", b"t", b"open", b"lease", b"close", b"abort", b"bury", b"delay"}
+    {
+        b"peek",
+        b"n",
+        b"id",
+        b"first",
+        b"t",
+        b"open",
+        b"lease",
+        b"close",
+        b"abort",
+        b"bury",
+        b"delay",
+    }
 )
 _STORE_OPTIONS = frozenset({b"sync", b"delay", b"t"})
-_WITHOUT_VALUE = frozenset({b"peek", b"open", b"sync"})
+_WITHOUT_VALUE = frozenset({b"peek", b"first", b"open", b"sync"})
 _WITH_VALUE = frozenset({b"n", b"id", b"t", b"lease", b"delay"})
 _CONFLICTS = (
     # Kestrel's, all of them.
@@ -43,6 +55,8 @@ _CONFLICTS = (
     (b"close", b"bury"),
     (b"abort", b"bury"),
     (b"id", b"n"),
+    (b"first", b"n"),
+    (b"first", b"id"),
 )
 _NEEDS = ((b"n", b"peek"), (b"id", b"peek"), (b"lease", b"open"), (b"delay", b"abort"))
 
@@ -88,6 +102,8 @@ class Request:
     """Seconds that an open read may last, above 0 and up to 30 days; ``None`` when not given."""
     delay: float = 0.0
     """Seconds that an aborted item is delayed, from 0 to 30 days."""
+    first: bool = False
+    """Whether the get gives one item in all, from the first of its queues that has one."""
     lease_until_ms: int = 0
     """The moment of the wall clock that ``lease`` was reckoned from, in milliseconds since the Unix
     epoch; 0 if from none. No key gives it, but a ``gat`` does."""
@@ -168,6 +184,7 @@ def _parse(key: bytes) -> Request:
         peek=b"peek" in options,
         wait_ms=_whole(options, b"t", 0, MAX_WAIT_MS, "milliseconds"),
         count=_whole(options, b"n", 1, MAX_PEEK, "a number of items") or 1,
+        first=b"first" in options,
         open=b"open" in options,
         close=b"close" in options,
         abort=b"abort" in options,

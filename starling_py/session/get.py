@@ -173,7 +173,10 @@ class _Reading:
         self._client = client
         self._requests = requests
         self._with_cas = with_cas
-        self._answer = Answer(client, len(requests), with_cas=with_cas)
+        self._first = any(request.first for request in requests)
+        """Whether it gives one item in all, from the first queue that has one."""
+        self._asked = 1 if self._first else len(requests)
+        self._answer = Answer(client, self._asked, with_cas=with_cas)
         self._failure: JournalError | None = None
 
     def steps(self) -> Steps:
@@ -183,11 +186,14 @@ class _Reading:
         look empty. A queue that cannot be read for now is not waited for.
         """
         client, requests, answer = self._client, self._requests, self._answer
-        if len(requests) > _FEW:
-            answer.stream()
-        if len(requests) > 1:
-            yield from self._load()
-        yield from self._take()
+        if self._first:
+            yield from self._take_first()
+        else:
+            if len(requests) > _FEW:
+                answer.stream()
+            if len(requests) > 1:
+                yield from self._load()
+            yield from self._take()
         if self._failure is not None and answer.empty:
             client.fail(self._failure)
             return
@@ -196,7 +202,7 @@ class _Reading:
         wait_ms = max(wait_of(client, request) for request in requests) if waits else 0
         # If this took more than one turn, there may be something by now.
         if wait_ms and not (answer.streams and self._finds_one()):
-            wait(client, requests, wait_ms, with_cas=self._with_cas)
+            wait(client, requests, wait_ms, with_cas=self._with_cas, asked=self._asked)
         else:
             answer.end()
 
@@ -217,6 +223,29 @@ class _Reading:
                 except JournalError:
                     pass  # it is told when the queue is read from
                 if self._answer.streams:
+                    yield None
+
+    def _take_first(self) -> Steps:
+        """Take one item, from the first queue that has one.
+
+        Where one has to be read from disk first, all before it are asked anew afterwards.
+        """
+        again = True
+        while again:
+            again = False
+            for request in self._requests:
+                missing = self._read(request)
+                if not self._answer.empty:
+                    return
+                if missing is not None:
+                    try:
+                        yield missing
+                    except JournalError as problem:
+                        self._failure = problem  # the queues behind it are asked all the same
+                        continue
+                    again = True
+                    break
+                if len(self._requests) > _FEW:
                     yield None
 
     def _take(self) -> Steps:

@@ -93,14 +93,24 @@ def wait_of(client: Client, request: Request) -> int:
     return settings.bounded_wait(wait_ms)
 
 
-def wait(client: Client, requests: Sequence[Request], wait_ms: int, *, with_cas: bool) -> None:
-    """Park until one of the requests finds an item, or for ``wait_ms`` milliseconds."""
+def wait(
+    client: Client,
+    requests: Sequence[Request],
+    wait_ms: int,
+    *,
+    with_cas: bool,
+    asked: int = 1,
+) -> None:
+    """Park until one of the requests finds an item, or for ``wait_ms`` milliseconds.
+
+    ``asked`` is how many items the client could have had without waiting.
+    """
 
     def serve(hit: Hit) -> None:
         client.go_on(lambda: _tell(client, [hit], 1, with_cas=with_cas))
 
     def over() -> None:
-        client.go_on(lambda: _tell(client, (), len(requests), with_cas=with_cas))
+        client.go_on(lambda: _tell(client, (), asked, with_cas=with_cas))
 
     park(client, requests, wait_ms, serve, over)
 

@@ -14,6 +14,8 @@ READS: dict[bytes, float] = {
     b"/close=%d": 2, b"/abort=%d": 2, b"/close=%d/open": 1,
 }  # fmt: skip
 """The options of a key of a get, and how often they are asked for."""
+FIRST: dict[bytes, float] = {b"": 5, b"/open": 1, b"/peek": 1}
+"""Those of the keys of a get that wants one item in all."""
 VERBS: dict[bytes, float] = {
     b"set": 60,
     b"add": 3,
@@ -114,13 +116,19 @@ class Asking:
 
     def read(self, client: SimulatedClient, names: tuple[bytes, ...], wait: int = 0) -> None:
         """Let a client read, one queue or several."""
-        keys = [self._key(name, self._choose(self._reads)) for name in names]
+        random = self._random
+        first = len(names) > 1 and self._options > 0 and random.random() < 0.5
+        reads = FIRST if first else self._reads
+        keys = [self._key(name, self._choose(reads)) for name in names]
+        if first:
+            keys[random.randrange(len(keys))] += b"/first"
         waits = wait and not any(
             option in key for key in keys for option in (b"peek", b"close", b"abort", b"bury")
         )
         if waits:
             keys = [b"%b/t=%d" % (key, wait) for key in keys]
-        asked = Asked("get", names, b"", wait / 1000 if waits else 0, self._clock.monotonic)
+        time = wait / 1000 if waits else 0
+        asked = Asked("get", names, b"", time, self._clock.monotonic, most=1 if first else 0)
         client.ask(b"get %b\r\n" % b" ".join(keys), asked)
 
     def _key(self, name: bytes, option: bytes) -> bytes:

@@ -39,7 +39,7 @@ from starling_py.queues.sync_waits import SyncWaits
 from starling_py.queues.traffic import Move
 from starling_py.queues.waiters import Waiter, Waiters
 from starling_py.queues.waiting_items import WaitingItems
-from starling_py.session import reliable, session
+from starling_py.session import get, reliable, session
 from starling_py.session.client import Client
 from starling_py.session.replies import Replies
 from tests.journal.simulated_disk import SimulatedDisk
@@ -567,7 +567,19 @@ def removes_what_is_buried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PersistentQueue, "bury", bury)
 
 
+def takes_from_the_last_queue_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turn round the order in which queues are asked for one item in all."""
+    original = get._Reading._take_first
+
+    def take_first(self: get._Reading) -> Steps:
+        self._requests.reverse()
+        yield from original(self)
+
+    monkeypatch.setattr(get._Reading, "_take_first", take_first)
+
+
 PLANTS: tuple[Plant, ...] = (
+    takes_from_the_last_queue_first,
     forgets_where_items_came_from,
     tells_of_moves_that_are_not_safe,
     lets_what_is_moved_live_for_ever,

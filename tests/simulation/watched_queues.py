@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from starling_py import keys
 from starling_py.clock import Clock
 from starling_py.journal.format.origin import BURIED, DELIVERIES, EXPIRED, MOVED, Origin
 from starling_py.journal.format.record import MarkedItem
@@ -291,6 +292,7 @@ class WatchedQueues(QueueCollection):
             session = life.current if holder is None else life.session_of(holder)
             assert session is not None
             self._check_turn(holder, model)
+            self._check_first(session.command, model)
             number = None if request.peek else model.last
             session.entry.hits.append((request.name, hit[1].data, number))
         return hit
@@ -303,6 +305,22 @@ class WatchedQueues(QueueCollection):
         gets = isinstance(session.command, commands.Get)
         if gets and session.entry.hits and not session.makes_do:
             raise model.fail("it looks empty, though it only has to be read from disk first")
+
+    def _check_first(self, command: object, model: QueueModel) -> None:
+        """Check that a get of one item in all takes it from the first queue that has one."""
+        life = self.life
+        asked = command.keys if isinstance(command, commands.Get) else ()
+        requests = [keys.parse(key) for key in asked]
+        if not any(request.first for request in requests) or life.sliced or life.disk.fault:
+            return
+        for request in requests:
+            other = life.models[request.name]
+            queue = self.directory.find(request.name)
+            if other is model or queue is None:
+                return
+            can_give = not (other.is_paused(self.clock.wall_ms) or queue.journal.broken)
+            if can_give and other.available(self.clock.wall_ms, life.ran_ms):
+                raise model.fail(f"an item is given, and {other.name!r} goes first")
 
     def _check_turn(self, holder: ReadHolder | None, model: QueueModel) -> None:
         """Check that nobody who waits is served before somebody who has waited longer."""

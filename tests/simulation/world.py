@@ -426,6 +426,8 @@ class Life:
             raise Violation(f"{client.peer}: {asked} was stored, and told {told.line!r}")
         if early and told.line in (b"NOT_STORED", b"END") and not told.hits and not entry.given:
             raise Violation(f"{client.peer}: {asked} is over too early")
+        if asked.kind == "get" and asked.most and len(told.hits) > asked.most:
+            raise Violation(f"{client.peer}: {asked} gave {told.hits}")
         if asked.kind == "browse" and told.line == b"END":
             (name,) = asked.names
             since = entry.begun[name]
