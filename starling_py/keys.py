@@ -23,6 +23,8 @@ MAX_PEEK = 1000
 _MOST_KEYS: Final = 4096
 """How many keys are remembered, of gets and of storage commands each."""
 MAX_ITEM_ID = 2**64 - 1
+MAX_TOKEN = 100
+"""Bytes of a token that ``once=`` accepts."""
 MAX_SECONDS = 2_592_000
 """The most seconds that ``lease=`` and ``delay=`` accept: memcached's 30 days."""
 
@@ -41,9 +43,9 @@ _GET_OPTIONS = frozenset(
         b"delay",
     }
 )
-_STORE_OPTIONS = frozenset({b"sync", b"delay", b"t"})
+_STORE_OPTIONS = frozenset({b"sync", b"delay", b"t", b"once"})
 _WITHOUT_VALUE = frozenset({b"peek", b"first", b"open", b"sync"})
-_WITH_VALUE = frozenset({b"n", b"id", b"t", b"lease", b"delay"})
+_WITH_VALUE = frozenset({b"n", b"id", b"t", b"lease", b"delay", b"once"})
 _CONFLICTS = (
     # Kestrel's, all of them.
     (b"peek", b"open"),
@@ -149,11 +151,13 @@ class StoreRequest:
     """Seconds that the item is delayed, from when it is put; from 0 to 30 days."""
     wait_ms: int = 0
     """Milliseconds to wait for room in a full queue."""
+    token: bytes = b""
+    """What says that it is to be stored once, from 1 to 100 bytes; empty if there is none."""
     simple: bool = field(init=False, compare=False)
     """Whether the key is only a name, or its options ask for nothing."""
 
     def __post_init__(self) -> None:
-        self.simple = not (self.sync or self.delay or self.wait_ms)
+        self.simple = not (self.sync or self.delay or self.wait_ms or self.token)
 
 
 def parse(key: bytes) -> Request:
@@ -213,6 +217,8 @@ def parse_store(key: bytes) -> StoreRequest:
     delay begins then. Raises ``RequestError`` for an empty name and for an option that is unknown,
     repeated or malformed.
     """
+    if b"/once=" in key:
+        return _parse_store(key)  # hardly ever comes again
     return STORE_REQUESTS.get(key)
 
 
@@ -221,8 +227,12 @@ def _parse_store(key: bytes) -> StoreRequest:
     if not words:
         return StoreRequest(name)
     options = _options(words, _STORE_OPTIONS)
+    token = options.get(b"once") or b""
+    if b"once" in options and not 1 <= len(token) <= MAX_TOKEN:
+        raise RequestError(f"/once= takes a token of 1 to {MAX_TOKEN} bytes")
     return StoreRequest(
         name,
+        token=token,
         sync=b"sync" in options,
         delay=_seconds(options, b"delay") or 0.0,
         wait_ms=_whole(options, b"t", 0, MAX_WAIT_MS, "milliseconds") or 0,

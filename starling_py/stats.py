@@ -85,6 +85,8 @@ class QueueSnapshot:
     expired_items: int
     discarded: int
     """Items dropped since the server started to make room for newer ones."""
+    duplicates: int
+    """Puts since the server started that were not stored, as their token had been seen."""
     dead_lettered: int
     """Items moved away since the server started because they came back too often."""
     delayed: int

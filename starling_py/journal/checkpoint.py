@@ -11,6 +11,7 @@ import attrs
 from starling_py.journal.format.segment import VERSION, Segment
 from starling_py.journal.id_ranges import IdRanges
 from starling_py.journal.ledger import Facts, Ledger
+from starling_py.journal.tokens import ENTRY_SIZE, Tokens
 
 UNLINKED = 2**64 - 1
 """The ``previous_end`` of a healing's checkpoint: it does not depend on the segment before."""
@@ -24,7 +25,7 @@ _COUNT = struct.Struct("<I")
 _FACTS = struct.Struct("<QqIB")
 # since version 4: the id of the first item since the queue was made
 _FIRST_ID = struct.Struct("<Q")
-# since version 5, if the queue was paused: until when
+# since version 5, if the queue was paused or has seen tokens: until when; then the tokens
 _PAUSED = struct.Struct("<q")
 
 
@@ -66,8 +67,9 @@ def encode(ledger: Ledger, previous_end: int) -> bytes:
     )
     count = _COUNT.pack(len(ledger.facts))
     first_id = _FIRST_ID.pack(ledger.first_id)
-    paused = _PAUSED.pack(ledger.paused_ms) if ledger.paused_ms else b""
-    return b"".join((fixed, *table, *ranges, count, *facts, first_id, paused))
+    tokens = b"" if ledger.tokens is None else ledger.tokens.pack()
+    paused = _PAUSED.pack(ledger.paused_ms) if ledger.paused_ms or tokens else b""
+    return b"".join((fixed, *table, *ranges, count, *facts, first_id, paused, tokens))
 
 
 def decode(data: memoryview, version: int = VERSION) -> Checkpoint | None:
@@ -87,8 +89,10 @@ def decode(data: memoryview, version: int = VERSION) -> Checkpoint | None:
             return None
         (first_id,) = _FIRST_ID.unpack_from(rest)
         rest = rest[_FIRST_ID.size :]
-    if version >= 5 and len(rest) == _PAUSED.size:
-        (paused_ms,) = _PAUSED.unpack(rest)
+    tokens = b""
+    if version >= 5 and len(rest) % ENTRY_SIZE == _PAUSED.size:
+        (paused_ms,) = _PAUSED.unpack_from(rest)
+        tokens = bytes(rest[_PAUSED.size :])
     elif len(rest):
         return None
     table = [
@@ -100,6 +104,7 @@ def decode(data: memoryview, version: int = VERSION) -> Checkpoint | None:
     removed_ids = IdRanges(_RANGE.iter_unpack(data[table_end:ranges_end]))
     ledger = Ledger(table, head, removed_ids, next_id, items, size, bool(deleted), facts, first_id)
     ledger.paused_ms = paused_ms
+    ledger.tokens = Tokens(tokens) if tokens else None
     return Checkpoint(previous_end, ledger)
 
 

@@ -36,6 +36,9 @@ class _Rare:
     """First id, last id, items and bytes of their data."""
     paused_ms: int | None = None
     """Until when the queue is paused, as in the ledger; ``None`` if that has not changed."""
+    tokens: list[tuple[bytes, int, int]] = field(default_factory=list)
+    """Digests of tokens, when they were put in milliseconds since the Unix epoch, the items' ids.
+    """
 
 
 class Pending:
@@ -78,6 +81,8 @@ class Pending:
         self.bytes += len(item.data)
         if item.deliveries or item.front:
             self._rarely().facts[item.id] = Facts(item.deliveries, 0, item.front)
+        if item.token:
+            self._rarely().tokens.append((item.token, item.added_ms, item.id))
 
     def open(self, item_id: int) -> None:
         """Add that an item was handed out for a reliable read."""
@@ -110,10 +115,12 @@ class Pending:
         self.removed = []
         first_id = self._rare.first_id if self._rare is not None else None
         paused_ms = self._rare.paused_ms if self._rare is not None else None
+        tokens = self._rare.tokens if self._rare is not None and before is None else []
         if delete:
-            first_id, paused_ms = self.pushed_id + 1, None
+            first_id, paused_ms, tokens = self.pushed_id + 1, None, []
         self._rare = _Rare(before, self.pushed_id, kept, delete, first_id, costs)
         self._rare.paused_ms = paused_ms
+        self._rare.tokens = tokens  # seen they were, though their items are gone
 
     def give_up(self, first_id: int, last_id: int, items: int, size: int) -> None:
         """Add that the live items from ``first_id`` to ``last_id``, in one segment, are given up.
@@ -157,6 +164,8 @@ class Pending:
         if rare is not None:
             for each in rare.given_up:
                 ledger.given_up(*each)
+            for seen in rare.tokens:
+                ledger.saw(*seen)
             if rare.paused_ms is not None:
                 ledger.paused_ms = rare.paused_ms
 

@@ -40,6 +40,7 @@ _TYPES = {
     record.PUSH_MARKED: "put",
     record.PAUSE: "pause",
     record.PUSH_MOVED: "put",
+    record.PUSH_ONCE: "put",
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -287,6 +288,8 @@ def _entry(file: SegmentFile, part: Stretch, found: Found) -> Entry:
         if isinstance(entry.item, record.MarkedItem):
             fields |= _facts(entry.item)
             fields |= _origin(entry.item.origin)
+            if entry.item.token:
+                fields["token"] = entry.item.token.hex()
             entry.due_ms = entry.item.due_ms
     elif kind == record.DELAY:
         entry.due_ms = record.due(part.data, start)
@@ -310,6 +313,8 @@ def _entry(file: SegmentFile, part: Stretch, found: Found) -> Entry:
                 fields["marks"] = len(read.ledger.facts)
             if read.ledger.paused_ms:
                 fields["paused_until"] = pause_end(read.ledger.paused_ms)
+            if read.ledger.tokens is not None:
+                fields["tokens"] = len(read.ledger.tokens)
     return entry
 
 

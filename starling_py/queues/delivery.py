@@ -40,6 +40,11 @@ class Put:
     """
     origin: Origin | None = None
     """Where it comes from, if it is moved."""
+    token: bytes = b""
+    """The digest of its token; empty if it has none."""
+    seen_id: int = 0
+    """Set when the token was seen before: the id of the item that it came with. Nothing is put
+    then."""
 
 
 class Delivery:
@@ -120,6 +125,8 @@ class Delivery:
         directory = self.directory
         concerned = self.asked = self.concerned()
         yield from self._ask(concerned)
+        if self.what.token and self._is_seen():
+            return
         for queue in concerned:
             if queue.deleted or directory.by_name.get(queue.name) is not queue:
                 if queue.name not in self.lasting:
@@ -128,6 +135,13 @@ class Delivery:
             put_into(queue, self.what)
             self.reached.append(queue)
             yield None
+
+    def _is_seen(self) -> bool:
+        """Tell whether the token was seen, perhaps while others were asked."""
+        queue, what = self.directory.find(self.what.name), self.what
+        if queue is not None:
+            what.seen_id = queue.once.seen(what.token, queue.now_ms, queue.settings)
+        return what.seen_id > 0
 
     def _ask(self, concerned: list[PersistentQueue]) -> Steps:
         """Ask each queue whether it accepts the item, and have it make room."""
@@ -219,7 +233,8 @@ def put_into(queue: PersistentQueue, what: Put) -> None:
         expiry = min(expiry, latest) if expiry else latest
     # Copies in many queues take a while: for the last ones the time may have come already.
     due_ms = what.due_ms if what.due_ms > now_ms else 0
-    if due_ms or what.front or what.deliveries or what.origin is not None:
+    token = what.token if queue.name == what.name else b""
+    if due_ms or what.front or what.deliveries or what.origin is not None or token:
         queue.put_marked(
             MarkedItem(
                 queue.next_id,
@@ -231,8 +246,11 @@ def put_into(queue: PersistentQueue, what: Put) -> None:
                 what.deliveries,
                 what.front,
                 what.origin,
+                token,
             )
         )
+        if token:
+            queue.once.note(token, queue.next_id - 1)
     else:
         queue.put(what.data, what.flags, expiry, now_ms)
 

@@ -27,6 +27,7 @@ def snapshot(queue: PersistentQueue, now_ms: int, waiters: int, children: str) -
         transactions=queue.open_reads.opened,
         canceled_transactions=queue.open_reads.canceled,
         age=max(0, now_ms - head.added_ms) if head is not None else 0,
+        duplicates=queue.once.duplicates,
         waiters=waiters,
         paused=int(queue.pause.holds),
         paused_until=-(-max(0, queue.pause.until_ms) // 1000),

@@ -20,6 +20,7 @@ from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.keys import printable
 from starling_py.queues.counts import Counts
+from starling_py.queues.once import Once
 from starling_py.queues.open_reads import OpenRead, OpenReads, ReadHolder
 from starling_py.queues.pause import Pause
 from starling_py.queues.slices import MAKING
@@ -97,6 +98,8 @@ class PersistentQueue:
         """What removes dead items where there are too many for one turn."""
         self.pause = Pause(self, journal, keeper, by_settings=settings.paused)
         """Whether gets are misses for now."""
+        self.once = Once(journal)
+        """The tokens of puts."""
         self.sync_waits = SyncWaits(journal)
         """Clients that asked to be answered only when their put is synced."""
         # Every put and get looks at these, so they have a shorter way; none is ever replaced.
@@ -385,6 +388,7 @@ class PersistentQueue:
             self.open_reads.confirm(read, self.journal.written + 1)
         self.traffic.abandon()
         self.pause.forget()
+        self.once.forget()
         self.deleted = True
         self._first_id = self.next_id
 
@@ -469,6 +473,7 @@ class PersistentQueue:
         self.deleted = self._deleted_before = ledger.deleted
         self.counted.copy_from(self._counted_before)
         self.pause.go_by_ledger()
+        self.once.forget()
         self.sync_waits.failed(self.journal.failure)
         # What is open or being moved is put right first: ``reread`` goes by it, and would hand
         # such an item out a second time. Orphans return before it for the same reason: what is

@@ -103,6 +103,13 @@ class QueueCollection:
                 self._serve_those_who_wait(reached[-1])
             yield step
 
+    def seen_once(self, name: bytes, digest: bytes) -> int:
+        """Return the id of the item that came with a token lately; 0 if none did."""
+        queue = self.directory.find(name)
+        if queue is None:
+            return 0
+        return queue.once.seen(digest, self.clock.wall_ms, queue.settings)
+
     def is_empty(self, name: bytes) -> bool:
         """Tell whether a queue has no items, not even open or delayed ones.
 

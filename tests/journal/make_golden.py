@@ -87,6 +87,7 @@ def write_journals(path: Path) -> Harness:
     write_kept(harness)
     write_paused(harness)
     write_moved(harness)
+    write_once(harness)
 
     # A segment whose items were given up, as it is missing.
     harness.put_all([b"%d" % number * 200 for number in range(6)], b"given up")
@@ -177,6 +178,17 @@ def write_moved(harness: Harness) -> None:
     harness.put_all([b"." * SEGMENT_SIZE, b"behind the checkpoint"], b"moved")
 
 
+def write_once(harness: Harness) -> None:
+    """Write items with tokens, one of them gone, and a checkpoint that knows of them."""
+    queue = harness.queues.directory.find_or_make(b"once")
+    for number in (1, 2):
+        token = bytes([number]) * 16
+        queue.put_marked(MarkedItem(number, NOW_MS, 0, 7, b"once %d" % number, token=token))
+        harness.commit()
+    harness.pop_all(1, b"once")
+    harness.put_all([b"." * SEGMENT_SIZE, b"behind the checkpoint"], b"once")
+
+
 def describe(harness: Harness) -> dict[str, dict[str, object]]:
     """Return what the queues hold, by the hexadecimal form of their names."""
     harness.background.do_all()
@@ -195,6 +207,8 @@ def describe(harness: Harness) -> dict[str, dict[str, object]]:
         origins = {str(item.id): origin_of(item) for item in items if origin_of(item)}
         if origins:
             described[queue.name.hex()]["origins"] = origins
+        if journal.ledger.tokens is not None:
+            described[queue.name.hex()]["tokens"] = journal.ledger.tokens.pack().hex()
         if journal.ledger.paused_ms:
             described[queue.name.hex()]["paused until"] = journal.ledger.paused_ms
         if any(any(each) for each in marks.values()):

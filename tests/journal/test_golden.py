@@ -174,11 +174,19 @@ def test_the_golden_files_of_version_4_hold_what_is_new_in_it() -> None:
 
 
 def test_the_golden_files_of_version_5_hold_what_is_new_in_it() -> None:
-    found = check_records(5, 12)
-    assert set(found) == set(check_records(4, 10)) | {record.PAUSE, record.PUSH_MOVED}
+    found = check_records(5, 13)
+    assert set(found) == set(check_records(4, 10)) | {
+        record.PAUSE,
+        record.PUSH_MOVED,
+        record.PUSH_ONCE,
+    }
     moved = [record.marked_item_at(memoryview(each), 0, len(each)) for each in found[12]]
     reasons = [None if each.origin is None else each.origin.why for each in moved]
     assert reasons == ["deliveries", "expired", "buried", "moved"]
+    (first, second) = [record.marked_item_at(memoryview(each), 0, len(each)) for each in found[13]]
+    assert (first.token, second.token) == (b"\1" * 16, b"\2" * 16)
+    known = [ledger.tokens for ledger in ledgers_in(found, 5) if ledger.tokens is not None]
+    assert known[-1].find(first.token) == (NOW_MS, 1)
     assert {0, IN_2020} <= {ledger.paused_ms for ledger in ledgers_in(found, 5)}
 
 

@@ -169,6 +169,8 @@ class Asking:
                 key += b"/t=%d" % wait
             if random.random() < 0.3:
                 key, sync = key + b"/sync", True
+            if random.random() < 0.6 and not self._models[name].settings.fanout_only:
+                key += b"/once=%d" % random.choice((0, 0, 0, random.randrange(6)))
         line = b"%b %b %d %d %d" % (verb, key, flags, exptime, len(data))
         line += b" 1" if verb == b"cas" else b""
         asked = Asked("set", (name,), data, wait / 1000, self._clock.monotonic, sync)

@@ -138,6 +138,8 @@ class QueueModel:
     """What is on its way to other queues: their names, and the states that it led to there."""
     left: dict[int, tuple[int, dict[bytes, int]]] = attrs.field(factory=dict)
     """What has gone there: the state that this led to here, then as in ``leaving``."""
+    once: dict[bytes, tuple[int, int, int]] = attrs.field(factory=dict)
+    """Of each digest of a token: the item's id, when it was put, and the state that led to."""
     waits: dict[int, int] = attrs.field(factory=dict)
     """Until when items were to be kept back, whether that was written or not."""
     returning: set[int] = attrs.field(factory=set)
@@ -218,6 +220,19 @@ class QueueModel:
         if thing.due_ms:
             self.waits[thing.id] = thing.due_ms
         return number
+
+    def put_once(self, digest: bytes, item_id: int, now_ms: int) -> None:
+        """Take notice that an item was put with a token."""
+        if self.seen(digest, now_ms):
+            raise self.fail(f"item {item_id} has a token that was seen: {self.once[digest]}")
+        self.once[digest] = item_id, now_ms, self.last
+
+    def seen(self, digest: bytes, now_ms: int) -> int:
+        """Return the id of the item that was put with a token; 0 if it was not seen."""
+        item_id, put_ms, number = self.once.get(digest, (0, 0, 0))
+        over = put_ms <= now_ms - int(self.settings.once_window * 1000)
+        gone = "delete" in self.kinds[number + 1 :]
+        return 0 if over or gone or self.is_undone(number) else item_id
 
     def removed(self, item: Item) -> int:
         """Take notice that an item was removed."""
@@ -455,8 +470,18 @@ class QueueModel:
         if found is not None and found.next_id <= used:
             raise self.fail(f"{_brief(found)}, but {used} was given out before")
         shown = self.shown
+        once = {
+            digest: (item_id, put_ms, 0)
+            for digest, (item_id, put_ms, number) in self.once.items()
+            if found is not None
+            and not self.is_undone(number)
+            and "delete" not in self.kinds[number + 1 :]
+            and item_id < found.next_id
+            and self.settings.journal
+        }
         self.__init__(self.name, self.settings, [found])  # type: ignore[misc]
         self.shown = shown
+        self.once = once
         self._unuse(used)
 
 

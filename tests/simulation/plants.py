@@ -22,13 +22,15 @@ from starling_py.journal.recorder import Recorder
 from starling_py.journal.segment_writer import SegmentWriter
 from starling_py.journal.spool import Spool
 from starling_py.journal.syncing import Syncing
-from starling_py.keys import RequestError
+from starling_py.keys import RequestError, StoreRequest
+from starling_py.protocol import commands
 from starling_py.queues import delivery, limits, set_aside, waiting_items
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.delivery import Delivery, MoveDelivery
 from starling_py.queues.fan_out import FanOut
 from starling_py.queues.listing import Listing
 from starling_py.queues.moves import Moves
+from starling_py.queues.once import Once
 from starling_py.queues.open_reads import OpenRead, OpenReads, ReadHolder
 from starling_py.queues.pause import Pause
 from starling_py.queues.persistent_queue import PersistentQueue
@@ -39,7 +41,7 @@ from starling_py.queues.sync_waits import SyncWaits
 from starling_py.queues.traffic import Move
 from starling_py.queues.waiters import Waiter, Waiters
 from starling_py.queues.waiting_items import WaitingItems
-from starling_py.session import get, reliable, session
+from starling_py.session import get, put, reliable, session
 from starling_py.session.client import Client
 from starling_py.session.replies import Replies
 from tests.journal.simulated_disk import SimulatedDisk
@@ -578,7 +580,42 @@ def takes_from_the_last_queue_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(get._Reading, "_take_first", take_first)
 
 
+def forgets_tokens_in_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the tokens of puts when the next segment is begun."""
+    original = checkpoint.encode
+
+    def encode(ledger: Ledger, previous_end: int) -> bytes:
+        return original(replace(ledger, tokens=None), previous_end)
+
+    monkeypatch.setattr(checkpoint, "encode", encode)
+
+
+def keeps_tokens_of_puts_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go on knowing a token though its item was taken back."""
+    monkeypatch.setattr(Once, "forget", lambda self: None)
+    monkeypatch.setattr(Once, "_has_unwritten", lambda self: bool(self._unwritten))
+
+
+def repeats_what_is_not_synced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell of a second put with a token before the first one is synced."""
+    original = put._repeated
+
+    def repeated(
+        client: Client, command: commands.Store, request: StoreRequest, item_id: int
+    ) -> None:
+        queue = client.queues.directory.find(request.name)
+        assert queue is not None
+        before, queue.journal.waits = queue.journal.waits, False
+        original(client, command, request, item_id)
+        queue.journal.waits = before
+
+    monkeypatch.setattr(put, "_repeated", repeated)
+
+
 PLANTS: tuple[Plant, ...] = (
+    forgets_tokens_in_checkpoints,
+    keeps_tokens_of_puts_that_failed,
+    repeats_what_is_not_synced,
     takes_from_the_last_queue_first,
     forgets_where_items_came_from,
     tells_of_moves_that_are_not_safe,

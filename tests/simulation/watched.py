@@ -89,6 +89,8 @@ class WatchedQueue(PersistentQueue):
                 item.origin,
             )
         )
+        if item.token:
+            self.model.put_once(item.token, item.id, item.added_ms)
 
     def _was_put(self, thing: Thing) -> None:
         model, settings = self.model, self.model.settings

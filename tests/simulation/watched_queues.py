@@ -194,6 +194,17 @@ class WatchedQueues(QueueCollection):
             life.current.entry.stored = True
         return queue
 
+    def seen_once(self, name: bytes, digest: bytes) -> int:
+        item_id = super().seen_once(name, digest)
+        model, current = self.life.models[name], self.life.current
+        expected = model.seen(digest, self.clock.wall_ms)
+        if item_id != expected:
+            raise model.fail(f"item {item_id} has the token {digest!r}, not {expected}")
+        if item_id and current is not None:
+            current.entry.stored = True
+            current.entry.puts.append((name, model.once[digest][2]))
+        return item_id
+
     def put_with_care(self, what: Put, reached: list[PersistentQueue]) -> Steps:
         """Put, and check that it comes into all queues that it concerns, or into none."""
         life, models = self.life, self.life.models

@@ -49,7 +49,9 @@ PAUSE: Final = 11
 """Nothing is to be taken from the queue before a time, or ever again; or no pause any more."""
 PUSH_MOVED: Final = 12
 """Like ``PUSH_MARKED``, for an item that came from another queue: it tells from where."""
-PUTS: Final = frozenset({PUSH, PUSH_MARKED, PUSH_MOVED})
+PUSH_ONCE: Final = 13
+"""Like ``PUSH_MARKED``, for an item that was put with a token: it has the token's digest."""
+PUTS: Final = frozenset({PUSH, PUSH_MARKED, PUSH_MOVED, PUSH_ONCE})
 """The records that hold an item."""
 
 CHECKSUM_SIZE: Final = 4
@@ -85,6 +87,9 @@ DELAY_SIZE: Final = HEADER_SIZE + _DUE.size
 MAX_DATA: Final = 1 << 30
 """Bytes of the largest item's data that a record may hold."""
 
+TOKEN_SIZE: Final = 16
+"""Bytes of the digest of a put's token."""
+
 _BARE_LENGTH: Final = HEADER_SIZE - LENGTH_OFFSET
 _PUSH_LENGTH: Final = PUSH_HEADER_SIZE - LENGTH_OFFSET
 _MARKED_LENGTH: Final = MARKED_HEADER_SIZE - LENGTH_OFFSET
@@ -103,6 +108,7 @@ LENGTHS: Final = {
     PUSH_MOVED: range(
         _MARKED_LENGTH + origin.MIN_SIZE, _MARKED_LENGTH + origin.MAX_SIZE + MAX_DATA + 1
     ),
+    PUSH_ONCE: range(_MARKED_LENGTH + TOKEN_SIZE, _MARKED_LENGTH + TOKEN_SIZE + MAX_DATA + 1),
 }
 """For each type of record, the lengths that it can have."""
 NO_LENGTHS: tuple[int, ...] = ()
@@ -157,6 +163,8 @@ class MarkedItem(Item):
     """Whether it was put in front of all others."""
     origin: Origin | None
     """Where it came from; ``None`` if it was put into this queue first."""
+    token: bytes
+    """The digest of the token that it was put with; empty if there was none."""
 
     def __init__(
         self,
@@ -169,12 +177,14 @@ class MarkedItem(Item):
         deliveries: int = 0,
         front: bool = False,
         origin: Origin | None = None,
+        token: bytes = b"",
     ) -> None:
         super().__init__(id, added_ms, expiry_ms, flags, data)
         self.due_ms = due_ms
         self.deliveries = deliveries
         self.front = front
         self.origin = origin
+        self.token = token
 
 
 def push(item: Item, salt: int = 0) -> tuple[bytes, bytes]:
@@ -190,16 +200,20 @@ def push(item: Item, salt: int = 0) -> tuple[bytes, bytes]:
 def push_marked(item: MarkedItem, salt: int = 0) -> tuple[bytes, bytes]:
     """Return the record of a put of a marked item in two pieces, as ``push`` does."""
     data = item.data
-    came = b"" if item.origin is None else origin.encode(item.origin)
+    kind, more = PUSH_MARKED, b""
+    if item.origin is not None:
+        kind, more = PUSH_MOVED, origin.encode(item.origin)
+    elif item.token:
+        kind, more = PUSH_ONCE, item.token
     head = _PUSH_AFTER_CHECKSUM.pack(
-        _MARKED_LENGTH + len(came) + len(data),
-        PUSH_MOVED if came else PUSH_MARKED,
+        _MARKED_LENGTH + len(more) + len(data),
+        kind,
         item.id,
         item.added_ms,
         item.expiry_ms,
         item.flags,
     ) + _FACTS.pack(item.due_ms, item.deliveries, item.front)
-    head += came
+    head += more
     checksum = _crc32(data, _crc32(head, salt))
     return _pack_checksum(checksum) + head, data
 
@@ -300,17 +314,26 @@ def item_at(data: memoryview, start: int, end: int) -> Item:
 
 
 def marked_item_at(data: memoryview, start: int, end: int) -> MarkedItem:
-    """Return the item of a sound ``PUSH_MARKED`` or ``PUSH_MOVED`` record."""
+    """Return the item of a sound record of a put, other than ``PUSH``."""
     _, _, kind, item_id, added_ms, expiry_ms, flags = _PUSH_HEADER.unpack_from(data, start)
     due_ms, deliveries, front = _FACTS.unpack_from(data, start + PUSH_HEADER_SIZE)
-    behind, came = start + MARKED_HEADER_SIZE, None
+    behind, came, token = start + MARKED_HEADER_SIZE, None, b""
     if kind == PUSH_MOVED:
         came = origin.decode(data, behind)
-        behind += origin.size_at(data, behind)
-    body = bytes(data[behind:end])
+    elif kind == PUSH_ONCE:
+        token = bytes(data[behind : behind + TOKEN_SIZE])
+    body = bytes(data[behind + _size_of_more(kind, data, behind) : end])
+    in_front = bool(front)
     return MarkedItem(
-        item_id, added_ms, expiry_ms, flags, body, due_ms, deliveries, bool(front), came
+        item_id, added_ms, expiry_ms, flags, body, due_ms, deliveries, in_front, came, token
     )
+
+
+def _size_of_more(kind: int, data: memoryview, behind: int) -> int:
+    """Return how many bytes a put that is not ``PUSH`` has between its marks and the data."""
+    if kind == PUSH_MOVED:
+        return origin.size_at(data, behind)
+    return TOKEN_SIZE if kind == PUSH_ONCE else 0
 
 
 def any_item_at(record_type: int, data: memoryview, start: int, end: int) -> Item:
@@ -325,7 +348,7 @@ def data_size(record_type: int, data: memoryview, start: int, end: int) -> int:
     if record_type == PUSH:
         return end - start - PUSH_HEADER_SIZE
     behind = start + MARKED_HEADER_SIZE
-    return end - behind - (origin.size_at(data, behind) if record_type == PUSH_MOVED else 0)
+    return end - behind - _size_of_more(record_type, data, behind)
 
 
 def kept_items(data: memoryview, start: int, end: int) -> list[tuple[int, int]]:

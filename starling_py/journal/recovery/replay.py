@@ -134,11 +134,13 @@ class Replay:
             ledger.delayed(record_id, record.due(data, offset))
         elif record_type == record.PAUSE:
             ledger.paused_ms = record.due(data, offset)
-        elif record_type in (record.PUSH_MARKED, record.PUSH_MOVED):
+        elif record_type in record.PUTS:
             item = record.marked_item_at(data, offset, end)
             ledger.pushed(1, len(item.data), max(ledger.next_id, record_id + 1))
             if item.deliveries or item.front:
                 ledger.facts[record_id] = Facts(item.deliveries, 0, item.front)
+            if item.token:
+                ledger.saw(item.token, item.added_ms, record_id)
         elif record_type in (record.FLUSH, record.DELETE):
             if self._sizes is not None:
                 self._sizes.clear()

@@ -334,3 +334,13 @@ def test_a_moved_item_is_read_back_with_where_it_came_from(
     assert (kind, item_id, end) == (record.PUSH_MOVED, 7, len(whole))
     assert record.any_item_at(kind, memoryview(whole), start, end) == item
     assert record.data_size(kind, memoryview(whole), start, end) == len(data)
+
+
+@given(token=st.binary(min_size=16, max_size=16), data=st.binary(max_size=40))
+def test_an_item_with_a_token_is_read_back_with_it(token: bytes, data: bytes) -> None:
+    item = MarkedItem(7, 1, 2, 3, data, 4, 5, True, None, token)
+    whole = b"".join(record.push_marked(item, 9))
+    ((kind, _, start, end),) = record.walk(memoryview(whole), 0, 9)
+    assert (kind, end) == (record.PUSH_ONCE, len(whole))
+    assert record.any_item_at(kind, memoryview(whole), start, end) == item
+    assert record.data_size(kind, memoryview(whole), start, end) == len(data)
