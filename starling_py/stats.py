@@ -85,6 +85,10 @@ class QueueSnapshot:
     expired_items: int
     discarded: int
     """Items dropped since the server started to make room for newer ones."""
+    last_put: int
+    """How many milliseconds ago an item was put; -1 if none was since the server started."""
+    last_get: int
+    """The same of an item that was taken or opened."""
     duplicates: int
     """Puts since the server started that were not stored, as their token had been seen."""
     dead_lettered: int

@@ -226,6 +226,8 @@ class CoreHarness:
         """Return nothing: there are no connections here."""
         return []
 
+    consumers = readers
+
     def reset(self) -> None:
         """Count anew."""
         self.counters.reset()

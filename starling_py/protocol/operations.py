@@ -1,4 +1,4 @@
-"""What operators ask for: commands about queues that no ordinary client needs.
+"""What operators ask for, and what is said for them: commands that are none of memcached's.
 
 They are text commands alone; like other commands, none of them may be changed.
 """
@@ -55,4 +55,12 @@ class Move:
     """The most items, 1 or more; ``None`` for all."""
 
 
-Operation = Pause | Resume | Browse | Drop | Move
+@dataclass
+class Hello:
+    """Say what the client is called."""
+
+    name: bytes
+    """Up to 64 printable characters of ASCII."""
+
+
+Operation = Pause | Resume | Browse | Drop | Move | Hello

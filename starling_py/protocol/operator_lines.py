@@ -12,6 +12,8 @@ from starling_py.protocol.lines import BAD_FORMAT, ERROR, Parser, out_of_range, 
 
 BROWSED: Final = 100
 """Items that a ``browse`` lists if it does not say how many."""
+MAX_NAME: Final = 64
+"""Bytes of the longest name that a client can have."""
 MAX_BROWSED: Final = 1000
 """The most items that it can list."""
 
@@ -79,6 +81,18 @@ def _move(words: list[bytes]) -> Command:
     return operations.Move(words[1], None if words[2] == b"origin" else words[2], count)
 
 
+def _hello(words: list[bytes]) -> Command:
+    """Read ``hello NAME``."""
+    if len(words) != 2:
+        return Refusal(ERROR)
+    name = words[1]
+    if len(name) > MAX_NAME or not all(0x20 < byte < 0x7F for byte in name):
+        return Refusal(
+            b"CLIENT_ERROR hello takes a name of up to %d printable bytes\r\n" % MAX_NAME
+        )
+    return operations.Hello(name)
+
+
 def _loud(words: list[bytes]) -> tuple[list[bytes], bool]:
     """Return the words without a ``noreply`` behind the queue's name, and whether there was one."""
     quiet = len(words) > 2 and words[-1] == b"noreply"
@@ -91,4 +105,5 @@ PARSERS: Final[dict[bytes, Parser]] = {
     b"browse": _browse,
     b"drop": _drop,
     b"move": _move,
+    b"hello": _hello,
 }

@@ -27,6 +27,8 @@ def snapshot(queue: PersistentQueue, now_ms: int, waiters: int, children: str) -
         transactions=queue.open_reads.opened,
         canceled_transactions=queue.open_reads.canceled,
         age=max(0, now_ms - head.added_ms) if head is not None else 0,
+        last_put=_ago(queue.last_put_ms, now_ms),
+        last_get=_ago(queue.last_get_ms, now_ms),
         duplicates=queue.once.duplicates,
         waiters=waiters,
         paused=int(queue.pause.holds),
@@ -39,3 +41,8 @@ def snapshot(queue: PersistentQueue, now_ms: int, waiters: int, children: str) -
         journal_broken=int(queue.journal.broken is not None or bool(queue.waiting.unreadable)),
         quarantined=queue.quarantined_items,
     )
+
+
+def _ago(then_ms: int, now_ms: int) -> int:
+    """Return how many milliseconds ago something was; -1 if it was not since the start."""
+    return max(0, now_ms - then_ms) if then_ms else -1

@@ -164,10 +164,32 @@ class Host:
             now = self._core.clock.monotonic
             pairs: list[tuple[str, object]] = [
                 (f"{each.descriptor}:addr", f"tcp:{each.peer}"),
+                (f"{each.descriptor}:name", each.client.name),
                 (f"{each.descriptor}:state", each.state),
                 (f"{each.descriptor}:open_reads", len(each.client.holder)),
                 (f"{each.descriptor}:waiting_on", each.client.waiting_on),
                 (f"{each.descriptor}:secs_since_last_cmd", int(now - each.active)),
+            ]
+            yield stats.encoded(pairs)
+
+    def consumers(self, name: bytes) -> Iterator[Pairs]:
+        """Return of each client that has taken from a queue, or waits for it, what there is."""
+        for each in list(self.tick.connections):
+            client = each.client
+            takes, last = client.takes.of(name)
+            waits = client.parked is not None and name in client.parked.names
+            reads = client.holder.count(name)
+            if each.dropped or not (takes or waits or reads):
+                yield []
+                continue
+            ago = int((self._core.clock.monotonic - last) * 1000) if takes else -1
+            pairs: list[tuple[str, object]] = [
+                (f"{each.descriptor}:addr", f"tcp:{each.peer}"),
+                (f"{each.descriptor}:name", client.name),
+                (f"{each.descriptor}:takes", takes),
+                (f"{each.descriptor}:last_take", ago),
+                (f"{each.descriptor}:open_reads", reads),
+                (f"{each.descriptor}:waits", int(waits)),
             ]
             yield stats.encoded(pairs)
 
@@ -176,16 +198,17 @@ class Host:
         queue = self._core.queues.directory.find(name)
         if queue is None:
             return
-        holders = {each.client.holder: each.peer for each in self.tick.connections}
+        holders = {each.client.holder: each for each in self.tick.connections}
         for read in list(queue.open_reads):
             if not read.is_open:
                 continue
             now = self._core.clock.monotonic
-            holder = "nobody" if read.holder is None else holders.get(read.holder, "nobody")
+            holder = None if read.holder is None else holders.get(read.holder)
             lease = "none" if read.lease is None else f"{read.lease.when - now:.1f}"
             prefix = f"open_{read.item.id}"
             pairs: list[tuple[str, object]] = [
-                (f"{prefix}_holder", holder),
+                (f"{prefix}_holder", "nobody" if holder is None else holder.peer),
+                (f"{prefix}_name", "" if holder is None else holder.client.name),
                 (f"{prefix}_deliveries", read.deliveries),
                 (f"{prefix}_lease", lease),
             ]

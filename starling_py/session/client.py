@@ -19,6 +19,7 @@ from starling_py.queues.slices import DONE, LATER, Steps, next_step
 from starling_py.session.permission import Permission
 from starling_py.session.replies import Replies
 from starling_py.session.reports import ServerHost
+from starling_py.session.takes import Takes
 from starling_py.stats import Counters
 
 
@@ -75,6 +76,12 @@ class Client:
         self.policy = policy
         self.host = host
         self.peer = peer
+        self.name = ""
+        """What it calls itself; empty if it has not said that."""
+        self.who = peer
+        """Its address, with its name if it has one: for the log."""
+        self.takes = Takes()
+        """What it has taken."""
         self.holder = ReadHolder()
         """Its open reads."""
         self.may_wait = True

@@ -69,6 +69,13 @@ def get(client: Client, command: commands.Get) -> None:
         counters.get_hits += 1
         if request.peek:
             counters.cmd_peek += 1
+        else:
+            # As ``Takes.took`` does, but for a call: every get comes here.
+            takes = client.takes
+            if request.name is not takes.name:
+                takes.turn_to(request.name)
+            takes.count += 1
+            takes.last = client.queues.clock.monotonic
         client.replies.add_hit(hit, with_cas=command.with_cas, alone=True)
     elif wait_ms := wait_of(client, request):
         wait(client, [request], wait_ms, with_cas=command.with_cas)

@@ -67,7 +67,7 @@ def _change(
     except (RequestError, JournalError) as problem:
         client.fail(problem, quiet=command.quiet)
         return
-    log.info("%s: queue %s %s", client.peer, printable(queue.name), done)
+    log.info("%s: queue %s %s", client.who, printable(queue.name), done)
     client.replies.add_for([queue.journal], Outcome.OK, quiet=command.quiet)
 
 
@@ -129,7 +129,7 @@ def _dropping(client: Client, command: operations.Drop) -> Steps:
         client.fail(problem, quiet=command.quiet)
         return
     name, item_id = printable(queue.name), command.item_id
-    log.info("%s: queue %s: item %d dropped", client.peer, name, item_id)
+    log.info("%s: queue %s: item %d dropped", client.who, name, item_id)
     client.replies.add_for([queue.journal], Outcome.DELETED, quiet=command.quiet)
 
 
@@ -159,12 +159,20 @@ def _moving(client: Client, command: operations.Move) -> Steps:
         return
     name = printable(queue.name)
     to = "where they came from" if target is None else printable(target)
-    log.info("%s: queue %s: %d items moved to %s", client.peer, name, work.moved, to)
+    log.info("%s: queue %s: %d items moved to %s", client.who, name, work.moved, to)
     if work.refused and not work.moved:
         reason = f"nothing was moved: {work.refused}"
         client.replies.add_error(client.replies.writer.server_error(reason), reason, quiet=False)
     else:
         client.replies.add(client.replies.writer.word(f"MOVED {work.moved}"))
+
+
+def hello(client: Client, command: operations.Hello) -> None:
+    """Remember what a client is called."""
+    client.name = command.name.decode("ascii")
+    client.who = f"{client.peer} ({client.name})"
+    log.debug("%s: says hello", client.who)
+    client.replies.add_outcome(Outcome.OK)
 
 
 HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {
@@ -173,4 +181,5 @@ HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {
     operations.Browse: browse,
     operations.Drop: drop,
     operations.Move: move,
+    operations.Hello: hello,
 }

@@ -68,6 +68,9 @@ class ServerHost(Protocol):
     def readers(self, name: bytes) -> Iterable[Pairs]:
         """Return who holds each of the open reads of a queue."""
 
+    def consumers(self, name: bytes) -> Iterable[Pairs]:
+        """Return of each client that has taken from a queue, or waits for it, what there is."""
+
     def connections(self) -> Iterable[Pairs]:
         """Return what is known of every connection, one after the other."""
 
@@ -149,6 +152,8 @@ def find(words: Sequence[bytes], host: ServerHost) -> Iterable[Pairs] | Outcome 
         return {b"on": Outcome.OK, b"off": Outcome.OK, b"dump": Outcome.END}.get(rest[0])
     if first == b"queue" and rest:
         return _queue(words[1], host)
+    if first == b"consumers" and rest:
+        return host.consumers(words[1])
     if first == b"reset":
         host.reset()
         return Outcome.RESET

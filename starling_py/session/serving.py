@@ -57,6 +57,9 @@ class Answer:
         counters = self._client.counters
         counters.get_hits += 1
         counters.cmd_peek += hit[0].peek
+        if not hit[0].peek:
+            client = self._client
+            client.takes.took(hit[0].name, client.queues.clock.monotonic)
         if hit[0].name != self._last:
             self._last = hit[0].name
             self._missed -= 1

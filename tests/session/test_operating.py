@@ -322,3 +322,16 @@ def test_what_is_wrong_with_a_move_is_told(client: Client, line: bytes, reply: b
     check_put(client, b"1")
     assert client.ask(line + b"\r\n") == reply
     assert client.ask(b"get q\r\n") == item(b"q", b"1")
+
+
+@pytest.mark.parametrize("name", [b"worker-7", b"x" * 64, b"!~"])
+def test_a_client_can_say_what_it_is_called(client: Client, name: bytes) -> None:
+    assert client.ask(b"hello %b\r\n" % name) == b"OK\r\n"
+    assert client.state.name == name.decode()
+    assert client.state.peer == "127.0.0.1:1"
+
+
+@pytest.mark.parametrize("words", [b"", b"a b", b"x" * 65, b"\xc3\xa4", b"a\tb", b"a\x7f"])
+def test_a_name_that_cannot_be_printed_is_refused(client: Client, words: bytes) -> None:
+    assert client.ask(b"hello %b\r\n" % words).split()[0] in (b"ERROR", b"CLIENT_ERROR")
+    assert client.state.name == ""

@@ -520,7 +520,7 @@ class Life:
         """Return the settings of a queue."""
         return self.settings()
 
-    readers = queue_settings
+    readers = consumers = queue_settings
 
     @property
     def draining(self) -> bool:
