@@ -21,6 +21,8 @@ class Once:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._first_id = journal.ledger.first_id
+        """Items with lower ids are of a queue that was deleted, which may not be written yet."""
         self._unwritten: dict[bytes, int] = {}
         """The ids of the items that were put since the last write, by the digests."""
         self.duplicates = 0
@@ -33,7 +35,7 @@ class Once:
         if tokens is not None:
             tokens.trim(oldest_ms, settings.once_limit)
             found = tokens.find(digest)
-            if found is not None and found[0] > oldest_ms:
+            if found is not None and found[0] > oldest_ms and found[1] >= self._first_id:
                 return found[1]
         return self._unwritten.get(digest, 0) if self._has_unwritten() else 0
 
@@ -42,9 +44,13 @@ class Once:
         self._has_unwritten()
         self._unwritten[digest] = item_id
 
-    def forget(self) -> None:
-        """Forget what was not written: it was taken back, or the queue was deleted."""
+    def forget(self, first_id: int) -> None:
+        """Forget what was not written: it was taken back, or the queue was deleted.
+
+        ``first_id`` is the id of the first item since the queue was made.
+        """
         self._unwritten.clear()
+        self._first_id = first_id
 
     def _has_unwritten(self) -> bool:
         """Tell whether anything was put since the last write; forget what is written by now."""

@@ -396,7 +396,7 @@ class PersistentQueue:
             self.open_reads.confirm(read, self.journal.written + 1)
         self.traffic.abandon()
         self.pause.forget()
-        self.once.forget()
+        self.once.forget(self.next_id)
         self.deleted = True
         self._first_id = self.next_id
 
@@ -481,7 +481,7 @@ class PersistentQueue:
         self.deleted = self._deleted_before = ledger.deleted
         self.counted.copy_from(self._counted_before)
         self.pause.go_by_ledger()
-        self.once.forget()
+        self.once.forget(ledger.first_id)
         self.sync_waits.failed(self.journal.failure)
         # What is open or being moved is put right first: ``reread`` goes by it, and would hand
         # such an item out a second time. Orphans return before it for the same reason: what is

@@ -90,6 +90,13 @@ def test_a_token_and_a_flush_in_one_commit_leave_the_token(
     assert queues.take_all(b"q") == []
 
 
+def test_a_deletion_forgets_tokens_before_it_is_written(queues: Queues, client: Client) -> None:
+    put(client, b"q/once=a", b"1")
+    line = b"set q/once=a 0 0 1\r\n2\r\n"
+    assert client.ask(b"delete q\r\n" + line + line) == b"DELETED\r\n" + STORED * 2
+    assert queues.take_all(b"q") == [b"2"]
+
+
 def test_a_put_that_fails_leaves_no_token(queues: Queues, client: Client) -> None:
     line = b"set q/once=a 0 0 1\r\n1\r\n"
     assert on_a_full_disk(queues, client, line + line) == NO_ROOM * 2

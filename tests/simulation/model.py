@@ -231,8 +231,16 @@ class QueueModel:
         """Return the id of the item that was put with a token; 0 if it was not seen."""
         item_id, put_ms, number = self.once.get(digest, (0, 0, 0))
         over = put_ms <= now_ms - int(self.settings.once_window * 1000)
-        gone = "delete" in self.kinds[number + 1 :]
-        return 0 if over or gone or self.is_undone(number) else item_id
+        return 0 if over or not self._lasts(number) else item_id
+
+    def _lasts(self, number: int) -> bool:
+        """Tell whether neither the operation that led to a state nor the queue is gone since."""
+        deleted = any(
+            kind == "delete" and not self.is_undone(at)
+            for at, kind in enumerate(self.kinds)
+            if at > number
+        )
+        return not (deleted or self.is_undone(number))
 
     def removed(self, item: Item) -> int:
         """Take notice that an item was removed."""
@@ -475,8 +483,7 @@ class QueueModel:
             for digest, (item_id, put_ms, number) in self.once.items()
             if found is not None
             and not self.is_undone(number)
-            and "delete" not in self.kinds[number + 1 :]
-            and item_id < found.next_id
+            and found.first_id <= item_id < found.next_id
             and self.settings.journal
         }
         self.__init__(self.name, self.settings, [found])  # type: ignore[misc]

@@ -592,7 +592,7 @@ def forgets_tokens_in_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def keeps_tokens_of_puts_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Go on knowing a token though its item was taken back."""
-    monkeypatch.setattr(Once, "forget", lambda self: None)
+    monkeypatch.setattr(Once, "forget", lambda self, first_id: None)
     monkeypatch.setattr(Once, "_has_unwritten", lambda self: bool(self._unwritten))
 
 

@@ -229,8 +229,15 @@ class WatchedQueues(QueueCollection):
             if step is LATER:  # it has not begun yet
                 put.expected = self._concerned(what.name)
                 states = {name: model.last for name, model in models.items()}
-        self._check_reached(models[what.name], put, states)
-        entry.puts += put.numbers.items()
+        if what.seen_id:
+            # Another client has put it while the queues were asked.
+            model = models[what.name]
+            if put.numbers or model.seen(what.token, self.clock.wall_ms) != what.seen_id:
+                raise model.fail(f"{put} was not stored, as of item {what.seen_id}")
+            entry.puts.append((what.name, model.once[what.token][2]))
+        else:
+            self._check_reached(models[what.name], put, states)
+            entry.puts += put.numbers.items()
         entry.stored = True
 
     def _check_reached(self, model: QueueModel, put: PutWatch, states: dict[bytes, int]) -> None:
