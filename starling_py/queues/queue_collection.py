@@ -236,6 +236,11 @@ class QueueCollection:
         queue = self.directory.find(name)
         return (0, 0) if queue is None else (len(queue), queue.bytes)
 
+    def to_be_loaded(self, name: bytes) -> NotLoaded | None:
+        """Return the signal if the age of a queue's oldest item is not known yet; else ``None``."""
+        queue = self.directory.find(name)
+        return None if queue is None else queue.waiting.oldest_to_come()
+
     def queue_snapshot(self, name: bytes) -> QueueSnapshot | None:
         """Return one queue's numbers; ``None`` when it does not exist."""
         queue = self.directory.find(name)

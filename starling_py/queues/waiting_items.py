@@ -140,6 +140,13 @@ class WaitingItems:
             return ready[0][1]
         return items[0] if items else None
 
+    def oldest_to_come(self) -> NotLoaded | None:
+        """Return the signal if the oldest item is on disk, and is read from there soon."""
+        readable = self.window.behind and not self.unreadable and not self._journal.refused
+        if self.oldest() is None and self.on_disk > 0 and readable:
+            return NotLoaded(self.when_loaded)
+        return None
+
     def look(self, count: int, now_ms: int, after: int | None = None) -> list[Item]:
         """Return up to ``count`` live items from the head that can be taken and are in memory.
 

@@ -8,6 +8,7 @@ import trio
 
 from starling_py import __version__, stats
 from starling_py.keys import printable
+from starling_py.queues.errors import NotLoaded
 from starling_py.server import process
 from starling_py.server.core import Core, rules_of
 from starling_py.server.tick import Tick
@@ -128,6 +129,10 @@ class Host:
     def queue_snapshot(self, name: bytes) -> stats.QueueSnapshot | None:
         """Return one queue's numbers; ``None`` when it does not exist."""
         return self._core.queues.queue_snapshot(name)
+
+    def to_be_loaded(self, name: bytes) -> NotLoaded | None:
+        """Return the signal if the age of a queue's oldest item is not known yet."""
+        return self._core.queues.to_be_loaded(name)
 
     def queue_names(self) -> list[bytes]:
         """Return the names of all queues, in no order."""

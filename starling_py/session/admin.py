@@ -3,6 +3,7 @@
 Those that could do harm by mistake are refused unless the settings allow them.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -188,6 +189,11 @@ def _reporting(client: Client, command: reports.LongQuestion) -> Steps:
     if client.queues.slices.spent:
         yield LATER
     for part in reports.parts(command, client.host, client.replies.writer):
+        if isinstance(part, NotLoaded):
+            # What cannot be read is told as far as it is known.
+            with contextlib.suppress(JournalError):
+                yield part
+            continue
         if part:
             client.replies.add_part(part)
         yield None

@@ -69,7 +69,9 @@ async def changes(client: Client, command: bytes, reply: bytes) -> dict[str, int
     before = await client.stats()
     await client.expect_reply(command, reply)
     after = await client.stats()
-    moving = re.compile("time|uptime|rusage_.*|bytes_.*|fsyncs|queue_.*_(age|logsize|children|last_.*)")
+    moving = re.compile(
+        "time|uptime|rusage_.*|bytes_.*|fsyncs|queue_.*_(age|logsize|children|last_.*)"
+    )
     return {
         name: int(after[name]) - int(before.get(name, 0))
         for name in after

@@ -6,7 +6,7 @@ import pytest
 
 from starling_py.session.client import Policy
 from starling_py.session.permission import Permission
-from tests.core import Client
+from tests.core import Client, CoreHarness
 from tests.queues.parts import Queues
 from tests.session.parts import NO_ROOM, check_put, item, on_a_full_disk
 
@@ -335,3 +335,26 @@ def test_a_client_can_say_what_it_is_called(client: Client, name: bytes) -> None
 def test_a_name_that_cannot_be_printed_is_refused(client: Client, words: bytes) -> None:
     assert client.ask(b"hello %b\r\n" % words).split()[0] in (b"ERROR", b"CLIENT_ERROR")
     assert client.state.name == ""
+
+
+@pytest.mark.parametrize("words", [b"stats", b"stats queues", b"stats queue q", b"dump_stats q"])
+def test_the_age_is_true_from_the_first_moment_after_a_start(tmp_path: Path, words: bytes) -> None:
+    queues = Queues(tmp_path / "spool")
+    for name in (b"a", b"q", b"z"):
+        queues.put(name, b"1")
+    queues.close()
+    queues.clock.advance(7)
+    core = CoreHarness(tmp_path / "spool", clock=queues.clock)
+    assert core.queues.queue_snapshot(b"q") is not None
+    told = core.client().ask(words + b"\r\n").replace(b"  age=", b"STAT queue_q_age ")
+    assert b"STAT queue_q_age 7000\r\n" in told
+    assert b"age 0\r\n" not in told
+    core.close()
+
+
+def test_numbers_of_a_queue_that_cannot_be_read_are_told_all_the_same(queues: Queues) -> None:
+    queues.put(b"q", b"1")
+    queues.queue(b"q").waiting.reread()
+    for segment in queues.queue(b"q").journal.ledger.segments:
+        Path(segment.path).unlink()
+    assert b"STAT queue_q_items 1\r\n" in queues.client().ask(b"stats queues\r\n")

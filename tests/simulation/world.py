@@ -24,6 +24,7 @@ from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
 from starling_py.protocol import operations
+from starling_py.queues.errors import NotLoaded
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.queue_directory import Rules
@@ -501,6 +502,10 @@ class Life:
     def queue_snapshot(self, name: bytes) -> stats.QueueSnapshot | None:
         """Return one queue's numbers."""
         return self.queues.queue_snapshot(name)
+
+    def to_be_loaded(self, name: bytes) -> NotLoaded | None:
+        """Return the signal if the age of a queue's oldest item is not known yet."""
+        return self.queues.to_be_loaded(name)
 
     def queue_names(self) -> list[bytes]:
         """Return the names of all queues."""
