@@ -77,8 +77,8 @@ _FACTS: Final = struct.Struct("<qIB")
 
 LENGTH_OFFSET: Final = CHECKSUM_SIZE + 4
 """A record's length counts the bytes from here on."""
-HEADER_SIZE: Final = _HEADER.size
-PUSH_HEADER_SIZE: Final = _PUSH_HEADER.size
+HEADER_SIZE: Final[int] = _HEADER.size
+PUSH_HEADER_SIZE: Final[int] = _PUSH_HEADER.size
 MARKED_HEADER_SIZE: Final = PUSH_HEADER_SIZE + _FACTS.size
 REMOVE_SIZE: Final = HEADER_SIZE + _SIZE.size
 """Bytes of the record of a removal."""
