@@ -68,10 +68,8 @@ def _storing(
     if request.token:
         what.token = digest_of(request.token)
         if queues.directory.settings_of(request.name).fanout_only:
-            problem = RequestError(
-                "/once= needs a queue that keeps items; this one has fanout_only"
-            )
-            client.fail(problem, quiet=command.quiet)
+            reason = "/once= needs a queue that keeps items; this one has fanout_only"
+            client.fail(RequestError(reason), quiet=command.quiet)
             return
     stored = _Stored(client, command, sync=request.sync)
     while True:
