@@ -323,7 +323,7 @@ class Starling(QueueCommands):
 
 
 class AsyncStarling:
-    """The same for trio: each call runs in a thread, one at a time."""
+    """Ruby's methods for trio: each call runs in a thread, one at a time."""
 
     def __init__(self, servers: str | Iterable[str] = "127.0.0.1", *, timeout: float = 5) -> None:
         """Take the same arguments as ``Starling``."""
