@@ -84,10 +84,6 @@ class PersistentQueue:
         """Items given up since the server started because they cannot be read."""
         self.dead_lettered = 0
         """Items moved away since the server started because they came back too often."""
-        self.last_put_ms = 0
-        """When an item was last put, in milliseconds since the Unix epoch; 0 since the start."""
-        self.last_get_ms = 0
-        """When an item was last taken or opened, likewise."""
         self.used = True
         """Set by a get that finds nothing, so that housekeeping sees that the queue is in use."""
         self.idle_since: tuple[float, int] | None = None
@@ -168,7 +164,7 @@ class PersistentQueue:
         self.items += 1
         self.bytes += len(data)
         self.deleted = False
-        self.last_put_ms = now_ms
+        self.counted.last_put_ms = now_ms
         if self._window.behind:
             return  # it is read back when its turn comes
         if self.bytes + OVERHEAD * self.items > self._sizes.limit:
@@ -182,7 +178,7 @@ class PersistentQueue:
         Its id must be ``next_id``. Raises ``JournalError``, and then nothing was added.
         """
         self._recorder.push_marked(item)
-        self.last_put_ms = item.added_ms
+        self.counted.last_put_ms = item.added_ms
         self._count(item)
         if item.due_ms and item.front:
             self.waiting.delay(item, item.due_ms)
@@ -216,7 +212,7 @@ class PersistentQueue:
             counted = self.counted
             counted.get_hits += 1
             counted.last_wait = now_ms - item.added_ms
-            self.last_get_ms = now_ms
+            counted.last_get_ms = now_ms
         return item
 
     def peek(self, now_ms: int) -> Item | None:
@@ -270,9 +266,10 @@ class PersistentQueue:
             deliveries = self.deliveries(item) + 1
             self.waiting.take(item)
             self.open_reads.add(OpenRead(self, item, deliveries, holder), lease_end)
-            self.counted.get_hits += 1
-            self.counted.last_wait = now_ms - item.added_ms
-            self.last_get_ms = now_ms
+            counted = self.counted
+            counted.get_hits += 1
+            counted.last_wait = now_ms - item.added_ms
+            counted.last_get_ms = now_ms
         return item
 
     def deliveries(self, item: Item) -> int:

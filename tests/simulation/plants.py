@@ -13,7 +13,7 @@ from starling_py.journal.compaction import Compaction
 from starling_py.journal.disk.files import Files
 from starling_py.journal.disk.id_floor import IdFloor
 from starling_py.journal.disk.reserve import Reserve
-from starling_py.journal.errors import SpoolError
+from starling_py.journal.errors import SpoolError, unforeseen
 from starling_py.journal.format import record
 from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.healing import Healing
@@ -520,7 +520,10 @@ def syncs_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def run_it(self: Entry) -> None:
         data = batch.encode(self._number, self.part.salt, self._writes)
-        self._files.write_at(self.part.descriptor, self._offset, data)
+        try:
+            self._files.write_at(self.part.descriptor, self._offset, data)
+        except (OSError, MemoryError) as error:
+            self.error = unforeseen(error)
 
     monkeypatch.setattr(Entry, "run", run_it)
 
