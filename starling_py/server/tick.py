@@ -10,7 +10,7 @@ What clients make the server hold goes by the budget.
 
 import logging
 import socket
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -46,8 +46,6 @@ LARGE: Final = 1 << 16
 """Bytes of replies to one client that count at once, and not only when they have been sent."""
 PAUSE: Final = 0.05
 """Seconds until the next turn after one that failed for a reason that nobody foresaw."""
-FEW: Final = 16
-"""Clients whose waits are over that go on before it is looked whether the slice is over."""
 MANY: Final = 8
 """Journals in one commit of which it is measured how long they take."""
 
@@ -99,10 +97,8 @@ class Tick:
         """Those whose sessions have more to do, in line: each turn does as much as it may."""
         self._held: list[Connection] = []
         """Those whose output waits for a sync."""
-        self._woken: deque[Connection] = deque()
+        self._woken: list[Connection] = []
         """Those whose waits are over, in the order in which that happened."""
-        self._cut_short = False
-        """Whether there may be room left that nobody who waits for it was offered."""
         self._stop_at: float | None = None
         """When the grace time is over, on the monotonic clock; ``None`` while not stopping."""
         self._nap = trio.CancelScope()
@@ -146,9 +142,7 @@ class Tick:
         # dropped gives its open items back, and others may have waited for them.
         commits = self._commits
         to_commit = commits.touched and not commits.must_wait
-        unfinished = bool(
-            self._again or self._woken or self._cut_short or to_commit or self._queues.slices.line
-        )
+        unfinished = bool(self._again or self._woken or to_commit or self._queues.slices.line)
         stay = before and not unfinished
         ready = self._idle_wait.wait() if stay else self._readiness.ready()
         if ready or unfinished:
@@ -378,31 +372,28 @@ class Tick:
     def _finish(self) -> None:
         """Let the clients go on whose waits are over, and commit, until nothing is left to do.
 
-        Or until the slice is over: what is left then belongs to the next turn.
-
         Each may lead to the other: what a woken client does has to be committed, and a commit
         that fails gives items back that others have waited for. Under ``always``, nothing is
         committed while a batch is being synced: see ``GroupCommit.must_wait``.
         """
-        slices, commits, woken = self._queues.slices, self._commits, self._woken
-        self._cut_short = False
         while True:
             if self._queues.room.waiting:
                 try:
                     self._queues.offer_room()
                 except Exception:
                     self._guard.caught("offering room")
-            while woken:
+            while self._woken:
                 # Who was woken first goes on first: there may not be enough for all of them.
-                self._execute([(woken.popleft(), b"") for _ in range(min(len(woken), FEW))])
-                if woken and slices.spent:
-                    break
+                woken, self._woken = self._woken, []
+                self._execute([(connection, b"") for connection in woken])
+            commits = self._commits
             if not commits.touched:
                 return
             if self._syncer.waits and commits.must_wait:
                 self._hold_for(commits.next_ticket)
                 return
-            committed = commits.commit() if len(commits.touched) < MANY else slices.commit()
+            few = len(commits.touched) < MANY
+            committed = commits.commit() if few else self._queues.slices.commit()
             if committed.failed:
                 for connection in self._connections.values():
                     connection.session.revoke(committed.failed)
@@ -410,9 +401,6 @@ class Tick:
                 self._hold_for(committed.ticket)
             elif self._held:
                 self._hold_for_none()
-            if self._queues.room.waiting and slices.spent:
-                self._cut_short = True
-                return
 
     def _hold_for(self, ticket: int) -> None:
         """Have what was executed in this turn, and depends on a commit, wait for a batch."""
