@@ -69,6 +69,8 @@ PURE = (
     "server/threads",
     # What is asked by whoever looks after the server.
     "session/admin",
+    "session/operating",
+    "session/permission",
     "session/reports",
 )
 """Modules and whole packages among those that are not."""

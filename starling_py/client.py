@@ -14,6 +14,7 @@ get waits at the server instead of asking every quarter of a second.
 import json
 import random
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self, TypeVar
 
@@ -21,6 +22,8 @@ import attrs
 import trio
 from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheError, MemcacheUnexpectedCloseError
+
+from starling_py.queue_commands import QueueCommands
 
 WAIT_TIME = 0.25
 """Seconds that a blocking get waits at one server before it asks another one, and after which a
@@ -91,7 +94,7 @@ def _address(server: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-class Starling:
+class Starling(QueueCommands):
     """Queues on one server or several; not for two threads at the same time."""
 
     def __init__(self, servers: str | Iterable[str] = "127.0.0.1", *, timeout: float = 5) -> None:
@@ -120,12 +123,22 @@ class Starling:
         for server in self._servers:
             server.client.close()
 
-    def set(self, queue: str, value: object, expiry: int = 0, raw: bool = False) -> None:
+    def set(
+        self,
+        queue: str,
+        value: object,
+        expiry: int = 0,
+        raw: bool = False,
+        *,
+        once: str | None = None,
+    ) -> None:
         """Put a value at the end of a queue; ``expiry`` is memcached's number, 0 for never.
 
-        With ``raw``, the value is stored as the bytes of its text. Raises ``StarlingError`` when
-        no server stored it. After a connection that broke, it may have been stored all the same,
-        so it may be there twice.
+        ``once`` is a token, of up to 100 bytes without blanks and slashes: a value that is sent
+        again with it is stored once. It goes to one certain server, and to no other. With ``raw``,
+        the value is stored as the bytes of its text. Raises ``StarlingError`` when no server stored
+        it. After a connection that broke, it may have been stored all the same, so without a token
+        it may be there twice.
         """
         item = str(value).encode() if raw and not isinstance(value, bytes) else value
         reason: object = "no server is alive"
@@ -133,12 +146,20 @@ class Starling:
             if attempt:
                 time.sleep(WAIT_TIME)
             try:
-                if self._ask(lambda client: client.set(queue, item, expire=expiry)):
+                if self._store(queue, item, expiry, once):
                     return
                 reason = "it was not stored; the queue may be full"
             except StarlingError as error:
                 reason = error
         raise StarlingError(f"{queue}: {reason}")
+
+    def _store(self, queue: str, item: object, expiry: int, once: str | None) -> Any:  # noqa: ANN401 - as pymemcache has it
+        """Put an item once more; what has a token always goes to the same server."""
+        if once is None:
+            return self._ask(lambda client: client.set(queue, item, expire=expiry))
+        key = f"{queue}/once={once}"
+        server = self._servers[zlib.crc32(once.encode()) % len(self._servers)]
+        return _ask_one(server, lambda client: client.set(key, item, expire=expiry))
 
     def get(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ANN401 - any value
         """Take the oldest value of a queue; wait until there is one.
@@ -161,6 +182,38 @@ class Starling:
         value = self._take(queue, left)
         is_over = end is not None and time.monotonic() >= end
         return None if value is _NOTHING and is_over else value
+
+    def first(self, queues: Iterable[str], timeout: float = 0) -> tuple[str, Any] | None:
+        """Take one value from the first of these queues that has one, on one of the servers.
+
+        ``timeout`` is how many seconds to wait there if none has; ``None`` is returned then.
+        Otherwise the queue's name comes with the value.
+        """
+        names = list(queues)
+        keys = [*names[:-1], f"{names[-1]}/t={round(timeout * 1000)}"]
+        keys[0] += "/first"
+        found = self._ask(lambda client: client.get_many(keys))
+        for key, value in found.items():
+            return key.split("/")[0], value
+        return None
+
+    def ask_raw(self, command: str) -> list[tuple[str, list[str]]]:
+        """Send a command to every server that is alive; return the lines of each reply.
+
+        Each comes with ``host:port``. Raises ``StarlingError`` when no server is alive, or one
+        refuses.
+        """
+        # A reply may have one line or many: what ends it is that of another command.
+        found = self._ask_all(lambda client: client.raw_command(f"{command}\r\nmn", b"MN\r\n"))
+        told = []
+        for server, reply in found:
+            where = f"{server.address[0]}:{server.address[1]}"
+            lines = _text(reply).splitlines()
+            wrong = [line for line in lines if "ERROR" in line.partition(" ")[0]]
+            if wrong:
+                raise StarlingError(f"{where}: {wrong[0]}")
+            told.append((where, lines))
+        return told
 
     def fetch(self, queue: str) -> Any:  # noqa: ANN401 - any value
         """Take the oldest value of a queue on one of the servers; ``None`` if there is none."""
@@ -270,7 +323,7 @@ class Starling:
 
 
 class AsyncStarling:
-    """The same for trio: each call runs in a thread, one at a time."""
+    """Ruby's methods for trio: each call runs in a thread, one at a time."""
 
     def __init__(self, servers: str | Iterable[str] = "127.0.0.1", *, timeout: float = 5) -> None:
         """Take the same arguments as ``Starling``."""
@@ -333,6 +386,14 @@ class AsyncStarling:
         async with self._one_at_a_time:
             # Not abandoned when cancelled: what a get has taken must not be dropped unseen.
             return await trio.to_thread.run_sync(what)
+
+
+def _ask_one(server: _Server, what: Callable[[Client], Answer]) -> Answer:
+    """Ask one certain server. Raises ``StarlingError`` when it does not answer."""
+    try:
+        return server.ask(what)
+    except (OSError, MemcacheError) as error:
+        raise StarlingError(server.bury(error)) from error
 
 
 def _queues(stats: dict[str, Any]) -> list[str]:

@@ -23,13 +23,29 @@ MAX_PEEK = 1000
 _MOST_KEYS: Final = 4096
 """How many keys are remembered, of gets and of storage commands each."""
 MAX_ITEM_ID = 2**64 - 1
+MAX_TOKEN = 100
+"""Bytes of a token that ``once=`` accepts."""
 MAX_SECONDS = 2_592_000
 """The most seconds that ``lease=`` and ``delay=`` accept: memcached's 30 days."""
 
-_GET_OPTIONS = frozenset({b"peek", b"n", b"t", b"open", b"lease", b"close", b"abort", b"delay"})
-_STORE_OPTIONS = frozenset({b"sync", b"delay", b"t"})
-_WITHOUT_VALUE = frozenset({b"peek", b"open", b"sync"})
-_WITH_VALUE = frozenset({b"n", b"t", b"lease", b"delay"})
+_GET_OPTIONS = frozenset(
+    {
+        b"peek",
+        b"n",
+        b"id",
+        b"first",
+        b"t",
+        b"open",
+        b"lease",
+        b"close",
+        b"abort",
+        b"bury",
+        b"delay",
+    }
+)
+_STORE_OPTIONS = frozenset({b"sync", b"delay", b"t", b"once"})
+_WITHOUT_VALUE = frozenset({b"peek", b"first", b"open", b"sync"})
+_WITH_VALUE = frozenset({b"n", b"id", b"t", b"lease", b"delay", b"once"})
 _CONFLICTS = (
     # Kestrel's, all of them.
     (b"peek", b"open"),
@@ -37,8 +53,14 @@ _CONFLICTS = (
     (b"peek", b"abort"),
     (b"abort", b"open"),
     (b"abort", b"close"),
+    (b"peek", b"bury"),
+    (b"close", b"bury"),
+    (b"abort", b"bury"),
+    (b"id", b"n"),
+    (b"first", b"n"),
+    (b"first", b"id"),
 )
-_NEEDS = ((b"n", b"peek"), (b"lease", b"open"), (b"delay", b"abort"))
+_NEEDS = ((b"n", b"peek"), (b"id", b"peek"), (b"lease", b"open"), (b"delay", b"abort"))
 
 _SECONDS = re.compile(rb"[0-9]{1,10}(?:\.[0-9]{1,9})?")
 
@@ -73,30 +95,42 @@ class Request:
     """Confirm an open read, before anything else."""
     abort: bool = False
     """End an open read and give its item back."""
+    bury: bool = False
+    """End an open read by moving its item to the queue for dead letters."""
     item_id: int | None = None
-    """Which item to close or abort, from 1 to 2**64 - 1; ``None`` for the oldest that is open."""
+    """Which item to close, abort or bury, from 1 to 2**64 - 1; ``None`` for the oldest that is
+    open. Or which one to look at; ``None`` for the head."""
     lease: float | None = None
     """Seconds that an open read may last, above 0 and up to 30 days; ``None`` when not given."""
     delay: float = 0.0
     """Seconds that an aborted item is delayed, from 0 to 30 days."""
+    first: bool = False
+    """Whether the get gives one item in all, from the first of its queues that has one."""
     lease_until_ms: int = 0
     """The moment of the wall clock that ``lease`` was reckoned from, in milliseconds since the Unix
     epoch; 0 if from none. No key gives it, but a ``gat`` does."""
+    ends: bool = field(init=False, compare=False)
+    """Whether this ends an open read."""
     takes: bool = field(init=False, compare=False)
     """Whether this reads an item at all; a close or an abort alone does not."""
     simple: bool = field(init=False, compare=False)
     """Whether this is an ordinary read or a look at the head, and of no fan-out child."""
+    looks_further: bool = field(init=False, compare=False)
+    """Whether this looks at several items, or at one that need not be the first."""
 
     def __post_init__(self) -> None:
-        self.takes = self.open or not (self.close or self.abort)
-        special = self.open or self.close or self.abort or self.count > 1
+        self.ends = self.close or self.abort or self.bury
+        self.takes = self.open or not self.ends
+        self.looks_further = self.count > 1 or (self.peek and self.item_id is not None)
+        special = self.open or self.ends or self.looks_further
         self.simple = not special and child_of(self.name) is None
         # Made once, here: making a request costs more than all the rest of a get.
-        self._reading = replace(self, close=False, item_id=None) if self.close else None
+        ends = self.close or self.bury
+        self._reading = replace(self, close=False, bury=False, item_id=None) if ends else None
 
     @property
     def reading(self) -> "Request":
-        """What this reads, without what it closes."""
+        """What this reads, without what it ends."""
         return self if self._reading is None else self._reading
 
     @property
@@ -117,11 +151,13 @@ class StoreRequest:
     """Seconds that the item is delayed, from when it is put; from 0 to 30 days."""
     wait_ms: int = 0
     """Milliseconds to wait for room in a full queue."""
+    token: bytes = b""
+    """What says that it is to be stored once, from 1 to 100 bytes; empty if there is none."""
     simple: bool = field(init=False, compare=False)
     """Whether the key is only a name, or its options ask for nothing."""
 
     def __post_init__(self) -> None:
-        self.simple = not (self.sync or self.delay or self.wait_ms)
+        self.simple = not (self.sync or self.delay or self.wait_ms or self.token)
 
 
 def parse(key: bytes) -> Request:
@@ -129,7 +165,7 @@ def parse(key: bytes) -> Request:
 
     Raises ``RequestError`` for an empty name, for an option that is unknown, repeated or malformed,
     and for options that do not go together. ``t=`` goes with everything, as in Kestrel; a close or
-    an abort alone has nothing to wait for, and does not wait.
+    an abort alone has nothing to wait for, and does not wait, nor does a look at a certain item.
     """
     return REQUESTS.get(key)
 
@@ -145,16 +181,18 @@ def _parse(key: bytes) -> Request:
     for option, other in _NEEDS:
         if option in options and other not in options:
             raise RequestError(f"/{option.decode()}= needs /{other.decode()}")
-    which = b"abort" if b"abort" in options else b"close"
+    which = next((each for each in (b"abort", b"bury", b"id") if each in options), b"close")
     request = Request(
         key,
         name,
         peek=b"peek" in options,
         wait_ms=_whole(options, b"t", 0, MAX_WAIT_MS, "milliseconds"),
         count=_whole(options, b"n", 1, MAX_PEEK, "a number of items") or 1,
+        first=b"first" in options,
         open=b"open" in options,
         close=b"close" in options,
         abort=b"abort" in options,
+        bury=b"bury" in options,
         item_id=_whole(options, which, 1, MAX_ITEM_ID, "an item's id"),
         lease=_seconds(options, b"lease"),
         delay=_seconds(options, b"delay") or 0.0,
@@ -163,6 +201,8 @@ def _parse(key: bytes) -> Request:
         raise RequestError("/lease= takes more than 0 seconds")
     if not request.takes:
         request.wait_ms = None
+    elif request.peek and request.item_id is not None:
+        request.wait_ms = 0
     return request
 
 
@@ -177,6 +217,8 @@ def parse_store(key: bytes) -> StoreRequest:
     delay begins then. Raises ``RequestError`` for an empty name and for an option that is unknown,
     repeated or malformed.
     """
+    if b"/once=" in key:
+        return _parse_store(key)  # hardly ever comes again
     return STORE_REQUESTS.get(key)
 
 
@@ -185,8 +227,12 @@ def _parse_store(key: bytes) -> StoreRequest:
     if not words:
         return StoreRequest(name)
     options = _options(words, _STORE_OPTIONS)
+    token = options.get(b"once") or b""
+    if b"once" in options and not 1 <= len(token) <= MAX_TOKEN:
+        raise RequestError(f"/once= takes a token of 1 to {MAX_TOKEN} bytes")
     return StoreRequest(
         name,
+        token=token,
         sync=b"sync" in options,
         delay=_seconds(options, b"delay") or 0.0,
         wait_ms=_whole(options, b"t", 0, MAX_WAIT_MS, "milliseconds") or 0,

@@ -85,6 +85,12 @@ class QueueSnapshot:
     expired_items: int
     discarded: int
     """Items dropped since the server started to make room for newer ones."""
+    last_put: int
+    """How many milliseconds ago an item was put; -1 if none was since the server started."""
+    last_get: int
+    """The same of an item that was taken or opened."""
+    duplicates: int
+    """Puts since the server started that were not stored, as their token had been seen."""
     dead_lettered: int
     """Items moved away since the server started because they came back too often."""
     delayed: int
@@ -104,6 +110,10 @@ class QueueSnapshot:
     last_wait: int
     """How long the item taken last had waited, in milliseconds; 0 if none was, since the start."""
     waiters: int
+    paused: int
+    """1 while gets are misses, because of a setting or of a client."""
+    paused_until: int
+    """When that ends by itself, as a Unix time in seconds; 0 if it does not."""
     children: str
     """The names of the fan-out children, separated by commas."""
     get_hits: int

@@ -184,6 +184,10 @@ class CoreHarness:
         """Return one queue's numbers."""
         return self.queues.queue_snapshot(name)
 
+    def to_be_loaded(self, name: bytes) -> NotLoaded | None:
+        """Return the signal if the age of a queue's oldest item is not known yet."""
+        return self.queues.to_be_loaded(name)
+
     def queue_names(self) -> list[bytes]:
         """Return the names of all queues."""
         return self.queues.names()
@@ -226,6 +230,8 @@ class CoreHarness:
     def connections(self) -> list[Pairs]:
         """Return nothing: there are no connections here."""
         return []
+
+    consumers = readers
 
     def reset(self) -> None:
         """Count anew."""

@@ -22,6 +22,7 @@ interpreter from the tick."""
 LARGE_BLOCK: Final = 1 << 18
 """Bytes read at once, at least, where a record is larger than a block."""
 
+_MARKED: Final = record.PUTS - {record.PUSH}
 OVERHEAD: Final = 256
 """Bytes that an item takes in memory beside its data, about."""
 
@@ -136,7 +137,7 @@ class Reading:
         for record_type, record_id, start, end in record.walk(data, offset, self.salt):
             if record_type == record.PUSH:
                 return offset
-            if record_type == record.PUSH_MARKED and self._wants(record_id):
+            if record_type in _MARKED and self._wants(record_id):
                 if self.room <= 0:
                     return offset
                 item = record.marked_item_at(data, start, end)

@@ -11,6 +11,7 @@ import attrs
 from starling_py.journal.format.segment import VERSION, Segment
 from starling_py.journal.id_ranges import IdRanges
 from starling_py.journal.ledger import Facts, Ledger
+from starling_py.journal.tokens import ENTRY_SIZE, Tokens
 
 UNLINKED = 2**64 - 1
 """The ``previous_end`` of a healing's checkpoint: it does not depend on the segment before."""
@@ -24,6 +25,8 @@ _COUNT = struct.Struct("<I")
 _FACTS = struct.Struct("<QqIB")
 # since version 4: the id of the first item since the queue was made
 _FIRST_ID = struct.Struct("<Q")
+# since version 5, if the queue was paused or has seen tokens: until when; then the tokens
+_PAUSED = struct.Struct("<q")
 
 
 @attrs.frozen
@@ -63,7 +66,10 @@ def encode(ledger: Ledger, previous_end: int) -> bytes:
         for item_id, each in ledger.facts.items()
     )
     count = _COUNT.pack(len(ledger.facts))
-    return b"".join((fixed, *table, *ranges, count, *facts, _FIRST_ID.pack(ledger.first_id)))
+    first_id = _FIRST_ID.pack(ledger.first_id)
+    tokens = b"" if ledger.tokens is None else ledger.tokens.pack()
+    paused = _PAUSED.pack(ledger.paused_ms) if ledger.paused_ms or tokens else b""
+    return b"".join((fixed, *table, *ranges, count, *facts, first_id, paused, tokens))
 
 
 def decode(data: memoryview, version: int = VERSION) -> Checkpoint | None:
@@ -73,12 +79,21 @@ def decode(data: memoryview, version: int = VERSION) -> Checkpoint | None:
     previous_end, head, next_id, items, size, deleted, segments, ranges = _FIXED.unpack_from(data)
     table_end = _FIXED.size + segments * _SEGMENT.size
     ranges_end = table_end + ranges * _RANGE.size
-    first_id = 1
+    found = _decode_facts(data[ranges_end:], version) if len(data) >= ranges_end else None
+    if found is None:
+        return None
+    facts, rest = found
+    first_id, paused_ms = 1, 0
     if version >= 4:
-        (first_id,) = _FIRST_ID.unpack(data[-_FIRST_ID.size :])
-        data = data[: -_FIRST_ID.size]
-    facts = _decode_facts(data[ranges_end:], version) if len(data) >= ranges_end else None
-    if facts is None:
+        if len(rest) < _FIRST_ID.size:
+            return None
+        (first_id,) = _FIRST_ID.unpack_from(rest)
+        rest = rest[_FIRST_ID.size :]
+    tokens = b""
+    if version >= 5 and len(rest) % ENTRY_SIZE == _PAUSED.size:
+        (paused_ms,) = _PAUSED.unpack_from(rest)
+        tokens = bytes(rest[_PAUSED.size :])
+    elif len(rest):
         return None
     table = [
         Segment(number, "", first_id, length, live, live_bytes, bool(compacted))
@@ -88,18 +103,23 @@ def decode(data: memoryview, version: int = VERSION) -> Checkpoint | None:
     ]
     removed_ids = IdRanges(_RANGE.iter_unpack(data[table_end:ranges_end]))
     ledger = Ledger(table, head, removed_ids, next_id, items, size, bool(deleted), facts, first_id)
+    ledger.paused_ms = paused_ms
+    ledger.tokens = Tokens(tokens) if tokens else None
     return Checkpoint(previous_end, ledger)
 
 
-def _decode_facts(data: memoryview, version: int) -> dict[int, Facts] | None:
+def _decode_facts(data: memoryview, version: int) -> tuple[dict[int, Facts], memoryview] | None:
+    """Return the facts at the beginning of ``data``, and what is behind them."""
     if version < 3:
-        return None if data else {}
+        return {}, data
     if len(data) < _COUNT.size:
         return None
     (count,) = _COUNT.unpack_from(data)
-    if len(data) != _COUNT.size + count * _FACTS.size:
+    end = _COUNT.size + count * _FACTS.size
+    if len(data) < end:
         return None
-    return {
+    facts = {
         item_id: Facts(deliveries, due_ms, bool(front))
-        for item_id, due_ms, deliveries, front in _FACTS.iter_unpack(data[_COUNT.size :])
+        for item_id, due_ms, deliveries, front in _FACTS.iter_unpack(data[_COUNT.size : end])
     }
+    return facts, data[end:]

@@ -74,6 +74,8 @@ class Journal:
             shared.reserve, self._reader, place.salt, ledger, functools.partial(shared.touch, self)
         )
         """What the queue asks to be recorded."""
+        self.waits = durability.waits
+        """Whether replies wait for syncs, under ``always``."""
         self.syncs = durability.syncs
         """Whether the policy ever syncs; not so under ``never``, and in memory."""
         self._writer = SegmentWriter(place, shared.open_files, durability.segment_size)

@@ -15,6 +15,7 @@ from starling_py.journal.format import record
 from starling_py.journal.format.record import Item
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.id_ranges import IdRanges
+from starling_py.journal.tokens import Digest, Tokens
 
 
 @dataclass(init=False, unsafe_hash=True)
@@ -36,6 +37,8 @@ class Facts:
 
 
 _NO_FACTS: Final = Facts()
+FOR_EVER: Final = -1
+"""The end of a pause that has none."""
 
 
 @dataclass
@@ -60,6 +63,11 @@ class Ledger:
     """The facts of the few live items that have any, by their ids."""
     first_id: int = 1
     """The id of the first item since the queue was made."""
+    paused_ms: int = 0
+    """Until when nothing is to be taken, in milliseconds since the Unix epoch: 0 if the queue was
+    not paused, ``FOR_EVER`` if for no certain time."""
+    tokens: Tokens | None = None
+    """The tokens of puts, of those too whose items are gone; ``None`` if there was none."""
     has_dead: bool = False
     """Whether some segment but the last may have no live item left."""
     _older_size: int | None = field(default=None, compare=False)
@@ -77,6 +85,7 @@ class Ledger:
             segments=[replace(each) for each in self.segments],
             removed_ids=self.removed_ids.copy(),
             facts=self.facts.copy(),
+            tokens=None if self.tokens is None else self.tokens.copy(),
         )
 
     @property
@@ -208,6 +217,19 @@ class Ledger:
         if behind < self.next_id and kept:
             self.removed_ids.add(behind, self.next_id)
         self.has_dead = True
+
+    def was_deleted(self, first_id: int) -> None:
+        """Be the ledger of no queue; one that is made anew begins with ``first_id``."""
+        self.deleted = True
+        self.first_id = first_id
+        self.paused_ms = 0
+        self.tokens = None
+
+    def saw(self, digest: Digest, put_ms: int, item_id: int) -> None:
+        """Remember the token of an item that was put."""
+        if self.tokens is None:
+            self.tokens = Tokens()
+        self.tokens.add(digest, put_ms, item_id)
 
     def segment_of(self, item_id: int) -> Segment:
         """Return the segment that holds a live item."""

@@ -34,6 +34,11 @@ class _Rare:
     """Ids of items, and when they may be handed out, in milliseconds since the Unix epoch."""
     given_up: list[tuple[int, int, int, int]] = field(default_factory=list)
     """First id, last id, items and bytes of their data."""
+    paused_ms: int | None = None
+    """Until when the queue is paused, as in the ledger; ``None`` if that has not changed."""
+    tokens: list[tuple[bytes, int, int]] = field(default_factory=list)
+    """Digests of tokens, when they were put in milliseconds since the Unix epoch, the items' ids.
+    """
 
 
 class Pending:
@@ -65,7 +70,8 @@ class Pending:
         if self.pushes or rare is None:
             return self.pushes > 0
         before = rare.before is not None and rare.before.costs
-        return before or rare.flush_costs or bool(rare.opened or rare.delayed)
+        changed = rare.opened or rare.delayed or rare.paused_ms is not None
+        return before or rare.flush_costs or bool(changed)
 
     def push_marked(self, item: MarkedItem) -> None:
         """Add a put of a marked item."""
@@ -75,6 +81,8 @@ class Pending:
         self.bytes += len(item.data)
         if item.deliveries or item.front:
             self._rarely().facts[item.id] = Facts(item.deliveries, 0, item.front)
+        if item.token:
+            self._rarely().tokens.append((item.token, item.added_ms, item.id))
 
     def open(self, item_id: int) -> None:
         """Add that an item was handed out for a reliable read."""
@@ -85,6 +93,11 @@ class Pending:
         """Add that an item is kept back until ``due_ms``, in milliseconds since the Unix epoch."""
         self.records.append(record.delay(item_id, due_ms, self._salt))
         self._rarely().delayed.append((item_id, due_ms))
+
+    def pause(self, until_ms: int) -> None:
+        """Add that the queue is paused, as ``Ledger.paused_ms`` has it; 0 ends that."""
+        self.records.append(record.pause(self.pushed_id, until_ms, self._salt))
+        self._rarely().paused_ms = until_ms
 
     def flush(self, kept: Sequence[tuple[int, int]], *, delete: bool, costs: bool = False) -> None:
         """Add a flush that keeps the items ``kept``, by id and size; or the queue's deletion.
@@ -101,9 +114,13 @@ class Pending:
         self.pushes = self.bytes = 0
         self.removed = []
         first_id = self._rare.first_id if self._rare is not None else None
+        paused_ms = self._rare.paused_ms if self._rare is not None else None
+        tokens = self._rare.tokens if self._rare is not None and before is None else []
         if delete:
-            first_id = self.pushed_id + 1
+            first_id, paused_ms, tokens = self.pushed_id + 1, None, []
         self._rare = _Rare(before, self.pushed_id, kept, delete, first_id, costs)
+        self._rare.paused_ms = paused_ms
+        self._rare.tokens = tokens  # seen they were, though their items are gone
 
     def give_up(self, first_id: int, last_id: int, items: int, size: int) -> None:
         """Add that the live items from ``first_id`` to ``last_id``, in one segment, are given up.
@@ -112,6 +129,13 @@ class Pending:
         """
         self.records.append(record.discard(first_id, last_id, items, size, self._salt))
         self._rarely().given_up.append((first_id, last_id, items, size))
+
+    def spares(self, item_id: int) -> bool:
+        """Tell whether no flush or deletion in here removes an item."""
+        rare = self._rare
+        if rare is None or rare.flushed is None or item_id > rare.flushed:
+            return True
+        return any(kept_id == item_id for kept_id, _ in rare.kept)
 
     def apply(self, ledger: Ledger) -> None:
         """Apply it to the ledger: it was written.
@@ -124,9 +148,9 @@ class Pending:
             if rare.before is not None:
                 rare.before.apply(ledger)
             ledger.flushed(rare.flushed, rare.kept)
-            ledger.deleted = rare.deleted
             if rare.first_id is not None:
-                ledger.first_id = rare.first_id
+                ledger.was_deleted(rare.first_id)
+            ledger.deleted = rare.deleted
         if self.pushes:
             ledger.pushed(self.pushes, self.bytes, self.pushed_id + 1)
         if rare is not None:
@@ -140,6 +164,10 @@ class Pending:
         if rare is not None:
             for each in rare.given_up:
                 ledger.given_up(*each)
+            for seen in rare.tokens:
+                ledger.saw(*seen)
+            if rare.paused_ms is not None:
+                ledger.paused_ms = rare.paused_ms
 
     def _up_to_now(self) -> "Pending":
         """Return a copy of what was added up to now."""

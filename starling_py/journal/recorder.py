@@ -118,6 +118,15 @@ class Recorder:
         self._begin_record()
         self.pending.delay(item.id, due_ms)
 
+    def pause(self, until_ms: int) -> None:
+        """Add that the queue is paused, as ``Ledger.paused_ms`` has it; 0 ends that.
+
+        Raises ``JournalError``, as ``open`` does.
+        """
+        self._afford(record.DELAY_SIZE)
+        self._begin_record()
+        self.pending.pause(until_ms)
+
     def flush(self, kept: Sequence[tuple[int, int]] = ()) -> None:
         """Add the record of a flush that keeps the items ``kept``, by id and size, in order.
 

@@ -16,8 +16,9 @@ from starling_py.journal import checkpoint
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import JournalDamagedError
 from starling_py.journal.format import record
+from starling_py.journal.format.origin import Origin
 from starling_py.journal.format.record import HEADER_SIZE, Found, Item
-from starling_py.journal.ledger import Facts, Ledger
+from starling_py.journal.ledger import FOR_EVER, Facts, Ledger
 from starling_py.journal.recovery.examination import Examination
 from starling_py.offline import segment_reader
 from starling_py.offline.segment_reader import Gap, Stretch
@@ -37,6 +38,9 @@ _TYPES = {
     record.OPEN: "open",
     record.DELAY: "delay",
     record.PUSH_MARKED: "put",
+    record.PAUSE: "pause",
+    record.PUSH_MOVED: "put",
+    record.PUSH_ONCE: "put",
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -283,9 +287,14 @@ def _entry(file: SegmentFile, part: Stretch, found: Found) -> Entry:
         entry.item = record.any_item_at(kind, part.data, start, end)
         if isinstance(entry.item, record.MarkedItem):
             fields |= _facts(entry.item)
+            fields |= _origin(entry.item.origin)
+            if entry.item.token:
+                fields["token"] = entry.item.token.hex()
             entry.due_ms = entry.item.due_ms
     elif kind == record.DELAY:
         entry.due_ms = record.due(part.data, start)
+    elif kind == record.PAUSE:
+        fields["until"] = pause_end(record.due(part.data, start))
     elif kind == record.FLUSH:
         entry.kept = [item_id for item_id, _ in record.kept_items(part.data, start, end)]
     elif kind == record.REMOVE:
@@ -302,7 +311,29 @@ def _entry(file: SegmentFile, part: Stretch, found: Found) -> Entry:
             fields["segments"] = len(read.ledger.segments)
             if read.ledger.facts:
                 fields["marks"] = len(read.ledger.facts)
+            if read.ledger.paused_ms:
+                fields["paused_until"] = pause_end(read.ledger.paused_ms)
+            if read.ledger.tokens is not None:
+                fields["tokens"] = len(read.ledger.tokens)
     return entry
+
+
+def _origin(origin: Origin | None) -> dict[str, str]:
+    """Return where an item came from, if it was moved."""
+    if origin is None:
+        return {}
+    return {
+        "origin": keys.printable(origin.source),
+        "reason": origin.why,
+        "moved": iso(origin.moved_ms),
+        "first": keys.printable(origin.first),
+        "first_put": iso(origin.put_ms),
+    }
+
+
+def pause_end(until_ms: int) -> str:
+    """Return until when a queue is paused, as text; the number is as in ``Ledger.paused_ms``."""
+    return {0: "now", FOR_EVER: "ever"}.get(until_ms) or iso(until_ms)
 
 
 def _facts(item: record.MarkedItem) -> dict[str, int]:

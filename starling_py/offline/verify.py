@@ -341,7 +341,7 @@ class _Scan:
                 last_id = max(record_id, last_id)
                 if is_live(record_id):
                     self.items += 1
-                    self.bytes += record.data_size(kind, start, end)
+                    self.bytes += record.data_size(kind, stretch.data, start, end)
             elif is_compacted or kind == record.CHECKPOINT:
                 self.tell(stretch.offset + start, f"a record of type {kind} cannot be here")
         self._last_id = last_id

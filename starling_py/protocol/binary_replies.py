@@ -110,6 +110,7 @@ class BinaryReplies(Writer):
     """Writes the replies to one request."""
 
     detailed = False
+    tells_origin = False
     tells_id = True
 
     def __init__(
@@ -133,10 +134,10 @@ class BinaryReplies(Writer):
         self._found = False
 
     def hit_in_detail(
-        self, key: bytes, item: Shown, deliveries: int, now_ms: int
+        self, key: bytes, item: Shown, deliveries: int, now_ms: int, origin: bytes
     ) -> tuple[bytes, ...]:
         """Return an item in pieces; this protocol tells nothing of the details."""
-        del deliveries, now_ms
+        del deliveries, now_ms, origin
         return self.hit(key, item.flags, item.data, item.id)
 
     def stored_as(self, item_id: int) -> None:

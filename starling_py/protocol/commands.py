@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from mypy_extensions import trait
 
 from starling_py.keys import MAX_KEY, RequestError
+from starling_py.protocol.operations import Operation
 
 _PIECE: Final = 1024
 """Bytes of a long line that are parted into words at a time."""
@@ -276,7 +277,8 @@ class PhrasedAnew:
 
 
 Command = (
-    Store
+    Operation
+    | Store
     | Get
     | LongGet
     | Touch
@@ -354,6 +356,8 @@ class Writer(ABC):
 
     detailed: bool
     """Whether ``hit_in_detail`` must be called instead of ``hit``."""
+    tells_origin: bool
+    """Whether ``hit_in_detail`` tells where an item came from."""
     tells_id: bool
     """Whether ``stored_as`` must be called before the outcome of a put."""
 
@@ -363,11 +367,12 @@ class Writer(ABC):
 
     @abstractmethod
     def hit_in_detail(
-        self, key: bytes, item: Shown, deliveries: int, now_ms: int
+        self, key: bytes, item: Shown, deliveries: int, now_ms: int, origin: bytes
     ) -> tuple[bytes, ...]:
         """Return an item in pieces, with what the request wants to be told of it.
 
-        ``deliveries`` is how often it was handed out before, ``now_ms`` the time on the wall clock.
+        ``deliveries`` is how often it was handed out before, ``now_ms`` the time on the wall clock,
+        ``origin`` where it came from, in a word.
         """
 
     @abstractmethod

@@ -13,6 +13,7 @@ MAX_LENGTH = 2**31 - 3
 """The largest length of a body that is understood."""
 MAX_FLAGS = 2**32 - 1
 
+ERROR = b"ERROR\r\n"
 BAD_FORMAT = b"CLIENT_ERROR bad command line format\r\n"
 BAD_EXPTIME = b"CLIENT_ERROR invalid exptime argument\r\n"
 
@@ -40,6 +41,18 @@ class StoreLine:
 
 Parser = Callable[[list[bytes]], Command | StoreLine]
 """Reads the words of a line, of which there is at least one."""
+
+
+def out_of_range(what: bytes, least: int, most: int, *, quiet: bool = False) -> Refusal:
+    """Return what refuses a number that a command cannot take."""
+    return Refusal(b"" if quiet else b"CLIENT_ERROR %b from %d to %d\r\n" % (what, least, most))
+
+
+def whole_number(word: bytes, least: int, most: int) -> int | None:
+    """Return a whole number from ``least`` to ``most``; ``None`` if the word is no such number."""
+    if not word.isdigit() or len(word) > 20 or not least <= int(word) <= most:
+        return None
+    return int(word)
 
 
 def readable_length(word: bytes) -> int | None:

@@ -31,7 +31,7 @@ from starling_py.protocol.lines import (
 from starling_py.protocol.meta_flags import INVALID_FLAG, Asked, read
 from starling_py.protocol.meta_replies import DETAILS, HIT, MISS, Detail, MetaForm
 
-_GET_FLAGS = b"vqbkOfstchluTPL"
+_GET_FLAGS = b"vqbkOfstchluTPLo"
 _TOUCH_FLAGS = b"qbkOuTPL"
 _STORE_FLAGS = b"qbkOcsFTMCNPL"
 _DELETE_FLAGS = b"qbkOCPL"

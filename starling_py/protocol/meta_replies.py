@@ -15,11 +15,12 @@ from starling_py.protocol.text_replies import TextReplies
 HIT: Final = b"HD"
 MISS: Final = b"EN"
 
-Detail = Callable[[Shown, int, int], bytes]
-"""Tells something of an item, given how often it was handed out before, and the time in ms."""
+Detail = Callable[[Shown, int, int, bytes], bytes]
+"""Tells something of an item, given how often it was handed out before, the time in ms, and where
+it came from in a word."""
 
 
-def _ttl(item: Shown, _: int, now_ms: int) -> bytes:
+def _ttl(item: Shown, _: int, now_ms: int, __: bytes) -> bytes:
     """Tell the seconds that an item has left, rounded up, as 0 would be dead; -1 for no end."""
     if not item.expiry_ms:
         return b" t-1"
@@ -27,15 +28,16 @@ def _ttl(item: Shown, _: int, now_ms: int) -> bytes:
 
 
 DETAILS: dict[int, bytes | Detail] = {
-    ord("f"): lambda item, _, __: b" f%d" % item.flags,
-    ord("s"): lambda item, _, __: b" s%d" % len(item.data),
-    ord("c"): lambda item, _, __: b" c%d" % item.id,
+    ord("f"): lambda item, *_: b" f%d" % item.flags,
+    ord("s"): lambda item, *_: b" s%d" % len(item.data),
+    ord("c"): lambda item, *_: b" c%d" % item.id,
     ord("t"): _ttl,
-    ord("h"): lambda _, deliveries, __: b" h1" if deliveries else b" h0",
-    ord("l"): lambda item, _, now_ms: b" l%d" % max(0, (now_ms - item.added_ms) // 1000),
+    ord("h"): lambda _, deliveries, *__: b" h1" if deliveries else b" h0",
+    ord("l"): lambda item, _, now_ms, __: b" l%d" % max(0, (now_ms - item.added_ms) // 1000),
+    ord("o"): lambda *known: b" o" + known[3],
 }
 """What can be told of an item: the client's flags, its size, its id, the time that it has left,
-whether it was handed out before, and the seconds that it has been in the queue."""
+whether it was handed out before, the seconds that it has been in the queue, its origin."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class MetaReplies(TextReplies):
     """The reply to one request; errors have the form of classic text, and are always told."""
 
     detailed = True
+    tells_origin = True
     tells_id = True
 
     def __init__(self, form: MetaForm) -> None:
@@ -93,7 +96,7 @@ class MetaReplies(TextReplies):
         return word + b"".join(known) + b"\r\n"
 
     def hit_in_detail(
-        self, key: bytes, item: Shown, deliveries: int, now_ms: int
+        self, key: bytes, item: Shown, deliveries: int, now_ms: int, origin: bytes
     ) -> tuple[bytes, ...]:
         """Return an item in pieces, or only what the request wants to know of it."""
         del key
@@ -101,7 +104,7 @@ class MetaReplies(TextReplies):
         form = self.form
         told = b"".join(
             [
-                each if isinstance(each, bytes) else each(item, deliveries, now_ms)
+                each if isinstance(each, bytes) else each(item, deliveries, now_ms, origin)
                 for each in form.details
             ]
         )

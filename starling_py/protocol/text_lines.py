@@ -12,16 +12,19 @@ from typing import Final
 
 from starling_py.keys import MAX_KEY
 from starling_py.memo import Memo
-from starling_py.protocol import commands, meta_lines, proxy_header
+from starling_py.protocol import commands, meta_lines, operator_lines, proxy_header
 from starling_py.protocol.commands import Command, Refusal, Verb
 from starling_py.protocol.lines import (
     BAD_EXPTIME,
     BAD_FORMAT,
+    ERROR,
     Parser,
     StoreLine,
     is_flags,
     is_number,
+    out_of_range,
     readable_length,
+    whole_number,
 )
 
 MAX_MONITOR_SECONDS: Final = 2_147_483
@@ -30,7 +33,6 @@ MAX_MONITORED: Final = 100_000
 """The most items that one monitor can ask for."""
 MAX_CONFIRMED: Final = 2**31 - 1
 
-ERROR: Final = b"ERROR\r\n"
 _PROXY_HEADERS: Final = frozenset({proxy_header.V1, proxy_header.V2.split(b"\r\n")[2]})
 """First words of a line that a proxy sends for itself: the third one of a binary header."""
 _NO_PROXY: Final = b"CLIENT_ERROR a PROXY header is not understood without proxy_protocol\r\n"
@@ -179,12 +181,12 @@ def _monitor(words: list[bytes]) -> Command:
         return Refusal(ERROR)
     if len(words[1]) > MAX_KEY:
         return Refusal(BAD_FORMAT)
-    seconds = _whole(words[2], 0, MAX_MONITOR_SECONDS)
+    seconds = whole_number(words[2], 0, MAX_MONITOR_SECONDS)
     if seconds is None:
-        return _out_of_range(b"monitor takes seconds", 0, MAX_MONITOR_SECONDS)
-    most = _whole(words[3], 1, MAX_MONITORED) if len(words) == 4 else None
+        return out_of_range(b"monitor takes seconds", 0, MAX_MONITOR_SECONDS)
+    most = whole_number(words[3], 1, MAX_MONITORED) if len(words) == 4 else None
     if most is None and len(words) == 4:
-        return _out_of_range(b"monitor takes a number of items", 1, MAX_MONITORED)
+        return out_of_range(b"monitor takes a number of items", 1, MAX_MONITORED)
     return commands.Monitor(words[1], seconds, most)
 
 
@@ -194,21 +196,10 @@ def _confirm(words: list[bytes]) -> Command:
         return Refusal(ERROR)
     if len(words[1]) > MAX_KEY:
         return Refusal(BAD_FORMAT)
-    count = _whole(words[2], 0, MAX_CONFIRMED)
+    count = whole_number(words[2], 0, MAX_CONFIRMED)
     if count is None:
-        return _out_of_range(b"confirm takes a number of items", 0, MAX_CONFIRMED)
+        return out_of_range(b"confirm takes a number of items", 0, MAX_CONFIRMED)
     return commands.Confirm(words[1], count)
-
-
-def _whole(word: bytes, least: int, most: int) -> int | None:
-    """Return a whole number from ``least`` to ``most``; ``None`` if the word is no such number."""
-    if not word.isdigit() or len(word) > 20 or not least <= int(word) <= most:
-        return None
-    return int(word)
-
-
-def _out_of_range(what: bytes, least: int, most: int) -> Refusal:
-    return Refusal(b"CLIENT_ERROR %b from %d to %d\r\n" % (what, least, most))
 
 
 def _stats(words: list[bytes]) -> Command:
@@ -312,6 +303,7 @@ _PARSERS: dict[bytes, Parser] = {
     b"watch": _fixed(b"CLIENT_ERROR watch commands not allowed\r\n"),
     b"lru_crawler": _fixed(b"CLIENT_ERROR lru crawler disabled\r\n", least=2),
     b"slabs": _fixed(b"CLIENT_ERROR slab reassignment disabled\r\n", least=2),
+    **operator_lines.PARSERS,
 }
 
 _ALL_PARSERS: Final = {**_PARSERS, **meta_lines.PARSERS}

@@ -29,16 +29,17 @@ class TextReplies(Writer):
     """The half of the text dialect that writes."""
 
     detailed = False
+    tells_origin = False
     tells_id = False
 
     def stored_as(self, item_id: int) -> None:
         """Do nothing: classic text does not tell the id of an item that was put."""
 
     def hit_in_detail(
-        self, key: bytes, item: Shown, deliveries: int, now_ms: int
+        self, key: bytes, item: Shown, deliveries: int, now_ms: int, origin: bytes
     ) -> tuple[bytes, ...]:
         """Return an item in pieces; classic text tells nothing of the details."""
-        del deliveries, now_ms
+        del deliveries, now_ms, origin
         return self.hit(key, item.flags, item.data, item.id)
 
     def outcome(self, outcome: Outcome) -> bytes:

@@ -18,6 +18,10 @@ class Counts:
         self.last_wait = 0
         """How long the item handed out last had waited, in milliseconds; below 0 if the wall clock
         was set back meanwhile."""
+        self.last_put_ms = 0
+        """When an item was last put, in milliseconds since the Unix epoch; 0 if not since the start."""
+        self.last_get_ms = 0
+        """When an item was last taken or opened, likewise."""
 
     def copy_from(self, other: "Counts") -> None:
         """Copy the numbers of ``other``."""
@@ -26,3 +30,5 @@ class Counts:
         self.discarded = other.discarded
         self.flushes = other.flushes
         self.last_wait = other.last_wait
+        self.last_put_ms = other.last_put_ms
+        self.last_get_ms = other.last_get_ms

@@ -9,6 +9,7 @@ item that is moved to another queue does. A put with many copies is spread over 
 from dataclasses import dataclass
 
 from starling_py.journal.errors import JournalError
+from starling_py.journal.format.origin import MOVED, Origin
 from starling_py.journal.format.record import MarkedItem
 from starling_py.queues import limits
 from starling_py.queues.errors import QueueFullRefused, QueueRefused
@@ -16,7 +17,7 @@ from starling_py.queues.expiry import expiry_ms
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_directory import QueueDirectory
 from starling_py.queues.slices import LATER, Steps
-from starling_py.queues.traffic import MoveSource
+from starling_py.queues.traffic import Move
 
 
 @dataclass
@@ -34,6 +35,16 @@ class Put:
     """Whether it goes in front of all others."""
     deliveries: int = 0
     """How often it was handed out in the queue that it comes from."""
+    dies_ms: int = 0
+    """When it expires, in milliseconds since the Unix epoch, whatever ``exptime`` says; 0 for that.
+    """
+    origin: Origin | None = None
+    """Where it comes from, if it is moved."""
+    token: bytes = b""
+    """The digest of its token; empty if it has none."""
+    seen_id: int = 0
+    """Set when the token was seen before: the id of the item that it came with. Nothing is put
+    then."""
 
 
 class Delivery:
@@ -114,6 +125,8 @@ class Delivery:
         directory = self.directory
         concerned = self.asked = self.concerned()
         yield from self._ask(concerned)
+        if self.what.token and self._is_seen():
+            return
         for queue in concerned:
             if queue.deleted or directory.by_name.get(queue.name) is not queue:
                 if queue.name not in self.lasting:
@@ -122,6 +135,13 @@ class Delivery:
             put_into(queue, self.what)
             self.reached.append(queue)
             yield None
+
+    def _is_seen(self) -> bool:
+        """Tell whether the token was seen, perhaps while others were asked."""
+        queue, what = self.directory.find(self.what.name), self.what
+        if queue is not None:
+            what.seen_id = queue.once.seen(what.token, queue.now_ms, queue.settings)
+        return what.seen_id > 0
 
     def _ask(self, concerned: list[PersistentQueue]) -> Steps:
         """Ask each queue whether it accepts the item, and have it make room."""
@@ -150,13 +170,12 @@ class MoveDelivery(Delivery):
     ``fanout_only``, or it would be lost.
     """
 
-    def __init__(
-        self, directory: QueueDirectory, what: Put, source: MoveSource, missing: frozenset[bytes]
-    ) -> None:
-        """``missing`` names the queues that still have to get it; none for all of them."""
-        super().__init__(directory, what)
-        self._source = source
-        self._missing = missing
+    def __init__(self, directory: QueueDirectory, move: Move) -> None:
+        super().__init__(directory, _put_of(move))
+        self._source = move.source
+        self._missing = move.missing
+        """Names of the queues that still have to get it; none for all of them."""
+        self._by_hand = move.reason == MOVED
 
     def missed(self) -> frozenset[bytes]:
         """Return the names of the queues that were to get it and have not."""
@@ -178,22 +197,44 @@ class MoveDelivery(Delivery):
         return concerned
 
     def admit(self, queue: PersistentQueue, size: int) -> bool:
-        """Tell whether a queue must make room; raise ``QueueRefused`` if it cannot now."""
-        return limits.check_moved(queue, size)
+        """Tell whether a queue must make room; raise ``QueueRefused`` if it cannot now.
+
+        What somebody moves has to obey all limits; it stays where it is if it does not.
+        """
+        return limits.check(queue, size) if self._by_hand else limits.check_moved(queue, size)
+
+
+def _put_of(move: Move) -> Put:
+    """Return the put of a moved item. One that is moved by hand keeps its time of death."""
+    item, source = move.item, move.source
+    before = item.origin if type(item) is MarkedItem else None
+    first, put_ms = source.name, item.added_ms
+    if before is not None:
+        first, put_ms = before.first, before.put_ms
+    return Put(
+        move.target,
+        item.data,
+        item.flags,
+        0,
+        deliveries=move.deliveries,
+        dies_ms=item.expiry_ms if move.reason == MOVED else 0,
+        origin=Origin(first, put_ms, source.name, move.began_ms, move.reason),
+    )
 
 
 def put_into(queue: PersistentQueue, what: Put) -> None:
     """Put an item into one queue, whose settings bound its expiry. Raises ``JournalError``."""
     settings, now_ms = queue.settings, queue.now_ms
     expiry = 0
-    if what.exptime and not settings.ignore_client_expiry:
-        expiry = expiry_ms(what.exptime, now_ms, queue.name)
+    if (what.dies_ms or what.exptime) and not settings.ignore_client_expiry:
+        expiry = what.dies_ms or expiry_ms(what.exptime, now_ms, queue.name)
     if settings.max_age is not None:
         latest = now_ms + int(settings.max_age * 1000)
         expiry = min(expiry, latest) if expiry else latest
     # Copies in many queues take a while: for the last ones the time may have come already.
     due_ms = what.due_ms if what.due_ms > now_ms else 0
-    if due_ms or what.front or what.deliveries:
+    token = what.token if queue.name == what.name else b""
+    if due_ms or what.front or what.deliveries or what.origin is not None or token:
         queue.put_marked(
             MarkedItem(
                 queue.next_id,
@@ -204,8 +245,12 @@ def put_into(queue: PersistentQueue, what: Put) -> None:
                 due_ms,
                 what.deliveries,
                 what.front,
+                what.origin,
+                token,
             )
         )
+        if token:
+            queue.once.note(token, queue.next_id - 1)
     else:
         queue.put(what.data, what.flags, expiry, now_ms)
 

@@ -87,7 +87,9 @@ class Housekeeping:
 
     def _delete_if_idle(self, queue: PersistentQueue, longest: float) -> None:
         now = self._directory.clock.monotonic
-        used = queue.used or queue.items or self._waiters.count(queue.name)
+        # A pause would be forgotten with the queue.
+        needed = queue.items or queue.pause.until_ms
+        used = queue.used or needed or self._waiters.count(queue.name)
         queue.used = False
         done = queue.total_items + queue.counted.get_hits
         if queue.idle_since is None:

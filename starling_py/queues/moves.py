@@ -1,9 +1,10 @@
-"""Moving items from one queue to another: expired ones, and those that came back too often.
+"""Moving items from one queue to another: dead, exhausted or buried ones, and those by hand.
 
 A move is a put into the target, so children and routes of the target get copies. The item is put
 there first, and removed from its own queue only when all copies are safe: a crash in between may
 leave it in both, but never in neither. Until then it is still counted in its own queue, but does
-not wait there. A move that fails is tried again as long as its queue exists.
+not wait there. A move that fails is tried again as long as its queue exists; one by hand that is
+refused returns instead.
 """
 
 import logging
@@ -14,6 +15,7 @@ from typing import Protocol
 from mypy_extensions import mypyc_attr
 
 from starling_py.journal.errors import JournalError
+from starling_py.journal.format.origin import MOVED
 from starling_py.keys import printable
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.errors import NotLoaded, QueueRefused
@@ -104,6 +106,8 @@ class Moves:
         del source.traffic.leaving[move.item.id]
         move.write = source.journal.written + 1
         source.traffic.left.append(move)
+        if move.reason == MOVED:
+            source.journal.hurry()  # somebody waits for it
 
     def finish_later(self, move: Move) -> None:
         """Remove an item again, as its removal was undone; at once it would only fail again."""
@@ -146,6 +150,9 @@ class Moves:
                     steps.close()
                     break
         except (JournalError, QueueRefused, NotLoaded) as problem:
+            if move.reason == MOVED and not move.reached and not isinstance(problem, NotLoaded):
+                self._return(move, str(problem))
+                return
             self._tell_stuck(move, problem)
             move.missing = move.missing | delivery.missed() if move.reached else frozenset()
             self._later(lambda: self._go_on(move))
@@ -155,12 +162,24 @@ class Moves:
         if move.arrived:
             self.finish(move)  # the queues that missed it are not to get a copy any more
 
+    def _return(self, move: Move, reason: str) -> None:
+        """Let an item wait where it was: it was refused where somebody wanted it to be."""
+        source = move.source
+        move.refused = reason
+        move.delivering = False
+        if not _is_gone(move):
+            del source.traffic.leaving[move.item.id]
+            source.come_back(move.item)
+        source.traffic.tell()
+
     def _has_reached(self, move: Move, queue: PersistentQueue) -> None:
         """Wait for a copy to become safe, and serve those who wait for it."""
         move.reached |= {queue.name}
         move.unsafe += 1
         copy = Copy(move, queue.name, queue.next_id - 1, queue.journal.written + 1)
         queue.traffic.arriving.append(copy)
+        if move.reason == MOVED:
+            queue.journal.hurry()
         queue.available()
 
     def _tell_stuck(self, move: Move, problem: Exception) -> None:

@@ -30,7 +30,12 @@ def snapshot(queue: PersistentQueue, now_ms: int, waiters: int, children: str) -
         canceled_transactions=queue.open_reads.canceled,
         age=max(0, now_ms - head.added_ms) if head is not None else 0,
         last_wait=max(0, queue.counted.last_wait),
+        last_put=_ago(queue.counted.last_put_ms, now_ms),
+        last_get=_ago(queue.counted.last_get_ms, now_ms),
+        duplicates=queue.once.duplicates,
         waiters=waiters,
+        paused=int(queue.pause.holds),
+        paused_until=-(-max(0, queue.pause.until_ms) // 1000),
         children=children,
         get_hits=queue.counted.get_hits,
         total_flushes=queue.counted.flushes,
@@ -49,3 +54,8 @@ def in_memory(queue: PersistentQueue) -> int:
     count = queue.waiting.loaded + queue.elsewhere
     average = queue.bytes // queue.items if queue.items else 0
     return count * (average + OVERHEAD)
+
+
+def _ago(then_ms: int, now_ms: int) -> int:
+    """Return how many milliseconds ago something was; -1 if it was not since the start."""
+    return max(0, now_ms - then_ms) if then_ms else -1

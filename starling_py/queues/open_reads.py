@@ -16,6 +16,7 @@ from starling_py.journal.format.record import Item
 from starling_py.journal.journal import Journal
 from starling_py.journal.ledger import Ledger
 from starling_py.queues.deadlines import Deadline, Deadlines
+from starling_py.queues.traffic import Move
 from starling_py.settings.queue_settings import QueueSettings
 
 _serials = itertools.count(1)
@@ -37,6 +38,9 @@ class ReadQueue(Protocol):
 
     def give_back_later(self, read: "OpenRead", due_ms: int) -> None:
         """End a read: its item is delayed. Raises ``JournalError``."""
+
+    def bury(self, read: "OpenRead", target: bytes) -> Move:
+        """End a read by moving its item to another queue."""
 
     def available(self) -> None:
         """Serve the clients that wait for an item of the queue."""

@@ -14,12 +14,15 @@ from typing import Protocol
 from mypy_extensions import mypyc_attr
 
 from starling_py.journal.blocks import OVERHEAD
+from starling_py.journal.format.origin import BURIED, DELIVERIES, EXPIRED
 from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.keys import printable
 from starling_py.queues.counts import Counts
+from starling_py.queues.once import Once
 from starling_py.queues.open_reads import OpenRead, OpenReads, ReadHolder
+from starling_py.queues.pause import Pause
 from starling_py.queues.slices import MAKING
 from starling_py.queues.sweep import Sweep
 from starling_py.queues.sync_waits import SyncWaits
@@ -93,6 +96,10 @@ class PersistentQueue:
         """Items that wait."""
         self.sweep = Sweep(self, keeper)
         """What removes dead items where there are too many for one turn."""
+        self.pause = Pause(self, journal, keeper, by_settings=settings.paused)
+        """Whether gets are misses for now."""
+        self.once = Once(journal)
+        """The tokens of puts."""
         self.sync_waits = SyncWaits(journal)
         """Clients that asked to be answered only when their put is synced."""
         # Every put and get looks at these, so they have a shorter way; none is ever replaced.
@@ -105,6 +112,7 @@ class PersistentQueue:
         """Follow other settings from now on."""
         self.settings = settings
         self.restricted = limits_puts(settings)
+        self.pause.go_by(paused=settings.paused)
 
     def __len__(self) -> int:
         """Return how many items wait or are delayed: all but those that are elsewhere."""
@@ -156,6 +164,7 @@ class PersistentQueue:
         self.items += 1
         self.bytes += len(data)
         self.deleted = False
+        self.counted.last_put_ms = now_ms
         if self._window.behind:
             return  # it is read back when its turn comes
         if self.bytes + OVERHEAD * self.items > self._sizes.limit:
@@ -169,6 +178,7 @@ class PersistentQueue:
         Its id must be ``next_id``. Raises ``JournalError``, and then nothing was added.
         """
         self._recorder.push_marked(item)
+        self.counted.last_put_ms = item.added_ms
         self._count(item)
         if item.due_ms and item.front:
             self.waiting.delay(item, item.due_ms)
@@ -202,6 +212,7 @@ class PersistentQueue:
             counted = self.counted
             counted.get_hits += 1
             counted.last_wait = now_ms - item.added_ms
+            counted.last_get_ms = now_ms
         return item
 
     def peek(self, now_ms: int) -> Item | None:
@@ -230,7 +241,7 @@ class PersistentQueue:
                 waiting.take(item)
             else:
                 waiting.take(item)
-                self._keeper.moves.begin_move(Move(self, item, target, 0))
+                self._keeper.moves.begin_move(Move(self, item, target, 0, EXPIRED))
                 # The move goes on even if this commit fails, so the item stays counted.
                 self._counted_before.expired += 1
             self.counted.expired += 1
@@ -255,8 +266,10 @@ class PersistentQueue:
             deliveries = self.deliveries(item) + 1
             self.waiting.take(item)
             self.open_reads.add(OpenRead(self, item, deliveries, holder), lease_end)
-            self.counted.get_hits += 1
-            self.counted.last_wait = now_ms - item.added_ms
+            counted = self.counted
+            counted.get_hits += 1
+            counted.last_wait = now_ms - item.added_ms
+            counted.last_get_ms = now_ms
         return item
 
     def deliveries(self, item: Item) -> int:
@@ -297,6 +310,19 @@ class PersistentQueue:
         if not self.exhausts(read.item):
             self.waiting.delay(read.item, due_ms)
 
+    def bury(self, read: OpenRead, target: bytes) -> Move:
+        """End an open read by moving its item to another queue; return the move."""
+        self.open_reads.cancel(read)
+        self.dead_lettered += 1
+        move = Move(self, read.item, target, read.deliveries, BURIED)
+        self._keeper.moves.begin_move(move)
+        return move
+
+    def come_back(self, item: Item) -> None:
+        """Let an item that was to leave wait in its old place, and serve those who wait."""
+        self.waiting.insert(item)
+        self.available()
+
     def exhausts(self, item: Item) -> bool:
         """Dead-letter an item if it was handed out too often; return whether it was.
 
@@ -308,7 +334,7 @@ class PersistentQueue:
         if type(item) is MarkedItem and deliveries == item.deliveries:
             return False
         self.dead_lettered += 1
-        self._keeper.moves.begin_move(Move(self, item, target, deliveries))
+        self._keeper.moves.begin_move(Move(self, item, target, deliveries, DELIVERIES))
         return True
 
     def remove(self, item: Item) -> None:
@@ -333,6 +359,15 @@ class PersistentQueue:
         self.waiting.take(item)
         self.counted.discarded += 1
         return True
+
+    def drop(self, item: Item) -> None:
+        """Remove an item that waits, or is delayed, wherever it stands.
+
+        Raises ``JournalError``, and then it is still there.
+        """
+        self.remove(item)
+        self.waiting.take_out(item.id)
+        self.counted.discarded += 1
 
     def flush(self) -> None:
         """Remove every item but those that are open or being moved.
@@ -359,7 +394,9 @@ class PersistentQueue:
         self.waiting.clear()
         for read in list(self.open_reads):
             self.open_reads.confirm(read, self.journal.written + 1)
-        self.traffic.leaving.clear()
+        self.traffic.abandon()
+        self.pause.forget()
+        self.once.forget(self.next_id)
         self.deleted = True
         self._first_id = self.next_id
 
@@ -443,6 +480,8 @@ class PersistentQueue:
         self.bytes = ledger.bytes
         self.deleted = self._deleted_before = ledger.deleted
         self.counted.copy_from(self._counted_before)
+        self.pause.go_by_ledger()
+        self.once.forget(ledger.first_id)
         self.sync_waits.failed(self.journal.failure)
         # What is open or being moved is put right first: ``reread`` goes by it, and would hand
         # such an item out a second time. Orphans return before it for the same reason: what is
@@ -475,6 +514,7 @@ class PersistentQueue:
         self.open_reads.let_go()
         self.waiting.let_go()
         self.sweep.let_go()
+        self.pause.let_go()
 
     def on_compacted(self, segments: Sequence[Segment], replacement: Segment) -> None:
         """Forget where to read on if that is in one of the segments that were replaced."""

@@ -103,6 +103,13 @@ class QueueCollection:
                 self._serve_those_who_wait(reached[-1])
             yield step
 
+    def seen_once(self, name: bytes, digest: bytes) -> int:
+        """Return the id of the item that came with a token lately; 0 if none did."""
+        queue = self.directory.find(name)
+        if queue is None:
+            return 0
+        return queue.once.seen(digest, self.clock.wall_ms, queue.settings)
+
     def is_empty(self, name: bytes) -> bool:
         """Tell whether a queue has no items, not even open or delayed ones.
 
@@ -117,7 +124,7 @@ class QueueCollection:
         Raises ``JournalError``, and ``NotLoaded`` if it would.
         """
         queue = self.directory.known(name)
-        if queue is not None and not queue.settings.paused:
+        if queue is not None and not queue.pause.holds:
             queue.peek(self.clock.wall_ms)
 
     def read(self, request: Request, holder: ReadHolder | None = None) -> Hit | None:
@@ -130,7 +137,7 @@ class QueueCollection:
         if queue is None and (queue := self.directory.known(request.name)) is None:
             return None
         now_ms = self.clock.wall_ms
-        if queue.settings.paused:
+        if queue.pause.holds:
             return None
         if request.open:
             end = self.lease_end(queue.settings, request.lease)
@@ -228,6 +235,11 @@ class QueueCollection:
         """Return how many items a queue has and their bytes; 0 when it does not exist."""
         queue = self.directory.find(name)
         return (0, 0) if queue is None else (len(queue), queue.bytes)
+
+    def to_be_loaded(self, name: bytes) -> NotLoaded | None:
+        """Return the signal if the age of a queue's oldest item is not known yet; else ``None``."""
+        queue = self.directory.find(name)
+        return None if queue is None else queue.waiting.oldest_to_come()
 
     def queue_snapshot(self, name: bytes) -> QueueSnapshot | None:
         """Return one queue's numbers; ``None`` when it does not exist."""
@@ -331,8 +343,7 @@ class QueueCollection:
 
     def _put_moved(self, move: Move) -> MovePut:
         """Return the put of a moved item into its new queues."""
-        what = Put(move.target, move.item.data, move.item.flags, 0, deliveries=move.deliveries)
-        return MoveDelivery(self.directory, what, move.source, move.missing)
+        return MoveDelivery(self.directory, move)
 
     def _serve(self, queue: PersistentQueue) -> None:
         """Serve the clients that wait for a queue, some at once and the others in later turns."""

@@ -103,6 +103,26 @@ class SetAside:
                 if child < len(ready):
                     heapq.heappush(ahead, (ready[child][0], child))
 
+    def due_ms(self, item_id: int) -> int:
+        """Return the moment of the wall clock until which an item is delayed; 0 if it is not."""
+        delay = self._delayed.get(item_id)
+        return 0 if delay is None else delay.due_ms
+
+    def remove(self, item_id: int) -> bool:
+        """Take out an item, wherever it stands; return whether it was here."""
+        delay = self._delayed.pop(item_id, None)
+        if delay is not None:
+            self.delayed_bytes -= len(delay.item.data)
+            self._wait()
+            self._wait_by_wall()
+            return True
+        for at, (_, item) in enumerate(self.ready):
+            if item.id == item_id:
+                del self.ready[at]
+                heapq.heapify(self.ready)
+                return True
+        return False
+
     def clear(self) -> tuple[list[tuple[int, Item]], list[_Delay]]:
         """Forget all of them; return lists that hold the last references to them."""
         ready, delayed = self.ready[:], list(self._delayed.values())

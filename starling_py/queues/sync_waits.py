@@ -26,6 +26,14 @@ class SyncWaits:
         self.waiting.append((self._journal.written + 1, tell))
         self._journal.hurry()
 
+    def add_written(self, tell: Tell) -> None:
+        """Call ``tell`` when everything that is written by now is synced; hurry that."""
+        if self._journal.safe >= self._journal.written and self._journal.broken is None:
+            self.on_safe_for(tell)
+            return
+        self.waiting.append((self._journal.written, tell))
+        self._journal.hurry()
+
     def on_safe(self, writes: int) -> None:
         """Tell the clients whose operations are among the first ``writes`` writes.
 
@@ -33,11 +41,14 @@ class SyncWaits:
         journal is synced for them.
         """
         while self.waiting and self.waiting[0][0] <= writes:
-            tell = self.waiting.popleft()[1]
-            if self._journal.syncs or self._journal.in_memory:
-                tell(None)
-            else:
-                self._sync_for(tell)
+            self.on_safe_for(self.waiting.popleft()[1])
+
+    def on_safe_for(self, tell: Tell) -> None:
+        """Tell a client whose operations are as safe as the policy makes them."""
+        if self._journal.syncs or self._journal.in_memory:
+            tell(None)
+        else:
+            self._sync_for(tell)
 
     def failed(self, why: str) -> None:
         """Tell all of them why it cannot be synced."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from starling_py.journal.errors import JournalError
 from starling_py.journal.format.record import Item
 from starling_py.journal.journal import Journal
 from starling_py.queues.slices import Steps
@@ -22,18 +23,36 @@ class MoveSource(Protocol):
     journal: Journal
     traffic: "Traffic"
 
+    @property
+    def now_ms(self) -> int:
+        """The time on the wall clock, in milliseconds since the Unix epoch."""
+
     def remove(self, item: Item) -> None:
         """Remove an item that does not wait any more. Raises ``JournalError``."""
+
+    def come_back(self, item: Item) -> None:
+        """Let an item wait in its old place, and serve those who wait."""
 
 
 class Move:
     """One item on its way."""
 
-    def __init__(self, source: MoveSource, item: Item, target: bytes, deliveries: int) -> None:
+    def __init__(
+        self, source: MoveSource, item: Item, target: bytes, deliveries: int, reason: int
+    ) -> None:
         """``target`` is the name of the queue that the item goes to.
 
         ``deliveries`` is how often it was handed out, so that this is not forgotten there.
+        ``reason`` is one of ``journal.format.origin``: what is moved by hand returns if it is
+        refused.
         """
+        self.reason = reason
+        self.began_ms = source.now_ms
+        """When it began, in milliseconds since the Unix epoch."""
+        self.settled = False
+        """Whether it was removed from its own queue, and that is safe."""
+        self.refused = ""
+        """Why it returned, as it was refused; empty if it was not."""
         self.source = source
         self.item = item
         self.target = target
@@ -99,12 +118,28 @@ class Traffic:
         """Items that were removed here, until that is safe."""
         self.arriving: deque[Copy] = deque()
         """Copies that were put here, until that is safe."""
+        self.watchers: list[Callable[[JournalError | None], None]] = []
+        """Called, once, when an item that leaves has left for good, returned, or is gone."""
+
+    def tell(self) -> None:
+        """Call those who wait for what becomes of the items that leave."""
+        watchers = self.watchers[:]
+        self.watchers.clear()
+        for watcher in watchers:
+            watcher(None)
+
+    def abandon(self) -> None:
+        """Forget what leaves: the queue is deleted."""
+        self.leaving.clear()
+        self.tell()
 
     def on_safe(self, writes: int) -> Steps:
         """Go on with the moves: the first ``writes`` writes of the queue's journal are safe."""
         while self.left and self.left[0].write <= writes:
-            self.left.popleft()
+            self.left.popleft().settled = True
             yield None
+        if self.watchers:
+            self.tell()
         while self.arriving and self.arriving[0].write <= writes:
             self._mover.copy_is_safe(self.arriving.popleft())
             yield None
@@ -127,3 +162,4 @@ class Traffic:
         self.arriving = deque(copy for copy in self.arriving if copy.id < next_id)
         for copy in undone:
             self._mover.copy_is_undone(copy)
+        self.tell()

@@ -140,6 +140,13 @@ class WaitingItems:
             return ready[0][1]
         return items[0] if items else None
 
+    def oldest_to_come(self) -> NotLoaded | None:
+        """Return the signal if the oldest item is on disk, and is read from there soon."""
+        readable = self.window.behind and not self.unreadable and not self._journal.refused
+        if self.oldest() is None and self.on_disk > 0 and readable:
+            return NotLoaded(self.when_loaded)
+        return None
+
     def look(self, count: int, now_ms: int, after: int | None = None) -> list[Item]:
         """Return up to ``count`` live items from the head that can be taken and are in memory.
 
@@ -203,6 +210,21 @@ class WaitingItems:
             window.bytes -= len(item.data)
             if len(window.items) < window.low:
                 self.load()
+
+    def take_out(self, item_id: int) -> None:
+        """Take out a waiting or delayed item that was removed, wherever it stands.
+
+        What is only on disk is passed over when its turn comes.
+        """
+        self.missing.discard(item_id)
+        if not self.set_aside.remove(item_id) and self.window.remove(item_id):
+            self.top_up()
+
+    def due_ms(self, item: Item) -> int:
+        """Return when an item may be handed out, in ms since the Unix epoch; 0 for at once."""
+        facts = self._journal.ledger.facts.get(item.id)
+        known = self.set_aside.due_ms(item.id) or (0 if facts is None else facts.due_ms)
+        return known or (item.due_ms if type(item) is MarkedItem else 0)
 
     def append(self, item: Item) -> None:
         """Add an item that was put at the end and is already counted.

@@ -6,6 +6,7 @@ has room again. Invariant: the items are in the order of the queue, and none in 
 out, unless it is set aside, open or being moved.
 """
 
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
@@ -69,6 +70,16 @@ class Window:
         """
         wanted = max(READING, min(SEVERAL * average, LARGE_READING))
         return min(wanted, max(limit - self.size, 1))
+
+    def remove(self, item_id: int) -> bool:
+        """Take out an item, wherever it stands; return whether it was here."""
+        items = self.items
+        at = bisect_left(items, item_id, key=lambda item: item.id)
+        if at == len(items) or items[at].id != item_id:
+            return False
+        self.bytes -= len(items[at].data) if self.behind else 0
+        del items[at]
+        return True
 
     def fall_behind(self, last_id: int, position: Position) -> None:
         """Leave what comes after ``last_id`` to the journal, where it begins at ``position``."""

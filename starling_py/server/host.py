@@ -8,6 +8,7 @@ import trio
 
 from starling_py import __version__, stats
 from starling_py.keys import printable
+from starling_py.queues.errors import NotLoaded
 from starling_py.server import process
 from starling_py.server.core import Core, rules_of
 from starling_py.server.tick import Tick
@@ -130,6 +131,10 @@ class Host:
         """Return one queue's numbers; ``None`` when it does not exist."""
         return self._core.queues.queue_snapshot(name)
 
+    def to_be_loaded(self, name: bytes) -> NotLoaded | None:
+        """Return the signal if the age of a queue's oldest item is not known yet."""
+        return self._core.queues.to_be_loaded(name)
+
     def queue_names(self) -> list[bytes]:
         """Return the names of all queues, in no order."""
         return self._core.queues.names()
@@ -165,10 +170,32 @@ class Host:
             now = self._core.clock.monotonic
             pairs: list[tuple[str, object]] = [
                 (f"{each.descriptor}:addr", f"tcp:{each.peer}"),
+                (f"{each.descriptor}:name", each.client.name),
                 (f"{each.descriptor}:state", each.state),
                 (f"{each.descriptor}:open_reads", len(each.client.holder)),
                 (f"{each.descriptor}:waiting_on", each.client.waiting_on),
                 (f"{each.descriptor}:secs_since_last_cmd", int(now - each.active)),
+            ]
+            yield stats.encoded(pairs)
+
+    def consumers(self, name: bytes) -> Iterator[Pairs]:
+        """Return of each client that has taken from a queue, or waits for it, what there is."""
+        for each in list(self.tick.connections):
+            client = each.client
+            takes, last = client.takes.of(name)
+            waits = client.parked is not None and name in client.parked.names
+            reads = client.holder.count(name)
+            if each.dropped or not (takes or waits or reads):
+                yield []
+                continue
+            ago = int((self._core.clock.monotonic - last) * 1000) if takes else -1
+            pairs: list[tuple[str, object]] = [
+                (f"{each.descriptor}:addr", f"tcp:{each.peer}"),
+                (f"{each.descriptor}:name", client.name),
+                (f"{each.descriptor}:takes", takes),
+                (f"{each.descriptor}:last_take", ago),
+                (f"{each.descriptor}:open_reads", reads),
+                (f"{each.descriptor}:waits", int(waits)),
             ]
             yield stats.encoded(pairs)
 
@@ -177,16 +204,17 @@ class Host:
         queue = self._core.queues.directory.find(name)
         if queue is None:
             return
-        holders = {each.client.holder: each.peer for each in self.tick.connections}
+        holders = {each.client.holder: each for each in self.tick.connections}
         for read in list(queue.open_reads):
             if not read.is_open:
                 continue
             now = self._core.clock.monotonic
-            holder = "nobody" if read.holder is None else holders.get(read.holder, "nobody")
+            holder = None if read.holder is None else holders.get(read.holder)
             lease = "none" if read.lease is None else f"{read.lease.when - now:.1f}"
             prefix = f"open_{read.item.id}"
             pairs: list[tuple[str, object]] = [
-                (f"{prefix}_holder", holder),
+                (f"{prefix}_holder", "nobody" if holder is None else holder.peer),
+                (f"{prefix}_name", "" if holder is None else holder.client.name),
                 (f"{prefix}_deliveries", read.deliveries),
                 (f"{prefix}_lease", lease),
             ]

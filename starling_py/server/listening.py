@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from starling_py.protocol.proxy_header import host_and_port
 from starling_py.server.errors import StartError
+from starling_py.session import permission
 
 BACKLOG = 1024
 """Connections that the system may hold for one listening socket until they are accepted."""
@@ -116,10 +117,7 @@ def address_of(sock: socket.socket) -> str:
 
 def is_of_this_machine(address: Address) -> bool:
     """Tell whether a client's address is one of loopback, or no network's at all."""
-    if isinstance(address, str):
-        return True
-    host = address[0].removeprefix("::ffff:")
-    return host == "::1" or host.startswith("127.")
+    return permission.is_of_this_machine(printed(address))
 
 
 def printed(address: Address) -> str:

@@ -25,6 +25,7 @@ from starling_py.server.signals import Signals
 from starling_py.server.threads import Threads
 from starling_py.server.tick import Tick
 from starling_py.session.client import Client, Policy
+from starling_py.session.permission import Permission
 from starling_py.session.session import Session
 from starling_py.settings.server_settings import Settings
 from starling_py.stats import Counters
@@ -71,6 +72,13 @@ class Server:
             settings.allow_reload,
             settings.allow_drain,
             settings.proxy_protocol,
+            Permission(
+                settings.allow_admin,
+                {
+                    verb: getattr(settings, f"allow_{verb}")
+                    for verb in ("pause", "browse", "drop", "move")
+                },
+            ),
         )
         self._housework: tuple[Callable[[], None], ...] = (
             lambda: self._tick.connections.drop_idle(settings.timeout),

@@ -3,6 +3,7 @@
 Those that could do harm by mistake are refused unless the settings allow them.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -40,7 +41,7 @@ def _deleting(client: Client, command: commands.Delete) -> Steps:
             client.replies.add_outcome(Outcome.EXISTS, quiet=command.quiet)
             return
         if queue is not None and queue.settings.refuse_delete:
-            log.info("%s: queue %s is not to be deleted", client.peer, printable(queue.name))
+            log.info("%s: queue %s is not to be deleted", client.who, printable(queue.name))
             queue = None
         elif queue is not None:
             client.queues.delete(queue.name)
@@ -52,7 +53,7 @@ def _deleting(client: Client, command: commands.Delete) -> Steps:
         client.replies.add_outcome(Outcome.NOT_FOUND, quiet=command.quiet)
     else:
         client.counters.delete_hits += 1
-        log.info("%s: queue %s deleted", client.peer, printable(queue.name))
+        log.info("%s: queue %s deleted", client.who, printable(queue.name))
         client.replies.add_for([queue.journal], Outcome.DELETED, quiet=command.quiet)
 
 
@@ -87,7 +88,7 @@ def flush(client: Client, command: commands.Flush) -> None:
     if queue is None:
         client.replies.add_outcome(Outcome.END, quiet=command.quiet)
     else:
-        log.info("%s: queue %s flushed", client.peer, printable(queue.name))
+        log.info("%s: queue %s flushed", client.who, printable(queue.name))
         client.replies.add_for([queue.journal], Outcome.END, quiet=command.quiet)
 
 
@@ -105,7 +106,7 @@ def flush_all(client: Client, command: commands.FlushAll) -> None:
         client.replies.add_outcome(Outcome.OK, quiet=command.quiet)
         return
     client.queues.flush_all_at(None)
-    log.info("%s: all queues flushed", client.peer)
+    log.info("%s: all queues flushed", client.who)
     client.at_length(_flushing_all(client, command), finish=True)
 
 
@@ -114,7 +115,7 @@ def _flush_all_later(client: Client, delay: int) -> None:
     clock = client.queues.clock
     seconds, wall_ms = reckoned(delay, clock.wall_ms)
     client.queues.flush_all_at(clock.monotonic + seconds, wall_ms)
-    log.info("%s: all queues will be flushed in %d seconds", client.peer, seconds)
+    log.info("%s: all queues will be flushed in %d seconds", client.who, seconds)
 
 
 def _flushing_all(client: Client, command: commands.FlushAll) -> Steps:
@@ -197,6 +198,11 @@ def _reporting(client: Client, command: reports.LongQuestion) -> Steps:
     if client.queues.slices.spent:
         yield LATER
     for part in reports.parts(command, client.host, client.replies.writer):
+        if isinstance(part, NotLoaded):
+            # What cannot be read is told as far as it is known.
+            with contextlib.suppress(JournalError):
+                yield part
+            continue
         if part:
             client.replies.add_part(part)
         yield None
@@ -212,7 +218,7 @@ def status(client: Client, command: commands.Status) -> None:
     elif not client.policy.allow_drain:
         client.replies.add(client.replies.writer.disabled("status"))
     else:
-        log.info("%s: set the status to %s", client.peer, printable(word.upper()))
+        log.info("%s: set the status to %s", client.who, printable(word.upper()))
         client.host.drain(on=word.lower() == _DRAINING)
         client.replies.add_outcome(Outcome.END)
 
@@ -222,7 +228,7 @@ def reload(client: Client, _: commands.Reload) -> None:
     if not client.policy.allow_reload:
         client.replies.add(client.replies.writer.disabled("reload"))
         return
-    log.info("%s: asked for the configuration to be read again", client.peer)
+    log.info("%s: asked for the configuration to be read again", client.who)
     client.at_length(_reloading(client))
 
 
@@ -244,7 +250,7 @@ def acknowledge(client: Client, command: commands.Acknowledge) -> None:
 def shutdown(client: Client, _: commands.Shutdown) -> None:
     """Stop the server, where that is allowed."""
     if client.policy.allow_shutdown:
-        log.info("%s: asked the server to stop", client.peer)
+        log.info("%s: asked the server to stop", client.who)
         client.host.shut_down()
         client.closing = True
     else:

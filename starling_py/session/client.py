@@ -5,7 +5,7 @@ until what the command waits for is there, its time is over, or the client hangs
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from mypy_extensions import mypyc_attr
@@ -16,8 +16,10 @@ from starling_py.queues.errors import NotLoaded, QueueRefused
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.slices import DONE, LATER, Steps, next_step
+from starling_py.session.permission import Permission
 from starling_py.session.replies import Replies
 from starling_py.session.reports import ServerHost
+from starling_py.session.takes import Takes
 from starling_py.stats import Counters
 
 
@@ -39,6 +41,7 @@ class Policy:
     allow_reload: bool = False
     allow_drain: bool = False
     proxy_protocol: bool = False
+    permission: Permission = field(default_factory=Permission)
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,12 @@ class Client:
         self.policy = policy
         self.host = host
         self.peer = peer
+        self.name = ""
+        """What it calls itself; empty if it has not said that."""
+        self.who = peer
+        """Its address, with its name if it has one: for the log."""
+        self.takes = Takes()
+        """What it has taken."""
         self.holder = ReadHolder()
         """Its open reads."""
         self.may_wait = True

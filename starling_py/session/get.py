@@ -12,9 +12,11 @@ from typing import Any, Final
 
 from starling_py import keys
 from starling_py.journal.errors import JournalError
+from starling_py.journal.format.record import Item
 from starling_py.keys import Request, RequestError
 from starling_py.protocol import commands
 from starling_py.queues.errors import NotLoaded
+from starling_py.queues.listing import find, listed
 from starling_py.queues.set_aside import place
 from starling_py.queues.slices import LATER, Steps
 from starling_py.session.client import MAX_OUTPUT, Client
@@ -48,7 +50,7 @@ def get(client: Client, command: commands.Get) -> None:
     try:
         request = _KNOWN.get(asked[0]) or keys.parse(asked[0])
         if not (command.plain and request.simple) or client.holder.by_name:
-            if len(asked) > 1 or request.count > 1 or _makes_too_much(client, request):
+            if len(asked) > 1 or request.looks_further or _makes_too_much(client, request):
                 client.at_length(_getting(client, command))
                 return
             request, holder = _prepare(client, command, request), client.holder
@@ -71,6 +73,13 @@ def get(client: Client, command: commands.Get) -> None:
         counters.get_hits += 1
         if request.peek:
             counters.cmd_peek += 1
+        else:
+            # As ``Takes.took`` does, but for a call: every get comes here.
+            takes = client.takes
+            if request.name is not takes.name:
+                takes.turn_to(request.name)
+            takes.count += 1
+            takes.last = client.queues.clock.monotonic
         client.replies.add_hit(hit, with_cas=command.with_cas, alone=True)
     elif wait_ms := wait_of(client, request):
         wait(client, [request], wait_ms, with_cas=command.with_cas)
@@ -87,7 +96,7 @@ def _prepare(client: Client, command: commands.Get, request: Request) -> Request
     """
     if command.touch_exptime is not None:
         request = leased(request, lease_of(client, command.touch_exptime))
-    if request.close or request.abort or client.holder.by_name:
+    if request.ends or client.holder.by_name:
         ending = Ending(client)
         ending.find(request)
         ending.check(request)
@@ -205,7 +214,10 @@ class _Reading:
         self._client = client
         self._requests = requests
         self._with_cas = with_cas
-        self._answer = Answer(client, len(requests), with_cas=with_cas)
+        self._first = any(request.first for request in requests)
+        """Whether it gives one item in all, from the first queue that has one."""
+        self._asked = 1 if self._first else len(requests)
+        self._answer = Answer(client, self._asked, with_cas=with_cas)
         self._failure: JournalError | None = None
 
     def steps(self) -> Steps:
@@ -215,11 +227,14 @@ class _Reading:
         look empty. A queue that cannot be read for now is not waited for.
         """
         client, requests, answer = self._client, self._requests, self._answer
-        if len(requests) > _FEW:
-            answer.stream()
-        if len(requests) > 1:
-            yield from self._load()
-        yield from self._take()
+        if self._first:
+            yield from self._take_first()
+        else:
+            if len(requests) > _FEW:
+                answer.stream()
+            if len(requests) > 1:
+                yield from self._load()
+            yield from self._take()
         if self._failure is not None and answer.empty:
             client.fail(self._failure)
             return
@@ -228,7 +243,7 @@ class _Reading:
         wait_ms = max(wait_of(client, request) for request in requests) if waits else 0
         # If this took more than one turn, there may be something by now.
         if wait_ms and not (answer.streams and self._finds_one()):
-            wait(client, requests, wait_ms, with_cas=self._with_cas)
+            wait(client, requests, wait_ms, with_cas=self._with_cas, asked=self._asked)
         else:
             answer.end()
 
@@ -251,10 +266,33 @@ class _Reading:
                 if self._answer.streams:
                     yield None
 
+    def _take_first(self) -> Steps:
+        """Take one item, from the first queue that has one.
+
+        Where one has to be read from disk first, all before it are asked anew afterwards.
+        """
+        again = True
+        while again:
+            again = False
+            for request in self._requests:
+                missing = self._read(request)
+                if not self._answer.empty:
+                    return
+                if missing is not None:
+                    try:
+                        yield missing
+                    except JournalError as problem:
+                        self._failure = problem  # the queues behind it are asked all the same
+                        continue
+                    again = True
+                    break
+                if len(self._requests) > _FEW:
+                    yield None
+
     def _take(self) -> Steps:
         answer = self._answer
         for request in self._requests:
-            while (missing := self._read(request)) is not None:
+            while not self._names_one(request) and (missing := self._read(request)) is not None:
                 if not (answer.streams or answer.empty):
                     break
                 try:
@@ -267,10 +305,17 @@ class _Reading:
                     return
             if request.count > 1:
                 yield from self._look(request)
+            elif self._names_one(request):
+                yield from self._find(request)
             if answer.size > MAX_OUTPUT:
                 answer.stream()
             if answer.streams:
                 yield None
+
+    @staticmethod
+    def _names_one(request: Request) -> bool:
+        """Tell whether a key names the item that it wants to look at."""
+        return request.looks_further and request.count == 1
 
     def _read(self, request: Request) -> NotLoaded | None:
         """Read one item, or, for several, only see to it that there is one in memory.
@@ -289,6 +334,20 @@ class _Reading:
             self._answer.add(hit)
         return None
 
+    def _find(self, request: Request) -> Steps:
+        """Give the item that a key names, wherever it stands, on disk too."""
+        queue = self._client.queues.directory.find(request.name)
+        if queue is None or request.item_id is None:
+            return
+        found: list[Item] = []
+        try:
+            yield from find(queue, request.item_id, found)
+        except JournalError as problem:
+            self._failure = problem
+        for item in found:
+            if listed(queue, item).state != "expired":
+                self._answer.add((request, item, queue))
+
     def _look(self, request: Request) -> Steps:
         """Give the items at the head of a queue, as far as the client reads."""
         queues, answer = self._client.queues, self._answer
@@ -298,7 +357,7 @@ class _Reading:
             yield LATER
         while left > 0:
             queue = queues.directory.find(request.name)
-            if queue is None or queue.settings.paused:
+            if queue is None or queue.pause.holds:
                 return
             items = queue.look(min(left, _AT_ONCE), queues.clock.wall_ms, after)
             if not items:
@@ -318,6 +377,8 @@ class _Reading:
     def _finds_one(self) -> bool:
         """Look into every queue once more, and tell whether there was an item."""
         for request in self._requests:
+            if self._names_one(request):
+                continue
             self._read(replace(request, count=1) if request.count > 1 else request)
             if not self._answer.empty:
                 return True

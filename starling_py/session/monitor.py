@@ -90,6 +90,7 @@ def _stream_out(client: Client, stream: _Stream, hit: Hit) -> None:
     stream.left -= 1
     client.counters.cmd_get += 1
     client.counters.get_hits += 1
+    client.takes.took(stream.request.name, client.queues.clock.monotonic)
     client.replies.add_hit(hit, with_cas=False, alone=True)
 
 

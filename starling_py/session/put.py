@@ -16,6 +16,7 @@ from starling_py.protocol import commands
 from starling_py.protocol.commands import Outcome, Verb
 from starling_py.queues.delivery import Put
 from starling_py.queues.errors import NotLoaded, QueueFullRefused, QueueRefused
+from starling_py.queues.once import digest_of
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.slices import LATER, Steps
 from starling_py.queues.waiters import RoomWaiter
@@ -64,9 +65,20 @@ def _storing(
     due_ms = queues.clock.wall_ms + int(request.delay * 1000) if request.delay else 0
     front = command.verb is Verb.PREPEND
     what = Put(request.name, command.data, command.flags, command.exptime, due_ms, front)
+    if request.token:
+        what.token = digest_of(request.token)
+        if queues.directory.settings_of(request.name).fanout_only:
+            reason = "/once= needs a queue that keeps items; this one has fanout_only"
+            client.fail(RequestError(reason), quiet=command.quiet)
+            return
     stored = _Stored(client, command, sync=request.sync)
     while True:
         try:
+            if what.token:
+                what.seen_id = queues.seen_once(what.name, what.token)
+                if what.seen_id:
+                    _repeated(client, command, request, what.seen_id)
+                    return
             outcome = _condition(client, command.verb, request.name)
             if outcome is not None:
                 client.counters.cmd_set += 1
@@ -76,6 +88,9 @@ def _storing(
             for step in queues.put_with_care(what, stored.queues):
                 stored.note()
                 yield step
+            if what.seen_id:
+                _repeated(client, command, request, what.seen_id)
+                return
             stored.note()
         except NotLoaded as missing:
             try:
@@ -164,6 +179,41 @@ class _Stored:
         self._client.counters.total_items -= 1
         if self._failure is not None:
             self._client.fail(self._failure, quiet=self._command.quiet)
+
+
+def _repeated(client: Client, command: commands.Store, request: StoreRequest, item_id: int) -> None:
+    """Tell of a put whose token was seen what its first one was, or will be, told.
+
+    ``item_id`` is that item's. The reply waits for whatever the first one's has to wait for.
+    """
+    queue = client.queues.directory.find(request.name)
+    assert queue is not None, "its tokens were looked at"
+    journal, replies = queue.journal, client.replies
+    queue.once.duplicates += 1
+    client.counters.cmd_set += 1
+    replies.note_id(item_id)
+    is_written = item_id < journal.next_id
+    is_safe = is_written and journal.safe >= journal.written
+    if request.sync or (journal.waits and is_written and not is_safe):
+        parked = client.parked = Parked((queue.name,))
+        tell = functools.partial(_tell_repeated, client, command, parked)
+        if is_written:
+            queue.sync_waits.add_written(tell)
+        else:
+            queue.sync_waits.add(tell)
+    else:
+        replies.add_for(() if is_written else [journal], STORED, quiet=command.quiet)
+
+
+def _tell_repeated(
+    client: Client, command: commands.Store, parked: Parked, failure: JournalError | None
+) -> None:
+    if client.parked is not parked:
+        return  # the client is gone
+    if failure is None:
+        client.go_on(lambda: client.replies.add_outcome(STORED, quiet=command.quiet))
+    else:
+        client.go_on(lambda: client.fail(failure, quiet=command.quiet))
 
 
 def _condition(client: Client, verb: Verb, name: bytes) -> Outcome | None:

@@ -1,4 +1,4 @@
-"""Reliable reads: what ends an open read, or changes its lease (close, abort, touch, confirm).
+"""Reliable reads: what ends an open read, or changes its lease.
 
 Whatever is wrong with a command is found first, so a command that is refused has done nothing.
 """
@@ -20,7 +20,7 @@ from starling_py.session.serving import PROBLEMS
 
 
 class Ending:
-    """The open reads that one get closes or aborts, and what it may take because of that."""
+    """The open reads that one get ends, and what it may take because of that."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -32,15 +32,17 @@ class Ending:
         """What this client has open and was not looked at yet, by queue, oldest first."""
 
     def find(self, request: Request) -> None:
-        """Find the read that a request closes or aborts, if it does and there is one.
+        """Find the read that a request ends, if it does and there is one.
 
         Without an item's id, that is the oldest read of the queue that this client has open. Raises
         ``RequestError`` for an item whose read this client cannot end, or that is named twice,
-        and for no id where ``close_by_id`` wants one.
+        for no id where ``close_by_id`` wants one, and for a bury where nothing can be buried.
         """
-        if not (request.close or request.abort):
+        if not request.ends:
             return
         name = request.name
+        if request.bury and self._dead_letter(name) is None:
+            raise RequestError("the queue has no dead_letter to bury an item in")
         if request.item_id is None:
             _require_no_guess(self._client, name)
             if name not in self._oldest:
@@ -54,6 +56,9 @@ class Ending:
             self.reads[read] = request
             if read.holder is self._client.holder:
                 self._own[name] = self._own.get(name, 0) + 1
+
+    def _dead_letter(self, name: bytes) -> bytes | None:
+        return self._client.queues.directory.settings_of(name).dead_letter
 
     def check(self, request: Request) -> None:
         """Raise ``RequestError`` if a key asks for an item that this client must not have now.
@@ -81,7 +86,10 @@ class Ending:
         more: this may have taken some turns.
         """
         request = self.reads[read]
-        if read.is_open:
+        target = self._dead_letter(request.name)
+        if read.is_open and request.bury and target is not None:
+            _bury(self._client, read, target)
+        elif read.is_open:
             end_read(self._client, read, request)
         elif request.item_id is not None:
             raise RequestError(f"item {request.item_id} is not open")
@@ -122,6 +130,18 @@ def end_read(client: Client, read: OpenRead, request: Request) -> None:
         read.queue.give_back(read)
         return
     client.replies.depend(read.queue.journal)
+
+
+def _bury(client: Client, read: OpenRead, target: bytes) -> None:
+    """Move the item of an open read to a queue for dead letters.
+
+    The reply depends on the commits of the queues that it has reached by then, mostly all.
+    """
+    move = read.queue.bury(read, target)
+    for name in move.reached:
+        reached = client.queues.directory.find(name)
+        if reached is not None:
+            client.replies.depend(reached.journal)
 
 
 def lease_of(client: Client, exptime: int) -> tuple[float | None, int]:

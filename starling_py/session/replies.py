@@ -12,6 +12,7 @@ from typing import Final
 from starling_py.journal.journal import Journal
 from starling_py.protocol.commands import Outcome, Writer
 from starling_py.queues.waiters import Hit
+from starling_py.session.origins import in_a_word
 from starling_py.stats import Counters
 
 log = logging.getLogger(__name__)
@@ -144,7 +145,8 @@ class Replies:
         start = len(chunks)
         if writer.detailed:
             now_ms, deliveries = queue.now_ms, queue.deliveries(item) - request.open
-            chunks += writer.hit_in_detail(request.key, item, deliveries, now_ms)
+            origin = in_a_word(item) if writer.tells_origin else b""
+            chunks += writer.hit_in_detail(request.key, item, deliveries, now_ms, origin)
         else:
             chunks += writer.hit(request.key, item.flags, data, item.id if with_cas else None)
         self.size += len(data)

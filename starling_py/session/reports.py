@@ -21,6 +21,7 @@ from starling_py.protocol.commands import (
     Version,
     Writer,
 )
+from starling_py.queues.errors import NotLoaded
 from starling_py.stats import Pairs
 
 _EMPTY_REPORTS = (b"items", b"slabs", b"cachedump", b"malloc", b"maps", b"extstore", b"proxy")
@@ -49,6 +50,9 @@ class ServerHost(Protocol):
         ``None`` when it does not exist.
         """
 
+    def to_be_loaded(self, name: bytes) -> NotLoaded | None:
+        """Return the signal if the age of a queue's oldest item is not known yet."""
+
     def queue_names(self) -> list[bytes]:
         """Return the names of all queues, in no order."""
 
@@ -67,6 +71,9 @@ class ServerHost(Protocol):
 
     def readers(self, name: bytes) -> Iterable[Pairs]:
         """Return who holds each of the open reads of a queue."""
+
+    def consumers(self, name: bytes) -> Iterable[Pairs]:
+        """Return of each client that has taken from a queue, or waits for it, what there is."""
 
     def connections(self) -> Iterable[Pairs]:
         """Return what is known of every connection, one after the other."""
@@ -91,12 +98,20 @@ def short_reply(question: Status | Version, host: ServerHost, writer: Writer) ->
     return writer.word("READONLY" if host.draining else "UP")
 
 
-def parts(question: LongQuestion, host: ServerHost, writer: Writer) -> Iterator[bytes]:
+Numbers = Pairs | NotLoaded
+"""Names and values, or what has to be loaded before the next ones can be right."""
+Part = bytes | NotLoaded
+"""A piece of a reply, or what has to be loaded before the next one can be right."""
+
+
+def parts(question: LongQuestion, host: ServerHost, writer: Writer) -> Iterator[Part]:
     """Return the reply to a question piece by piece; a piece may be empty."""
     if isinstance(question, Stats):
         yield from _stats(question.words, host, writer)
         return
     for name in _wanted(host, question.keys):
+        if name is not None and (missing := host.to_be_loaded(name)) is not None:
+            yield missing
         queue = None if name is None else host.queue_snapshot(name)
         if queue is None:
             yield b""
@@ -109,7 +124,7 @@ def parts(question: LongQuestion, host: ServerHost, writer: Writer) -> Iterator[
     yield writer.end_of_dump()
 
 
-def _stats(words: Sequence[bytes], host: ServerHost, writer: Writer) -> Iterator[bytes]:
+def _stats(words: Sequence[bytes], host: ServerHost, writer: Writer) -> Iterator[Part]:
     report = find(words, host)
     if report is None:
         yield writer.outcome(Outcome.UNKNOWN)
@@ -117,7 +132,7 @@ def _stats(words: Sequence[bytes], host: ServerHost, writer: Writer) -> Iterator
         yield writer.outcome(report)
     else:
         for pairs in report:
-            yield writer.stats_part(pairs)
+            yield pairs if isinstance(pairs, NotLoaded) else writer.stats_part(pairs)
         yield writer.end_of_stats()
 
 
@@ -135,7 +150,7 @@ def _in_order(names: list[bytes]) -> Iterator[bytes | None]:
     yield from heapq.merge(*pieces)
 
 
-def find(words: Sequence[bytes], host: ServerHost) -> Iterable[Pairs] | Outcome | None:
+def find(words: Sequence[bytes], host: ServerHost) -> Iterable[Numbers] | Outcome | None:
     """Return the report that the words ask for, or ``None`` when there is no such report.
 
     Words behind those that a report needs are ignored, as by memcached.
@@ -149,12 +164,14 @@ def find(words: Sequence[bytes], host: ServerHost) -> Iterable[Pairs] | Outcome 
         return {b"on": Outcome.OK, b"off": Outcome.OK, b"dump": Outcome.END}.get(rest[0])
     if first == b"queue" and rest:
         return _queue(words[1], host)
+    if first == b"consumers" and rest:
+        return host.consumers(words[1])
     if first == b"reset":
         host.reset()
         return Outcome.RESET
     if first == b"sizes":
         return [[(b"sizes_status", b"disabled")]]
-    simple: dict[bytes, Callable[[], Iterable[Pairs]]] = {
+    simple: dict[bytes, Callable[[], Iterable[Numbers]]] = {
         b"settings": lambda: [host.settings()],
         b"conns": host.connections,
         b"queues": lambda: _queues(host, _in_order(host.queue_names())),
@@ -162,7 +179,7 @@ def find(words: Sequence[bytes], host: ServerHost) -> Iterable[Pairs] | Outcome 
     return simple[first]() if first in simple else None
 
 
-def _everything(host: ServerHost) -> Iterator[Pairs]:
+def _everything(host: ServerHost) -> Iterator[Numbers]:
     """Return the numbers of the server, then those of each queue."""
     names = host.queue_names()
     items = size = 0
@@ -175,13 +192,16 @@ def _everything(host: ServerHost) -> Iterator[Pairs]:
     yield from _queues(host, _in_order(names))
 
 
-def _queues(host: ServerHost, names: Iterable[bytes | None]) -> Iterator[Pairs]:
+def _queues(host: ServerHost, names: Iterable[bytes | None]) -> Iterator[Numbers]:
+    """Return the numbers of queues; the oldest item of each is loaded first, for its age."""
     for name in names:
+        if name is not None and (missing := host.to_be_loaded(name)) is not None:
+            yield missing
         queue = None if name is None else host.queue_snapshot(name)
         yield [] if queue is None else stats.named_pairs(queue)
 
 
-def _queue(name: bytes, host: ServerHost) -> Iterator[Pairs]:
+def _queue(name: bytes, host: ServerHost) -> Iterator[Numbers]:
     """Return the numbers of one queue, then who has what open."""
     yield from _queues(host, [name])
     yield from host.readers(name)

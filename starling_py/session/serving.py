@@ -57,6 +57,9 @@ class Answer:
         counters = self._client.counters
         counters.get_hits += 1
         counters.cmd_peek += hit[0].peek
+        if not hit[0].peek:
+            client = self._client
+            client.takes.took(hit[0].name, client.queues.clock.monotonic)
         if hit[0].name != self._last:
             self._last = hit[0].name
             self._missed -= 1
@@ -93,14 +96,24 @@ def wait_of(client: Client, request: Request) -> int:
     return settings.bounded_wait(wait_ms)
 
 
-def wait(client: Client, requests: Sequence[Request], wait_ms: int, *, with_cas: bool) -> None:
-    """Park until one of the requests finds an item, or for ``wait_ms`` milliseconds."""
+def wait(
+    client: Client,
+    requests: Sequence[Request],
+    wait_ms: int,
+    *,
+    with_cas: bool,
+    asked: int = 1,
+) -> None:
+    """Park until one of the requests finds an item, or for ``wait_ms`` milliseconds.
+
+    ``asked`` is how many items the client could have had without waiting.
+    """
 
     def serve(hit: Hit) -> None:
         client.go_on(lambda: _tell(client, [hit], 1, with_cas=with_cas))
 
     def over() -> None:
-        client.go_on(lambda: _tell(client, (), len(requests), with_cas=with_cas))
+        client.go_on(lambda: _tell(client, (), asked, with_cas=with_cas))
 
     park(client, requests, wait_ms, serve, over)
 

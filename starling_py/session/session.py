@@ -4,7 +4,8 @@ A command is executed at once, or parks the client: then nothing more is execute
 what it waits for is there, its time is over, or the client hangs up. Its replies collect in
 ``replies``. Invariant: one reply a command, in order. The session knows neither sockets nor trio
 and never sends anything: the tick does, when the commits and syncs that the replies depend on are
-done. What the commands do is in ``put``, ``get``, ``reliable``, ``monitor`` and ``admin``.
+done. What the commands do is in ``put``, ``get``, ``reliable``, ``monitor``, ``admin`` and
+``operating``.
 """
 
 import functools
@@ -22,7 +23,7 @@ from starling_py.protocol.proxy_header import ProxyHeaderError
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.open_reads import ReadHolder, ReadQueue
 from starling_py.queues.slices import Steps
-from starling_py.session import admin, get, monitor, put, reliable
+from starling_py.session import admin, get, monitor, operating, put, reliable
 from starling_py.session.client import MAX_OUTPUT, Client
 
 log = logging.getLogger(__name__)
@@ -318,6 +319,7 @@ _HANDLERS: Final[dict[type[Command], Callable[[Client, Any], None]]] = {
     **reliable.HANDLERS,
     **monitor.HANDLERS,
     **admin.HANDLERS,
+    **operating.HANDLERS,
     Phrased: _phrase,
     PhrasedAnew: _phrase_anew,
 }

@@ -108,6 +108,12 @@ def _flag(value: object) -> bool:
     return value
 
 
+def _who(value: object) -> bool | str:
+    if value == "local" or isinstance(value, bool):
+        return value
+    raise ValueError
+
+
 def legal_name(value: object) -> bytes:
     """Return the name of a queue in bytes, as a client may send it; text becomes UTF-8.
 
@@ -137,6 +143,7 @@ def _queue(value: object) -> bytes:
 
 
 FLAG: Final = Kind("true or false", _flag)
+WHO: Final = Kind("true, false or local", _who)
 SECONDS: Final = Kind("a number of seconds, 0 or more", _seconds)
 SPAN: Final = Kind("a number of seconds, 0.001 or more", _span)
 COUNT: Final = whole(1, 1_000_000, "a whole number from 1 to 1000000")

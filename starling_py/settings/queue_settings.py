@@ -57,6 +57,10 @@ class QueueSettings:
         "Milliseconds that a get waits for an item if its key has no /t=")
     max_wait: int | None = setting("Waiting", None, _MILLISECONDS,
         "Milliseconds that a get or a put may wait at most, whatever its /t= says")
+    once_window: float = setting("Once", 600, SPAN,
+        "Time for which a put with a token that was seen is not stored again")
+    once_limit: int = setting("Once", 100_000, COUNT,
+        "Tokens that are remembered; beyond, the oldest are forgotten")
     fanout_only: bool = setting("Life", False, FLAG,
         "Keep nothing here: a put goes only to the children, queue+child", limits_puts=True)
     journal: bool = setting("Life", True, FLAG,

@@ -22,6 +22,7 @@ from starling_py.settings.kinds import (
     FLAG,
     ITEM_SIZE,
     SECONDS,
+    WHO,
     Kind,
     from_converted,
     setting,
@@ -153,6 +154,16 @@ class Settings:
         "Let clients make the server read its configuration file again with the reload command")
     allow_drain: bool = setting("Network", False, FLAG,
         "Let clients stop and restart the taking of items with the status command")
+    allow_admin: bool | str = setting("Network", "local", WHO,
+        "Who may use the commands of operators; local: clients of this machine")
+    allow_pause: bool | str | None = setting("Network", None, WHO,
+        "Who may pause and resume queues, if not as allow_admin says")
+    allow_browse: bool | str | None = setting("Network", None, WHO,
+        "Who may list the items of queues, if not as allow_admin says")
+    allow_drop: bool | str | None = setting("Network", None, WHO,
+        "Who may drop single items, if not as allow_admin says")
+    allow_move: bool | str | None = setting("Network", None, WHO,
+        "Who may move items to other queues, if not as allow_admin says")
     queue_path: Path = setting("Storage", "/var/spool/starling", _PATH,
         "Folder that holds the journals of all queues", "-q --queue_path PATH", alias="path")
     sync: SyncPolicy = setting("Storage", "50ms", _SYNC,

@@ -263,3 +263,32 @@ def test_a_line_that_was_mapped_twice_is_added_once(server: ServerProcess, tmp_p
             mapper.wait_for("mapped line")
             mapper.wait_for("mapped line")
             assert counting.check_good_end()[1:] == ["1 lines were mapped twice", "2 once"]
+
+
+def test_urgent_jobs_are_done_first_and_each_once(server: ServerProcess) -> None:
+    where = ("--port", server.port)
+    for priority in ("low", "normal", "high", "low"):
+        token = () if priority == "low" else ("--once", priority)
+        for _ in range(2):
+            run("priorities.py", *where, "put", *token, priority, f"do {priority}")
+    assert run("priorities.py", *where, "work", "--count", 6) == [
+        "high do high",
+        "normal do normal",
+        *["low do low"] * 4,
+    ]
+
+
+@pytest.mark.parametrize("configured_server", ["redrive.yml"], indirect=True)
+def test_what_has_failed_is_kept_aside_and_tried_again(configured_server: ServerProcess) -> None:
+    where = ("--port", configured_server.port)
+    for job in ("one", "two"):
+        run("redrive.py", *where, "put", job)
+    broken = ["failed one", "failed two"]
+    assert run("redrive.py", *where, "work", "--count", 2, "--broken") == broken
+    assert run("redrive.py", *where, "failed") == [
+        "item 1: buried in mail, 1 tries",
+        "item 2: buried in mail, 1 tries",
+    ]
+    configured_server.restart()
+    assert run("redrive.py", *where, "again") == ["2 sent back"]
+    assert run("redrive.py", *where, "work", "--count", 2) == ["sent one", "sent two"]

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from starling_py.journal.disk.files import Files
 from starling_py.journal.format import segment
+from starling_py.journal.format.origin import BURIED, DELIVERIES, EXPIRED, MOVED, Origin
 from starling_py.journal.format.record import Item, MarkedItem
-from starling_py.journal.ledger import Facts, Ledger
+from starling_py.journal.ledger import FOR_EVER, Facts, Ledger
 from starling_py.journal.spool import LOCK
 from starling_py.queues.open_reads import OpenRead
 from tests.journal.spool_harness import NOW_MS, Harness, live_items
@@ -84,6 +85,9 @@ def write_journals(path: Path) -> Harness:
 
     write_marked(harness)
     write_kept(harness)
+    write_paused(harness)
+    write_moved(harness)
+    write_once(harness)
 
     # A segment whose items were given up, as it is missing.
     harness.put_all([b"%d" % number * 200 for number in range(6)], b"given up")
@@ -150,6 +154,41 @@ def write_kept(harness: Harness) -> None:
     harness.put_all([b"since then"], b"kept")
 
 
+def write_paused(harness: Harness) -> None:
+    """Write pauses, the last one over by now, and a checkpoint that knows of it."""
+    harness.put_all([b"first"], b"paused")
+    queue = harness.queues.directory.find(b"paused")
+    assert queue is not None
+    for until_ms in (FOR_EVER, 0, IN_2020):
+        queue.journal.recorder.pause(until_ms)
+        harness.commit()
+    harness.put_all([b"." * SEGMENT_SIZE, b"behind the checkpoint"], b"paused")
+
+
+def write_moved(harness: Harness) -> None:
+    """Write items that came from other queues, for each reason there is."""
+    queue = harness.queues.directory.find_or_make(b"moved")
+    for reason in (DELIVERIES, EXPIRED, BURIED, MOVED):
+        origin = Origin(b"first", IN_2020, b"N" * 250, NOW_MS, reason)
+        deliveries = 3 if reason in (DELIVERIES, BURIED) else 0
+        data = b"moved %d" % reason
+        moved = MarkedItem(queue.next_id, NOW_MS, 0, 7, data, 0, deliveries, origin=origin)
+        queue.put_marked(moved)
+        harness.commit()
+    harness.put_all([b"." * SEGMENT_SIZE, b"behind the checkpoint"], b"moved")
+
+
+def write_once(harness: Harness) -> None:
+    """Write items with tokens, one of them gone, and a checkpoint that knows of them."""
+    queue = harness.queues.directory.find_or_make(b"once")
+    for number in (1, 2):
+        token = bytes([number]) * 16
+        queue.put_marked(MarkedItem(number, NOW_MS, 0, 7, b"once %d" % number, token=token))
+        harness.commit()
+    harness.pop_all(1, b"once")
+    harness.put_all([b"." * SEGMENT_SIZE, b"behind the checkpoint"], b"once")
+
+
 def describe(harness: Harness) -> dict[str, dict[str, object]]:
     """Return what the queues hold, by the hexadecimal form of their names."""
     harness.background.do_all()
@@ -165,9 +204,25 @@ def describe(harness: Harness) -> dict[str, dict[str, object]]:
             ],
         }
         marks = {str(item.id): marks_of(item, journal.ledger) for item in items}
+        origins = {str(item.id): origin_of(item) for item in items if origin_of(item)}
+        if origins:
+            described[queue.name.hex()]["origins"] = origins
+        if journal.ledger.tokens is not None:
+            described[queue.name.hex()]["tokens"] = journal.ledger.tokens.pack().hex()
+        if journal.ledger.paused_ms:
+            described[queue.name.hex()]["paused until"] = journal.ledger.paused_ms
         if any(any(each) for each in marks.values()):
             described[queue.name.hex()]["marks"] = marks
     return described
+
+
+def origin_of(item: Item) -> list[int | str]:
+    """Return where an item came from; an empty list if it was not moved."""
+    origin = item.origin if isinstance(item, MarkedItem) else None
+    if origin is None:
+        return []
+    names = origin.first.hex(), origin.source.hex()
+    return [*names, origin.put_ms, origin.moved_ms, origin.why]
 
 
 def marks_of(item: Item, ledger: Ledger) -> list[int | bool]:

@@ -490,7 +490,7 @@ def test_a_queue_of_a_newer_format_is_refused_and_the_reason_told() -> None:
     newer[-4:] = zlib.crc32(newer[:-4]).to_bytes(4, "little")
     disk.put(FIRST, bytes(newer) + b"".join(record.push(Item(1, 0, 0, 0, b"x"))))
     before = journals_in(disk)
-    with pytest.raises(SpoolError, match=r"format version 7 is newer than this server's 4"):
+    with pytest.raises(SpoolError, match=r"format version 7 is newer than this server's 5"):
         Harness(disk)
     assert journals_in(disk) == before
 

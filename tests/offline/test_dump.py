@@ -41,7 +41,7 @@ def test_every_kind_of_record_is_a_line(tmp_path: Path, run: Command) -> None:
     told = run("dump", tmp_path / "spool" / "jobs")
     added = "added=2023-11-14T22:13:20.000Z"
     assert [line.removeprefix(f"{FIRST} ") for line in told.out] == [
-        "0 segment version=4 number=1 first_id=1 queue=jobs",
+        "0 segment version=5 number=1 first_id=1 queue=jobs",
         "52 checkpoint id=1 items=0 bytes=0 segments=0",
         f"130 put id=1 size=8 {added} expires=never flags=7 data=\\xffa\\x20b\\\\\\r\\n\\x00",
         f"175 put id=2 size=50 {added} expires=2033-05-18T03:33:20.000Z flags=0 data={'x' * 40}...",

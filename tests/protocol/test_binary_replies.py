@@ -96,7 +96,7 @@ def test_a_hit_in_detail_is_a_hit() -> None:
         added_ms: int = 1
         expiry_ms: int = 2
 
-    told = b"".join(writer(p.GET).hit_in_detail(b"q", Item(), 3, 4))
+    told = b"".join(writer(p.GET).hit_in_detail(b"q", Item(), 3, 4, b"-"))
     assert packet(told) == hit(b"data", 7, 5)
 
 

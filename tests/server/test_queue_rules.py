@@ -319,6 +319,7 @@ async def test_stats_of_a_queue_tell_who_holds_its_items(start: Servers) -> None
         stats = await client.stats(b"stats queue q")
         assert stats["open_1_holder"] == stats["open_2_holder"]
         assert stats["open_1_holder"].startswith("127.0.0.1:")
+        assert stats["open_1_name"] == "-"
         assert (stats["open_1_lease"], stats["open_1_deliveries"]) == ("none", "1")
         # In tenths of a second.
         assert 59.9 - (trio.current_time() - asked) <= float(stats["open_2_lease"]) <= 60

@@ -72,7 +72,7 @@ async def changes(client: Client, command: bytes, reply: bytes) -> dict[str, int
     await client.expect_reply(command, reply)
     after = await client.stats()
     moving = re.compile(
-        "time|uptime|rusage_.*|bytes_.*|fsyncs|queue_.*_(age|last_wait|mem_bytes|logsize|children)"
+        "time|uptime|rusage_.*|bytes_.*|fsyncs|queue_.*_(age|mem_bytes|logsize|children|last_.*)"
     )
     return {
         name: int(after[name]) - int(before.get(name, 0))
@@ -90,7 +90,7 @@ async def test_every_name_is_there_and_every_value_is_one_token(start: Servers) 
         assert {f"queue_q_{name}" for name in (*QUEUE, *KESTREL)} <= stats.keys()
         assert all(value and not value.isspace() for value in stats.values())
         numbers = stats.keys() - {"version", "rusage_user", "rusage_system", "queue_q_children"}
-        assert all(stats[name].isdigit() for name in numbers)
+        assert all(re.fullmatch(r"-1|\d+", stats[name]) for name in numbers)
         for name in ("rusage_user", "rusage_system"):
             assert re.fullmatch(r"\d+\.\d{6}", stats[name])
         # Starling's clients find the queues by this pattern.
@@ -336,7 +336,7 @@ async def test_stats_conns_tells_what_each_connection_does(start: Servers) -> No
         await waiter.send(b"get a/t=9000 b/t=9000\r\n")
         await running.until_waiting(1)
         with trio.fail_after(PATIENCE):
-            while len(conns := await client.stats(b"stats conns")) > 2 * 5:
+            while len(conns := await client.stats(b"stats conns")) > 2 * 6:
                 await trio.lowlevel.checkpoint()
         states = [value for name, value in conns.items() if name.endswith(":state")]
         assert sorted(states) == ["reading", "waiting"]
@@ -369,3 +369,27 @@ async def test_dump_stats_has_kestrels_form(start: Servers) -> None:
         assert "  items=1\r\n" in blocks[0][1]
         await client.send(b"dump_config\r\n")
         assert b"queue 'b' {\r\n" in await client.read_until(b"END\r\n")
+
+
+async def test_stats_consumers_tells_who_takes_waits_and_works(start: Servers) -> None:
+    running = await start()
+    async with running.client() as worker, running.client() as waiter, running.client() as other:
+        await worker.expect_reply(b"hello worker-1\r\n", b"OK\r\n")
+        await worker.expect_reply(put(b"q", b"1") + put(b"q", b"2"), b"STORED\r\n" * 2)
+        await worker.expect_reply(b"get q\r\n", item(b"q", b"1"))
+        await worker.expect_reply(b"get q/open\r\n", item(b"q/open", b"2"))
+        await waiter.send(b"get q/t=9000\r\n")
+        await running.until_waiting(1)
+        told = await other.stats(b"stats consumers q")
+        blocks: dict[str, dict[str, str]] = {}
+        for key, value in told.items():
+            number, _, name = key.partition(":")
+            blocks.setdefault(number, {})[name] = value
+        by_name = {block["name"]: block for block in blocks.values()}
+        assert by_name.keys() == {"worker-1", "-"}
+        taking = by_name["worker-1"]
+        assert (taking["takes"], taking["open_reads"], taking["waits"]) == ("2", "1", "0")
+        waiting = by_name["-"]
+        assert (waiting["takes"], waiting["last_take"], waiting["waits"]) == ("0", "-1", "1")
+        assert await other.stats(b"stats consumers nosuch") == {}
+        assert (await other.stats(b"stats queue q"))["open_2_name"] == "worker-1"

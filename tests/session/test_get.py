@@ -150,3 +150,78 @@ class TestLongLines:
         assert client.ask(long_get(b"a")) == item(b"a", b"1")
         assert client.session.weight == 0
         assert client.state.hoard == []
+
+
+class TestOneInAll:
+    def test_the_first_named_queue_that_has_an_item_gives_it(
+        self, queues: Queues, client: Client
+    ) -> None:
+        queues.put(b"low", b"l1", b"l2")
+        queues.put(b"normal", b"n")
+        ask = b"get high/first normal low\r\n"
+        assert client.ask(ask) == item(b"normal", b"n")
+        assert client.ask(ask) == item(b"low", b"l1")
+        queues.put(b"high", b"h")
+        assert client.ask(ask) == item(b"high/first", b"h")
+        assert client.ask(ask) == item(b"low", b"l2")
+        assert client.ask(ask) == b"END\r\n"
+        counters = queues.counters
+        assert (counters.cmd_get, counters.get_hits, counters.get_misses) == (5, 4, 1)
+
+    def test_it_goes_with_ids_open_reads_leases_and_looks(
+        self, queues: Queues, client: Client
+    ) -> None:
+        queues.put(b"low", b"1", b"2", b"3", b"4")
+        assert client.ask(b"gets high low/first\r\n") == item(b"low/first", b"1", 1)
+        assert client.ask(b"get high/peek/first low/peek\r\n") == item(b"low/peek", b"2")
+        assert client.ask(b"get high/open/first low/open\r\n") == item(b"low/open", b"2")
+        assert client.ask(b"gat 60 high/first low\r\n") == item(b"low", b"3")
+        assert len(client.state.holder.reads()) == 2
+        again = b"get high/close/open/first low/close/open\r\n"
+        assert client.ask(again) == item(b"low/close/open", b"4")
+        assert queues.numbers(b"low").open_transactions == 2
+
+    def test_a_waiter_is_served_by_the_first_put_into_any_of_them(
+        self, queues: Queues, client: Client
+    ) -> None:
+        other = queues.client()
+        assert client.ask(b"get high/first low/t=100000\r\n") == b""
+        assert other.ask(b"get low/first/t=100000 high\r\n") == b""
+        queues.put(b"low", b"1")
+        assert client.told() == item(b"low/t=100000", b"1")
+        assert other.told() == b""
+        queues.put(b"high", b"2")
+        assert other.told() == item(b"high", b"2")
+
+    def test_what_must_be_read_from_disk_first_still_goes_first(
+        self, queues: Queues, client: Client
+    ) -> None:
+        queues.put(b"high", b"h")
+        queues.put(b"low", b"l")
+        queues.queue(b"high").waiting.reread()
+        assert client.ask(b"get high/first low\r\n") == item(b"high/first", b"h")
+
+    def test_a_paused_queue_is_passed_over_and_a_broken_one_too(
+        self, queues: Queues, client: Client
+    ) -> None:
+        for name in (b"high", b"normal", b"low"):
+            queues.put(name, name)
+        assert client.ask(b"pause high\r\n") == b"OK\r\n"
+        queues.queue(b"normal").waiting.unreadable = "it is gone"
+        queues.queue(b"normal").waiting.window.clear()
+        assert client.ask(b"get high/first normal low\r\n") == item(b"low", b"low")
+
+    def test_it_looks_at_very_many_queues_in_their_order(
+        self, queues: Queues, client: Client
+    ) -> None:
+        names = [b"q%d" % number for number in range(3000)]
+        queues.put(b"q2500", b"1")
+        queues.put(b"q2900", b"2")
+        ask = b"get q/first " + b" ".join(names) + b"\r\n"
+        assert client.ask(ask) == item(b"q2500", b"1")
+        assert client.ask(ask) == item(b"q2900", b"2")
+        assert client.ask(ask) == b"END\r\n"
+
+    @pytest.mark.parametrize("key", [b"q/first=1", b"q/peek/n=2/first", b"q/peek/id=1/first"])
+    def test_it_goes_with_no_more_than_one_item(self, client: Client, key: bytes) -> None:
+        assert client.ask(b"get %b r\r\n" % key).startswith(b"CLIENT_ERROR ")

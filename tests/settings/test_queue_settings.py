@@ -26,6 +26,8 @@ UNLIMITED = {
     "close_by_id": False,
     "default_wait": 0,
     "max_wait": None,
+    "once_window": 600.0,
+    "once_limit": 100_000,
     "fanout_only": False,
     "journal": True,
     "idle_expire": None,

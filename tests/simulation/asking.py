@@ -10,9 +10,12 @@ from tests.simulation.model import QueueModel
 READS: dict[bytes, float] = {
     b"": 34, b"/open": 14, b"/close": 9, b"/close/open": 9, b"/abort": 5, b"/abort/delay=%b": 3,
     b"/open/lease=%b": 5, b"/close/open/lease=%b": 2, b"/peek": 3, b"/peek/n=5": 2,
+    b"/bury": 2, b"/bury/open": 1, b"/bury=%d": 1,
     b"/close=%d": 2, b"/abort=%d": 2, b"/close=%d/open": 1,
 }  # fmt: skip
 """The options of a key of a get, and how often they are asked for."""
+FIRST: dict[bytes, float] = {b"": 5, b"/open": 1, b"/peek": 1}
+"""Those of the keys of a get that wants one item in all."""
 VERBS: dict[bytes, float] = {
     b"set": 60,
     b"add": 3,
@@ -24,6 +27,7 @@ VERBS: dict[bytes, float] = {
 KINDS: dict[str, float] = {
     "put": 60, "read": 62, "wait": 10, "many": 5, "gat": 4, "touch": 3, "confirm": 4, "monitor": 3,
     "delete": 2, "flush": 2, "flush_all": 0.5, "flush_expired": 1, "stats": 2,
+    "pause": 1, "resume": 2, "browse": 2, "drop": 2, "move": 3,
 }  # fmt: skip
 
 
@@ -46,7 +50,7 @@ class Asking:
         self.items = 0
         self.weights = {**KINDS, "put": random.choice((25, 40, 60, 90))}
         if random.random() < 0.3:  # nothing but what every server of the kind has
-            self.weights.update(gat=0, touch=0, confirm=0, monitor=0)
+            self.weights.update(gat=0, touch=0, confirm=0, monitor=0, pause=0, move=0)
             self._reads: dict[bytes, float] = {b"": 34, b"/peek": 4}
             self._verbs: dict[bytes, float] = {b"set": 60, b"add": 4}
             self._options = 0.0
@@ -83,6 +87,23 @@ class Asking:
             client.ask(line, Asked("monitor", (name,)))
         elif kind in ("delete", "flush", "flush_expired"):
             client.ask(b"%b %b\r\n" % (kind.encode(), name), Asked(kind, (name,)))  # type: ignore[arg-type]
+        elif kind == "pause":
+            time = b" %d" % random.choice((1, 2)) if random.random() < 0.7 else b""
+            client.ask(b"pause %b%b\r\n" % (name, time), Asked("pause"))
+        elif kind == "resume":
+            client.ask(b"resume %b\r\n" % name, Asked("resume"))
+        elif kind == "browse":
+            first, limit = random.choice((1, random.randint(1, 30))), random.choice((3, 1000))
+            asked = Asked("browse", (name,), first=first, most=limit)
+            client.ask(b"browse %b %d %d\r\n" % (name, first, limit), asked)
+        elif kind == "move":
+            others = (each for each in (*self._names, b"dead", b"Other") if each != name)
+            to = random.choice((*others, b"origin", b"origin"))
+            limited = b" %d" % random.choice((1, 2, 5)) if random.random() < 0.6 else b""
+            client.ask(b"move %b %b%b\r\n" % (name, to, limited), Asked("move", (name,)))
+        elif kind == "drop":
+            ids = [each.id for each in self._models[name].things] or [random.randint(1, 9)]
+            client.ask(b"drop %b %d\r\n" % (name, random.choice(ids)), Asked("drop", (name,)))
         elif kind == "flush_all":
             client.ask(b"flush_all\r\n", Asked("flush_all"))
         else:
@@ -95,13 +116,19 @@ class Asking:
 
     def read(self, client: SimulatedClient, names: tuple[bytes, ...], wait: int = 0) -> None:
         """Let a client read, one queue or several."""
-        keys = [self._key(name, self._choose(self._reads)) for name in names]
+        random = self._random
+        first = len(names) > 1 and self._options > 0 and random.random() < 0.5
+        reads = FIRST if first else self._reads
+        keys = [self._key(name, self._choose(reads)) for name in names]
+        if first:
+            keys[random.randrange(len(keys))] += b"/first"
         waits = wait and not any(
-            option in key for key in keys for option in (b"peek", b"close", b"abort")
+            option in key for key in keys for option in (b"peek", b"close", b"abort", b"bury")
         )
         if waits:
             keys = [b"%b/t=%d" % (key, wait) for key in keys]
-        asked = Asked("get", names, b"", wait / 1000 if waits else 0, self._clock.monotonic)
+        time = wait / 1000 if waits else 0
+        asked = Asked("get", names, b"", time, self._clock.monotonic, most=1 if first else 0)
         client.ask(b"get %b\r\n" % b" ".join(keys), asked)
 
     def _key(self, name: bytes, option: bytes) -> bytes:
@@ -142,6 +169,8 @@ class Asking:
                 key += b"/t=%d" % wait
             if random.random() < 0.3:
                 key, sync = key + b"/sync", True
+            if random.random() < 0.6 and not self._models[name].settings.fanout_only:
+                key += b"/once=%d" % random.choice((0, 0, 0, random.randrange(6)))
         line = b"%b %b %d %d %d" % (verb, key, flags, exptime, len(data))
         line += b" 1" if verb == b"cas" else b""
         asked = Asked("set", (name,), data, wait / 1000, self._clock.monotonic, sync)

@@ -11,7 +11,8 @@ from tests.simulation.model import Violation
 
 Kind = Literal[
     "set", "get", "close", "confirm", "touch", "monitor", "delete", "flush", "flush_all",
-    "flush_expired", "stats",
+    "flush_expired", "stats", "pause", "resume",
+    "browse", "drop", "move",
 ]  # fmt: skip
 """What commands are alike in their replies; every storage command is a ``set``."""
 ENDINGS = {
@@ -20,6 +21,10 @@ ENDINGS = {
     "touch": (b"TOUCHED", b"NOT_FOUND"),
     "delete": (b"DELETED", b"NOT_FOUND"),
     "flush_all": (b"OK",),
+    "pause": (b"OK", b"NOT_FOUND"),
+    "resume": (b"OK", b"NOT_FOUND"),
+    "browse": (b"END", b"NOT_FOUND"),
+    "drop": (b"DELETED", b"NOT_FOUND"),
 }
 
 
@@ -39,6 +44,10 @@ class Entry:
     """Whether anything was given up to now."""
     failed: bool = False
     """Whether an error was told of, which may not be the end of the reply."""
+    moved: list[tuple[bytes, int]] = attrs.field(factory=list)
+    """The queues and ids of the items that were to be moved by hand."""
+    begun: dict[bytes, int] = attrs.field(factory=dict)
+    """The number of each queue's state when the command began."""
 
     def take_hit(self, name: bytes, data: bytes, is_undone: Callable[[int], bool]) -> int | None:
         """Return which state an item led to that the client was given; undone ones are not."""
@@ -64,6 +73,10 @@ class Asked:
     """When it was sent, on the monotonic clock."""
     sync: bool = False
     """Whether it wants to know that the item is synced."""
+    first: int = 0
+    """The first id that it asks for."""
+    most: int = 0
+    """The most items that it asks for."""
 
 
 @attrs.define
@@ -74,6 +87,8 @@ class Told:
     """Its last line."""
     hits: list[tuple[bytes, int, bytes]] = attrs.field(factory=list)
     """The key, the flags and the data of each item."""
+    listed: list[int] = attrs.field(factory=list)
+    """The ids of the items that are listed without their data."""
     whole: bool = True
     """Whether this is all of it."""
 
@@ -182,6 +197,8 @@ class SimulatedClient:
                     raise Violation(f"{self.peer}: an item has no end: {data!r}")
                 told.hits.append((key, int(flags), data[position:end]))
                 position = end + 2
+            elif word == b"ITEM" and asked.kind == "browse":
+                told.listed.append(int(rest[0]))
             elif word != b"STAT" or asked.kind != "stats":
                 told.line = line
                 if asked.kind == "monitor":
@@ -193,6 +210,8 @@ class SimulatedClient:
         right = told.line in ENDINGS.get(asked.kind, (b"END",)) or told.failed
         if asked.kind == "get" and told.line.startswith(b"CLIENT_ERROR") and not told.hits:
             right = True
+        if asked.kind == "move":
+            right = told.line.startswith(b"MOVED ") or told.line == b"NOT_FOUND" or told.failed
         if asked.kind == "flush_expired":
             right = told.line.isdigit() or told.failed
         if not right:

@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from starling_py.journal.format.origin import Origin
 from starling_py.journal.format.record import Item
 from starling_py.settings.queue_settings import QueueSettings
 
@@ -35,6 +36,8 @@ class Thing:
     front: bool = False
     came: int = 0
     """How often other queues had handed it out."""
+    origin: Origin | None = None
+    """Where it came from."""
 
     def is_exhausted(self, most: int | None) -> bool:
         """Tell whether it was handed out too often, here too."""
@@ -59,6 +62,8 @@ class State:
     """In their order."""
     first_id: int
     """The next id when the queue was made."""
+    paused_ms: int = 0
+    """Until when it is paused: 0 if it is not, -1 for ever."""
 
     @property
     def total(self) -> int:
@@ -133,6 +138,8 @@ class QueueModel:
     """What is on its way to other queues: their names, and the states that it led to there."""
     left: dict[int, tuple[int, dict[bytes, int]]] = attrs.field(factory=dict)
     """What has gone there: the state that this led to here, then as in ``leaving``."""
+    once: dict[bytes, tuple[int, int, int]] = attrs.field(factory=dict)
+    """Of each digest of a token: the item's id, when it was put, and the state that led to."""
     waits: dict[int, int] = attrs.field(factory=dict)
     """Until when items were to be kept back, whether that was written or not."""
     returning: set[int] = attrs.field(factory=set)
@@ -207,11 +214,33 @@ class QueueModel:
         if thing.id != now.next_id:
             raise self.fail(f"an item has the id {thing.id} instead of {now.next_id}")
         things = sorted((*now.things, thing), key=lambda each: each.place)
-        number = self._add("put", State(thing.id + 1, tuple(things), now.first_id))
+        state = attrs.evolve(now, next_id=thing.id + 1, things=tuple(things))
+        number = self._add("put", state)
         self.put_at[thing.data] = number
         if thing.due_ms:
             self.waits[thing.id] = thing.due_ms
         return number
+
+    def put_once(self, digest: bytes, item_id: int, now_ms: int) -> None:
+        """Take notice that an item was put with a token."""
+        if self.seen(digest, now_ms):
+            raise self.fail(f"item {item_id} has a token that was seen: {self.once[digest]}")
+        self.once[digest] = item_id, now_ms, self.last
+
+    def seen(self, digest: bytes, now_ms: int) -> int:
+        """Return the id of the item that was put with a token; 0 if it was not seen."""
+        item_id, put_ms, number = self.once.get(digest, (0, 0, 0))
+        over = put_ms <= now_ms - int(self.settings.once_window * 1000)
+        return 0 if over or not self._lasts(number) else item_id
+
+    def _lasts(self, number: int) -> bool:
+        """Tell whether neither the operation that led to a state nor the queue is gone since."""
+        deleted = any(
+            kind == "delete" and not self.is_undone(at)
+            for at, kind in enumerate(self.kinds)
+            if at > number
+        )
+        return not (deleted or self.is_undone(number))
 
     def removed(self, item: Item) -> int:
         """Take notice that an item was removed."""
@@ -220,6 +249,17 @@ class QueueModel:
         if (thing.data, thing.flags) != (item.data, item.flags):
             raise self.fail(f"{item} comes out instead of {thing}")
         return self._add("remove", now.without(item.id))
+
+    def paused(self, until_ms: int) -> int:
+        """Take notice that the queue was paused until a time, or not any more."""
+        if self.now is None:
+            raise self.fail("a queue that is not there was paused")
+        return self._add("pause", attrs.evolve(self.now, paused_ms=until_ms))
+
+    def is_paused(self, now_ms: int) -> bool:
+        """Tell whether nothing may be given."""
+        until_ms = 0 if self.now is None else self.now.paused_ms
+        return self.settings.paused or until_ms < 0 or until_ms > now_ms
 
     def emptied(self, *, deleted: bool) -> int:
         """Take notice that the queue was flushed or deleted."""
@@ -394,6 +434,18 @@ class QueueModel:
         """Tell whether the operation that led to a state was taken back."""
         return any(base < number < after for base, after in self.undone)
 
+    def check_listed(self, listed: list[int], since: int, first: int, most: int) -> None:
+        """Check a list of ids that was made from a state on: up to ``most``, from ``first`` on."""
+        ids = [{each.id for each in state.things} if state else set() for state in self.states]
+        ever: set[int] = set().union(*ids[since:])
+        always = set.intersection(*ids[since:])
+        last = listed[-1] if len(listed) == most else self.used[-1]
+        wanted = {each for each in always if first <= each <= last}
+        if listed != sorted(set(listed)) or not wanted <= set(listed) or len(listed) > most:
+            raise self.fail(f"{listed} is listed; there was {sorted(wanted)}")
+        if not set(listed) <= ever or any(each < first for each in listed):
+            raise self.fail(f"{listed} is listed from {first} on; there ever was {sorted(ever)}")
+
     def tell(self, number: int, *, waits: bool) -> None:
         """Take notice that a client is told of the operation that led to a state."""
         if self.is_undone(number):
@@ -426,15 +478,25 @@ class QueueModel:
         if found is not None and found.next_id <= used:
             raise self.fail(f"{_brief(found)}, but {used} was given out before")
         shown = self.shown
+        once = {
+            digest: (item_id, put_ms, 0)
+            for digest, (item_id, put_ms, number) in self.once.items()
+            if found is not None
+            and not self.is_undone(number)
+            and found.first_id <= item_id < found.next_id
+            and self.settings.journal
+        }
         self.__init__(self.name, self.settings, [found])  # type: ignore[misc]
         self.shown = shown
+        self.once = once
         self._unuse(used)
 
 
 def _brief(state: Found) -> str:
     if state is None:
         return "no queue"
-    return f"next {state.next_id} " + " ".join(
+    paused = f" paused {state.paused_ms}" if state.paused_ms else ""
+    return f"next {state.next_id}{paused} " + " ".join(
         f"{thing.id}{'^' if thing.front else ''}={thing.data.partition(b':')[0].decode()}"
         f"/{thing.deliveries}{f'@{thing.due_ms}' if thing.due_ms else ''}"
         for thing in state.things

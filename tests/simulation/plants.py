@@ -28,13 +28,17 @@ from starling_py.journal.recovery.examination import Recovered
 from starling_py.journal.segment_writer import SegmentWriter
 from starling_py.journal.spool import Spool
 from starling_py.journal.syncing import Syncing
-from starling_py.keys import RequestError
-from starling_py.queues import limits, set_aside, waiting_items
+from starling_py.keys import RequestError, StoreRequest
+from starling_py.protocol import commands
+from starling_py.queues import delivery, limits, set_aside, waiting_items
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.delivery import Delivery, MoveDelivery
 from starling_py.queues.fan_out import FanOut
+from starling_py.queues.listing import Listing
 from starling_py.queues.moves import Moves
+from starling_py.queues.once import Once
 from starling_py.queues.open_reads import OpenRead, OpenReads, ReadHolder
+from starling_py.queues.pause import Pause
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.queue_directory import QueueDirectory
@@ -43,7 +47,7 @@ from starling_py.queues.sync_waits import SyncWaits
 from starling_py.queues.traffic import Move
 from starling_py.queues.waiters import Waiter, Waiters
 from starling_py.queues.waiting_items import WaitingItems
-from starling_py.session import reliable, session
+from starling_py.session import get, put, reliable, session
 from starling_py.session.client import Client
 from starling_py.session.replies import Replies
 from tests.journal.simulated_disk import SimulatedDisk
@@ -554,6 +558,163 @@ def lets_a_directory_go_by_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Journal, "_written", written)
 
 
+def writes_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pause a queue in memory alone."""
+    original = Recorder.pause
+
+    def pause(self: Recorder, until_ms: int) -> None:
+        original(self, until_ms)
+        self.pending.records.pop()
+
+    monkeypatch.setattr(Recorder, "pause", pause)
+
+
+def writes_no_pause_into_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget a pause when the next segment is begun."""
+    original = checkpoint.encode
+
+    def encode(ledger: Ledger, previous_end: int) -> bytes:
+        return original(replace(ledger, paused_ms=0), previous_end)
+
+    monkeypatch.setattr(checkpoint, "encode", encode)
+
+
+def keeps_a_pause_that_was_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go on as if the commit of a pause, or of its end, had not failed."""
+    monkeypatch.setattr(Pause, "go_by_ledger", lambda self: None)
+
+
+def gives_while_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a pause have no effect."""
+    monkeypatch.setattr(
+        Pause, "holds", property(lambda self: False, lambda self, value: None), raising=False
+    )
+
+
+def lists_only_what_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out of a list what has to be read from disk."""
+
+    def list_disk(self: Listing) -> Steps:
+        self._after = self._last
+        yield None
+
+    monkeypatch.setattr(Listing, "_list_disk", list_disk)
+
+
+def drops_what_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drop an item that somebody works on."""
+    monkeypatch.setattr(PersistentQueue, "is_elsewhere", lambda self, item_id: False)
+
+
+def leaves_a_dropped_item_where_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove an item from the journal alone."""
+    monkeypatch.setattr(WaitingItems, "take_out", lambda self, item_id: None)
+
+
+def forgets_where_items_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write what is moved as if it had been put here first."""
+    original = record.push_marked
+
+    def push_marked(item: MarkedItem, salt: int = 0) -> tuple[bytes, bytes]:
+        here = MarkedItem(
+            item.id,
+            item.added_ms,
+            item.expiry_ms,
+            item.flags,
+            item.data,
+            item.due_ms,
+            item.deliveries,
+            item.front,
+        )
+        return original(here, salt)
+
+    monkeypatch.setattr(record, "push_marked", push_marked)
+
+
+def tells_of_moves_that_are_not_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take an item for moved as soon as it is to be removed."""
+    original = Moves.finish
+
+    def finish(self: Moves, move: Move) -> None:
+        original(self, move)
+        move.settled = True
+        move.source.traffic.tell()
+
+    monkeypatch.setattr(Moves, "finish", finish)
+
+
+def lets_what_is_moved_live_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget when an item dies that is moved by hand."""
+    original = delivery._put_of
+    monkeypatch.setattr(delivery, "_put_of", lambda move: replace(original(move), dies_ms=0))
+
+
+def loses_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget an item that somebody wanted to move, and that stays."""
+
+    def give_up(self: Moves, move: Move, reason: str) -> None:
+        move.refused = reason
+        move.delivering = False
+        move.source.traffic.leaving.pop(move.item.id, None)
+        move.source.traffic.tell()
+
+    monkeypatch.setattr(Moves, "_return", give_up)
+
+
+def removes_what_is_buried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bury an item for good."""
+
+    def bury(self: PersistentQueue, read: OpenRead, target: bytes) -> Move:
+        self.remove(read.item)
+        self.open_reads.confirm(read, self.journal.written + 1)
+        return Move(self, read.item, target, 1, 3)
+
+    monkeypatch.setattr(PersistentQueue, "bury", bury)
+
+
+def takes_from_the_last_queue_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turn round the order in which queues are asked for one item in all."""
+    original = get._Reading._take_first
+
+    def take_first(self: get._Reading) -> Steps:
+        self._requests.reverse()
+        yield from original(self)
+
+    monkeypatch.setattr(get._Reading, "_take_first", take_first)
+
+
+def forgets_tokens_in_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the tokens of puts when the next segment is begun."""
+    original = checkpoint.encode
+
+    def encode(ledger: Ledger, previous_end: int) -> bytes:
+        return original(replace(ledger, tokens=None), previous_end)
+
+    monkeypatch.setattr(checkpoint, "encode", encode)
+
+
+def keeps_tokens_of_puts_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go on knowing a token though its item was taken back."""
+    monkeypatch.setattr(Once, "forget", lambda self, first_id: None)
+    monkeypatch.setattr(Once, "_has_unwritten", lambda self: bool(self._unwritten))
+
+
+def repeats_what_is_not_synced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell of a second put with a token before the first one is synced."""
+    original = put._repeated
+
+    def repeated(
+        client: Client, command: commands.Store, request: StoreRequest, item_id: int
+    ) -> None:
+        queue = client.queues.directory.find(request.name)
+        assert queue is not None
+        before, queue.journal.waits = queue.journal.waits, False
+        original(client, command, request, item_id)
+        queue.journal.waits = before
+
+    monkeypatch.setattr(put, "_repeated", repeated)
+
+
 PLANTS: tuple[Plant, ...] = (
     frees_the_log_too_early,
     removes_the_log_too_early,
@@ -564,6 +725,22 @@ PLANTS: tuple[Plant, ...] = (
     heals_without_the_log,
     goes_on_with_a_log_that_failed,
     lets_a_directory_go_by_the_log,
+    forgets_tokens_in_checkpoints,
+    keeps_tokens_of_puts_that_failed,
+    repeats_what_is_not_synced,
+    takes_from_the_last_queue_first,
+    forgets_where_items_came_from,
+    tells_of_moves_that_are_not_safe,
+    lets_what_is_moved_live_for_ever,
+    loses_what_was_refused,
+    removes_what_is_buried,
+    lists_only_what_is_in_memory,
+    drops_what_is_open,
+    leaves_a_dropped_item_where_it_waits,
+    writes_no_pause,
+    writes_no_pause_into_checkpoints,
+    keeps_a_pause_that_was_not_written,
+    gives_while_paused,
     forgets_the_rest_of_a_long_put,
     gives_back_one_item_of_who_is_gone,
     answers_for_the_last_slice_alone,

@@ -54,7 +54,7 @@ def found_in(disk: Files, queues: Iterable[PersistentQueue]) -> dict[bytes, Foun
                 raise Violation(f"{queue.name!r} cannot be read: {reading.error}")
         things = [_thing(each, ledger.facts.get(each.id)) for each in reading.items]
         things.sort(key=lambda each: each.place)
-        state = State(ledger.next_id, tuple(things), ledger.first_id)
+        state = State(ledger.next_id, tuple(things), ledger.first_id, ledger.paused_ms)
         if (len(things), state.bytes) != (ledger.items, ledger.bytes):
             raise Violation(f"{queue.name!r}: {ledger.items} items are counted: {state}")
         found[queue.name] = state
@@ -63,10 +63,11 @@ def found_in(disk: Files, queues: Iterable[PersistentQueue]) -> dict[bytes, Foun
 
 def _thing(item: Item, mark: Facts | None) -> Thing:
     """Return what is on disk of an item."""
-    due_ms, deliveries, front, came = 0, 0, False, 0
+    due_ms, deliveries, front, came, origin = 0, 0, False, 0, None
     if isinstance(item, MarkedItem):
         due_ms, deliveries, front = item.due_ms, item.deliveries, item.front
-        came = deliveries
+        came, origin = deliveries, item.origin
     if mark is not None:
         due_ms, deliveries = mark.due_ms or due_ms, mark.deliveries
-    return Thing(item.id, item.data, item.flags, item.expiry_ms, due_ms, deliveries, front, came)
+    dies_ms = item.expiry_ms
+    return Thing(item.id, item.data, item.flags, dies_ms, due_ms, deliveries, front, came, origin)

@@ -33,6 +33,7 @@ def come_to_rest(schedule: "Schedule") -> None:
         life.disconnect(client)
     probe = life.connect()
     for name in NAMES:
+        probe.ask(b"resume %b\r\n" % name, Asked("resume"))
         asking.put(probe, name, lasts=True)
     _settle(schedule)
     _no_errors(schedule, "put again")

@@ -342,6 +342,8 @@ class Schedule:
         for asked, line in errors:
             full = b"No space left" in line or (b"disk is full" in line and asked.data)
             refused = asked.data and (b"draining" in line or b"too large" in line)
+            if asked.kind == "move":
+                refused = b"nothing was moved: the queue is full" in line or b"too large" in line
             if not (self.limited and full) and not refused:
                 raise Violation(f"{asked} is answered {line!r} without a reason")
 

@@ -11,12 +11,30 @@ from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.queues.open_reads import OpenRead, ReadHolder
+from starling_py.queues.pause import Pause
 from starling_py.queues.persistent_queue import PersistentQueue, QueueKeeper
+from starling_py.queues.traffic import Move
 from starling_py.settings.queue_settings import QueueSettings
 from tests.simulation.model import QueueModel, Thing
 
 if TYPE_CHECKING:
     from tests.simulation.world import Life
+
+
+class WatchedPause(Pause):
+    """A pause that the model is told of."""
+
+    watched: "WatchedQueue"
+
+    def begin(self, until_ms: int) -> None:
+        super().begin(until_ms)
+        self.watched._note(self.watched.model.paused(until_ms))
+
+    def end(self) -> None:
+        is_begun = self.until_ms != 0
+        super().end()
+        if is_begun:
+            self.watched._note(self.watched.model.paused(0))
 
 
 class WatchedQueue(PersistentQueue):
@@ -31,6 +49,9 @@ class WatchedQueue(PersistentQueue):
         """Whether whoever removes an item now says why."""
         self._removed: Item
         super().__init__(journal.queue, journal, keeper, settings)
+        self.pause.let_go()
+        self.pause = WatchedPause(self, journal, keeper, by_settings=settings.paused)
+        self.pause.watched = self
 
     @property
     def model(self) -> QueueModel:
@@ -65,8 +86,11 @@ class WatchedQueue(PersistentQueue):
                 item.deliveries,
                 item.front,
                 item.deliveries,
+                item.origin,
             )
         )
+        if item.token:
+            self.model.put_once(item.token, item.id, item.added_ms)
 
     def _was_put(self, thing: Thing) -> None:
         model, settings = self.model, self.model.settings
@@ -210,6 +234,15 @@ class WatchedQueue(PersistentQueue):
         elif model.oldest(session.reader) != item_id:
             raise model.fail(f"{read.item} is not what its client opened first")
 
+    def bury(self, read: OpenRead, target: bytes) -> Move:
+        self._check_whose(read)
+        del self.model.open[read.item.id]
+        return super().bury(read, target)
+
+    def come_back(self, item: Item) -> None:
+        del self.model.leaving[item.id]
+        super().come_back(item)
+
     # Removals.
 
     def remove(self, item: Item) -> None:
@@ -249,6 +282,16 @@ class WatchedQueue(PersistentQueue):
         if done:
             model.removed(self._removed)
         return done
+
+    def drop(self, item: Item) -> None:
+        if item.id in self.model.open or item.id in self.model.leaving:
+            raise self.model.fail(f"{item} is dropped, and does not wait")
+        self._expected = True
+        try:
+            super().drop(item)
+        finally:
+            self._expected = False
+        self._note(self.model.removed(item))
 
     def flush(self) -> None:
         super().flush()

@@ -4,7 +4,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from starling_py import keys
 from starling_py.clock import Clock
+from starling_py.journal.format.origin import BURIED, DELIVERIES, EXPIRED, MOVED, Origin
+from starling_py.journal.format.record import MarkedItem
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
 from starling_py.keys import Request, child_of
@@ -57,7 +60,14 @@ class WatchedMoves(Moves):
             and move.deliveries == max(settings.max_deliveries or 0, thing.came + 1)
             and move.target == settings.dead_letter
         )
-        if not (expired or exhausted) or thing.id in model.open or thing.id in model.leaving:
+        right = {
+            EXPIRED: expired,
+            DELIVERIES: exhausted,
+            BURIED: move.target == settings.dead_letter,
+        }
+        if move.reason == MOVED:
+            right[MOVED] = source.life.moves(source.name, move, thing)
+        if not right[move.reason] or thing.id in model.open or thing.id in model.leaving:
             raise model.fail(f"{thing} leaves for {move.target!r} without a reason")
         model.leaving[thing.id] = {}
         super().begin_move(move)
@@ -109,11 +119,28 @@ class WatchedMove:
             begun = step is not LATER
             for queue in self.reached[seen:]:
                 copies[queue.name] = models[queue.name].put_at[move.item.data]
+                self._check_origin(queue.name, copies[queue.name])
             seen = len(self.reached)
             yield step
         missed = expected - {queue.name for queue in self.reached}
         if any(not was_away(models[name], states[name]) for name in missed):
             raise source.model.fail(f"{move.item} is moved to {self.reached}, not to {expected}")
+
+    def _check_origin(self, name: bytes, number: int) -> None:
+        """Check that a copy tells where it came from, and by hand keeps when it dies."""
+        move, model = self._move, self._queues.life.models[name]
+        item, source = move.item, move.source
+        before = item.origin if isinstance(item, MarkedItem) else None
+        state = model.states[number]
+        thing = state.find(state.next_id - 1) if state is not None else None
+        first = (source.name, item.added_ms) if before is None else (before.first, before.put_ms)
+        wanted = Origin(*first, source.name, move.began_ms, move.reason)
+        if thing is None or thing.origin != wanted:
+            raise model.fail(f"{thing} came from {wanted}")
+        settings = model.settings
+        free = settings.max_age is None and not settings.ignore_client_expiry
+        if move.reason == MOVED and free and thing.dies_ms != item.expiry_ms:
+            raise model.fail(f"{thing} is to die at {item.expiry_ms}")
 
 
 class WatchedQueues(QueueCollection):
@@ -167,6 +194,17 @@ class WatchedQueues(QueueCollection):
             life.current.entry.stored = True
         return queue
 
+    def seen_once(self, name: bytes, digest: bytes) -> int:
+        item_id = super().seen_once(name, digest)
+        model, current = self.life.models[name], self.life.current
+        expected = model.seen(digest, self.clock.wall_ms)
+        if item_id != expected:
+            raise model.fail(f"item {item_id} has the token {digest!r}, not {expected}")
+        if item_id and current is not None:
+            current.entry.stored = True
+            current.entry.puts.append((name, model.once[digest][2]))
+        return item_id
+
     def put_with_care(self, what: Put, reached: list[PersistentQueue]) -> Steps:
         """Put, and check that it comes into all queues that it concerns, or into none."""
         life, models = self.life, self.life.models
@@ -191,8 +229,15 @@ class WatchedQueues(QueueCollection):
             if step is LATER:  # it has not begun yet
                 put.expected = self._concerned(what.name)
                 states = {name: model.last for name, model in models.items()}
-        self._check_reached(models[what.name], put, states)
-        entry.puts += put.numbers.items()
+        if what.seen_id:
+            # Another client has put it while the queues were asked.
+            model = models[what.name]
+            if put.numbers or model.seen(what.token, self.clock.wall_ms) != what.seen_id:
+                raise model.fail(f"{put} was not stored, as of item {what.seen_id}")
+            entry.puts.append((what.name, model.once[what.token][2]))
+        else:
+            self._check_reached(models[what.name], put, states)
+            entry.puts += put.numbers.items()
         entry.stored = True
 
     def _check_reached(self, model: QueueModel, put: PutWatch, states: dict[bytes, int]) -> None:
@@ -260,11 +305,12 @@ class WatchedQueues(QueueCollection):
             life.lease = outer  # a move that this one begins may serve others
         if hit is not None:
             model = life.models[request.name]
-            if model.settings.paused:
+            if model.is_paused(self.clock.wall_ms):
                 raise model.fail("a read is answered though it is paused")
             session = life.current if holder is None else life.session_of(holder)
             assert session is not None
             self._check_turn(holder, model)
+            self._check_first(session.command, model)
             number = None if request.peek else model.last
             session.entry.hits.append((request.name, hit[1].data, number))
         return hit
@@ -277,6 +323,22 @@ class WatchedQueues(QueueCollection):
         gets = isinstance(session.command, commands.Get)
         if gets and session.entry.hits and not session.makes_do:
             raise model.fail("it looks empty, though it only has to be read from disk first")
+
+    def _check_first(self, command: object, model: QueueModel) -> None:
+        """Check that a get of one item in all takes it from the first queue that has one."""
+        life = self.life
+        asked = command.keys if isinstance(command, commands.Get) else ()
+        requests = [keys.parse(key) for key in asked]
+        if not any(request.first for request in requests) or life.sliced or life.disk.fault:
+            return
+        for request in requests:
+            other = life.models[request.name]
+            queue = self.directory.find(request.name)
+            if other is model or queue is None:
+                return
+            can_give = not (other.is_paused(self.clock.wall_ms) or queue.journal.broken)
+            if can_give and other.available(self.clock.wall_ms, life.ran_ms):
+                raise model.fail(f"an item is given, and {other.name!r} goes first")
 
     def _check_turn(self, holder: ReadHolder | None, model: QueueModel) -> None:
         """Check that nobody who waits is served before somebody who has waited longer."""

@@ -10,7 +10,7 @@ from starling_py.journal.commit import Batch, GroupCommit
 from starling_py.journal.errors import JournalError
 from starling_py.journal.journal import Journal
 from starling_py.keys import RequestError
-from starling_py.protocol import commands
+from starling_py.protocol import commands, operations
 from starling_py.queues.errors import NotLoaded
 from starling_py.server.tick import Tick
 from starling_py.session.client import Client
@@ -112,7 +112,11 @@ class WatchedClient(Client):
         asked = self.command.keys if isinstance(self.command, commands.Get) else ()
         requests = [keys.parse(key) for key in asked]
         models = self.life.models
-        if "close or abort" in reason:
+        if isinstance(self.command, operations.Move):
+            right = "itself" in reason
+        elif "dead_letter" in reason:
+            right = any(models[each.name].settings.dead_letter is None for each in requests)
+        elif "close or abort" in reason:
             right = any(models[each.name].count(self.reader) for each in requests)
         else:
             there = [models[each.name].open.get(each.item_id) for each in requests if each.item_id]
@@ -147,6 +151,8 @@ class WatchedSession(Session):
             client.entry = Entry()
             client.command = command
             client.makes_do = False
+            models = client.life.models
+            client.entry.begun = {name: model.last for name, model in models.items()}
             if not getattr(command, "quiet", False):
                 client.simulated.entries.append(client.entry)
         touched = self._touched(command) if isinstance(command, commands.Touch) else None

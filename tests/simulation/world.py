@@ -23,9 +23,12 @@ from starling_py.journal.errors import JournalError, SpoolError
 from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
+from starling_py.protocol import operations
+from starling_py.queues.errors import NotLoaded
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.queue_directory import Rules
+from starling_py.queues.traffic import Move
 from starling_py.queues.window import WindowSizes
 from starling_py.server.acceptor import Acceptor
 from starling_py.server.budget import Budget
@@ -33,13 +36,14 @@ from starling_py.server.core import Core, Storage
 from starling_py.server.readiness import HANG_UP, READ, WRITE, Ready
 from starling_py.server.threads import BackgroundThread, SyncThread
 from starling_py.session.client import Policy
+from starling_py.session.permission import Permission
 from starling_py.session.session import Session
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
 from starling_py.stats import Counters, Pairs
 from tests.core import ManualClock
 from tests.journal.simulated_disk import SimulatedDisk
-from tests.simulation.clients import Asked, SimulatedClient, Told
+from tests.simulation.clients import Asked, Entry, SimulatedClient, Told
 from tests.simulation.model import Found, QueueModel, Thing, Violation
 from tests.simulation.recovery import found_in
 from tests.simulation.threads import (
@@ -144,7 +148,7 @@ class Life:
         self.go_by(shape.rules(paused))
         self.crash: BaseException | None = None
         self.counters = Counters()
-        self.policy = Policy(1 << 20, True, False)
+        self.policy = Policy(1 << 20, True, False, permission=Permission(admin=True))
         self.readers_of: dict[ReadHolder, WatchedClient] = {}
         self.threads = SimulatedThreads(
             SimulatedSyncer(waits=shape.waits, at_once=shape.at_once), SimulatedBackground()
@@ -203,7 +207,9 @@ class Life:
         fault = disk.fault
         if fault is None or not fault.struck:
             raise SpoolError("; ".join(refused.values()))
-        if len(refused) > 1 and not fault.lasting and disk.room is None:
+        # Where nothing is ever synced, a power cut may have damaged some as well.
+        sound = disk.room is None and self.shape.interval is not None
+        if len(refused) > 1 and not fault.lasting and sound:
             raise Violation(f"one failure, {fault.where}, and all of these are refused: {refused}")
         for entry in refused:
             name = queue_name(entry)
@@ -218,8 +224,7 @@ class Life:
         disk.fault = None
         self.queues.reload(self.rules)
         disk.fault = fault
-        # (What a power cut leaves of what was never synced may be damaged.)
-        if refused and disk.room is None and self.shape.interval is not None:
+        if refused and sound:
             raise Violation(f"still refused: {refused}")
         if refused:
             raise SpoolError("; ".join(refused.values()))
@@ -336,6 +341,16 @@ class Life:
         """Return the client that holds what it has open in a holder."""
         return None if holder is None else self.readers_of[holder]
 
+    def moves(self, name: bytes, move: Move, thing: Thing) -> bool:
+        """Take notice of an item that is moved by hand; tell whether a client has asked for it."""
+        session = self.current
+        asked = None if session is None else session.command
+        if session is None or not isinstance(asked, operations.Move) or asked.key != name:
+            return False
+        session.entry.moved.append((name, thing.id))
+        source = None if thing.origin is None else thing.origin.source
+        return move.target == (source if asked.target is None else asked.target)
+
     def was_put(self, name: bytes, thing: Thing, number: int) -> None:
         """Take notice of an item that was put, by a client or because it is moved."""
         if self.put is None:
@@ -416,13 +431,34 @@ class Life:
             raise Violation(f"{client.peer}: {asked} was stored, and told {told.line!r}")
         if early and told.line in (b"NOT_STORED", b"END") and not told.hits and not entry.given:
             raise Violation(f"{client.peer}: {asked} is over too early")
-        if asked.kind == "delete" and (told.line != b"NOT_FOUND") != bool(entry.did):
+        if asked.kind == "get" and asked.most and len(told.hits) > asked.most:
+            raise Violation(f"{client.peer}: {asked} gave {told.hits}")
+        if asked.kind == "browse" and told.line == b"END":
+            (name,) = asked.names
+            since = entry.begun[name]
+            self.models[name].check_listed(told.listed, since, asked.first, asked.most)
+        if told.line.startswith(b"MOVED "):
+            self._check_moved(entry, int(told.line.split()[1]))
+        if asked.kind in ("delete", "drop") and (told.line != b"NOT_FOUND") != bool(entry.did):
             raise Violation(f"{client.peer}: {asked} is answered {told.line!r}, but did {entry}")
         if told.whole and not entry.failed and asked.kind != "monitor":
             for name, number in entry.did:
                 self._tell(name, number)
             if not self.commits.failures and any(number is not None for *_, number in entry.hits):
                 raise Violation(f"{client.peer}: {asked} was not given {entry.hits}")
+
+    def _check_moved(self, entry: Entry, told: int) -> None:
+        """Check that as many items as a client is told of have left for good."""
+        left = 0
+        for name, item_id in entry.moved:
+            model = self.models[name]
+            number = model.left.get(item_id, (None,))[0]
+            if number is not None and not model.is_undone(number):
+                left += 1
+                waits = self.shape.interval is not None and model.settings.journal
+                model.tell(number, waits=waits)
+        if left != told:
+            raise Violation(f"{told} are told as moved; {left} of {entry.moved} are gone")
 
     def _tell(self, name: bytes, number: int, *, sync: bool = False) -> None:
         model = self.models[name]
@@ -472,6 +508,10 @@ class Life:
         """Return one queue's numbers."""
         return self.queues.queue_snapshot(name)
 
+    def to_be_loaded(self, name: bytes) -> NotLoaded | None:
+        """Return the signal if the age of a queue's oldest item is not known yet."""
+        return self.queues.to_be_loaded(name)
+
     def queue_names(self) -> list[bytes]:
         """Return the names of all queues."""
         return self.queues.names()
@@ -490,7 +530,7 @@ class Life:
         """Return the settings of a queue."""
         return self.settings()
 
-    readers = queue_settings
+    readers = consumers = queue_settings
 
     @property
     def draining(self) -> bool:

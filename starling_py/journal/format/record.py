@@ -20,6 +20,9 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from starling_py.journal.format import origin
+from starling_py.journal.format.origin import Origin
+
 PUSH: Final = 1
 """An item was put at the end of the queue; the id is the item's."""
 REMOVE: Final = 2
@@ -42,7 +45,13 @@ DELAY: Final = 9
 """The item with this id is not to be handed out before a time."""
 PUSH_MARKED: Final = 10
 """Like ``PUSH``, for an item that is due later, was put in front, or was delivered before."""
-PUTS: Final = frozenset({PUSH, PUSH_MARKED})
+PAUSE: Final = 11
+"""Nothing is to be taken from the queue before a time, or ever again; or no pause any more."""
+PUSH_MOVED: Final = 12
+"""Like ``PUSH_MARKED``, for an item that came from another queue: it tells from where."""
+PUSH_ONCE: Final = 13
+"""Like ``PUSH_MARKED``, for an item that was put with a token: it has the token's digest."""
+PUTS: Final = frozenset({PUSH, PUSH_MARKED, PUSH_MOVED, PUSH_ONCE})
 """The records that hold an item."""
 
 CHECKSUM_SIZE: Final = 4
@@ -68,8 +77,8 @@ _FACTS: Final = struct.Struct("<qIB")
 
 LENGTH_OFFSET: Final = CHECKSUM_SIZE + 4
 """A record's length counts the bytes from here on."""
-HEADER_SIZE: Final = _HEADER.size
-PUSH_HEADER_SIZE: Final = _PUSH_HEADER.size
+HEADER_SIZE: Final[int] = _HEADER.size
+PUSH_HEADER_SIZE: Final[int] = _PUSH_HEADER.size
 MARKED_HEADER_SIZE: Final = PUSH_HEADER_SIZE + _FACTS.size
 REMOVE_SIZE: Final = HEADER_SIZE + _SIZE.size
 """Bytes of the record of a removal."""
@@ -77,6 +86,9 @@ DELAY_SIZE: Final = HEADER_SIZE + _DUE.size
 """Bytes of the longest record about one item that is neither a put nor a removal."""
 MAX_DATA: Final = 1 << 30
 """Bytes of the largest item's data that a record may hold."""
+
+TOKEN_SIZE: Final = 16
+"""Bytes of the digest of a put's token."""
 
 _BARE_LENGTH: Final = HEADER_SIZE - LENGTH_OFFSET
 _PUSH_LENGTH: Final = PUSH_HEADER_SIZE - LENGTH_OFFSET
@@ -92,6 +104,11 @@ LENGTHS: Final = {
     OPEN: (_BARE_LENGTH,),
     DELAY: (_BARE_LENGTH + _DUE.size,),
     PUSH_MARKED: range(_MARKED_LENGTH, _MARKED_LENGTH + MAX_DATA + 1),
+    PAUSE: (_BARE_LENGTH + _DUE.size,),
+    PUSH_MOVED: range(
+        _MARKED_LENGTH + origin.MIN_SIZE, _MARKED_LENGTH + origin.MAX_SIZE + MAX_DATA + 1
+    ),
+    PUSH_ONCE: range(_MARKED_LENGTH + TOKEN_SIZE, _MARKED_LENGTH + TOKEN_SIZE + MAX_DATA + 1),
 }
 """For each type of record, the lengths that it can have."""
 NO_LENGTHS: tuple[int, ...] = ()
@@ -136,7 +153,7 @@ class Item:
 @mypyc_attr(acyclic=True)
 @dataclass(init=False)
 class MarkedItem(Item):
-    """An item that is due later, stands in front, or was delivered before; few items are."""
+    """An item that is due later, stands in front, was delivered before or moved; few items are."""
 
     due_ms: int
     """When it may be handed out, in milliseconds since the Unix epoch; 0 for at once."""
@@ -144,6 +161,10 @@ class MarkedItem(Item):
     """How often it had been handed out before it came to this queue."""
     front: bool
     """Whether it was put in front of all others."""
+    origin: Origin | None
+    """Where it came from; ``None`` if it was put into this queue first."""
+    token: bytes
+    """The digest of the token that it was put with; empty if there was none."""
 
     def __init__(
         self,
@@ -155,11 +176,15 @@ class MarkedItem(Item):
         due_ms: int = 0,
         deliveries: int = 0,
         front: bool = False,
+        origin: Origin | None = None,
+        token: bytes = b"",
     ) -> None:
         super().__init__(id, added_ms, expiry_ms, flags, data)
         self.due_ms = due_ms
         self.deliveries = deliveries
         self.front = front
+        self.origin = origin
+        self.token = token
 
 
 def push(item: Item, salt: int = 0) -> tuple[bytes, bytes]:
@@ -175,14 +200,20 @@ def push(item: Item, salt: int = 0) -> tuple[bytes, bytes]:
 def push_marked(item: MarkedItem, salt: int = 0) -> tuple[bytes, bytes]:
     """Return the record of a put of a marked item in two pieces, as ``push`` does."""
     data = item.data
+    kind, more = PUSH_MARKED, b""
+    if item.origin is not None:
+        kind, more = PUSH_MOVED, origin.encode(item.origin)
+    elif item.token:
+        kind, more = PUSH_ONCE, item.token
     head = _PUSH_AFTER_CHECKSUM.pack(
-        _MARKED_LENGTH + len(data),
-        PUSH_MARKED,
+        _MARKED_LENGTH + len(more) + len(data),
+        kind,
         item.id,
         item.added_ms,
         item.expiry_ms,
         item.flags,
     ) + _FACTS.pack(item.due_ms, item.deliveries, item.front)
+    head += more
     checksum = _crc32(data, _crc32(head, salt))
     return _pack_checksum(checksum) + head, data
 
@@ -218,6 +249,11 @@ def delay(item_id: int, due_ms: int, salt: int = 0) -> bytes:
     """Return the record that keeps an item back until ``due_ms``, in ms since the Unix epoch."""
     head = _DELAY_AFTER_CHECKSUM.pack(_BARE_LENGTH + _DUE.size, DELAY, item_id, due_ms)
     return _pack_checksum(_crc32(head, salt)) + head
+
+
+def pause(last_id: int, until_ms: int, salt: int = 0) -> bytes:
+    """Return the record of a pause, ``until_ms`` as in ``Ledger.paused_ms``; 0 ends it."""
+    return bare(PAUSE, last_id, salt, _DUE.pack(until_ms))
 
 
 def bare(record_type: int, record_id: int, salt: int = 0, payload: bytes = b"") -> bytes:
@@ -278,11 +314,26 @@ def item_at(data: memoryview, start: int, end: int) -> Item:
 
 
 def marked_item_at(data: memoryview, start: int, end: int) -> MarkedItem:
-    """Return the item of a sound ``PUSH_MARKED`` record."""
-    _, _, _, item_id, added_ms, expiry_ms, flags = _PUSH_HEADER.unpack_from(data, start)
+    """Return the item of a sound record of a put, other than ``PUSH``."""
+    _, _, kind, item_id, added_ms, expiry_ms, flags = _PUSH_HEADER.unpack_from(data, start)
     due_ms, deliveries, front = _FACTS.unpack_from(data, start + PUSH_HEADER_SIZE)
-    body = bytes(data[start + MARKED_HEADER_SIZE : end])
-    return MarkedItem(item_id, added_ms, expiry_ms, flags, body, due_ms, deliveries, bool(front))
+    behind, came, token = start + MARKED_HEADER_SIZE, None, b""
+    if kind == PUSH_MOVED:
+        came = origin.decode(data, behind)
+    elif kind == PUSH_ONCE:
+        token = bytes(data[behind : behind + TOKEN_SIZE])
+    body = bytes(data[behind + _size_of_more(kind, data, behind) : end])
+    in_front = bool(front)
+    return MarkedItem(
+        item_id, added_ms, expiry_ms, flags, body, due_ms, deliveries, in_front, came, token
+    )
+
+
+def _size_of_more(kind: int, data: memoryview, behind: int) -> int:
+    """Return how many bytes a put that is not ``PUSH`` has between its marks and the data."""
+    if kind == PUSH_MOVED:
+        return origin.size_at(data, behind)
+    return TOKEN_SIZE if kind == PUSH_ONCE else 0
 
 
 def any_item_at(record_type: int, data: memoryview, start: int, end: int) -> Item:
@@ -292,9 +343,12 @@ def any_item_at(record_type: int, data: memoryview, start: int, end: int) -> Ite
     return marked_item_at(data, start, end)
 
 
-def data_size(record_type: int, start: int, end: int) -> int:
+def data_size(record_type: int, data: memoryview, start: int, end: int) -> int:
     """Return the size of the item's data in a record of one of the types in ``PUTS``."""
-    return end - start - (PUSH_HEADER_SIZE if record_type == PUSH else MARKED_HEADER_SIZE)
+    if record_type == PUSH:
+        return end - start - PUSH_HEADER_SIZE
+    behind = start + MARKED_HEADER_SIZE
+    return end - behind - _size_of_more(record_type, data, behind)
 
 
 def kept_items(data: memoryview, start: int, end: int) -> list[tuple[int, int]]:
@@ -303,7 +357,7 @@ def kept_items(data: memoryview, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def due(data: memoryview, start: int) -> int:
-    """Return the time in a sound ``DELAY`` record, in milliseconds since the Unix epoch."""
+    """Return the time in a sound ``DELAY`` or ``PAUSE`` record, in ms since the Unix epoch."""
     due_ms: int = _DUE.unpack_from(data, start + HEADER_SIZE)[0]
     return due_ms
 

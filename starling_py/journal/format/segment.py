@@ -17,7 +17,7 @@ from starling_py.journal.errors import HeaderCutShortError, SegmentError
 from starling_py.journal.format.record import PUSH_HEADER_SIZE
 
 MAGIC: Final = b"STARLING"
-VERSION: Final = 4
+VERSION: Final = 5
 CHECKSUM_CRC32: Final = 1
 """The only checksum algorithm so far; a header names it so that it can change."""
 

@@ -132,11 +132,15 @@ class Replay:
             ledger.opened(record_id)
         elif record_type == record.DELAY:
             ledger.delayed(record_id, record.due(data, offset))
-        elif record_type == record.PUSH_MARKED:
+        elif record_type == record.PAUSE:
+            ledger.paused_ms = record.due(data, offset)
+        elif record_type in record.PUTS:
             item = record.marked_item_at(data, offset, end)
             ledger.pushed(1, len(item.data), max(ledger.next_id, record_id + 1))
             if item.deliveries or item.front:
                 ledger.facts[record_id] = Facts(item.deliveries, 0, item.front)
+            if item.token:
+                ledger.saw(item.token, item.added_ms, record_id)
         elif record_type in (record.FLUSH, record.DELETE):
             if self._sizes is not None:
                 self._sizes.clear()
@@ -144,7 +148,7 @@ class Replay:
             ledger.flushed(record_id, kept)
             ledger.deleted = record_type == record.DELETE
             if ledger.deleted:
-                ledger.first_id = ledger.next_id
+                ledger.was_deleted(ledger.next_id)
         elif record_type == record.DISCARD:
             ledger.given_up(record_id, *record.discarded(data, offset))
         elif record_type == record.RECLAIM:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starling_py.journal.format import record, search
+from starling_py.journal.format.origin import Origin
 from starling_py.journal.format.record import Found, Item, MarkedItem
 
 BARE_TYPES = (record.FLUSH, record.DELETE, record.RECLAIM, record.REMOVE, record.OPEN)
@@ -112,7 +113,7 @@ def test_a_put_of_a_marked_item_is_read_back_as_it_was_wherever_it_stands(
     kind, _, start, end = found
     assert record.marked_item_at(memoryview(whole), start, end) == item
     assert record.any_item_at(kind, memoryview(whole), start, end) == item
-    assert record.data_size(kind, start, end) == len(item.data)
+    assert record.data_size(kind, memoryview(whole), start, end) == len(item.data)
 
 
 @given(item_id=UNSIGNED, due_ms=SIGNED, before=st.binary(max_size=40))
@@ -314,3 +315,32 @@ def test_a_beginning_of_a_record_tells_how_many_bytes_the_whole_one_has(
 def test_what_can_be_no_record_needs_nothing() -> None:
     assert record.needed(memoryview(bytes(100)), 0) == 0
     assert record.needed(memoryview(b"\xff" * 100), 3) == 0
+
+
+NAMES = st.binary(max_size=250)
+TIMES = st.integers(-(2**63), 2**63 - 1)
+ORIGINS = st.builds(Origin, NAMES, TIMES, NAMES, TIMES, st.integers(0, 255))
+
+
+@given(
+    origin=ORIGINS, data=st.binary(max_size=40), front=st.booleans(), salt=st.integers(0, 2**32 - 1)
+)
+def test_a_moved_item_is_read_back_with_where_it_came_from(
+    origin: Origin, data: bytes, front: bool, salt: int
+) -> None:
+    item = MarkedItem(7, 1, 2, 3, data, 4, 5, front, origin)
+    whole = b"".join(record.push_marked(item, salt))
+    ((kind, item_id, start, end),) = record.walk(memoryview(whole), 0, salt)
+    assert (kind, item_id, end) == (record.PUSH_MOVED, 7, len(whole))
+    assert record.any_item_at(kind, memoryview(whole), start, end) == item
+    assert record.data_size(kind, memoryview(whole), start, end) == len(data)
+
+
+@given(token=st.binary(min_size=16, max_size=16), data=st.binary(max_size=40))
+def test_an_item_with_a_token_is_read_back_with_it(token: bytes, data: bytes) -> None:
+    item = MarkedItem(7, 1, 2, 3, data, 4, 5, True, None, token)
+    whole = b"".join(record.push_marked(item, 9))
+    ((kind, _, start, end),) = record.walk(memoryview(whole), 0, 9)
+    assert (kind, end) == (record.PUSH_ONCE, len(whole))
+    assert record.any_item_at(kind, memoryview(whole), start, end) == item
+    assert record.data_size(kind, memoryview(whole), start, end) == len(data)

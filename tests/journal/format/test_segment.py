@@ -76,8 +76,8 @@ def test_arbitrary_bytes_are_no_header(data: bytes) -> None:
 
 
 def test_a_newer_version_is_refused_with_both_versions_named() -> None:
-    newer = with_right_checksum(ENCODED[:8] + (5).to_bytes(2, "little") + ENCODED[10:])
-    with pytest.raises(SegmentError, match=r"version 5 is newer than this server's 4"):
+    newer = with_right_checksum(ENCODED[:8] + (6).to_bytes(2, "little") + ENCODED[10:])
+    with pytest.raises(SegmentError, match=r"version 6 is newer than this server's 5"):
         segment.decode(memoryview(newer))
 
 

@@ -408,7 +408,7 @@ def test_a_newer_format_is_refused_whichever_segment_has_it(number: int) -> None
     path = f"{DIRECTORY}/{segment.file_name(number)}"
     contents = {FIRST: ONE_SEGMENT.segments[FIRST], path: bytes(newer)}
     disk = SimulatedDisk.holding(contents)
-    with pytest.raises(JournalDamagedError, match=r"version 5 is newer than this server's 4"):
+    with pytest.raises(JournalDamagedError, match=r"version 6 is newer than this server's 5"):
         read_back(disk)
     assert disk.contents() == contents
 

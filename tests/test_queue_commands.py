@@ -1,0 +1,68 @@
+"""What operators do to queues through the Python client, against a real server."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from starling_py.client import Starling, StarlingError
+from starling_py.queue_commands import QueueItem
+from tests.process.server_process import PATIENCE, ServerProcess
+
+
+@pytest.fixture
+def starling(server: ServerProcess) -> Iterator[Starling]:
+    """Return a client of a server that must stop in order at the end."""
+    with Starling(f"127.0.0.1:{server.port}", timeout=PATIENCE) as client:
+        yield client
+    assert server.stop() == 0
+
+
+def test_a_queue_is_paused_and_resumed(starling: Starling) -> None:
+    starling.set("q", 1)
+    assert starling.pause("q")
+    assert starling.fetch("q") is None
+    assert starling.resume("q")
+    assert starling.fetch("q") == 1
+    assert starling.pause("q", 60)
+    assert not starling.pause("nosuch")
+    assert not starling.resume("nosuch")
+
+
+def test_items_are_listed_moved_there_and_back_and_dropped(
+    starling: Starling, server: ServerProcess
+) -> None:
+    for number in range(3):
+        starling.set("q", number)
+    assert starling.move("q", "other", 2) == 2
+    first, second = starling.browse("other")
+    assert first == QueueItem(
+        f"127.0.0.1:{server.port}", 1, 1, 1, first.age, "waiting", 0, 0, 0, "q", "moved"
+    )
+    assert starling.browse("other", 2, 1)[0].id == second.id == 2
+    assert starling.drop("other", 2)
+    assert not starling.drop("other", 2)
+    assert starling.move("other") == 1
+    assert starling.browse("other") == starling.browse("nosuch") == []
+    assert [starling.fetch("q"), starling.fetch("q")] == [2, 0]
+
+
+def test_one_value_comes_from_the_first_queue_that_has_one(starling: Starling) -> None:
+    starling.set("low", "l")
+    starling.set("high", "h")
+    assert starling.first(["high", "normal", "low"]) == ("high", "h")
+    assert starling.first(iter(("high", "normal", "low")), 5) == ("low", "l")
+    assert starling.first(["high"], 0.01) is None
+
+
+def test_a_value_with_a_token_is_stored_once(starling: Starling) -> None:
+    for _ in range(3):
+        starling.set("q", 1, once="order-17")
+    assert starling.sizeof("q") == 1
+    with pytest.raises(StarlingError):
+        starling.set("q", 1, once="x" * 101)
+
+
+def test_what_a_server_refuses_is_an_error(starling: Starling) -> None:
+    with pytest.raises(StarlingError, match="pause takes seconds"):
+        starling.pause("q", 0)
+    assert starling.fetch("q") is None
