@@ -19,7 +19,7 @@ class Counts:
         """How long the item handed out last had waited, in milliseconds; below 0 if the wall clock
         was set back meanwhile."""
         self.last_put_ms = 0
-        """When an item was last put, in milliseconds since the Unix epoch; 0 if not since the start."""
+        """When an item was last put, in Unix milliseconds; 0 if not since the start."""
         self.last_get_ms = 0
         """When an item was last taken or opened, likewise."""
 
