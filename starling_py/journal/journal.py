@@ -357,8 +357,9 @@ class Journal:
     def tell_if_all_safe(self) -> None:
         """Tell the owner if all that was written is safe and nothing is under way."""
         # The owner may remove the journal of a deleted queue now. That must not happen in the
-        # middle of a write, nor while its files are worked on.
-        if self.owner is not None and self._all_safe and not self._writing and not self.busy:
+        # middle of a write, nor before one, nor while its files are worked on.
+        quiet = not (self._writing or self.has_pending or self.busy)
+        if self.owner is not None and self._all_safe and quiet:
             self.owner.on_all_safe()
 
     def _go_by(self, ledger: Ledger) -> None:
