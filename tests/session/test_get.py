@@ -46,7 +46,7 @@ class TestManyKeys:
         queues.queue(b"c").waiting.reread()
         assert client.told() == value(b"a", b"1") + self.FOUND + item(b"c", b"1")
 
-    def test_what_was_taken_before_an_item_by_its_id_depends_on_its_commit(
+    def test_what_was_taken_before_one_by_its_id_depends_on_its_commit(
         self, tmp_path: Path
     ) -> None:
         client, queues = self._client_that_finds_one_on_disk(tmp_path)
