@@ -419,7 +419,7 @@ class Life:
         entry.failed = entry.failed or told.failed
         if told.failed:
             self.errors.append((asked, told.line))
-            if told.hits and not entry.did:
+            if told.hits and not (entry.did or entry.buries):
                 raise Violation(f"{client.peer}: {asked} gave items, then failed: {told}")
             return
         if told.line.startswith(b"CLIENT_ERROR") and (entry.did or entry.puts or told.hits):
