@@ -86,6 +86,29 @@ class TestManyKeys:
         monkeypatch.undo()
         assert client.ask(b"get a b\r\n") == item(b"b", b"2")
 
+    def test_a_look_gives_nothing_where_what_was_put_in_front_cannot_be_read(
+        self, queues: Queues, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        queues.put(b"q", b"2")
+        client.ask(b"prepend q 0 0 1\r\n1\r\nprepend q 0 0 1\r\n0\r\n")
+        assert queues.queues.read(Queues.request(b"q")) is not None
+        queues.failing.error = OSError(28, "No space left on device")
+        queues.commits.commit()
+        queues.failing.error = None
+
+        def fail(path: str, offset: int, size: int) -> bytes:
+            raise OSError(5, "Input/output error", path)
+
+        monkeypatch.setattr(queues.failing, "read_at", fail)
+        assert client.ask(b"get q/peek/n=3\r\n").startswith(
+            b"SERVER_ERROR the queue cannot be read"
+        )
+        monkeypatch.undo()
+        key = b"q/peek/n=3"
+        assert client.ask(b"get q/peek/n=3\r\n") == b"".join(
+            (value(key, b"0"), value(key, b"1"), item(key, b"2"))
+        )
+
     def test_a_wrong_key_is_found_before_anything_is_done_for_another(
         self, queues: Queues, client: Client
     ) -> None:
