@@ -307,6 +307,7 @@ class Life:
             or self.background.finished
             or self.tick._again
             or self.tick._woken
+            or self.tick._cut_short
             or len(self.queues.slices.line) > self.queues.is_stuck
             or self.commits.sync_due is not None
         )
