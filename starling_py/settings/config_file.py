@@ -18,7 +18,7 @@ from starling_py.settings.errors import ConfigError
 from starling_py.settings.kinds import aliases, from_converted, table
 from starling_py.settings.problems import Fault, converted, shown, unknown
 from starling_py.settings.queue_layers import Layers
-from starling_py.settings.queue_settings import QueueSettings
+from starling_py.settings.queue_settings import QUEUE_TABLE, QueueSettings
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
 from starling_py.settings.server_settings import TABLE, Settings
@@ -40,6 +40,10 @@ _SECTIONS: Final = {
 }
 _BY_NAME: Final = {setting.name: setting for setting in TABLE}
 _ALIASES: Final = aliases(Settings)
+_SETTINGS: Final = {*_BY_NAME, *_ALIASES}
+_OF_QUEUES: Final = {setting.name for setting in QUEUE_TABLE}
+_BELOW_QUEUES: Final = f"is of a queue; it must stand below the queue's name, below '{QUEUES}:'"
+_BELOW_SECTION: Final = f"is of the server; it must stand below '{SECTION}:'"
 
 
 def load(
@@ -112,8 +116,7 @@ class _Content:
     def _read_sections(self, root: yaml.MappingNode) -> None:
         readers = {SECTION: self._read_server, QUEUES: self._read_queues, ROUTES: self._read_routes}
         entries = list(self.file.entries(root, "", words=readers))
-        settings = {*_BY_NAME, *_ALIASES}
-        explained = rails.report_environments(self.file, entries, SECTION, settings)
+        explained = rails.report_environments(self.file, entries, SECTION, _SETTINGS)
         for entry in (each for each in entries if each.name not in explained):
             line, name, node = entry.line, entry.name, entry.node
             if name in readers:
@@ -121,9 +124,11 @@ class _Content:
                     readers[name](node)
                 elif plain(node) is not None:
                     self.file.report(line, name, text_of_node(node), f"must be {_SECTIONS[name]}")
-            elif name in settings:
+            elif name in _SETTINGS:
                 self.file.report(line, name, f"must stand below '{SECTION}:', indented")
                 explained.add(name)
+            elif name in _OF_QUEUES:
+                self.file.report(line, name, _BELOW_QUEUES)
             else:
                 self.file.report(line, shown(name), unknown("section", name, readers))
         if not explained and not any(entry.name in readers for entry in entries):
@@ -137,6 +142,8 @@ class _Content:
             if fault.place[0] in (QUEUES, ROUTES):
                 message = f"must stand at the top, beside '{SECTION}:'"
                 fault = attrs.evolve(fault, message=message)
+            elif fault.place[0] in _OF_QUEUES - _SETTINGS:
+                fault = attrs.evolve(fault, message=_BELOW_QUEUES)
             self._report(SECTION, fault)
 
     def _read_queues(self, section: yaml.MappingNode) -> None:
@@ -155,6 +162,8 @@ class _Content:
         self.good[QUEUES] = from_converted(QueueTable, entries=self._queues)
         self._judged_wrong |= bool(faults)
         for fault in faults:
+            if fault.place[-1] in _SETTINGS - _OF_QUEUES:
+                fault = attrs.evolve(fault, message=_BELOW_SECTION)
             self._report(QUEUES, fault)
 
     def _settings(

@@ -244,6 +244,10 @@ def test_a_relative_path_in_a_removed_directory_is_an_error(
         ("max_queues: 0", "max_queues: 0: must be a whole number from 1 to 1000000"),
         ("queues: {}", "queues: must stand at the top, beside 'starling:'"),
         ("routes: {}", "routes: must stand at the top, beside 'starling:'"),
+        (
+            "dead_letter: dead",
+            "dead_letter: is of a queue; it must stand below the queue's name, below 'queues:'",
+        ),
         ("prot: 1", "prot: unknown setting; did you mean 'port'?"),
         ("Queue-Path: /a", "Queue-Path: unknown setting; did you mean 'queue_path'?"),
         ("logfile: /a", "logfile: unknown setting; did you mean 'log_file'?"),
@@ -744,3 +748,14 @@ def test_the_examples_in_the_documentation_are_true(tmp_path: Path) -> None:
 def test_every_setting_of_the_class_is_in_the_table() -> None:
     names = [field.name for field in attrs.fields(Settings)]
     assert [setting.name for setting in TABLE] + ["queues", "routes"] == names
+
+
+def test_a_setting_that_stands_at_the_wrong_level_is_told_where_it_belongs(tmp_path: Path) -> None:
+    path = tmp_path / "conf.yml"
+    path.write_text("starling:\n  port: 1\nmax_age: 3\nqueues:\n  jobs:\n    timeout: 4\n")
+    with pytest.raises(ConfigError) as refused:
+        load(path)
+    assert str(refused.value).splitlines() == [
+        f"{path}:3: max_age: is of a queue; it must stand below the queue's name, below 'queues:'",
+        f"{path}:6: queues.jobs.timeout: is of the server; it must stand below 'starling:'",
+    ]
