@@ -414,6 +414,21 @@ def test_a_refused_queue_is_served_again_when_it_was_put_right() -> None:
     assert Harness(disk.after_power_cut()).datas() == []
 
 
+def test_a_queue_whose_name_a_reload_cannot_make_safe_stays_refused() -> None:
+    disk = spool_with(NAME)
+    whole = segments_of(disk)
+    disk.put(FIRST, b"x" * 100)
+    harness = Harness(disk, refuses=True)
+    disk.put(FIRST, whole[FIRST])
+    disk.fault = Fault(2, errno.EIO, frozenset({"sync_directory"}))
+    harness.queues.reload(Rules())
+    assert disk.fault.struck
+    assert harness.queues.directory.refused == 1
+    harness.queues.reload(Rules())
+    assert harness.queues.directory.refused == 0
+    assert harness.datas() == [b"a", b"b"]
+
+
 def test_a_refused_queue_that_was_moved_away_begins_anew() -> None:
     disk = spool_with(b"a", NAME)
     disk.put(FIRST, b"x" * 100)

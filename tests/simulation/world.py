@@ -441,6 +441,8 @@ class Life:
             self._check_moved(entry, int(told.line.split()[1]))
         if asked.kind in ("delete", "drop") and (told.line != b"NOT_FOUND") != bool(entry.did):
             raise Violation(f"{client.peer}: {asked} is answered {told.line!r}, but did {entry}")
+        if asked.kind == "get" and told.whole and entry.unread and not entry.makes_do:
+            raise Violation(f"{client.peer}: {asked} was told that {entry.unread} are empty")
         if told.whole and not entry.failed and asked.kind != "monitor":
             for name, number in entry.did:
                 self._tell(name, number)
