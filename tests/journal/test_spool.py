@@ -240,6 +240,24 @@ def test_an_item_put_after_a_removal_that_failed_is_not_lost(call: str) -> None:
     assert Harness(disk.after_process_death()).datas() == expected
 
 
+def test_a_queue_deleted_twice_before_the_first_is_safe_leaves_no_files() -> None:
+    disk = empty_disk()
+    harness = Harness(disk, deferred=True)
+    for _ in range(2):
+        harness.put(b"x")
+        harness.queues.delete(NAME)
+        if not harness.deferred.waiting:
+            harness.commit()
+    harness.deferred.sync_one()
+    while harness.commits.touched or harness.deferred.waiting:
+        harness.commit()
+        harness.deferred.sync_one()
+    assert harness.queues.directory.known(NAME) is None
+    assert not [path for path in disk.contents() if path.startswith(f"{DIRECTORY}/")]
+    harness.put(b"new")
+    assert not harness.commit()[0].failed
+
+
 @pytest.mark.parametrize("call", ["rename", "sync_directory"])
 def test_a_told_deletion_stays_after_a_power_cut_though_removing_failed(
     call: str,

@@ -141,6 +141,8 @@ class Life:
         """The put that a command has begun."""
         self._begun: dict[int, dict[Journal, int]] = {}
         """What was written when each batch was begun: the number of each queue's state."""
+        self.movers: dict[tuple[bytes, int], Entry] = {}
+        """The commands that items are moved for, by their queues and ids."""
         self.lease: float | None = None
         """Which lease the present read asks for."""
         self.ran_ms = clock.wall_ms
@@ -348,6 +350,7 @@ class Life:
         if session is None or not isinstance(asked, operations.Move) or asked.key != name:
             return False
         session.entry.moved.append((name, thing.id))
+        self.movers[name, thing.id] = session.entry
         source = None if thing.origin is None else thing.origin.source
         return move.target == (source if asked.target is None else asked.target)
 
