@@ -183,7 +183,8 @@ class Host:
         for each in list(self.tick.connections):
             client = each.client
             takes, last = client.takes.of(name)
-            waits = client.parked is not None and name in client.parked.names
+            parked = client.parked
+            waits = parked is not None and parked.takes and name in parked.names
             reads = client.holder.count(name)
             if each.dropped or not (takes or waits or reads):
                 yield []
