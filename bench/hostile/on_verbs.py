@@ -166,7 +166,7 @@ def consumers(scene: Scene, clients: int, times: int) -> Iterator[None]:
 
 @Row("first", sizes={"queues": (10_000, 2_000), "times": (20, 5)}, stage=STAGE)
 def first(scene: Scene, queues: int, times: int) -> Iterator[None]:
-    """Ask {times} times for one item in all, from the first of {queues:,} queues, none of which is."""
+    """Ask {times} times for one item in all, from the first of {queues:,} names of no queue."""
     client = scene.connect()
     keys = names(queues, b"f")
     line = b"get %b/first %b\r\n" % (keys[0], b" ".join(keys[1:]))
