@@ -58,7 +58,7 @@ class SetAside:
         self.ready: list[tuple[int, Item]] = []
         """Those that can be taken: a heap of their places and themselves; always the same list."""
         self._oldest: Item | None = None
-        """Of those that are ready, the one that was put first; ``None`` if it must be looked for."""
+        """The one of those that was put first; ``None`` if it must be looked for."""
 
     def __len__(self) -> int:
         return len(self._delayed) + len(self.ready)

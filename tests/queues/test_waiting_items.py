@@ -331,7 +331,7 @@ def test_the_age_is_that_of_who_has_waited_longest_and_not_of_the_first(tmp_path
     assert queues.numbers(b"q").age == 0
 
 
-def test_the_age_after_a_start_waits_for_what_is_older_than_what_is_in_memory(
+def test_the_age_after_a_start_waits_for_what_is_older_than_what_is_there(
     tmp_path: Path,
 ) -> None:
     queues = Queues(tmp_path / "spool")
