@@ -108,6 +108,9 @@ class Asking:
             client.ask(b"flush_all\r\n", Asked("flush_all"))
         else:
             client.ask(b"stats\r\n", Asked("stats"))
+            if self.items % 2:
+                client.ask(b"hello c%d\r\n" % (self.items % 5), Asked("hello"))
+                client.ask(b"stats consumers %b\r\n" % name, Asked("consumers"))
 
     def close_everywhere(self, client: SimulatedClient) -> None:
         """Let a client close what it has open, one item of each queue."""

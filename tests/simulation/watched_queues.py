@@ -293,6 +293,14 @@ class WatchedQueues(QueueCollection):
         self._line.append(waiter)
         super().wait(waiter, wait_ms)
 
+    def waits(self, holder: ReadHolder, name: bytes) -> bool:
+        """Tell whether a client waits for an item of a queue."""
+        return any(
+            each.holder is holder and name in {request.name for request in each.requests}
+            for each in self._line
+            if each in self.waiters.waiting
+        )
+
     def read(self, request: Request, holder: ReadHolder | None = None) -> Hit | None:
         life = self.life
         outer, life.lease = life.lease, request.lease
@@ -312,6 +320,7 @@ class WatchedQueues(QueueCollection):
             self._check_turn(holder, model)
             self._check_first(session.command, model)
             number = None if request.peek else model.last
+            session.taken[request.name] += not request.peek
             session.entry.hits.append((request.name, hit[1].data, number))
         return hit
 

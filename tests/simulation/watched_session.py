@@ -1,6 +1,7 @@
 """The server's own sessions, group commit and tick, as the simulation watches them."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,10 @@ class WatchedClient(Client):
         """Whether it goes on with a command, and begins none."""
         self.makes_do = False
         """Whether the command at hand has to do without a queue that cannot be read."""
+        self.called = b"-"
+        """What it has said that it is called."""
+        self.taken: Counter[bytes] = Counter()
+        """How many items it was given or has opened, by queue."""
 
     def go_on(self, proceed: Callable[[], None]) -> None:
         def resume() -> None:
@@ -155,6 +160,8 @@ class WatchedSession(Session):
             client.entry.begun = {name: model.last for name, model in models.items()}
             if not getattr(command, "quiet", False):
                 client.simulated.entries.append(client.entry)
+        if isinstance(command, operations.Hello):
+            client.called = command.name
         touched = self._touched(command) if isinstance(command, commands.Touch) else None
         super().execute(command)
         if touched is not None and isinstance(command, commands.Touch) and command.exptime >= 0:
