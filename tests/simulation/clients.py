@@ -12,7 +12,7 @@ from tests.simulation.model import Violation
 Kind = Literal[
     "set", "get", "close", "confirm", "touch", "monitor", "delete", "flush", "flush_all",
     "flush_expired", "stats", "pause", "resume",
-    "browse", "drop", "move", "hello", "consumers",
+    "browse", "drop", "move", "hello", "consumers", "look",
 ]  # fmt: skip
 """What commands are alike in their replies; every storage command is a ``set``."""
 ENDINGS = {
@@ -189,7 +189,7 @@ class SimulatedClient:
                 return None, 0
             position += len(line) + 2
             word, *rest = line.split(b" ")
-            if word == b"VALUE" and asked.kind in ("get", "monitor"):
+            if word == b"VALUE" and asked.kind in ("get", "monitor", "look"):
                 key, flags, size = rest
                 end = position + int(size)
                 if len(data) < end + 2:

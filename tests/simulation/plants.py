@@ -739,7 +739,17 @@ def takes_who_waits_for_no_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Parked, "__init__", init)
 
 
+def shows_another_item_than_the_one_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show the next item where the one with an id is gone."""
+
+    def find(queue: PersistentQueue, item_id: int, found: list[Item]) -> Steps:
+        yield from Listing(queue, item_id - 1, 1, found.append).steps()
+
+    monkeypatch.setattr(get, "find", find)
+
+
 PLANTS: tuple[Plant, ...] = (
+    shows_another_item_than_the_one_named,
     forgets_what_clients_are_called,
     counts_no_takes_of_who_has_waited,
     takes_who_waits_for_no_consumer,

@@ -407,6 +407,11 @@ class Life:
         entry = client.entries[0]
         if told.whole:
             client.entries.popleft()
+        if asked.kind == "look" and not told.failed:
+            (name,), looked = asked.names, [hit[1:] for hit in told.hits]
+            since = entry.begun[name]
+            self.models[name].check_looked_at(asked.first, looked, since, self.clock.wall_ms)
+            return
         for key, flags, data in told.hits:
             name = key.partition(b"/")[0]
             if name not in asked.names or self.sent[data][1] != flags:
