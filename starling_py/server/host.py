@@ -12,6 +12,7 @@ from starling_py.queues.errors import NotLoaded
 from starling_py.server import process
 from starling_py.server.core import Core, rules_of
 from starling_py.server.tick import Tick
+from starling_py.session.consumers import told_of
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.queue_settings import QUEUE_TABLE
 from starling_py.settings.server_settings import TABLE, Settings
@@ -181,23 +182,8 @@ class Host:
     def consumers(self, name: bytes) -> Iterator[Pairs]:
         """Return of each client that has taken from a queue, or waits for it, what there is."""
         for each in list(self.tick.connections):
-            client = each.client
-            takes, last = client.takes.of(name)
-            waits = client.parked is not None and name in client.parked.names
-            reads = client.holder.count(name)
-            if each.dropped or not (takes or waits or reads):
-                yield []
-                continue
-            ago = int((self._core.clock.monotonic - last) * 1000) if takes else -1
-            pairs: list[tuple[str, object]] = [
-                (f"{each.descriptor}:addr", f"tcp:{each.peer}"),
-                (f"{each.descriptor}:name", client.name),
-                (f"{each.descriptor}:takes", takes),
-                (f"{each.descriptor}:last_take", ago),
-                (f"{each.descriptor}:open_reads", reads),
-                (f"{each.descriptor}:waits", int(waits)),
-            ]
-            yield stats.encoded(pairs)
+            now = self._core.clock.monotonic  # it may take some turns
+            yield [] if each.dropped else told_of(each.client, name, each.descriptor, now)
 
     def readers(self, name: bytes) -> Iterator[Pairs]:
         """Return of every open read of a queue who holds it, and for how long."""

@@ -57,6 +57,8 @@ class Parked:
     be ended early."""
     weight: int = 0
     """Bytes that the command takes meanwhile, beyond a name or two: of an item, of many names."""
+    takes: bool = False
+    """Whether it waits for an item of one of the queues, and not to put one."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -118,7 +120,7 @@ class Client:
 
     def introduce(self, address: str) -> None:
         """Know the client by another address than that of the connection, which is a proxy's."""
-        self.peer = self.replies.peer = address
+        self.peer = self.replies.peer = self.who = address
 
     def leave(self) -> None:
         """Wait for nothing, go on with nothing: the client is gone.

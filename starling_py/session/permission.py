@@ -3,6 +3,7 @@
 Nothing here knows sockets: where a client is, its address says in the form in which it is printed.
 """
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -36,5 +37,9 @@ def is_of_this_machine(peer: str) -> bool:
     host, colon, port = peer.rpartition(":")
     if not colon or not port.isdigit() or peer.startswith(("/", "@")):
         return True
-    host = host.strip("[]").removeprefix("::ffff:")
-    return host == "::1" or host.startswith("127.")
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    inner = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (inner or address).is_loopback

@@ -446,6 +446,17 @@ class QueueModel:
         if not set(listed) <= ever or any(each < first for each in listed):
             raise self.fail(f"{listed} is listed from {first} on; there ever was {sorted(ever)}")
 
+    def check_looked_at(
+        self, item_id: int, told: list[tuple[int, bytes]], since: int, now_ms: int
+    ) -> None:
+        """Check what a look at an item by its id has shown, which began in a certain state."""
+        found = [state.find(item_id) if state else None for state in self.states[since:]]
+        ever = {(each.flags, each.data) for each in found if each is not None}
+        if not ever.issuperset(told) or len(told) > 1:
+            raise self.fail(f"item {item_id} is shown as {told}; it was {ever}")
+        if not told and all(each is not None and not each.is_dead(now_ms) for each in found):
+            raise self.fail(f"item {item_id} is not shown; it is {ever}")
+
     def tell(self, number: int, *, waits: bool) -> None:
         """Take notice that a client is told of the operation that led to a state."""
         if self.is_undone(number):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -48,8 +49,9 @@ from starling_py.queues.traffic import Move
 from starling_py.queues.waiters import Waiter, Waiters
 from starling_py.queues.waiting_items import WaitingItems
 from starling_py.session import get, put, reliable, session
-from starling_py.session.client import Client
+from starling_py.session.client import Client, Parked
 from starling_py.session.replies import Replies
+from starling_py.session.takes import Takes
 from tests.journal.simulated_disk import SimulatedDisk
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -715,7 +717,42 @@ def repeats_what_is_not_synced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(put, "_repeated", repeated)
 
 
+def forgets_what_clients_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer a client that says its name, and remember none."""
+    monkeypatch.setattr(
+        Client, "name", property(lambda self: "", lambda self, value: None), raising=False
+    )
+
+
+def counts_no_takes_of_who_has_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count what clients take at once, and nothing that they are served, or take among others."""
+    monkeypatch.setattr(Takes, "took", lambda self, name, now: None)
+
+
+def takes_who_waits_for_no_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell of those who take alone, and not of those who wait."""
+    original = Parked.__init__
+
+    def init(self: Parked, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as it has them
+        original(self, *args, **{**options, "takes": False})
+
+    monkeypatch.setattr(Parked, "__init__", init)
+
+
+def shows_another_item_than_the_one_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show the next item where the one with an id is gone."""
+
+    def find(queue: PersistentQueue, item_id: int, found: list[Item]) -> Steps:
+        yield from Listing(queue, item_id - 1, 1, found.append).steps()
+
+    monkeypatch.setattr(get, "find", find)
+
+
 PLANTS: tuple[Plant, ...] = (
+    shows_another_item_than_the_one_named,
+    forgets_what_clients_are_called,
+    counts_no_takes_of_who_has_waited,
+    takes_who_waits_for_no_consumer,
     frees_the_log_too_early,
     removes_the_log_too_early,
     starts_without_the_log,

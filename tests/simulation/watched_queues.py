@@ -295,6 +295,14 @@ class WatchedQueues(QueueCollection):
         self._line.append(waiter)
         super().wait(waiter, wait_ms)
 
+    def waits(self, holder: ReadHolder, name: bytes) -> bool:
+        """Tell whether a client waits for an item of a queue."""
+        return any(
+            each.holder is holder and name in {request.name for request in each.requests}
+            for each in self._line
+            if each in self.waiters.waiting
+        )
+
     def read(self, request: Request, holder: ReadHolder | None = None) -> Hit | None:
         life = self.life
         outer, life.lease = life.lease, request.lease
@@ -316,6 +324,7 @@ class WatchedQueues(QueueCollection):
             self._check_first(self._session(holder).command, model)
             number = None if request.peek else model.last
             self._entry(holder).hits.append((request.name, hit[1].data, number))
+            self._session(holder).taken[request.name] += not request.peek
         return hit
 
     def _session(self, holder: ReadHolder | None) -> "WatchedClient":

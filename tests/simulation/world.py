@@ -35,7 +35,8 @@ from starling_py.server.budget import Budget
 from starling_py.server.core import Core, Storage
 from starling_py.server.readiness import HANG_UP, READ, WRITE, Ready
 from starling_py.server.threads import BackgroundThread, SyncThread
-from starling_py.session.client import Policy
+from starling_py.session.client import Client, Policy
+from starling_py.session.consumers import told_of
 from starling_py.session.permission import Permission
 from starling_py.session.session import Session
 from starling_py.settings.queue_table import QueueTable
@@ -409,6 +410,11 @@ class Life:
         entry = client.entries[0]
         if told.whole:
             client.entries.popleft()
+        if asked.kind == "look" and not told.failed:
+            (name,), looked = asked.names, [hit[1:] for hit in told.hits]
+            since = entry.begun[name]
+            self.models[name].check_looked_at(asked.first, looked, since, self.clock.wall_ms)
+            return
         for key, flags, data in told.hits:
             name = key.partition(b"/")[0]
             if name not in asked.names or self.sent[data][1] != flags:
@@ -535,7 +541,35 @@ class Life:
         """Return the settings of a queue."""
         return self.settings()
 
-    readers = consumers = queue_settings
+    readers = queue_settings
+
+    def consumers(self, name: bytes) -> Iterator[Pairs]:
+        """Return who takes from a queue, as the server does."""
+        for each in list(self.tick.connections):
+            pairs = [] if each.dropped else told_of(each.client, name, 0, self.clock.monotonic)
+            if not each.dropped:
+                self._check_consumer(each.client, name, {key: value for key, value in pairs})
+            yield pairs
+
+    def _check_consumer(self, client: Client, name: bytes, told: dict[bytes, bytes]) -> None:
+        """Check what is told of a client that takes from a queue, or does not."""
+        assert isinstance(client, WatchedClient)
+        model, taken = self.models[name], client.taken[name]
+        # What it was given when its wait was over is counted when its turn comes.
+        counted = range(taken - (client.next is not None), taken + 1)
+        waits = self.queues.waits(client.holder, name)
+        right = {
+            b"0:addr": (f"tcp:{client.peer}".replace(" ", "_").encode(),),
+            b"0:name": (client.called,),
+            b"0:takes": tuple(b"%d" % each for each in counted),
+            b"0:open_reads": (b"%d" % model.count(client.reader),),
+            b"0:waits": (b"%d" % waits,),
+        }
+        if not told:
+            told = {b"0:takes": b"0", b"0:open_reads": b"0", b"0:waits": b"0"}
+        wrong = [key for key in right.keys() & told.keys() if told[key] not in right[key]]
+        if wrong:
+            raise model.fail(f"{told} of a consumer for whom {wrong} should be {right}")
 
     @property
     def draining(self) -> bool:

@@ -1,6 +1,7 @@
 """The client with the methods of Ruby's Starling class, against real servers."""
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,8 +9,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from starling_py import client as starling_client
 from starling_py.client import AsyncStarling, Starling, StarlingError
+from starling_py.client import servers as client_servers
+from starling_py.client import starling as client_starling
+from starling_py.client.queue_commands import QueueCommands
 from tests.process.server_process import PATIENCE, ServerProcess, wait_until
 
 
@@ -83,7 +86,7 @@ def test_flush_does_not_wait_for_what_nobody_can_take(
 def test_a_put_is_tried_again_until_the_queue_has_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starling_client, "SET_RETRIES", 1000)
+    monkeypatch.setattr(client_starling, "SET_RETRIES", 1000)
     config = tmp_path / "starling.yml"
     config.write_text("queues: {q: {max_items: 1}}")
     with (
@@ -131,7 +134,7 @@ def test_an_item_that_dies_is_not_delivered(starling: Starling) -> None:
 def test_several_servers_share_the_items_and_a_dead_one_is_left_alone(
     tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starling_client, "RETRY_DELAY", 3600)
+    monkeypatch.setattr(client_servers, "RETRY_DELAY", 3600)
     with contextlib.ExitStack() as stack:
         servers = [
             stack.enter_context(ServerProcess(tmp_path / f"spool-{number}")) for number in range(2)
@@ -169,7 +172,7 @@ def test_a_server_that_was_restarted_is_asked_again(
 
 
 def test_without_a_server_every_call_says_so(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
-    monkeypatch.setattr(starling_client, "WAIT_TIME", 0.01)
+    monkeypatch.setattr(client_starling, "WAIT_TIME", 0.01)
     with Starling(f"127.0.0.1:{port}", timeout=1) as starling:
         with pytest.raises(StarlingError, match=r"q: 127\.0\.0\.1:\d+: .*refused"):
             starling.set("q", 1)
@@ -216,3 +219,30 @@ async def test_the_client_for_trio_does_the_same(server: ServerProcess) -> None:
         assert await starling.delete("q") is True
         assert len(await starling.stats()) == 1
         await starling.aclose()
+
+
+async def test_the_client_for_trio_acts_on_queues_as_well(server: ServerProcess) -> None:
+    starling = AsyncStarling(f"127.0.0.1:{server.port}", timeout=PATIENCE, name="trio")
+    with trio.fail_after(PATIENCE):
+        for _ in range(2):
+            await starling.set("low", 1, once="order-17")
+        await starling.set("low", 2)
+        assert await starling.pause("low", 60)
+        assert await starling.first(["high", "low"]) is None
+        assert await starling.resume("low")
+        assert [each.id for each in await starling.browse("low")] == [1, 2]
+        assert await starling.move("low", "parked", 1) == 1
+        assert await starling.move("parked") == 1
+        assert await starling.drop("low", 2)
+        assert await starling.first(iter(["high", "low"]), 5) == ("low", 1)
+        (consumer,) = await starling.consumers("low")
+        assert (consumer.name, consumer.takes, consumer.waits) == ("trio", 1, False)
+        await starling.aclose()
+
+
+def test_every_method_that_acts_on_queues_is_there_for_trio_too() -> None:
+    acts = {name for name in vars(QueueCommands) if not name.startswith("_")} - {"ask_raw"}
+    assert acts | {"first", "set"} <= vars(AsyncStarling).keys()
+    for name in acts | {"first", "set"}:
+        ours = inspect.signature(getattr(AsyncStarling, name)).parameters
+        assert ours == inspect.signature(getattr(Starling, name)).parameters

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from starling_py.client import Starling, StarlingError
-from starling_py.queue_commands import QueueItem
+from starling_py.client import Consumer, QueueItem, Starling, StarlingError
 from tests.process.server_process import PATIENCE, ServerProcess
 
 
@@ -66,3 +65,47 @@ def test_what_a_server_refuses_is_an_error(starling: Starling) -> None:
     with pytest.raises(StarlingError, match="pause takes seconds"):
         starling.pause("q", 0)
     assert starling.fetch("q") is None
+
+
+def test_who_takes_from_a_queue_is_told_by_its_name(server: ServerProcess) -> None:
+    address = f"127.0.0.1:{server.port}"
+    with Starling(address, name="worker-7") as worker, Starling(address) as other:
+        assert worker.consumers("q") == []
+        worker.set("q", 1)
+        assert worker.fetch("q") == 1
+        (consumer,) = other.consumers("q")
+        assert consumer == Consumer(
+            address, consumer.address, "worker-7", 1, consumer.last_take, 0, False
+        )
+        assert consumer.last_take is not None
+        worker.close()
+        worker.set("q", 2)
+        assert worker.fetch("q") == 2
+        assert [each.name for each in other.consumers("q")] == ["worker-7"]
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 65, "\x7f", "grüße", "a\r\nb"])
+def test_a_client_cannot_be_called_what_the_server_refuses(name: str) -> None:
+    with pytest.raises(ValueError, match="printable"):
+        Starling(name=name)
+
+
+@pytest.mark.parametrize("name", ["", "q 1", "q\r\nflush_all", "q\t"])
+def test_a_name_that_would_be_several_words_reaches_no_server(name: str, port: int) -> None:
+    with Starling(f"127.0.0.1:{port}") as starling:
+        for ask in (starling.pause, starling.resume, starling.move, starling.browse):
+            with pytest.raises(ValueError, match="no blanks"):
+                ask(name)
+        with pytest.raises(ValueError, match="no blanks"):
+            starling.move("q", name)
+        with pytest.raises(ValueError, match="no blanks"):
+            starling.drop(name, 1)
+        with pytest.raises(ValueError, match="no queues"):
+            starling.first([])
+
+
+def test_names_beyond_ascii_are_names_of_queues_too(starling: Starling) -> None:
+    assert not starling.pause("grüße")
+    assert not starling.browse("grüße")
+    assert not starling.consumers("grüße")
