@@ -396,6 +396,11 @@ class Rotation:
         """Write nothing more to the last segment: the next write begins another, or fails."""
         self._must_begin = True
 
+    @property
+    def left(self) -> bool:
+        """Whether nothing more is written to the last segment: it may be of an older version."""
+        return self._must_begin
+
     def is_due(self, ledger: Ledger) -> bool:
         """Tell whether the next segment has to be begun before more is written."""
         last = ledger.segments[-1]
