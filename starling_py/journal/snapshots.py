@@ -38,29 +38,23 @@ _MARGIN: Final = 1 << 14
 
 
 class Image:
-    """Which files hold one journal at some moment."""
+    """Which files hold one journal at some moment; of 10,000 journals they are made in one go."""
+
+    __slots__ = ("directory", "old", "paths", "size")
 
     def __init__(
-        self,
-        directory: str,
-        older: Sequence[str] = (),
-        last: str = "",
-        size: int = 0,
-        *,
-        old: bool = False,
+        self, directory: str, paths: Sequence[str] = (), size: int = 0, old: bool = False
     ) -> None:
         self.directory = directory
-        """The name of its directory in the spool."""
-        self.older = older
-        """The final paths of the segments that are not written to any more."""
-        self.last = last
-        """The final path of the segment that is written to; empty if the journal is refused, so
-        that every file that is there belongs to it."""
+        """The path of its directory in the spool."""
+        self.paths = paths
+        """The paths of its segments at that moment; none if it is refused, so that every file that
+        is there belongs to it."""
         self.size = size
-        """Where that segment ends."""
+        """Where the last of them ended, which is written to."""
         self.old = old
-        """Whether that segment may be of an older version of the format, which can need segments
-        that have nothing live."""
+        """Whether that one may be of an older version of the format, which can need segments that
+        have nothing live."""
 
 
 class Taking:
@@ -149,9 +143,9 @@ class Taking:
     def _take(self, image: Image) -> Iterator[int]:
         """Take the files of one journal; yield what each piece of that cost."""
         files = self._files
-        source = f"{self._spool}/{image.directory}"
-        target = f"{self._path}/{image.directory}"
-        if not image.last:
+        source = image.directory
+        target = f"{self._path}/{_name(source)}"
+        if not image.paths:
             if files.is_directory(source):
                 files.make_directory(target)
                 for name in files.list_directory(source):
@@ -160,10 +154,10 @@ class Taking:
                         yield from self._copy(path, f"{target}/{name}", files.size(path))
             return
         files.make_directory(target)
-        older = self._segments_in(source, image.last) if image.old else image.older
-        for path in older:
-            yield from self._link(path, f"{target}/{path.rpartition('/')[2]}")
-        yield from self._copy(image.last, f"{target}/{image.last.rpartition('/')[2]}", image.size)
+        *older, last = (path.removesuffix(UNFINISHED_SUFFIX) for path in image.paths)
+        for path in self._segments_in(source, last) if image.old else older:
+            yield from self._link(path, f"{target}/{_name(path)}")
+        yield from self._copy(last, f"{target}/{_name(last)}", image.size)
 
     def _segments_in(self, source: str, last: str) -> list[str]:
         """Return the paths of all segments in a directory but the last."""
@@ -234,7 +228,7 @@ class Taking:
             yield
         for image in self._images:
             with contextlib.suppress(FileNotFoundError):  # what was refused was no directory
-                files.sync_directory(f"{self._path}/{image.directory}")
+                files.sync_directory(f"{self._path}/{_name(image.directory)}")
             yield
         files.sync_directory(self._path)
 
@@ -346,6 +340,11 @@ class Snapshots:
         reason = f"{where}{error.strerror or error}"
         log.error("snapshot %s was not made: %s", taking.name, reason)
         done(JournalError(f"no snapshot was made: {reason}"))
+
+
+def _name(path: str) -> str:
+    """Return the last part of a path."""
+    return path.rpartition("/")[2]
 
 
 def _tell_nobody(_: JournalError | None) -> None:

@@ -286,9 +286,9 @@ class Spool:
             raise JournalError("the spool was replaced by another one")
         if self.commits.broken:
             raise JournalError("the files of some queue are being written anew; try again")
-        images = [Image(entry) for entry in self.refused]
+        images = [Image(f"{self.path}/{entry}") for entry in self.refused]
         for journal in journals:
-            image = None if journal.refused else journal.image()
+            image = journal.image()
             if image is not None:
                 images.append(image)
         self.snapshots.take(name, images, self.ids.noted, done)
