@@ -53,6 +53,7 @@ class Moments:
     def begin(self) -> None:
         """Take notice that the server was started anew: all have to be there."""
         self.seen.clear()
+        self.problems.clear()
 
     def check(self, disk: SimulatedDisk, life: Life) -> None:
         """Start a server on a copy of each that was not looked at yet, as a power cut leaves it."""
