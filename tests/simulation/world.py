@@ -171,6 +171,7 @@ class Life:
         self.sliced = shape.slice < float("inf")
         """Whether long work is spread over several turns."""
         self.spool = self.core.spool
+        self.spool.snapshots.piece = 1
         self.readiness = SimulatedReadiness()
         self.tick = WatchedTick(
             self.queues,
