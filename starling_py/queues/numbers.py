@@ -2,7 +2,7 @@
 
 from starling_py.journal.blocks import OVERHEAD
 from starling_py.queues.persistent_queue import PersistentQueue
-from starling_py.stats import QueueSnapshot
+from starling_py.stats import QueueMeasure, QueueSnapshot
 
 
 def snapshot(queue: PersistentQueue, now_ms: int, waiters: int, children: str) -> QueueSnapshot:
@@ -44,6 +44,39 @@ def snapshot(queue: PersistentQueue, now_ms: int, waiters: int, children: str) -
         journal_broken=int(queue.journal.broken is not None or bool(queue.waiting.unreadable)),
         quarantined=queue.quarantined_items,
     )
+
+
+def measure(queue: PersistentQueue, now_ms: int, waiters: int) -> QueueMeasure:
+    """Return what is watched of a queue: fewer numbers than its snapshot, at a fifth of the cost.
+
+    ``now_ms`` and ``waiters`` are as for ``snapshot``.
+    """
+    counted, waiting = queue.counted, queue.waiting
+    return QueueMeasure(
+        len(queue),
+        queue.bytes,
+        queue.journal.size,
+        _age(queue, now_ms),
+        waiters,
+        len(queue.open_reads),
+        waiting.set_aside.delayed,
+        queue.total_items,
+        counted.get_hits,
+        counted.expired,
+        counted.discarded,
+        queue.dead_lettered,
+        queue.open_reads.canceled,
+        int(queue.pause.holds),
+        int(queue.journal.broken is not None or bool(waiting.unreadable)),
+    )
+
+
+def _age(queue: PersistentQueue, now_ms: int) -> int:
+    """Return how long the oldest item has waited, in milliseconds; -1 if that is not known yet."""
+    oldest = queue.waiting.oldest()
+    if oldest is not None:
+        return max(0, now_ms - oldest.added_ms)
+    return 0 if queue.waiting.oldest_to_come() is None else -1
 
 
 def in_memory(queue: PersistentQueue) -> int:

@@ -1,0 +1,91 @@
+"""A server that is none, for tests of what is told by HTTP."""
+
+import attrs
+
+from starling_py.http.messages import Answer, Parts, Request
+from starling_py.http.site import Site
+from starling_py.http.source import Queue
+from starling_py.stats import Counters, Histogram, QueueMeasure, Snapshot
+
+
+@attrs.define
+class Counted:
+    get_hits: int = 0
+
+
+@attrs.define
+class FakeQueue:
+    """A queue with the numbers that a test gives it."""
+
+    name: bytes
+    items: int = 0
+    next_id: int = 1
+    counted: Counted = attrs.field(factory=Counted)
+    more: dict[str, int] = attrs.field(factory=dict)
+
+
+@attrs.define
+class Times:
+    waits: Histogram = attrs.field(factory=Histogram)
+    puts: Histogram = attrs.field(factory=Histogram)
+    gets: Histogram = attrs.field(factory=Histogram)
+    turns: Histogram = attrs.field(factory=Histogram)
+    syncs: Histogram = attrs.field(factory=Histogram)
+
+
+@attrs.define
+class FakeSource:
+    """What ``Source`` asks for, as a test sets it."""
+
+    found: list[FakeQueue] = attrs.field(factory=list)
+    version: str = "1.0.0"
+    form: str = "pure"
+    since_turn: float = 0.0
+    unready: str | None = None
+    measured: int = 0
+    """How often a queue was measured."""
+    time: float = 100.0
+    times: Times = attrs.field(factory=Times)
+    counters: Counters = attrs.field(factory=Counters)
+
+    def now(self) -> float:
+        return self.time
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            pid=1, rusage_user=1.5, rusage_system=0.5, uptime=60, time=1_000_000,
+            version=self.version, curr_connections=3, max_connections=4096, limit_maxbytes=0,
+            draining=False, fsyncs=7, journal_failures=0, journals_healed=0, files_lost=0,
+            disk_full=0, disk_low=0, memory_high=0, log_lines_dropped=0, log_lines_held_back=0,
+            refused_queues=0, counters=self.counters,
+        )  # fmt: skip
+
+    def disk_free(self) -> int | None:
+        return 1 << 40
+
+    def resident(self) -> int | None:
+        return None
+
+    def queues(self) -> list[FakeQueue]:
+        return list(self.found)
+
+    def measure(self, queue: Queue) -> QueueMeasure:
+        self.measured += 1
+        fake = next(each for each in self.found if each is queue)
+        nothing = dict.fromkeys(QueueMeasure._fields, 0)
+        known = {"items": fake.items, "puts": fake.next_id - 1, "gets": fake.counted.get_hits}
+        return QueueMeasure(**{**nothing, **known, **fake.more})
+
+    def histograms(self) -> Times:
+        return self.times
+
+
+def whole(answer: Answer | Parts) -> bytes:
+    """Return the whole body of an answer."""
+    return answer.body if isinstance(answer, Answer) else b"".join(answer.parts)
+
+
+def asked(site: Site, path: str, method: str = "GET", **headers: str) -> Answer | Parts:
+    """Ask for a path of this machine."""
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return site.answer(Request(method, path, {}, {"host": "localhost", **names}))
