@@ -8,7 +8,7 @@ single token, as clients read no further.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Final, NamedTuple
+from typing import Final
 
 from mypy_extensions import mypyc_attr
 
@@ -100,31 +100,6 @@ class Histogram:
             self.counts[0] += times
 
 
-class QueueMeasure(NamedTuple):
-    """What is watched of one queue, at one moment; numbers that can be added up over queues."""
-
-    items: int
-    """Items that wait or are delayed."""
-    bytes: int
-    journal_bytes: int
-    age_ms: int
-    """How long the oldest item has waited; -1 while that is not known."""
-    waiters: int
-    open: int
-    delayed: int
-    puts: int
-    """Items ever put, over restarts."""
-    gets: int
-    """Items taken since the server started, and so on."""
-    expired: int
-    discarded: int
-    dead_lettered: int
-    canceled: int
-    paused: int
-    broken: int
-    """1 while the journal is refused."""
-
-
 @dataclass(frozen=True)
 class QueueSnapshot:
     """One queue at one moment."""
@@ -176,6 +151,8 @@ class QueueSnapshot:
     journal_rotations: int
     journal_compactions: int
     """Times that old segments were replaced by what was live in them."""
+    full: int
+    """1 while the queue has as many items or bytes as ``max_items`` and ``max_bytes`` allow."""
     journal_broken: int
     """1 while the journal is refused because its files cannot be written or read."""
     quarantined: int
@@ -271,6 +248,29 @@ def server_pairs(snapshot: Snapshot, items: int, size: int, queues: int) -> Pair
 
 _COUNTED = tuple(each.name for each in fields(Counters))
 _TOLD_OF_A_QUEUE = tuple(each.name for each in fields(QueueSnapshot) if each.name != "name")
+WATCHED = (
+    "items",
+    "bytes",
+    "total_items",
+    "get_hits",
+    "open_transactions",
+    "delayed",
+    "waiters",
+    "expired_items",
+    "discarded",
+    "dead_lettered",
+    "canceled_transactions",
+    "paused",
+    "full",
+    "journal_broken",
+    "logsize",
+    "age",
+    "last_put",
+    "last_get",
+)
+"""The numbers of a queue that are told when it has changed: names of ``QueueSnapshot``.
+
+The last four change by themselves, and are not told anew for that."""
 _NEVER_COUNTED = (
     # What memcached counts and a queue has no case of; exporters want the names.
     "cas_hits",
@@ -309,6 +309,11 @@ def one_token(name: bytes) -> bytes:
 def named_pairs(queue: QueueSnapshot) -> Pairs:
     """Return the names and values of one queue among others: each has the queue's name in it."""
     return queue_pairs(queue, b"queue_%b_" % one_token(queue.name))
+
+
+def joined(numbers: Iterable[int]) -> bytes:
+    """Return numbers as one word."""
+    return b",".join([b"%d" % number for number in numbers])
 
 
 def encoded(values: Iterable[tuple[str, object]]) -> Pairs:

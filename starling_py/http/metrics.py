@@ -11,38 +11,39 @@ from typing import Final
 
 from starling_py.http import exposition
 from starling_py.http.exposition import Exposition, labels
-from starling_py.http.source import Queue, Source
-from starling_py.stats import QueueMeasure, Snapshot
+from starling_py.http.source import Numbers, Source
+from starling_py.stats import WATCHED, Snapshot
 
 _AT_ONCE: Final = 50
 """Queues that are looked at, or told, in one step."""
 _COMPARED: Final = 1000
 """Queues among which the largest are looked for at a time."""
 
-_Measured = tuple[int, bytes, QueueMeasure]
+_Looked = tuple[int, bytes, Numbers]
 """The number of items below zero, so that the largest come first; then the name."""
 
 _OF_QUEUES: Final = (
     ("items", "gauge", "items", 1, "Items that wait or are delayed"),
     ("bytes", "gauge", "bytes", 1, "Bytes of the data of items"),
-    ("journal_bytes", "gauge", "journal_bytes", 1, "Bytes on disk"),
-    ("age_seconds", "gauge", "age_ms", 0.001, "How long the oldest item has waited"),
+    ("journal_bytes", "gauge", "logsize", 1, "Bytes on disk"),
+    ("age_seconds", "gauge", "age", 0.001, "How long the oldest item has waited"),
     ("waiters", "gauge", "waiters", 1, "Clients that wait for an item"),
-    ("open", "gauge", "open", 1, "Items handed out and not confirmed"),
+    ("open", "gauge", "open_transactions", 1, "Items handed out and not confirmed"),
     ("delayed", "gauge", "delayed", 1, "Items that are delayed"),
     ("paused", "gauge", "paused", 1, "1 while gets are misses"),
-    ("broken", "gauge", "broken", 1, "1 while the journal is refused"),
-    ("puts", "counter", "puts", 1, "Items put"),
-    ("gets", "counter", "gets", 1, "Items taken"),
-    ("expired", "counter", "expired", 1, "Items found dead"),
+    ("full", "gauge", "full", 1, "1 while it has as many items or bytes as it may"),
+    ("broken", "gauge", "journal_broken", 1, "1 while the journal is refused"),
+    ("puts", "counter", "total_items", 1, "Items put"),
+    ("gets", "counter", "get_hits", 1, "Items taken"),
+    ("expired", "counter", "expired_items", 1, "Items found dead"),
     ("discarded", "counter", "discarded", 1, "Items dropped to make room or by hand"),
     ("dead_lettered", "counter", "dead_lettered", 1, "Items moved away as dead letters"),
-    ("canceled", "counter", "canceled", 1, "Open reads that gave their item back"),
+    ("canceled", "counter", "canceled_transactions", 1, "Open reads that gave their item back"),
 )
-"""Of each: the end of the name, the kind, the field of ``QueueMeasure``, its unit, the meaning."""
-_FIELDS: Final = QueueMeasure._fields
-_NOTHING: Final = (0,) * len(_FIELDS)
-_AGE: Final = _FIELDS.index("age_ms")
+"""Of each: the end of the name, the kind, the number in ``WATCHED``, its unit, the meaning."""
+_ITEMS: Final = WATCHED.index("items")
+_AGE: Final = WATCHED.index("age")
+_NOTHING: Final = (0,) * len(WATCHED)
 
 _OF_SERVER: Final = (
     ("uptime_seconds", "gauge", "uptime", "How long the server has run"),
@@ -88,30 +89,30 @@ def parts(source: Source, most: int, form: str) -> Iterator[bytes]:
     for suffix, kind, field, unit, meaning in _OF_QUEUES:
         name = f"starling_queue_{suffix}"
         yield write.head(name, kind, meaning).encode()
-        index = _FIELDS.index(field)
+        index = WATCHED.index(field)
         end = "_total" if kind == "counter" else ""
         for start in range(0, len(told), _AT_ONCE):
             yield "".join(
-                f"{name}{end}{label} {exposition.number(measure[index] * unit)}\n"
-                for label, measure in told[start : start + _AT_ONCE]
-                if measure[index] >= 0
+                f"{name}{end}{label} {exposition.number(numbers[index] * unit)}\n"
+                for label, numbers in told[start : start + _AT_ONCE]
+                if numbers[index] >= 0
             ).encode()
         if left_out and kind == "gauge" and rest[index] >= 0:
             yield f"{name} {exposition.number(rest[index] * unit)}\n".encode()
     yield write.end().encode()
 
 
-_Looked = tuple[list[tuple[str, QueueMeasure]], list[int], int]
+_All = tuple[list[tuple[str, Numbers]], list[int], int]
 """The labels and numbers of those that are told, the sums of the others, and how many these are."""
 
 
-def _looked_at(source: Source, most: int) -> Generator[bytes, None, _Looked]:
-    queues = source.queues()
-    largest: list[_Measured] = []
+def _looked_at(source: Source, most: int) -> Generator[bytes, None, _All]:
+    queues = source.names()
+    largest: list[_Looked] = []
     rest, left_out = list(_NOTHING), 0
     for start in range(0, len(queues), _COMPARED):
         for begin in range(start, min(start + _COMPARED, len(queues)), _AT_ONCE):
-            largest += _measured(source, queues[begin : min(begin + _AT_ONCE, start + _COMPARED)])
+            largest += _numbers(source, queues[begin : min(begin + _AT_ONCE, start + _COMPARED)])
             yield b""
         if len(largest) > most:
             largest.sort(key=lambda each: each[:2])
@@ -128,19 +129,20 @@ def _looked_at(source: Source, most: int) -> Generator[bytes, None, _Looked]:
     return list(told.items()), rest, left_out
 
 
-def _measured(source: Source, queues: Sequence[Queue]) -> list[_Measured]:
-    measured = []
-    for queue in queues:
-        measure = source.measure(queue)
-        measured.append((-measure.items, queue.name, measure))
-    return measured
+def _numbers(source: Source, names: Sequence[bytes]) -> list[_Looked]:
+    found = []
+    for name in names:
+        numbers = source.numbers(name)
+        if numbers is not None:
+            found.append((-numbers[_ITEMS], name, numbers))
+    return found
 
 
-def _add_up(rest: list[int], left_out: Sequence[_Measured]) -> int:
+def _add_up(rest: list[int], left_out: Sequence[_Looked]) -> int:
     """Add numbers to the sums, but for the age, of which the greatest counts."""
-    for _, _, measure in left_out:
-        oldest = max(rest[_AGE], measure.age_ms)
-        rest[:] = [total + value for total, value in zip(rest, measure, strict=True)]
+    for _, _, numbers in left_out:
+        oldest = max(rest[_AGE], numbers[_AGE])
+        rest[:] = [total + value for total, value in zip(rest, numbers, strict=True)]
         rest[_AGE] = oldest
     return len(left_out)
 

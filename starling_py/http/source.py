@@ -1,40 +1,15 @@
 """What is asked of the server around: the numbers that are told by HTTP.
 
-A queue is looked at by what every queue has, and nothing of it is changed.
+Nothing of it is changed.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from starling_py.stats import Histogram, QueueMeasure, Snapshot
+from starling_py.stats import Histogram, Snapshot
 
-
-class Taken(Protocol):
-    """How much was taken from a queue."""
-
-    @property
-    def get_hits(self) -> int:
-        """Items taken."""
-
-
-class Queue(Protocol):
-    """A queue, as far as it shows cheaply whether anything has happened to it."""
-
-    @property
-    def name(self) -> bytes:
-        """What it is called."""
-
-    @property
-    def next_id(self) -> int:
-        """Grows with every put."""
-
-    @property
-    def items(self) -> int:
-        """All items of it, open ones too."""
-
-    @property
-    def counted(self) -> Taken:
-        """What happened to its items."""
+Numbers = tuple[int, ...]
+"""The numbers of a queue, in the order of ``stats.WATCHED``."""
 
 
 class Source(Protocol):
@@ -68,11 +43,14 @@ class Source(Protocol):
     def resident(self) -> int | None:
         """Return how many bytes of memory the process has; ``None`` if that is not known."""
 
-    def queues(self) -> Sequence[Queue]:
-        """Return all queues, in no order."""
+    def names(self) -> Sequence[bytes]:
+        """Return the names of all queues, in no order."""
 
-    def measure(self, queue: Queue) -> QueueMeasure:
-        """Return what is watched of a queue."""
+    def numbers(self, name: bytes) -> Numbers | None:
+        """Return the numbers of a queue, in the order of ``stats.WATCHED``.
+
+        The age is -1 while it is not known. ``None`` when there is no such queue.
+        """
 
     def histograms(self) -> "Histograms":
         """Return how long what takes."""

@@ -469,6 +469,8 @@ class Journal:
         self.recorder.broken = self.failure = f"journal {what}: {_reason(error)}"
         self._reclaiming.stop()
         self._shared.broke(self)
+        if self.owner is not None:
+            self.owner.on_broken()
         log.critical(
             "%s: %s; the queue is refused until a fresh segment is safe", self.end_path, self.broken
         )

@@ -70,6 +70,9 @@ class JournalOwner(Protocol):
     def on_rolled_back(self) -> None:
         """Take over what the ledger says: operations were undone, or the journal was healed."""
 
+    def on_broken(self) -> None:
+        """Note that records are refused from now on, until the journal is healed."""
+
     def on_safe(self) -> None:
         """Answer what waited for a sync: more writes are as safe as the policy makes them."""
 

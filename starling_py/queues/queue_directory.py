@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from starling_py.clock import Clock
 from starling_py.journal import directory_names
@@ -31,6 +32,9 @@ from starling_py.settings.routes import Routes
 from starling_py.stats import Histogram
 
 log = logging.getLogger(__name__)
+
+REMEMBERED: Final = 1000
+"""Queues that are gone whose names are kept for those who ask what has changed."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,12 @@ class QueueDirectory:
         self.rules = rules
         self.by_name: dict[bytes, PersistentQueue] = {}
         """All queues, also those that do not exist yet or any more; always the same dictionary."""
+        self.changed: dict[bytes, None] = {}
+        """Names of queues whose numbers may have changed since somebody looked."""
+        self.went: deque[bytes] = deque(maxlen=REMEMBERED)
+        """Names of those that went last; they may have come again."""
+        self.gone = 0
+        """How many have gone."""
         self.careful = False
         """Whether every put must go through ``delivery``: it has copies, or may be refused."""
 
@@ -215,6 +225,9 @@ class QueueDirectory:
 
     def _went(self, queue: PersistentQueue) -> None:
         queue.let_go()
+        self.changed.pop(queue.name, None)
+        self.went.append(queue.name)
+        self.gone += 1
         self.fan_out.went(queue.name)
         self.take_care()
         self.sizes.share(len(self.by_name))

@@ -6,14 +6,15 @@ import attrs
 import trio
 
 from starling_py import described
-from starling_py.http.source import Queue
+from starling_py.http.source import Numbers
 from starling_py.queues import numbers
-from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.server import process
 from starling_py.server.core import Core
 from starling_py.server.host import Host
 from starling_py.server.turn_times import TurnTimes
-from starling_py.stats import Histogram, QueueMeasure, Snapshot
+from starling_py.stats import WATCHED, Histogram, Snapshot
+
+_AGE = WATCHED.index("age")
 
 
 @attrs.frozen
@@ -79,15 +80,20 @@ class WebSource:
         """Return how many bytes of memory the process has; ``None`` if that is not known."""
         return process.resident()
 
-    def queues(self) -> Sequence[Queue]:
-        """Return all queues, in no order."""
-        return list(self._core.queues.directory)
+    def names(self) -> Sequence[bytes]:
+        """Return the names of all queues, in no order."""
+        return self._core.queues.names()
 
-    def measure(self, queue: Queue) -> QueueMeasure:
-        """Return what is watched of a queue."""
-        assert isinstance(queue, PersistentQueue)
+    def numbers(self, name: bytes) -> Numbers | None:
+        """Return the numbers of a queue, with its age as a -1 while that is not known."""
         queues = self._core.queues
-        return numbers.measure(queue, queues.clock.wall_ms, queues.waiters.count(queue.name))
+        queue = queues.directory.find(name)
+        if queue is None:
+            return None
+        found = numbers.watched(queue, queues.clock.wall_ms, queues.waiters.count(name))
+        if found[_AGE] == 0 and queue.waiting.oldest_to_come() is not None:
+            return (*found[:_AGE], -1, *found[_AGE + 1 :])
+        return found
 
     def histograms(self) -> Times:
         """Return how long what takes."""

@@ -4,13 +4,8 @@ import attrs
 
 from starling_py.http.messages import Answer, Parts, Request
 from starling_py.http.site import Site
-from starling_py.http.source import Queue
-from starling_py.stats import Counters, Histogram, QueueMeasure, Snapshot
-
-
-@attrs.define
-class Counted:
-    get_hits: int = 0
+from starling_py.http.source import Numbers
+from starling_py.stats import WATCHED, Counters, Histogram, Snapshot
 
 
 @attrs.define
@@ -19,8 +14,6 @@ class FakeQueue:
 
     name: bytes
     items: int = 0
-    next_id: int = 1
-    counted: Counted = attrs.field(factory=Counted)
     more: dict[str, int] = attrs.field(factory=dict)
 
 
@@ -66,15 +59,16 @@ class FakeSource:
     def resident(self) -> int | None:
         return None
 
-    def queues(self) -> list[FakeQueue]:
-        return list(self.found)
+    def names(self) -> list[bytes]:
+        return [each.name for each in self.found]
 
-    def measure(self, queue: Queue) -> QueueMeasure:
+    def numbers(self, name: bytes) -> Numbers | None:
         self.measured += 1
-        fake = next(each for each in self.found if each is queue)
-        nothing = dict.fromkeys(QueueMeasure._fields, 0)
-        known = {"items": fake.items, "puts": fake.next_id - 1, "gets": fake.counted.get_hits}
-        return QueueMeasure(**{**nothing, **known, **fake.more})
+        by_name = {each.name: each for each in self.found}
+        if (fake := by_name.get(name)) is None:
+            return None
+        known = {**dict.fromkeys(WATCHED, 0), "items": fake.items, **fake.more}
+        return tuple(known.values())
 
     def histograms(self) -> Times:
         return self.times
