@@ -68,6 +68,9 @@ PURE = (
     "server/streams",
     "server/signals",
     "server/threads",
+    "server/web",
+    "server/web_opening",
+    "server/web_source",
     # What is asked by whoever looks after the server.
     "session/admin",
     "session/operating",

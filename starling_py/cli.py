@@ -28,6 +28,7 @@ from starling_py.server.preloading import preload
 from starling_py.server.server import Server
 from starling_py.server.signals import Signals
 from starling_py.server.threads import Threads
+from starling_py.server.web_opening import open_web
 from starling_py.settings import command_line
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.server_settings import Settings
@@ -98,6 +99,7 @@ def serve(
     listeners = listen(
         settings.host, settings.port, lambda problem: warnings.append(f"{problem}; skipped")
     )
+    web = open_web(settings.http)
     change_identity(settings)
     with contextlib.ExitStack() as at_the_end:
         at_the_end.callback(signals.hold)
@@ -118,7 +120,9 @@ def serve(
         if pid_file is not None:
             pid_file.write()
         process.collect_only_the_young()
-        server = Server(settings, core, threads, listeners, read_again, lines, taken, on_serving)
+        server = Server(
+            settings, core, threads, listeners, read_again, lines, taken, on_serving, web
+        )
         try:
             trio.run(server.run)
         except Exception as error:

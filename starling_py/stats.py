@@ -8,6 +8,9 @@ single token, as clients read no further.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from typing import Final
+
+from mypy_extensions import mypyc_attr
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -69,6 +72,32 @@ class Counters:
         """Set all counters to 0."""
         for each in fields(Counters):
             setattr(self, each.name, 0)
+
+
+LARGEST: Final = 39
+"""The largest size that a ``Histogram`` tells apart; what is larger counts as that."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Histogram:
+    """How many values there were of which size, sizes being powers of two.
+
+    ``counts[n]`` is the number of those from ``2**(n-1)`` on and below ``2**n``; the first one is
+    of zeros. So a value is counted without a search.
+    """
+
+    def __init__(self) -> None:
+        self.counts = [0] * (LARGEST + 1)
+        self.total = 0
+        """All values added up."""
+
+    def add(self, value: int, times: int = 1) -> None:
+        """Count a value, as often as it occurred; what is below 0 counts as 0."""
+        if value > 0:
+            self.counts[min(value.bit_length(), LARGEST)] += times
+            self.total += value * times
+        else:
+            self.counts[0] += times
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from starling_py.queues.sync_waits import SyncWaits
 from starling_py.queues.traffic import Move, Mover, Traffic
 from starling_py.queues.waiting_items import ItemsKeeper, WaitingItems
 from starling_py.settings.queue_settings import QueueSettings, limits_puts
+from starling_py.stats import LARGEST, Histogram
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ class QueueKeeper(ItemsKeeper, Protocol):
     """What a queue needs of the directory that it is in."""
 
     moves: Mover
+    waits: Histogram
+    """How long items have waited when they were handed out, in milliseconds."""
     changed: dict[bytes, None]
     """Names of queues whose numbers may have changed since somebody looked."""
 
@@ -112,6 +115,7 @@ class PersistentQueue:
         self._ready = self.waiting.set_aside.ready
         self._missing = self.waiting.missing
         self._sizes = keeper.sizes
+        self._waits = keeper.waits
         self._changed = keeper.changed
 
     def go_by(self, settings: QueueSettings) -> None:
@@ -225,8 +229,12 @@ class PersistentQueue:
                 window.items.popleft()
             counted = self.counted
             counted.get_hits += 1
-            counted.last_wait = now_ms - item.added_ms
+            counted.last_wait = wait_ms = now_ms - item.added_ms
             counted.last_get_ms = now_ms
+            # As ``Histogram.add`` does, but for a call: every get comes here.
+            waits, wait_ms = self._waits, max(wait_ms, 0)
+            waits.counts[min(wait_ms.bit_length(), LARGEST)] += 1
+            waits.total += wait_ms
         return item
 
     def peek(self, now_ms: int) -> Item | None:
@@ -282,8 +290,9 @@ class PersistentQueue:
             self.open_reads.add(OpenRead(self, item, deliveries, holder), lease_end)
             counted = self.counted
             counted.get_hits += 1
-            counted.last_wait = now_ms - item.added_ms
+            counted.last_wait = wait_ms = now_ms - item.added_ms
             counted.last_get_ms = now_ms
+            self._waits.add(wait_ms)
         return item
 
     def deliveries(self, item: Item) -> int:

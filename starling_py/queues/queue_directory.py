@@ -30,6 +30,7 @@ from starling_py.queues.window import WindowSizes
 from starling_py.settings.queue_settings import QueueSettings
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
+from starling_py.stats import Histogram
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,8 @@ class QueueDirectory:
         self.moves: Mover
         """Moves items from one queue to another; set before the first queue is made."""
         self.limits = ServerLimits()
+        self.waits = Histogram()
+        """How long items have waited when they were handed out, in milliseconds, of all queues."""
         self.fan_out = FanOut(rules.routes)
         self.rules = rules
         self.by_name: dict[bytes, PersistentQueue] = {}

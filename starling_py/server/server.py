@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from starling_py.http.site import Offer, Site
 from starling_py.server import process, readiness
 from starling_py.server.acceptor import Acceptor
 from starling_py.server.budget import Budget
@@ -24,11 +25,14 @@ from starling_py.server.listening import address_of
 from starling_py.server.signals import Signals
 from starling_py.server.threads import Threads
 from starling_py.server.tick import Tick
+from starling_py.server.turn_times import TurnTimes
+from starling_py.server.web_opening import Opened, Web
+from starling_py.server.web_source import WebSource
 from starling_py.session.client import Client, Policy
 from starling_py.session.permission import Permission
 from starling_py.session.session import Session
 from starling_py.settings.server_settings import Settings
-from starling_py.stats import Counters
+from starling_py.stats import Counters, Histogram
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +55,13 @@ class Server:
         lines: LogLines | None = None,
         signals: Signals | None = None,
         on_serving: Callable[[], None] = lambda: None,
+        web: Opened | None = None,
     ) -> None:
         """``threads`` are those of the core, and are started here.
 
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
         what the log leaves out. ``on_serving`` is called when the server listens and obeys
-        ``signals``.
+        ``signals``. ``web`` is where HTTP is served, if it is.
         """
         self._settings = settings
         self._core = core
@@ -109,6 +114,7 @@ class Server:
             ),
             Budget(settings.client_memory),
         )
+        self._web = None if web is None else self._served(web, threads.syncer.times)
 
     async def run(self, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until a signal or a client stops the server; then close everything."""
@@ -118,6 +124,8 @@ class Server:
                     self._obey(self._signals)
                 nursery.start_soon(self._keep_house)
                 nursery.start_soon(self._wait_for_stop)
+                if self._web is not None:
+                    nursery.start_soon(self._web.run)
                 for address in self._addresses:
                     log.info("listening on %s", address)
                 task_status.started()
@@ -169,6 +177,14 @@ class Server:
         if budget.peak - budget.total > _WORTH_GIVING:
             budget.peak = budget.total
             process.give_memory_back()
+
+    def _served(self, web: Opened, syncs: Histogram) -> Web:
+        core, tick = self._core, self._tick
+        times = tick.times = TurnTimes(core.clock, self._counters)
+        source = WebSource(core, self._host, times, syncs, self._stop)
+        offer = Offer(web.settings.metrics, web.settings.metrics_max_queues)
+        site = Site(source, web.gate, offer)
+        return web.serve(web.listeners, site, core.commits.guard, core.clock.now)
 
     def _session(self, peer: str, wake: Callable[[], None]) -> Session:
         queues = self._core.queues

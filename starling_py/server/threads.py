@@ -21,6 +21,7 @@ from starling_py.guard import Guard
 from starling_py.journal.commit import Batch
 from starling_py.journal.disk.background import Work
 from starling_py.server.backoff import Backoff
+from starling_py.stats import Histogram
 
 
 class WorkThread:
@@ -158,6 +159,8 @@ class SyncThread:
         self._pace = Pace()
         self._thread = WorkThread("sync")
         self._at_once: list[Batch] = []
+        self.times = Histogram()
+        """How long each batch took, in microseconds."""
         self.start = self._thread.start
         self.fileno = self._thread.fileno
 
@@ -180,6 +183,7 @@ class SyncThread:
         if self.waits and batch.is_plain and self._pace.is_tick_due(batch.syncs):
             sync.run()
             self._pace.took(sync.seconds, batch.syncs, in_tick=True)
+            self._count(sync)
             self._at_once.append(batch)
         else:
             self._thread.put(sync)
@@ -196,9 +200,14 @@ class SyncThread:
     def _noted(self, finished: list[Work]) -> list[Batch]:
         syncs = [work for work in finished if isinstance(work, _Sync)]
         for sync in syncs:
+            self._count(sync)
             if sync.batch.is_plain:
                 self._pace.took(sync.seconds, sync.batch.syncs, in_tick=False)
         return [sync.batch for sync in syncs]
+
+    def _count(self, sync: _Sync) -> None:
+        if sync.batch.work:
+            self.times.add(int(sync.seconds * 1_000_000))
 
 
 class BackgroundThread:

@@ -28,6 +28,7 @@ from starling_py.server.connections import Connections
 from starling_py.server.idle_wait import IdleWait
 from starling_py.server.readiness import HANG_UP, READ, WRITE, Readiness, Ready
 from starling_py.server.threads import BackgroundThread, SyncThread
+from starling_py.server.turn_times import TurnTimes
 from starling_py.session.session import Session
 from starling_py.stats import Counters
 
@@ -104,6 +105,10 @@ class Tick:
         self._nap = trio.CancelScope()
         self._gave_way = 0.0
         """When trio's other tasks had their last turn."""
+        self.turned = clock.monotonic
+        """When the latest turn began, on the monotonic clock."""
+        self.times: TurnTimes | None = None
+        """Counts how long turns take, if anybody asks for that."""
         readiness.register(syncer.fileno(), READ)
         readiness.register(background.fileno(), READ)
 
@@ -186,6 +191,7 @@ class Tick:
     def turn(self, ready: Ready) -> None:
         """Do one turn's work for what is ready. Why in this order: see docs/architecture.md."""
         self._clock.refresh()
+        self.turned = self._clock.monotonic
         self._made = 0
         if self._acceptor.rests_until is not None:
             self._acceptor.go_on(self._clock.monotonic)
@@ -215,6 +221,8 @@ class Tick:
         self._send(touched)
         if self._budget.paused or self._budget.total > self._budget.limit:
             self.connections.keep_budget()
+        if self.times is not None:
+            self.times.end(self._commits.finished)
 
     def drain(self, grace_time: float) -> None:
         """Begin to stop: drop the clients that have nothing under way, give time to the others.
@@ -404,6 +412,8 @@ class Tick:
 
     def _hold_for(self, ticket: int) -> None:
         """Have what was executed in this turn, and depends on a commit, wait for a batch."""
+        if self.times is not None:
+            self.times.ticket = ticket
         for connection in self._touched:
             if connection.replies.unsettled:
                 connection.ticket = ticket

@@ -13,8 +13,9 @@ from typing import Any, Final
 import attrs
 import yaml
 
-from starling_py.settings import move_circles, queue_table, rails, routes
+from starling_py.settings import http_settings, move_circles, queue_table, rails, routes
 from starling_py.settings.errors import ConfigError
+from starling_py.settings.http_settings import HttpSettings
 from starling_py.settings.kinds import aliases, from_converted, table
 from starling_py.settings.problems import Fault, converted, shown, unknown
 from starling_py.settings.queue_layers import Layers
@@ -33,10 +34,14 @@ QUEUES: Final = "queues"
 ROUTES: Final = "routes"
 """The top-level key of the routes."""
 
+HTTP: Final = "http"
+"""The top-level key of what is told by HTTP."""
+
 _SECTIONS: Final = {
     SECTION: "a mapping of settings",
     QUEUES: "a mapping of queue names and patterns",
     ROUTES: "a mapping of patterns",
+    HTTP: "a mapping of settings",
 }
 _BY_NAME: Final = {setting.name: setting for setting in TABLE}
 _ALIASES: Final = aliases(Settings)
@@ -114,7 +119,12 @@ class _Content:
         return self.file.problems()
 
     def _read_sections(self, root: yaml.MappingNode) -> None:
-        readers = {SECTION: self._read_server, QUEUES: self._read_queues, ROUTES: self._read_routes}
+        readers = {
+            SECTION: self._read_server,
+            QUEUES: self._read_queues,
+            ROUTES: self._read_routes,
+            HTTP: self._read_http,
+        }
         entries = list(self.file.entries(root, "", words=readers))
         explained = rails.report_environments(self.file, entries, SECTION, _SETTINGS)
         for entry in (each for each in entries if each.name not in explained):
@@ -139,7 +149,7 @@ class _Content:
         good, faults = converted(Settings, values)
         self.good.update(good)
         for fault in faults:
-            if fault.place[0] in (QUEUES, ROUTES):
+            if fault.place[0] in (QUEUES, ROUTES, HTTP):
                 message = f"must stand at the top, beside '{SECTION}:'"
                 fault = attrs.evolve(fault, message=message)
             elif fault.place[0] in _OF_QUEUES - _SETTINGS:
@@ -203,6 +213,16 @@ class _Content:
         self._judged_wrong |= bool(faults)
         for fault in faults:
             self._report(ROUTES, fault)
+
+    def _read_http(self, section: yaml.MappingNode) -> None:
+        values = self._settings(section, (HTTP,), HttpSettings)
+        good, faults = converted(HttpSettings, values)
+        faults = faults or http_settings.contradictions(good)
+        self.good[HTTP] = from_converted(HttpSettings, **good)
+        for fault in faults:
+            place = _Place(section.start_mark.line + 1, f"{HTTP}.{fault.place[0]}")
+            self._places.setdefault((HTTP, *fault.place), place)
+            self._report(HTTP, fault)
 
     def _follow_routes(self) -> None:
         """Report circles of moves that only routes close; ``queue_table`` found the others."""

@@ -8,7 +8,6 @@ directory and no more.
 """
 # ruff: noqa: RUF009 - ``setting`` makes an attrs.field, which is not a default shared by instances
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -17,6 +16,7 @@ from typing import Final, Literal
 
 import attrs
 
+from starling_py.settings.http_settings import HttpSettings
 from starling_py.settings.kinds import (
     COUNT,
     FLAG,
@@ -31,6 +31,7 @@ from starling_py.settings.kinds import (
     whole,
     word,
 )
+from starling_py.settings.paths import PATH
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
 
@@ -72,20 +73,6 @@ class SyncPolicy:
         return cls("interval", int(match[1]) / (1000 if match[2] == "ms" else 1))
 
 
-def _path(value: object) -> Path:
-    text = text_of(str(value) if isinstance(value, Path) else value)
-    if text.startswith("~"):
-        raise ValueError("must be written out; '~' is not replaced by a home folder here")
-    try:
-        if b"\0" in os.fsencode(text):
-            raise ValueError
-        return Path(text).absolute()
-    except UnicodeEncodeError:  # half a surrogate pair, which YAML can write and no path can hold
-        raise ValueError from None
-    except OSError:
-        raise ValueError("is relative, and the working directory cannot be read") from None
-
-
 def _level(value: object) -> str:
     if (level := _LEVELS.get(text_of(value).upper())) is None:
         raise ValueError
@@ -106,7 +93,6 @@ def _routes(value: Routes | Mapping[str, Sequence[str]]) -> Routes:
     return value if isinstance(value, Routes) else Routes(value)
 
 
-_PATH: Final = Kind("a path", _path)
 _LEVEL: Final = Kind("DEBUG, INFO, WARN, ERROR or FATAL", _level)
 _SYNC: Final = Kind("never, always or a time from 1ms to 3600s", _sync)
 _FORMAT: Final = word("text|json", "text or json")
@@ -166,7 +152,7 @@ class Settings:
         "Who may move items to other queues, if not as allow_admin says")
     allow_snapshot: bool | str = setting("Network", False, WHO,
         "Who may have snapshots of all queues made; they stay on the disk until you remove them")
-    queue_path: Path = setting("Storage", "/var/spool/starling", _PATH,
+    queue_path: Path = setting("Storage", "/var/spool/starling", PATH,
         "Folder that holds the journals of all queues", "-q --queue_path PATH", alias="path")
     sync: SyncPolicy = setting("Storage", "50ms", _SYNC,
         "When journals reach the disk; always: before replies", "--sync POLICY")
@@ -190,7 +176,7 @@ class Settings:
         "Serve a queue without older segments that are damaged; if false, refuse to")
     daemonize: bool = setting("Process", False, FLAG,
         "Leave the terminal and run in the background", "-d --daemonize", const=True)
-    pid_file: Path | None = setting("Process", None, _PATH,
+    pid_file: Path | None = setting("Process", None, PATH,
         "File that holds the process id while the server runs", "-P --pid FILE")
     user: str | None = setting("Process", None, _OWNER,
         "User that the server runs as when root starts it", "-u --user USER")
@@ -198,7 +184,7 @@ class Settings:
         "Group that the server runs as when root starts it", "-g --group GROUP")
     grace_time: float = setting("Process", 5, SECONDS,
         "Time that a stop gives to clients in the middle of something")
-    logger: Path | None = setting("Logging", None, _PATH,
+    logger: Path | None = setting("Logging", None, PATH,
         "File that the log goes to instead of standard error", "-L --log FILE", alias="log_file")
     syslog_channel: str | None = setting("Logging", None, _IDENT,
         "Program name for the log in syslog", "-l --syslog CHANNEL")
@@ -209,6 +195,7 @@ class Settings:
     # fmt: on
     queues: QueueTable = attrs.field(factory=partial(from_converted, QueueTable), converter=_queues)
     routes: Routes = attrs.field(factory=partial(from_converted, Routes), converter=_routes)
+    http: HttpSettings | None = attrs.field(default=None)
 
 
 TABLE: Final = table(Settings)

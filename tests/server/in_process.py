@@ -16,6 +16,7 @@ from starling_py.server.core import Core, Storage
 from starling_py.server.listening import listen
 from starling_py.server.server import Server
 from starling_py.server.threads import Threads
+from starling_py.server.web_opening import open_web
 from starling_py.settings.server_settings import Settings
 
 PATIENCE = 30.0
@@ -158,6 +159,8 @@ class RunningServer:
     core: Core
     files: Files
     port: int
+    web_port: int = 0
+    """Where HTTP is served, if it is."""
     ended: trio.Event = attrs.field(factory=trio.Event)
 
     def client(self, receive_buffer: int | None = None) -> Client:
@@ -222,8 +225,10 @@ class Servers:
         threads = Threads(waits=storage.waits)
         core = Core.open(storage, Clock(), files, threads)
         listeners = listen("127.0.0.1", 0)
-        server = Server(made, core, threads, listeners)
+        web = open_web(made.http)
+        server = Server(made, core, threads, listeners, web=web)
         running = RunningServer(server, core, files, listeners[0].getsockname()[1])
+        running.web_port = 0 if web is None else web.listeners[0].getsockname()[1]
         self.started.append(running)
         await self.nursery.start(lambda task_status: running.run(task_status=task_status))
         return running

@@ -116,6 +116,7 @@ def test_without_a_file_everything_has_its_default() -> None:
         "log_format": "text",
         "queues": QueueTable(),
         "routes": Routes(),
+        "http": None,
     }
 
 
@@ -686,7 +687,8 @@ def test_what_a_sample_shows_of_queues_and_routes_in_comments_is_good(
     sample: str, tmp_path: Path
 ) -> None:
     tail = (ROOT / sample).read_text().split("\n\n# What single queues are told")[1]
-    shown = re.sub("^# (?=queues:|routes:| )", "", tail.partition("\n")[2], flags=re.MULTILINE)
+    shown = tail.partition("\n")[2].partition("\n# What is told by HTTP")[0]
+    shown = re.sub("^# (?=queues:|routes:| )", "", shown, flags=re.MULTILINE)
     settings = read(tmp_path, shown)
     assert len(settings.queues) == 4
     assert len(settings.routes) == 2
@@ -748,7 +750,7 @@ def test_the_examples_in_the_documentation_are_true(tmp_path: Path) -> None:
 
 def test_every_setting_of_the_class_is_in_the_table() -> None:
     names = [field.name for field in attrs.fields(Settings)]
-    assert [setting.name for setting in TABLE] + ["queues", "routes"] == names
+    assert [setting.name for setting in TABLE] + ["queues", "routes", "http"] == names
 
 
 def test_a_setting_that_stands_at_the_wrong_level_is_told_where_it_belongs(tmp_path: Path) -> None:
