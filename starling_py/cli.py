@@ -21,7 +21,7 @@ from starling_py.server.core import Core, Storage
 from starling_py.server.detaching import detach
 from starling_py.server.errors import ProcessError, StartError, StartStoppedError
 from starling_py.server.identity import change_identity
-from starling_py.server.listening import listen
+from starling_py.server.listeners import Listeners
 from starling_py.server.log.start import start_log
 from starling_py.server.pid_file import PidFile
 from starling_py.server.preloading import preload
@@ -95,11 +95,11 @@ def serve(
     signals.hold_others()
     preload()
     settings, segments, warnings = fitting.fitted(settings, process.file_limit())
-    listeners = listen(
-        settings.host, settings.port, lambda problem: warnings.append(f"{problem}; skipped")
-    )
+    listeners = Listeners(settings, lambda problem: warnings.append(f"{problem}; skipped"))
     change_identity(settings)
     with contextlib.ExitStack() as at_the_end:
+        listeners.open_paths()
+        at_the_end.callback(listeners.close)
         at_the_end.callback(signals.hold)
         pid_file = PidFile(settings.pid_file) if settings.pid_file is not None else None
         if pid_file is not None:
@@ -118,7 +118,9 @@ def serve(
         if pid_file is not None:
             pid_file.write()
         process.collect_only_the_young()
-        server = Server(settings, core, threads, listeners, read_again, lines, taken, on_serving)
+        server = Server(
+            settings, core, threads, listeners.plain, read_again, lines, taken, on_serving
+        )
         try:
             trio.run(server.run)
         except Exception as error:

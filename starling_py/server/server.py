@@ -72,6 +72,7 @@ class Server:
             settings.allow_reload,
             settings.allow_drain,
             settings.proxy_protocol,
+            settings.allow_from,
             Permission(
                 settings.allow_admin,
                 {
@@ -106,6 +107,7 @@ class Server:
                 self._counters,
                 # Who comes through a proxy on this machine is not of this machine.
                 0 if settings.proxy_protocol else GUESTS,
+                settings.allow_from,
             ),
             Budget(settings.client_memory),
         )

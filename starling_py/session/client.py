@@ -16,6 +16,7 @@ from starling_py.queues.errors import NotLoaded, QueueRefused
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.slices import DONE, LATER, Steps, next_step
+from starling_py.security.networks import Networks
 from starling_py.session.permission import Permission
 from starling_py.session.replies import Replies
 from starling_py.session.reports import ServerHost
@@ -41,6 +42,7 @@ class Policy:
     allow_reload: bool = False
     allow_drain: bool = False
     proxy_protocol: bool = False
+    allow_from: Networks | None = None
     permission: Permission = field(default_factory=Permission)
 
 

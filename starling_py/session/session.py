@@ -184,6 +184,10 @@ class Session:
         if header is None:
             return b""
         if header.address:
+            networks = client.policy.allow_from
+            if networks is not None and not networks.allow(header.host):
+                self.refuse(f"allow_from does not name the network of {header.address}")
+                return b""
             client.introduce(header.address)
         rest, self._header = self._header[header.size :], b""
         self.introduced = True

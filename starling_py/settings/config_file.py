@@ -59,15 +59,28 @@ def load(
     given, faults = converted(Settings, overrides)
     content = _Content(YamlFile(path, is_waited_for=not serving)) if path is not None else None
     problems = content.read(given) if content is not None else []
-    for fault in faults:
-        name = str(fault.place[0])
-        flags = _BY_NAME[name].flags if name in _BY_NAME else ()
-        place = flags[-1] if flags else shown(name)
-        problems.append(f"{place}: {shown(str(overrides[name]))}: {fault.message}")
+    problems += [_told(fault, overrides) for fault in faults]
     if problems:
         raise ConfigError(problems)
     good = content.good if content is not None else {}
-    return from_converted(Settings, **{**good, **given})
+    settings = from_converted(Settings, **{**good, **given})
+    for fault in settings.wrong_together():
+        if content is None or fault.place[0] in given or not content.report_later(fault):
+            problems.append(_told(fault, overrides))
+    if content is not None:
+        problems = content.file.problems() + problems
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def _told(fault: Fault, overrides: Mapping[str, object]) -> str:
+    """Return what is wrong with an option, or with a setting that no file gives."""
+    name = str(fault.place[0])
+    flags = _BY_NAME[name].flags if name in _BY_NAME else ()
+    place = flags[-1] if flags else shown(name)
+    value = f"{shown(str(overrides[name]))}: " if name in overrides else ""
+    return f"{place}: {value}{fault.message}"
 
 
 @attrs.frozen
@@ -81,6 +94,13 @@ class _Place:
     line: int
     path: str
     node: yaml.Node | None = None
+
+
+def _value(node: yaml.Node) -> object:
+    """Return the value of a setting: a scalar, or a list of such; anything else stays a node."""
+    if isinstance(node, yaml.SequenceNode):
+        return [plain(each) for each in node.value]
+    return plain(node)
 
 
 @attrs.define
@@ -108,6 +128,13 @@ class _Content:
             what = text_of_node(root) if root else "empty"
             self.file.report(0, f"{what}: a '{SECTION}:' section with the settings is missing")
         return self.file.problems()
+
+    def report_later(self, fault: Fault) -> bool:
+        """Report what is wrong with a setting beside others, if the file gives it; tell whether."""
+        is_here = (SECTION, *fault.place) in self._places
+        if is_here:
+            self._report(SECTION, fault)
+        return is_here
 
     def _read_sections(self, root: yaml.MappingNode) -> None:
         readers = {SECTION: self._read_server, QUEUES: self._read_queues, ROUTES: self._read_routes}
@@ -171,7 +198,7 @@ class _Content:
         values: dict[str, object] = {}
         for entry in self.file.entries(mapping, f"{path}.", old, {*known, *old}):
             name = old.get(entry.name, entry.name)
-            values[name] = plain(entry.node)
+            values[name] = _value(entry.node)
             self._places[*above, name] = _Place(
                 entry.line, f"{path}.{shown(entry.name)}", entry.node if name in known else None
             )

@@ -10,13 +10,15 @@ directory and no more.
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
 import attrs
 
+from starling_py.security.networks import Networks
+from starling_py.settings.endpoints import TCP, Endpoint, Endpoints, is_beyond
 from starling_py.settings.kinds import (
     COUNT,
     FLAG,
@@ -30,7 +32,9 @@ from starling_py.settings.kinds import (
     text_of,
     whole,
     word,
+    words_of,
 )
+from starling_py.settings.problems import Fault
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
 
@@ -98,6 +102,16 @@ def _sync(value: object) -> SyncPolicy:
     return SyncPolicy.parse(text_of(value, numbers=True).lower())
 
 
+def _endpoints(value: object) -> Endpoints:
+    if isinstance(value, Endpoints):
+        return value
+    return Endpoints(map(Endpoint.parse, words_of(value)))
+
+
+def _networks(value: object) -> Networks:
+    return value if isinstance(value, Networks) else Networks(words_of(value))
+
+
 def _queues(value: QueueTable | Mapping[str, Mapping[str, object]]) -> QueueTable:
     return value if isinstance(value, QueueTable) else QueueTable(value)
 
@@ -106,7 +120,11 @@ def _routes(value: Routes | Mapping[str, Sequence[str]]) -> Routes:
     return value if isinstance(value, Routes) else Routes(value)
 
 
+_SHORT_FORM: Final = ("127.0.0.1", 22122)
+"""The host and the port that are listened on if nothing is said."""
 _PATH: Final = Kind("a path", _path)
+_LISTEN: Final = Kind("a list of HOST:PORT and unix:/PATH", _endpoints)
+_NETWORKS: Final = Kind("a list of addresses and networks", _networks)
 _LEVEL: Final = Kind("DEBUG, INFO, WARN, ERROR or FATAL", _level)
 _SYNC: Final = Kind("never, always or a time from 1ms to 3600s", _sync)
 _FORMAT: Final = word("text|json", "text or json")
@@ -132,10 +150,17 @@ class Settings:
     """
 
     # fmt: off
-    host: str = setting("Network", "127.0.0.1", _HOST,
+    host: str = setting("Network", _SHORT_FORM[0], _HOST,
         "Host name or address to listen on", "-h --host HOST")
-    port: int = setting("Network", 22122, _PORT,
+    port: int = setting("Network", _SHORT_FORM[1], _PORT,
         "TCP port to listen on; 0 takes any free one", "-p --port PORT")
+    listen: Endpoints | None = setting("Network", None, _LISTEN,
+        "Where to listen, in place of host and port", "--listen LIST")
+    allow_from: Networks | None = setting("Network", None, _NETWORKS,
+        "Networks that clients may come from; none: any", "--allow_from LIST")
+    insecure: bool = setting("Network", False, FLAG,
+        "Listen beyond this machine although everybody who reaches the server may use it",
+        "--insecure", const=True)
     timeout: float = setting("Network", 0, SECONDS,
         "Silence after which a client is disconnected; 0 waits for ever", "-t --timeout SECONDS")
     max_connections: int = setting("Network", 4096, COUNT,
@@ -207,6 +232,37 @@ class Settings:
     # fmt: on
     queues: QueueTable = attrs.field(factory=partial(from_converted, QueueTable), converter=_queues)
     routes: Routes = attrs.field(factory=partial(from_converted, Routes), converter=_routes)
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where to listen."""
+        if self.listen is not None:
+            return self.listen
+        return Endpoints([Endpoint(TCP, self.host, self.port)])
+
+    def wrong_together(self) -> Iterator[Fault]:
+        """Yield what is wrong with settings beside others, each under the one to be changed."""
+        name = "host" if self.listen is None else "listen"
+        if self.listen is not None and (self.host, self.port) != _SHORT_FORM:
+            yield Fault(("listen",), "host and port say the same in short; leave them out")
+        for each in self.endpoints:
+            reason = self.open_to(each.host) if each.host else None
+            if reason is not None:
+                yield Fault((name,), reason)
+
+    def open_to(self, host: str) -> str | None:
+        """Return why not to listen on an address; ``None`` if nothing is against it.
+
+        Beyond this machine, somebody has to be kept out, or the settings say that nobody is meant
+        to be.
+        """
+        is_kept = self.allow_from is not None and self.allow_from.is_closed
+        if self.insecure or is_kept or not is_beyond(host):
+            return None
+        return (
+            f"{host} is beyond this machine, and whoever reaches it could use the server; write"
+            " allow_from: with the networks of its clients, or insecure: true if that is meant"
+        )
 
 
 TABLE: Final = table(Settings)

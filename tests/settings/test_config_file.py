@@ -79,6 +79,9 @@ def test_without_a_file_everything_has_its_default() -> None:
     assert attrs.asdict(load(), recurse=False) == {
         "host": "127.0.0.1",
         "port": 22122,
+        "listen": None,
+        "allow_from": None,
+        "insecure": False,
         "timeout": 0.0,
         "max_connections": 4096,
         "client_memory": 1 << 28,
@@ -123,8 +126,8 @@ def test_an_empty_section_leaves_the_defaults(tmp_path: Path) -> None:
 
 
 def test_overrides_beat_the_file_and_the_file_beats_the_default(tmp_path: Path) -> None:
-    settings = read(tmp_path, "starling:\n  port: 1\n  host: '::'\n", port="2")
-    assert (settings.port, settings.host, settings.timeout) == (2, "::", 0)
+    settings = read(tmp_path, "starling:\n  port: 1\n  host: '::1'\n", port="2")
+    assert (settings.port, settings.host, settings.timeout) == (2, "::1", 0)
 
 
 @pytest.mark.parametrize(
