@@ -53,10 +53,12 @@ PURE = (
     "journal/spool",
     "journal/sync_on_demand",
     "queues/housekeeping",
+    "server/accounts",
     "server/activation",
     "server/core",
     "server/detaching",
     "server/fitting",
+    "server/gate",
     "server/host",
     "server/identity",
     "server/listeners",
@@ -72,9 +74,11 @@ PURE = (
     "server/unix_socket",
     # What is asked by whoever looks after the server.
     "session/admin",
+    "session/audit",
     "session/operating",
     "session/permission",
     "session/reports",
+    "session/view",
 )
 """Modules and whole packages among those that are not."""
 

@@ -56,8 +56,11 @@ class ServerHost(Protocol):
     def queue_names(self) -> list[bytes]:
         """Return the names of all queues, in no order."""
 
-    def queue_size(self, name: bytes) -> tuple[int, int]:
-        """Return how many items a queue has and their bytes; 0 when it does not exist."""
+    def queue_size(self, name: bytes) -> tuple[int, int] | None:
+        """Return how many items a queue has and their bytes; 0 when it does not exist.
+
+        ``None`` is for a queue that is not to be told of.
+        """
 
     def settings(self) -> Pairs:
         """Return the settings that the server runs with."""
@@ -182,13 +185,15 @@ def find(words: Sequence[bytes], host: ServerHost) -> Iterable[Numbers] | Outcom
 def _everything(host: ServerHost) -> Iterator[Numbers]:
     """Return the numbers of the server, then those of each queue."""
     names = host.queue_names()
-    items = size = 0
+    items = size = count = 0
     for name in names:
-        queue_items, queue_bytes = host.queue_size(name)
-        items += queue_items
-        size += queue_bytes
+        found = host.queue_size(name)
+        if found is not None:
+            items += found[0]
+            size += found[1]
+            count += 1
         yield []
-    yield stats.server_pairs(host.snapshot(), items, size, len(names))
+    yield stats.server_pairs(host.snapshot(), items, size, count)
     yield from _queues(host, _in_order(names))
 
 

@@ -1,8 +1,8 @@
 """Read a configuration file into ``Settings``, or tell everything that is wrong with it.
 
-A file has up to three sections: the settings of the server, entries for queues, and routes. This
-module knows the sections and the line of each fault. What a value may be, the classes that hold it
-know.
+A file has up to four sections: the settings of the server, entries for queues and for users, and
+routes. This module knows the sections and the line of each fault. What a value may be, the classes
+that hold it know.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from typing import Any, Final
 import attrs
 import yaml
 
-from starling_py.settings import move_circles, queue_table, rails, routes
+from starling_py.settings import move_circles, queue_table, rails, routes, users
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.kinds import aliases, from_converted, table
 from starling_py.settings.problems import Fault, converted, shown, unknown
@@ -22,6 +22,7 @@ from starling_py.settings.queue_settings import QueueSettings
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
 from starling_py.settings.server_settings import TABLE, Settings
+from starling_py.settings.users import User, Users
 from starling_py.settings.yaml_file import YamlFile, plain, symbol_of, text_of_node
 
 SECTION: Final = "starling"
@@ -30,12 +31,16 @@ SECTION: Final = "starling"
 QUEUES: Final = "queues"
 """The top-level key of the settings of single queues."""
 
+USERS: Final = "users"
+"""The top-level key of what users may do."""
+
 ROUTES: Final = "routes"
 """The top-level key of the routes."""
 
 _SECTIONS: Final = {
     SECTION: "a mapping of settings",
     QUEUES: "a mapping of queue names and patterns",
+    USERS: "a mapping of names of users",
     ROUTES: "a mapping of patterns",
 }
 _BY_NAME: Final = {setting.name: setting for setting in TABLE}
@@ -137,7 +142,12 @@ class _Content:
         return is_here
 
     def _read_sections(self, root: yaml.MappingNode) -> None:
-        readers = {SECTION: self._read_server, QUEUES: self._read_queues, ROUTES: self._read_routes}
+        readers = {
+            SECTION: self._read_server,
+            QUEUES: self._read_queues,
+            USERS: self._read_users,
+            ROUTES: self._read_routes,
+        }
         entries = list(self.file.entries(root, "", words=readers))
         settings = {*_BY_NAME, *_ALIASES}
         explained = rails.report_environments(self.file, entries, SECTION, settings)
@@ -161,28 +171,41 @@ class _Content:
         good, faults = converted(Settings, values)
         self.good.update(good)
         for fault in faults:
-            if fault.place[0] in (QUEUES, ROUTES):
+            if fault.place[0] in (QUEUES, USERS, ROUTES):
                 message = f"must stand at the top, beside '{SECTION}:'"
                 fault = attrs.evolve(fault, message=message)
             self._report(SECTION, fault)
 
     def _read_queues(self, section: yaml.MappingNode) -> None:
-        written: dict[str, dict[str, object]] = {}
-        for entry in self.file.entries(section, f"{QUEUES}."):
-            place = _Place(entry.line, f"{QUEUES}.{shown(entry.name)}")
-            self._places[QUEUES, entry.name] = place
-            written[entry.name] = {}
-            if isinstance(entry.node, yaml.MappingNode):
-                above = (QUEUES, entry.name)
-                written[entry.name] = self._settings(entry.node, above, QueueSettings)
-            elif plain(entry.node) is not None:
-                text = text_of_node(entry.node)
-                self.file.report(entry.line, place.path, text, "must be a mapping of settings")
+        written = self._entries(section, QUEUES, QueueSettings)
         self._queues, faults = queue_table.judge(written)
         self.good[QUEUES] = from_converted(QueueTable, entries=self._queues)
         self._judged_wrong |= bool(faults)
         for fault in faults:
             self._report(QUEUES, fault)
+
+    def _read_users(self, section: yaml.MappingNode) -> None:
+        good, faults = users.judge(self._entries(section, USERS, User))
+        entries = {name: from_converted(User, **values) for name, values in good.items()}
+        self.good[USERS] = from_converted(Users, entries=entries)
+        for fault in faults:
+            self._report(USERS, fault)
+
+    def _entries(
+        self, section: yaml.MappingNode, name: str, settings: type
+    ) -> dict[str, dict[str, object]]:
+        """Return the values of all entries of a section, each a mapping of settings."""
+        written: dict[str, dict[str, object]] = {}
+        for entry in self.file.entries(section, f"{name}."):
+            place = _Place(entry.line, f"{name}.{shown(entry.name)}")
+            self._places[name, entry.name] = place
+            written[entry.name] = {}
+            if isinstance(entry.node, yaml.MappingNode):
+                written[entry.name] = self._settings(entry.node, (name, entry.name), settings)
+            elif plain(entry.node) is not None:
+                text = text_of_node(entry.node)
+                self.file.report(entry.line, place.path, text, "must be a mapping of settings")
+        return written
 
     def _settings(
         self, mapping: yaml.MappingNode, above: tuple[str, ...], settings: type

@@ -37,6 +37,7 @@ from starling_py.settings.kinds import (
 from starling_py.settings.problems import Fault
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
+from starling_py.settings.users import Users
 
 _LEVELS: Final = {"WARN": "WARNING", "FATAL": "CRITICAL"} | {
     name: name for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -116,6 +117,10 @@ def _queues(value: QueueTable | Mapping[str, Mapping[str, object]]) -> QueueTabl
     return value if isinstance(value, QueueTable) else QueueTable(value)
 
 
+def _users(value: Users | Mapping[str, Mapping[str, object]]) -> Users:
+    return value if isinstance(value, Users) else Users(value)
+
+
 def _routes(value: Routes | Mapping[str, Sequence[str]]) -> Routes:
     return value if isinstance(value, Routes) else Routes(value)
 
@@ -145,8 +150,8 @@ class Settings:
     Sizes are in bytes, times in seconds. Arguments take what a file may have
     (``item_size_max="1m"``) as well as what the fields then hold (``item_size_max=1 << 20``). A
     wrong one raises ``ValueError``. The declaration of each field has its meaning, its range and
-    its default. ``queues`` and ``routes`` are the sections of a file by these names, and no part of
-    ``TABLE``.
+    its default. ``queues``, ``users`` and ``routes`` are the sections of a file by these names,
+    and no part of ``TABLE``.
     """
 
     # fmt: off
@@ -158,6 +163,8 @@ class Settings:
         "Where to listen, in place of host and port", "--listen LIST")
     allow_from: Networks | None = setting("Network", None, _NETWORKS,
         "Networks that clients may come from; none: any", "--allow_from LIST")
+    users_file: Path | None = setting("Network", None, _PATH,
+        "File with the hash of each user's password; none: clients need no password")
     insecure: bool = setting("Network", False, FLAG,
         "Listen beyond this machine although everybody who reaches the server may use it",
         "--insecure", const=True)
@@ -231,6 +238,7 @@ class Settings:
         "Lines for people or for programs; json needs python-json-logger", "--log_format FORMAT")
     # fmt: on
     queues: QueueTable = attrs.field(factory=partial(from_converted, QueueTable), converter=_queues)
+    users: Users = attrs.field(factory=partial(from_converted, Users), converter=_users)
     routes: Routes = attrs.field(factory=partial(from_converted, Routes), converter=_routes)
 
     @property
@@ -245,10 +253,17 @@ class Settings:
         name = "host" if self.listen is None else "listen"
         if self.listen is not None and (self.host, self.port) != _SHORT_FORM:
             yield Fault(("listen",), "host and port say the same in short; leave them out")
+        if self.users and self.users_file is None:
+            yield Fault(("users",), "nobody can say who it is: users_file is missing")
         for each in self.endpoints:
             reason = self.open_to(each.host) if each.host else None
             if reason is not None:
                 yield Fault((name,), reason)
+
+    @property
+    def has_users(self) -> bool:
+        """Whether clients have to say who they are."""
+        return self.users_file is not None or len(self.users) > 0
 
     def open_to(self, host: str) -> str | None:
         """Return why not to listen on an address; ``None`` if nothing is against it.
@@ -257,11 +272,11 @@ class Settings:
         to be.
         """
         is_kept = self.allow_from is not None and self.allow_from.is_closed
-        if self.insecure or is_kept or not is_beyond(host):
+        if self.insecure or self.has_users or is_kept or not is_beyond(host):
             return None
         return (
             f"{host} is beyond this machine, and whoever reaches it could use the server; write"
-            " allow_from: with the networks of its clients, or insecure: true if that is meant"
+            " users_file: or allow_from: to keep others out, or insecure: true if that is meant"
         )
 
 

@@ -109,7 +109,7 @@ def test_a_place_that_is_none_is_refused_and_left(tmp_path: Path, kind: str) -> 
 def test_a_server_listens_beyond_this_machine_only_if_it_is_told(tmp_path: Path) -> None:
     with free_port() as port:
         options = ("-q", tmp_path / "spool", "-p", port, "-h")
-        assert "write allow_from:" in expect_refusal(2, *options, "0.0.0.0")
+        assert "write users_file: or allow_from:" in expect_refusal(2, *options, "0.0.0.0")
         for told in (("--insecure",), ("--allow_from", "127.0.0.0/8")):
             with serving(tmp_path, "-p", port, "-h", "0.0.0.0", *told):
                 assert asked(("127.0.0.1", port)) == b"VERSION 1.0.0\r\n"

@@ -22,6 +22,7 @@ from starling_py.settings.queue_settings import QUEUE_TABLE, QueueSettings
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
 from starling_py.settings.server_settings import TABLE, Settings, SyncPolicy
+from starling_py.settings.users import USER_TABLE, Users
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ("conf/development.yml", "conf/production.yml")
@@ -81,6 +82,7 @@ def test_without_a_file_everything_has_its_default() -> None:
         "port": 22122,
         "listen": None,
         "allow_from": None,
+        "users_file": None,
         "insecure": False,
         "timeout": 0.0,
         "max_connections": 4096,
@@ -117,6 +119,7 @@ def test_without_a_file_everything_has_its_default() -> None:
         "log_level": "INFO",
         "log_format": "text",
         "queues": QueueTable(),
+        "users": Users(),
         "routes": Routes(),
     }
 
@@ -707,6 +710,13 @@ def test_the_documentation_has_every_queue_setting_as_the_class_has_it() -> None
         assert f"`{old}` is an old name of `{new}`" in text or f"`{old}` of `{new}`" in text
 
 
+def test_the_documentation_has_every_setting_of_a_user_as_the_class_has_it() -> None:
+    assert rows_below("Users") == [
+        f"| `{setting.name}` | {setting.allowed} | `{setting.default_text}` | {setting.meaning} |"
+        for setting in USER_TABLE
+    ]
+
+
 def test_the_queues_and_routes_of_the_documentation_do_what_it_says(tmp_path: Path) -> None:
     text = (ROOT / "docs/configuration.md").read_text()
     blocks = re.findall("```yaml\n(.*?)```", text, re.DOTALL)
@@ -746,4 +756,4 @@ def test_the_examples_in_the_documentation_are_true(tmp_path: Path) -> None:
 
 def test_every_setting_of_the_class_is_in_the_table() -> None:
     names = [field.name for field in attrs.fields(Settings)]
-    assert [setting.name for setting in TABLE] + ["queues", "routes"] == names
+    assert [setting.name for setting in TABLE] + ["queues", "users", "routes"] == names

@@ -92,8 +92,8 @@ def test_a_list_of_endpoints_takes_the_place_of_host_and_port(tmp_path: Path) ->
 
 
 BEYOND = (
-    " is beyond this machine, and whoever reaches it could use the server; write allow_from: with"
-    " the networks of its clients, or insecure: true if that is meant"
+    " is beyond this machine, and whoever reaches it could use the server; write users_file: or"
+    " allow_from: to keep others out, or insecure: true if that is meant"
 )
 
 
