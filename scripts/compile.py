@@ -54,11 +54,15 @@ PURE = (
     "journal/spool",
     "journal/sync_on_demand",
     "queues/housekeeping",
+    "server/accounts",
+    "server/activation",
     "server/core",
     "server/detaching",
     "server/fitting",
+    "server/gate",
     "server/host",
     "server/identity",
+    "server/listeners",
     "server/listening",
     "server/log",
     "server/pid_file",
@@ -71,11 +75,14 @@ PURE = (
     "server/web",
     "server/web_opening",
     "server/web_source",
+    "server/unix_socket",
     # What is asked by whoever looks after the server.
     "session/admin",
+    "session/audit",
     "session/operating",
     "session/permission",
     "session/reports",
+    "session/view",
 )
 """Modules and whole packages among those that are not."""
 

@@ -60,6 +60,12 @@ class Counters:
     """Commands that failed without a reply, because the client wanted none."""
     session_errors: int = 0
     """Sessions ended by a defect in the server, or out of memory; each is in the log."""
+    auth_cmds: int = 0
+    """Times that clients said who they are."""
+    auth_errors: int = 0
+    """Times that it was wrong."""
+    permission_errors: int = 0
+    """Commands refused as their users may not give them."""
     clients_over_memory: int = 0
     """Clients that were closed because they held too much of ``client_memory``."""
 
@@ -277,8 +283,6 @@ _NEVER_COUNTED = (
     "cas_badval",
     "incr_hits",
     "decr_hits",
-    "auth_cmds",
-    "auth_errors",
     "evictions",
     "reclaimed",
     "conn_yields",

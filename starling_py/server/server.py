@@ -17,9 +17,11 @@ import trio
 from starling_py.http.site import Offer, Site
 from starling_py.server import process, readiness
 from starling_py.server.acceptor import Acceptor
+from starling_py.server.accounts import Accounts
 from starling_py.server.budget import Budget
 from starling_py.server.core import Core
 from starling_py.server.file_limit import GUESTS
+from starling_py.server.gate import Gate
 from starling_py.server.host import Host, LogLines
 from starling_py.server.listening import address_of
 from starling_py.server.signals import Signals
@@ -29,6 +31,7 @@ from starling_py.server.turn_times import TurnTimes
 from starling_py.server.web_opening import Opened, Web
 from starling_py.server.web_source import WebSource
 from starling_py.session.client import Client, Policy
+from starling_py.session.guarded import GuardedSession
 from starling_py.session.permission import Permission
 from starling_py.session.session import Session
 from starling_py.settings.server_settings import Settings
@@ -55,13 +58,15 @@ class Server:
         lines: LogLines | None = None,
         signals: Signals | None = None,
         on_serving: Callable[[], None] = lambda: None,
+        accounts: Accounts | None = None,
         web: Opened | None = None,
     ) -> None:
         """``threads`` are those of the core, and are started here.
 
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
         what the log leaves out. ``on_serving`` is called when the server listens and obeys
-        ``signals``. ``web`` is where HTTP is served, if it is.
+        ``signals``. ``accounts`` are those who may use the server; ``None`` is everybody.
+        ``web`` is where HTTP is served, if it is.
         """
         self._settings = settings
         self._core = core
@@ -77,6 +82,7 @@ class Server:
             settings.allow_reload,
             settings.allow_drain,
             settings.proxy_protocol,
+            settings.allow_from,
             Permission(
                 settings.allow_admin,
                 {
@@ -93,7 +99,11 @@ class Server:
             self._give_memory_back,
         )
         threads.start()
-        self._host = Host(settings, core, self._counters, self._stop, read_settings, lines)
+        guard = core.commits.guard
+        self.gate = None if accounts is None else Gate(accounts, guard, lambda: self._tick.nudge())
+        self._host = Host(
+            settings, core, self._counters, self._stop, read_settings, lines, self.gate
+        )
         watched = readiness.best()
         self._tick = self._host.tick = Tick(
             core.queues,
@@ -111,6 +121,7 @@ class Server:
                 self._counters,
                 # Who comes through a proxy on this machine is not of this machine.
                 0 if settings.proxy_protocol else GUESTS,
+                settings.allow_from,
             ),
             Budget(settings.client_memory),
         )
@@ -123,6 +134,8 @@ class Server:
                 if self._signals is not None:
                     self._obey(self._signals)
                 nursery.start_soon(self._keep_house)
+                if self.gate is not None:
+                    nursery.start_soon(self.gate.run)
                 nursery.start_soon(self._wait_for_stop)
                 if self._web is not None:
                     nursery.start_soon(self._web.run)
@@ -188,7 +201,8 @@ class Server:
 
     def _session(self, peer: str, wake: Callable[[], None]) -> Session:
         queues = self._core.queues
-        return Session(Client(queues, self._counters, self._policy, self._host, peer, wake))
+        client = Client(queues, self._counters, self._policy, self._host, peer, wake)
+        return Session(client) if self.gate is None else GuardedSession(client, self.gate)
 
 
 def _call_soon(token: trio.lowlevel.TrioToken, call: Callable[..., None], *values: str) -> None:

@@ -22,6 +22,7 @@ from starling_py.settings.queue_settings import QUEUE_TABLE, QueueSettings
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
 from starling_py.settings.server_settings import TABLE, Settings, SyncPolicy
+from starling_py.settings.users import USER_TABLE, Users
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ("conf/development.yml", "conf/production.yml")
@@ -79,6 +80,10 @@ def test_without_a_file_everything_has_its_default() -> None:
     assert attrs.asdict(load(), recurse=False) == {
         "host": "127.0.0.1",
         "port": 22122,
+        "listen": None,
+        "allow_from": None,
+        "users_file": None,
+        "insecure": False,
         "timeout": 0.0,
         "max_connections": 4096,
         "client_memory": 1 << 28,
@@ -115,6 +120,7 @@ def test_without_a_file_everything_has_its_default() -> None:
         "log_level": "INFO",
         "log_format": "text",
         "queues": QueueTable(),
+        "users": Users(),
         "routes": Routes(),
         "http": None,
     }
@@ -125,8 +131,8 @@ def test_an_empty_section_leaves_the_defaults(tmp_path: Path) -> None:
 
 
 def test_overrides_beat_the_file_and_the_file_beats_the_default(tmp_path: Path) -> None:
-    settings = read(tmp_path, "starling:\n  port: 1\n  host: '::'\n", port="2")
-    assert (settings.port, settings.host, settings.timeout) == (2, "::", 0)
+    settings = read(tmp_path, "starling:\n  port: 1\n  host: '::1'\n", port="2")
+    assert (settings.port, settings.host, settings.timeout) == (2, "::1", 0)
 
 
 @pytest.mark.parametrize(
@@ -711,6 +717,13 @@ def test_the_documentation_has_every_queue_setting_as_the_class_has_it() -> None
         assert f"`{old}` is an old name of `{new}`" in text or f"`{old}` of `{new}`" in text
 
 
+def test_the_documentation_has_every_setting_of_a_user_as_the_class_has_it() -> None:
+    assert rows_below("Users") == [
+        f"| `{setting.name}` | {setting.allowed} | `{setting.default_text}` | {setting.meaning} |"
+        for setting in USER_TABLE
+    ]
+
+
 def test_the_queues_and_routes_of_the_documentation_do_what_it_says(tmp_path: Path) -> None:
     text = (ROOT / "docs/configuration.md").read_text()
     blocks = re.findall("```yaml\n(.*?)```", text, re.DOTALL)
@@ -750,7 +763,7 @@ def test_the_examples_in_the_documentation_are_true(tmp_path: Path) -> None:
 
 def test_every_setting_of_the_class_is_in_the_table() -> None:
     names = [field.name for field in attrs.fields(Settings)]
-    assert [setting.name for setting in TABLE] + ["queues", "routes", "http"] == names
+    assert [setting.name for setting in TABLE] + ["queues", "users", "routes", "http"] == names
 
 
 def test_a_setting_that_stands_at_the_wrong_level_is_told_where_it_belongs(tmp_path: Path) -> None:
