@@ -79,6 +79,7 @@ class Journal:
         self.syncs = durability.syncs
         """Whether the policy ever syncs; not so under ``never``, and in memory."""
         self._writer = SegmentWriter(place, shared.open_files, durability.segment_size)
+        self._writer.on_spoiled = self._file_spoiled
         self._rotation = Rotation(
             self._writer, shared.reserve, place.directory, must_begin=must_begin
         )
@@ -99,7 +100,7 @@ class Journal:
             durability.segment_size,
             ledger=lambda: self.ledger,
             on_compacted=self._tell_compacted,
-            broke=lambda error: self._break("cannot be synced", error),
+            broke=self._file_spoiled,
             all_safe=lambda: self._all_safe,
         )
         self.owner: JournalOwner | None = None
@@ -344,6 +345,7 @@ class Journal:
         self.recorder.let_go()
         self._chores.let_go()
         self._reclaiming.let_go()
+        self._writer.let_go()
 
     def refuse(self, why: str) -> None:
         """Refuse everything from now on: there are files, and they cannot be read.
@@ -355,8 +357,9 @@ class Journal:
     def tell_if_all_safe(self) -> None:
         """Tell the owner if all that was written is safe and nothing is under way."""
         # The owner may remove the journal of a deleted queue now. That must not happen in the
-        # middle of a write, nor while its files are worked on.
-        if self.owner is not None and self._all_safe and not self._writing and not self.busy:
+        # middle of a write, nor before one, nor while its files are worked on.
+        quiet = not (self._writing or self.has_pending or self.busy)
+        if self.owner is not None and self._all_safe and quiet:
             self.owner.on_all_safe()
 
     def _go_by(self, ledger: Ledger) -> None:
@@ -462,6 +465,9 @@ class Journal:
             if not is_there(self._place.files, each):
                 self._break("is not all there", FileLostError(each[0]))
                 return
+
+    def _file_spoiled(self, error: Exception) -> None:
+        self._break("cannot be synced", error)
 
     def _break(self, what: str, error: Exception) -> None:
         if isinstance(error, LOST):

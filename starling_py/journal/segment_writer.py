@@ -10,6 +10,7 @@ followed by whole ones. If it cannot be cut back, or a sync fails, the file is s
 
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from starling_py.journal.disk import failed_syncs
@@ -60,6 +61,8 @@ class SegmentWriter:
         """The sync that another thread may be doing now."""
         self._trouble: OSError | None = None
         """Why an eviction's sync failed; every later sync fails with it, until a healing."""
+        self.on_spoiled: Callable[[OSError], None] = _tell_nobody
+        """Is called when an eviction's sync failed and no other sync is needed that would tell."""
         self.idle = True
         """Whether the files can be closed as they are, since nothing in them needs a sync."""
         self.covered = True
@@ -232,7 +235,8 @@ class SegmentWriter:
         write data to the disk, it reports that to a sync only if the file was open at that time. If
         the file were closed first, and opened again for a sync in the thread, that sync could
         succeed although data is lost. A failure here is kept in ``_trouble``: the next sync raises
-        it, and that breaks the journal.
+        it, and that breaks the journal. Where the log has made everything safe, no sync is planned,
+        and the next put would be refused for it; so the journal is healed at once.
         """
         if any(self._is_synced(each) for each in self._both):
             return False
@@ -243,6 +247,8 @@ class SegmentWriter:
                     failed_syncs.sync_or_note(self._place.files, each, self._paths[each])
         except OSError as error:
             self._trouble = error
+            if self.covered:
+                self.on_spoiled(error)
         self.close()
         return True
 
@@ -281,6 +287,10 @@ class SegmentWriter:
         self._previous = self._descriptor = None
         self._under_way = None
         self._open_files.closed(self)
+
+    def let_go(self) -> None:
+        """Refer to the journal no more: it was removed."""
+        self.on_spoiled = _tell_nobody
 
     @property
     def _both(self) -> tuple[int | None, int | None]:
@@ -340,6 +350,10 @@ class SegmentWriter:
                 if syncing is not None:
                     syncing.trouble = spoiled
                 raise spoiled from error
+
+
+def _tell_nobody(_: OSError) -> None:
+    """Take no notice."""
 
 
 SMALL: Final = 1 << 16

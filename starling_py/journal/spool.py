@@ -16,7 +16,7 @@ import attrs
 
 from starling_py.journal import directory_names
 from starling_py.journal.commit import GroupCommit
-from starling_py.journal.disk import id_floor, reserve, spool_lock
+from starling_py.journal.disk import failed_syncs, id_floor, reserve, spool_lock
 from starling_py.journal.disk.background import Background
 from starling_py.journal.disk.files import NO_ROOM, Files
 from starling_py.journal.disk.id_floor import IdFloor
@@ -25,7 +25,12 @@ from starling_py.journal.disk.open_files import OpenFiles
 from starling_py.journal.disk.removed_directories import RemovedDirectories
 from starling_py.journal.disk.reserve import Reserve
 from starling_py.journal.disk.spool_lock import SpoolLock
-from starling_py.journal.errors import JournalDamagedError, NotPlainError, SpoolError
+from starling_py.journal.errors import (
+    JournalDamagedError,
+    NotPlainError,
+    SpoolError,
+    UnnotedSyncError,
+)
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
@@ -79,6 +84,8 @@ class Spool:
     """Whether older segments that are damaged are given up, and the rest of a queue is served."""
     refused: dict[str, str] = attrs.field(factory=dict)
     """Why queues could not be read back, by the names of their directories."""
+    _unnoted: dict[str, set[str]] = attrs.field(factory=dict)
+    """Segments whose sync failed without a note of it, by the names of their directories."""
     _lost_names: LostNames = attrs.field(init=False)
     _log_found: LogFound = attrs.field(factory=LogFound)
     """What the log of the server before this one tells."""
@@ -220,13 +227,17 @@ class Spool:
         """Try again to read back a queue that is refused, by the name of its directory.
 
         Returns ``None`` if there is no queue any more; if it still cannot be read, one that is
-        refused. Raises ``OSError``.
+        refused.
         """
         del self.refused[entry]
         found = self._recover(entry)
-        if found is not None and entry not in self.refused:
+        if found is None or entry in self.refused:
+            return found
+        try:
             self._sync_names([found])
-            self.reserve.changed(found[0].ledger.items)
+        except OSError as error:
+            return self._refuse(entry, f"{self.path}/{entry}", error)
+        self.reserve.changed(found[0].ledger.items)
         return found
 
     def refused_journal(self, queue: bytes) -> Journal | None:
@@ -377,6 +388,8 @@ class Spool:
     def _refuse(self, entry: str, path: str, problem: Exception) -> Found | None:
         """Refuse a queue; return its journal, if the queue's name can be told."""
         why = _reason(problem)
+        if isinstance(problem, UnnotedSyncError):
+            self._unnoted.setdefault(entry, set()).add(problem.path)
         self.refused[entry] = f"the queue is refused: {why}"
         log.log(
             # Mostly what is no directory was never meant to be a queue.
@@ -403,6 +416,9 @@ class Spool:
         What the log of the server before this one tells is written into it first. An empty
         directory is removed.
         """
+        for each in self._unnoted.get(entry, ()):
+            failed_syncs.make_note(self.files, each)
+        self._unnoted.pop(entry, None)
         self._log_found.apply(self.files, self.path, entry)
         for attempt in range(3):
             try:

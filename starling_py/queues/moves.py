@@ -159,6 +159,8 @@ class Moves:
         else:
             self._stuck.discard((move.source.name, move.target))
         move.delivering = False
+        if not move.reached:
+            move.missing = frozenset()  # all that it reached was undone meanwhile
         if move.arrived:
             self.finish(move)  # the queues that missed it are not to get a copy any more
 

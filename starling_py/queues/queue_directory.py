@@ -97,11 +97,7 @@ class QueueDirectory:
     def recover_refused(self) -> None:
         """Try again to read back the queues that are refused."""
         for entry in list(self._spool.refused):
-            try:
-                found = self._spool.recover_refused(entry)
-            except OSError as error:
-                log.error("%s: not read again: %s", self._spool.path, error)
-                return
+            found = self._spool.recover_refused(entry)
             name = directory_names.queue_name(entry) if found is None else found[0].queue
             if name is not None and (queue := self.by_name.pop(name, None)) is not None:
                 self._went(queue)

@@ -340,6 +340,8 @@ class _Reading:
         if queue is None or request.item_id is None:
             return
         found: list[Item] = []
+        if len(self._requests) > 1:
+            self._answer.stream()  # to find it may take several turns
         try:
             yield from find(queue, request.item_id, found)
         except JournalError as problem:

@@ -43,6 +43,10 @@ class Entry:
     """Whether a put was done."""
     given: bool = False
     """Whether anything was given up to now."""
+    unread: set[bytes] = attrs.field(factory=set)
+    """Queues that had to be read from disk first, and were not asked again since."""
+    makes_do: bool = False
+    """Whether it has to do without a queue that cannot be read."""
     failed: bool = False
     """Whether an error was told of, which may not be the end of the reply."""
     moved: list[tuple[bytes, int]] = attrs.field(factory=list)

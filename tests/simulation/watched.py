@@ -241,6 +241,8 @@ class WatchedQueue(PersistentQueue):
 
     def come_back(self, item: Item) -> None:
         del self.model.leaving[item.id]
+        moved = self.name, item.id
+        self.life.movers.pop(moved).moved.remove(moved)  # whatever becomes of it now
         super().come_back(item)
 
     # Removals.

@@ -28,7 +28,9 @@ from starling_py.stats import QueueSnapshot
 from tests.simulation.model import OpenThing, QueueModel
 
 if TYPE_CHECKING:
+    from tests.simulation.watched_session import WatchedClient
     from tests.simulation.world import Life
+from tests.simulation.clients import Entry
 from tests.simulation.watched import WatchedQueue
 
 
@@ -307,31 +309,32 @@ class WatchedQueues(QueueCollection):
         try:
             hit = super().read(request, holder)
         except NotLoaded:
-            self._check_nothing_given(holder, life.models[request.name])
+            entry = self._entry(holder)
+            if entry.hits or entry.given:
+                entry.unread.add(request.name)
             raise
         finally:
             life.lease = outer  # a move that this one begins may serve others
+        self._entry(holder).unread.discard(request.name)
         if hit is not None:
             model = life.models[request.name]
             if model.is_paused(self.clock.wall_ms):
                 raise model.fail("a read is answered though it is paused")
-            session = life.current if holder is None else life.session_of(holder)
-            assert session is not None
             self._check_turn(holder, model)
-            self._check_first(session.command, model)
+            self._check_first(self._session(holder).command, model)
             number = None if request.peek else model.last
-            session.taken[request.name] += not request.peek
-            session.entry.hits.append((request.name, hit[1].data, number))
+            self._session(holder).taken[request.name] += not request.peek
+            self._entry(holder).hits.append((request.name, hit[1].data, number))
         return hit
 
-    def _check_nothing_given(self, holder: ReadHolder | None, model: QueueModel) -> None:
-        """Check that no queue looks empty to a get because another has given an item already."""
+    def _session(self, holder: ReadHolder | None) -> "WatchedClient":
         life = self.life
         session = life.current if holder is None else life.session_of(holder)
         assert session is not None
-        gets = isinstance(session.command, commands.Get)
-        if gets and session.entry.hits and not session.makes_do:
-            raise model.fail("it looks empty, though it only has to be read from disk first")
+        return session
+
+    def _entry(self, holder: ReadHolder | None) -> Entry:
+        return self._session(holder).entry
 
     def _check_first(self, command: object, model: QueueModel) -> None:
         """Check that a get of one item in all takes it from the first queue that has one."""

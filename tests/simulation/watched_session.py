@@ -68,8 +68,6 @@ class WatchedClient(Client):
         self.command: commands.Command | None = None
         self.resumes = False
         """Whether it goes on with a command, and begins none."""
-        self.makes_do = False
-        """Whether the command at hand has to do without a queue that cannot be read."""
         self.called = b"-"
         """What it has said that it is called."""
         self.taken: Counter[bytes] = Counter()
@@ -96,7 +94,7 @@ class WatchedClient(Client):
     ) -> None:
         def make_do(failure: JournalError) -> None:
             assert give_up is not None
-            self.makes_do = True
+            self.entry.makes_do = True
             give_up(failure)
 
         gives_up = None if give_up is None else make_do
@@ -155,7 +153,6 @@ class WatchedSession(Session):
         if not client.resumes:
             client.entry = Entry()
             client.command = command
-            client.makes_do = False
             models = client.life.models
             client.entry.begun = {name: model.last for name, model in models.items()}
             if not getattr(command, "quiet", False):

@@ -142,6 +142,8 @@ class Life:
         """The put that a command has begun."""
         self._begun: dict[int, dict[Journal, int]] = {}
         """What was written when each batch was begun: the number of each queue's state."""
+        self.movers: dict[tuple[bytes, int], Entry] = {}
+        """The commands that items are moved for, by their queues and ids."""
         self.lease: float | None = None
         """Which lease the present read asks for."""
         self.ran_ms = clock.wall_ms
@@ -349,6 +351,7 @@ class Life:
         if session is None or not isinstance(asked, operations.Move) or asked.key != name:
             return False
         session.entry.moved.append((name, thing.id))
+        self.movers[name, thing.id] = session.entry
         source = None if thing.origin is None else thing.origin.source
         return move.target == (source if asked.target is None else asked.target)
 
@@ -447,6 +450,8 @@ class Life:
             self._check_moved(entry, int(told.line.split()[1]))
         if asked.kind in ("delete", "drop") and (told.line != b"NOT_FOUND") != bool(entry.did):
             raise Violation(f"{client.peer}: {asked} is answered {told.line!r}, but did {entry}")
+        if asked.kind == "get" and told.whole and entry.unread and not entry.makes_do:
+            raise Violation(f"{client.peer}: {asked} was told that {entry.unread} are empty")
         if told.whole and not entry.failed and asked.kind != "monitor":
             for name, number in entry.did:
                 self._tell(name, number)

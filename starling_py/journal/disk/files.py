@@ -208,11 +208,17 @@ class Files:
 
     @contextlib.contextmanager
     def closing(self, descriptor: int) -> Iterator[int]:
-        """Close an open file at the end of the ``with`` block, also after an exception."""
+        """Close an open file at the end of the ``with`` block, also after an exception.
+
+        That exception is what is raised then, whatever the closing itself comes to.
+        """
         try:
             yield descriptor
-        finally:
-            self.close(descriptor)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.close(descriptor)
+            raise
+        self.close(descriptor)
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, replacing the file that had it."""
