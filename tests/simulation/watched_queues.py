@@ -204,7 +204,7 @@ class WatchedQueues(QueueCollection):
             raise model.fail(f"item {item_id} has the token {digest!r}, not {expected}")
         if item_id and current is not None:
             current.entry.stored = True
-            current.entry.puts.append((name, model.once[digest][2]))
+            current.entry.puts.append((name, model.first_put(digest).number))
         return item_id
 
     def put_with_care(self, what: Put, reached: list[PersistentQueue]) -> Steps:
@@ -236,7 +236,7 @@ class WatchedQueues(QueueCollection):
             model = models[what.name]
             if put.numbers or model.seen(what.token, self.clock.wall_ms) != what.seen_id:
                 raise model.fail(f"{put} was not stored, as of item {what.seen_id}")
-            entry.puts.append((what.name, model.once[what.token][2]))
+            entry.puts.append((what.name, model.first_put(what.token).number))
         else:
             self._check_reached(models[what.name], put, states)
             entry.puts += put.numbers.items()
