@@ -204,7 +204,7 @@ class WatchedQueues(QueueCollection):
             raise model.fail(f"item {item_id} has the token {digest!r}, not {expected}")
         if item_id and current is not None:
             current.entry.stored = True
-            current.entry.puts.append((name, model.once[digest][2]))
+            current.entry.puts.append((name, model.first_put(digest).number))
         return item_id
 
     def put_with_care(self, what: Put, reached: list[PersistentQueue]) -> Steps:
@@ -236,7 +236,7 @@ class WatchedQueues(QueueCollection):
             model = models[what.name]
             if put.numbers or model.seen(what.token, self.clock.wall_ms) != what.seen_id:
                 raise model.fail(f"{put} was not stored, as of item {what.seen_id}")
-            entry.puts.append((what.name, model.once[what.token][2]))
+            entry.puts.append((what.name, model.first_put(what.token).number))
         else:
             self._check_reached(models[what.name], put, states)
             entry.puts += put.numbers.items()
@@ -326,8 +326,8 @@ class WatchedQueues(QueueCollection):
             if earlier is not None:
                 raise model.fail(f"an item is given, and {earlier!r} goes first")
             number = None if request.peek else model.last
-            self._entry(holder).hits.append((request.name, hit[1].data, number))
             self._session(holder).taken[request.name] += not request.peek
+            self._entry(holder).hits.append((request.name, hit[1].data, number))
         return hit
 
     def _session(self, holder: ReadHolder | None) -> "WatchedClient":
