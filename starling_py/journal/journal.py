@@ -97,17 +97,15 @@ class Journal:
         self._first_id = ledger.next_id
         self._writing = False
         self._stopped = False
-        self._syncs_on_demand = SyncsOnDemand(place, chores, self._rotation.leave)
+        self._syncs_on_demand: SyncsOnDemand | None = None
+        """Made when the first is asked for; most journals never need it."""
         self._reclaiming = Reclaiming(
             place,
             chores,
             shared.reserve,
             durability.segment_size,
-            ledger=lambda: self.ledger,
-            on_compacted=self._tell_compacted,
-            broke=self._file_spoiled,
-            all_safe=lambda: self._all_safe,
-            hold=shared.hold,
+            self,
+            shared.hold,
         )
         self.owner: JournalOwner | None = None
         """The queue, which is told of the outcome of each ``write``."""
@@ -322,6 +320,8 @@ class Journal:
 
         ``done`` is told why that failed, or ``None``.
         """
+        if self._syncs_on_demand is None:
+            self._syncs_on_demand = SyncsOnDemand(self._place, self._chores, self._rotation.leave)
         self._syncs_on_demand.begin_sync(lambda: self.ledger, done)
 
     def seal(self, size: int) -> None:
@@ -375,7 +375,7 @@ class Journal:
         # The owner may remove the journal of a deleted queue now. That must not happen in the
         # middle of a write, nor before one, nor while its files are worked on.
         quiet = not (self._writing or self.has_pending or self.busy)
-        if self.owner is not None and self._all_safe and quiet:
+        if self.owner is not None and self.all_safe and quiet:
             self.owner.on_all_safe()
 
     def _go_by(self, ledger: Ledger) -> None:
@@ -383,12 +383,14 @@ class Journal:
         self.ledger = self.recorder.ledger = ledger
 
     @property
-    def _all_safe(self) -> bool:
+    def all_safe(self) -> bool:
+        """Whether everything that was written is safe."""
         safety = self._safety
         covered = not self.syncs or safety.written == safety.covered
         return self.broken is None and covered
 
-    def _tell_compacted(self, work: Compaction) -> None:
+    def on_compacted(self, work: Compaction) -> None:
+        """Tell the owner of a replacement that is in force."""
         if self.owner is not None and work.replacement is not None:
             self.owner.on_compacted(work.segments, work.replacement)
 
@@ -483,6 +485,10 @@ class Journal:
                 return
 
     def _file_spoiled(self, error: Exception) -> None:
+        self._break("cannot be synced", error)
+
+    def on_unsafe_copy(self, error: OSError) -> None:
+        """Have the journal healed: a replacement that is in force may not be safe."""
         self._break("cannot be synced", error)
 
     def _break(self, what: str, error: Exception) -> None:

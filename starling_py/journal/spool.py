@@ -8,6 +8,7 @@ A queue that cannot be read back is *refused*, and nothing of it is changed; all
 """
 
 import errno
+import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -260,7 +261,7 @@ class Spool:
 
     def journal(self, queue: bytes) -> Journal:
         """Return the journal of a new queue; nothing is on disk before its first write."""
-        return self._new_journal(queue, self._shared(), self.ids.first_id)
+        return self._new_journal(queue, self._shared, self.ids.first_id)
 
     def journal_in_memory(self, queue: bytes, now_ms: int) -> Journal:
         """Return the journal of a new queue of which nothing is ever on disk.
@@ -270,7 +271,7 @@ class Spool:
         microsecond, so no id comes twice, unless the clock is set back.
         """
         shared = attrs.evolve(
-            self._shared(),
+            self._shared,
             files=NoFiles(),
             durability=Durability(syncs=False, segment_size=SEGMENT_SIZE),
             reserve=NoReserve(),
@@ -350,6 +351,7 @@ class Spool:
             place = replace(place, is_ours=self.lock.is_held)
         return Journal(shared, place, Ledger.of_new_queue(first_id))
 
+    @functools.cached_property
     def _shared(self) -> Shared[Journal]:
         return Shared(
             self.files,
@@ -447,7 +449,7 @@ class Spool:
 
     def _refused(self, queue: bytes, path: str, why: str) -> Journal:
         place = Place(self.files, path, queue, 0, self.durability.syncs)
-        journal = Journal(self._shared(), place, Ledger())
+        journal = Journal(self._shared, place, Ledger())
         journal.refuse(why)
         return journal
 
@@ -510,7 +512,7 @@ class Spool:
             self.files, path, state.queue, state.salt, self.durability.syncs, self.lock.is_held
         )
         old = state.header.version < segment.VERSION
-        return Journal(self._shared(), place, state.ledger, must_begin=old)
+        return Journal(self._shared, place, state.ledger, must_begin=old)
 
     def _remove_if_empty(self, path: str) -> None:
         try:

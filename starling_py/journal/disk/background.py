@@ -7,7 +7,6 @@ journal's files one piece at a time, and keeps it apart from a healing.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -147,7 +146,7 @@ class Chores:
         self._files = files
         self._heal = heal
         self._idle = idle
-        self._waiting: deque[Make] = deque()
+        self._waiting: list[Make] = []
         self._heals_next = False
         self.busy = False
         """Whether work or a healing is under way."""
@@ -198,6 +197,6 @@ class Chores:
             self._heals_next = False
             self._heal()
         elif self._waiting:
-            self.submit(self._waiting.popleft())
+            self.submit(self._waiting.pop(0))
         else:
             self._idle()
