@@ -18,6 +18,8 @@ from starling_py.ctl.remote import Queue
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 _STATES: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 _MOST_TOLD: Final = 5
+_MOST_FOUND: Final = 30
+"""Lines of a doctor for people."""
 _STUCK_MS: Final = 60_000
 """Since when nobody has taken anything, for a queue with items to count as stuck."""
 
@@ -174,7 +176,7 @@ def _measured(options: argparse.Namespace, label: str, items: int, age: int) -> 
 def doctor(context: Context) -> int:
     """Tell a person what is out of the ordinary, and what to do."""
     remote, output = context.remote, context.output
-    numbers, settings, queues = remote.server(), remote.settings(), remote.queues()
+    numbers, settings, queues = remote.server(), remote.settings(), remote.in_full()
     draining = remote.connection.ask(b"status") == b"READONLY"
     items, total = numbers.get("curr_items", "?"), int(numbers.get("bytes", "0"))
     output.line(
@@ -186,10 +188,13 @@ def doctor(context: Context) -> int:
     found = list(of_server(numbers, draining=draining))
     for queue in queues:
         found += [*of_queue(queue), *of_habits(queue)]
-    for each in sorted(found, key=lambda each: -each.state):
+    found.sort(key=lambda each: -each.state)
+    for each in found if output.as_json else found[:_MOST_FOUND]:
         text = f"{_STATES[each.state].lower()}: {each.text}"
         values = {"state": _STATES[each.state], "text": each.text, "advice": each.advice}
         output.record(values, output.alarm(text) + (f"  ({each.advice})" if each.advice else ""))
+    if len(found) > _MOST_FOUND:
+        output.line(f"and {len(found) - _MOST_FOUND} more; --json tells all")
     if not found:
         output.record({"state": "OK", "text": "nothing is wrong", "advice": ""}, "nothing is wrong")
     return FAILED if found else DONE

@@ -5,7 +5,9 @@ closed pipe is no error; nothing is sent before the whole command line is unders
 """
 
 import argparse
+import difflib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -13,6 +15,7 @@ from typing import Any, NoReturn
 import starling_py
 from starling_py.ctl import (
     acting,
+    backing_up,
     checking,
     completing,
     items,
@@ -35,6 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     *checking.COMMANDS,
     *watching.COMMANDS,
     *transfer.COMMANDS,
+    *backing_up.COMMANDS,
     *completing.COMMANDS,
 )
 """All subcommands, in the order in which ``--help`` lists them."""
@@ -63,9 +67,18 @@ class _Parser(argparse.ArgumentParser):
     """Reports a wrong option in one line."""
 
     def error(self, message: str) -> NoReturn:
-        warn(f"{message} (try {self.prog} --help)")
+        warn(f"{_helpful(message)} (try {self.prog} --help)")
         # To a monitor, 2 would mean that the server is in a critical state.
         sys.exit(UNKNOWN if self.prog.endswith(" check") else WRONG_USAGE)
+
+
+def _helpful(message: str) -> str:
+    """Return what argparse says, but of a wrong command the nearest one in place of all."""
+    wrong = re.match(r"argument COMMAND: invalid choice: '(.*)' \(choose from (.*)\)$", message)
+    if wrong is None:
+        return message
+    near = difflib.get_close_matches(wrong[1], re.findall(r"[\w-]+", wrong[2]), 1)
+    return f"there is no command {wrong[1]!r}" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

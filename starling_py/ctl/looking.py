@@ -75,6 +75,7 @@ def marks(queue: Queue) -> list[str]:
     """Return in words what is out of the ordinary with a queue."""
     told = [
         ("paused", "paused"),
+        ("full", "full"),
         ("journal_broken", "journal-broken"),
         ("quarantined", "items-lost"),
         ("dead_lettered", "dead-letters"),
@@ -85,7 +86,7 @@ def marks(queue: Queue) -> list[str]:
 def show(context: Context) -> int:
     """Tell all that is known of queues."""
     remote, output = context.remote, context.output
-    for queue in remote.queues(context.options.queues):
+    for queue in remote.in_full(remote.queues(context.options.queues)):
         reads = consumers = []
         settings: dict[str, int | str] = {}
         if names.is_sayable(queue.name):

@@ -21,6 +21,9 @@ NAME: Final = b"starling-ctl"
 """What the connection is called, in ``stats conns`` and in the server's log."""
 MOST_LISTED: Final = 1000
 """Items that one ``browse`` lists at most."""
+MOST_CHANGED: Final = 100_000
+"""Queues that one ``stats changed`` tells of at most."""
+_NO_TOKEN: Final = b"-"
 _LINE: Final = 1800
 """Bytes of names in one line; the server takes 2,048 in all."""
 _BLOCK: Final = re.compile(rb"queue '([^\r\n]*)' \{\r?\n((?:  [^\r\n]*\r?\n)*)\}\r?\n")
@@ -48,6 +51,21 @@ class Queue:
         """Return all of it for JSON."""
         told: dict[str, int | str] = {"queue": self.shown}
         return told | {key.decode(): plain(value) for key, value in self.pairs.items()}
+
+
+@attrs.frozen
+class Changed:
+    """What ``stats changed`` tells: of the server, and of the queues that have changed."""
+
+    server: dict[str, str]
+    token: bytes
+    """What to ask with the next time."""
+    anew: bool
+    """Whether this is about all queues, and what was known before is void."""
+    left: int
+    """Queues that have changed too."""
+    queues: dict[bytes, Queue]
+    gone: list[bytes]
 
 
 @attrs.frozen
@@ -149,14 +167,37 @@ class Remote:
             found[name] = value
         return found
 
+    def changed(self, token: bytes = _NO_TOKEN, most: int = MOST_CHANGED) -> Changed:
+        """Return the server's numbers and those of the queues that have changed since a token.
+
+        It costs the server what has changed, not what there is; but of a queue, only the numbers
+        that monitors want are told.
+        """
+        server: dict[str, str] = {}
+        queues: dict[bytes, Queue] = {}
+        gone = []
+        names_told: list[bytes] = []
+        for line in self.connection.block(b"stats changed %b %d" % (token, most)).splitlines():
+            key, _, value = line.removeprefix(b"STAT ").partition(b" ")
+            if not key.startswith(b"queue_"):
+                server[key.decode()] = value.decode(errors="backslashreplace")
+                if key == b"changes_tell":
+                    names_told = value.split(b",")
+                continue
+            shown = key[6:].decode(errors="backslashreplace")
+            name = names.typed(shown)
+            if value == b"gone":
+                gone.append(name)
+            else:
+                numbers = dict(zip(names_told, value.split(b","), strict=False))
+                queues[name] = Queue(name, shown, numbers)
+        next_token = server.get("changes", "").encode()
+        anew, left = server.get("changes_anew") == "1", int(server.get("changes_left", "0"))
+        return Changed(server, next_token, anew, left, queues, gone)
+
     def server(self) -> dict[str, str]:
         """Return the numbers of the server alone."""
-        found = self.stats().items()
-        return {
-            name.decode(): value.decode(errors="backslashreplace")
-            for name, value in found
-            if not name.startswith(b"queue_")
-        }
+        return self.changed(most=1).server
 
     def settings(self) -> dict[str, str]:
         """Return the settings of the server."""
@@ -174,13 +215,28 @@ class Remote:
             if missing:
                 raise names.nothing_matches(missing[:1])
             return list(found.values())
-        everything = self._dumped(b"dump_stats").values()
+        everything = self._all()
         if not patterns:
-            return list(everything)
+            return everything
         wanted = [queue for queue in everything if names.matches(queue.shown, patterns)]
         if not wanted:
             raise names.nothing_matches(patterns)
         return wanted
+
+    def _all(self) -> list[Queue]:
+        """Return all queues, in the order of their names, with the numbers of ``changed``."""
+        told = self.changed()
+        found = told.queues
+        while told.left:
+            told = self.changed(told.token)
+            found |= told.queues
+        return [found[name] for name in sorted(found)]
+
+    def in_full(self, queues: Iterable[Queue] | None = None) -> list[Queue]:
+        """Return queues with all their numbers; all queues without a choice."""
+        if queues is None:
+            return list(self._dumped(b"dump_stats").values())
+        return list(self._named([queue.name for queue in queues]).values())
 
     def queue(self, name: bytes) -> Queue | None:
         """Return the numbers of one queue; ``None`` if there is none of the name."""

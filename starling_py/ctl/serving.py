@@ -2,10 +2,13 @@
 
 import argparse
 import time
+from collections.abc import Sequence
 
+from starling_py.ctl import names
 from starling_py.ctl.command import Command, Context, queue_patterns, seconds
 from starling_py.ctl.errors import DONE, CommandRefused, CtlError
 from starling_py.ctl.output import count, progress
+from starling_py.ctl.overview import Overview
 from starling_py.ctl.remote import Remote
 
 _LOOKS = 0.5
@@ -28,22 +31,27 @@ def drain(context: Context) -> int:
 def _wait(context: Context) -> None:
     options = context.options
     end = None if options.patience is None else time.monotonic() + options.patience
-    left = at_first = _left(context)
+    overview = Overview(context.remote)
+    left = at_first = _left(overview, options.queues)
     with progress(at_first, "items") as bar:
         while left:
             if end is not None and time.monotonic() >= end:
                 raise CtlError(f"{count(left, 'item')} left when the time was over")
             time.sleep(_LOOKS)
-            now = _left(context)
+            now = _left(overview, options.queues)
             bar.update(left - now)
             left = now
     context.output.record({"left": 0}, "all empty")
 
 
-def _left(context: Context) -> int:
-    """Return how many items there are, open ones too."""
-    found = context.remote.queues(context.options.queues)
-    return sum(queue.number("items") + queue.number("open_transactions") for queue in found)
+def _left(overview: Overview, patterns: Sequence[str]) -> int:
+    """Return how many items there are now, open ones too."""
+    overview.look()
+    return sum(
+        queue.number("items") + queue.number("open_transactions")
+        for queue in overview.queues.values()
+        if not patterns or names.matches(queue.shown, patterns)
+    )
 
 
 def reload(context: Context) -> int:

@@ -2,39 +2,33 @@
 
 import argparse
 import time
-from collections.abc import Mapping
 
+from starling_py.ctl import names
 from starling_py.ctl.command import Command, Context, queue_patterns, seconds, whole
-from starling_py.ctl.errors import DONE, NotFoundError
+from starling_py.ctl.errors import DONE
 from starling_py.ctl.output import size, span
+from starling_py.ctl.overview import Overview
 from starling_py.ctl.remote import Queue
 
 
 def watch(context: Context) -> int:
     """Print what changes, until it is interrupted or has looked so often."""
     options, output = context.options, context.output
-    before: Mapping[bytes, Queue] = {}
     looked, last = 0, 0.0
     heads = f"{'TIME':8}  {'ITEMS':>9}  {'PUT/S':>8}  {'GET/S':>8}  {'AGE':>8}  {'BYTES':>6}  QUEUE"
     output.line(heads)
     output.flush()
+    overview = Overview(context.remote)
     while options.times is None or looked < options.times:
         if looked:
             time.sleep(max(0.0, last + max(0.1, options.every) - time.monotonic()))
-        now = time.monotonic()
-        found = {queue.name: queue for queue in _look(context)}
-        for name, queue in found.items():
-            _tell(context, queue, before.get(name), now - last)
+        before, now = dict(overview.queues), time.monotonic()
+        for queue in overview.look():
+            if not options.queues or names.matches(queue.shown, options.queues):
+                _tell(context, queue, before.get(queue.name), now - last)
         output.flush()
-        before, last, looked = found, now, looked + 1
+        last, looked = now, looked + 1
     return DONE
-
-
-def _look(context: Context) -> list[Queue]:
-    try:
-        return context.remote.queues(context.options.queues)
-    except NotFoundError:  # it may come
-        return []
 
 
 def _tell(context: Context, queue: Queue, before: Queue | None, seconds_between: float) -> None:

@@ -34,6 +34,11 @@ def test_a_wrong_command_line_is_one_line_and_status_two(ctl: Ctl, words: list[s
     assert done.err.count("\n") == 1
 
 
+def test_a_command_that_is_not_there_is_told_its_nearest(ctl: Ctl) -> None:
+    assert "there is no command 'lst'; did you mean ls? (try" in ctl("lst").err
+    assert "there is no command 'zzz' (try" in ctl("zzz").err
+
+
 def test_the_server_is_told_by_option_or_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(cli.SERVER_VARIABLE, raising=False)
 

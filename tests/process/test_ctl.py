@@ -278,3 +278,30 @@ def test_a_dump_of_a_stopped_server_is_imported(server: ServerProcess, tmp_path:
         ("a", 5),
         ("b", 5),
     ]
+
+
+def test_a_backup_of_a_busy_server_is_restored_and_served(tmp_path: Path) -> None:
+    spool, kept, new = tmp_path / "spool", tmp_path / "kept", tmp_path / "new"
+    config = settings_file(tmp_path, allow_snapshot="true")
+    with ServerProcess(spool, "-f", config) as server:
+        ctl(server, "put", "mail", "a", "b")
+        for number in range(50):
+            ctl_put(server, b"jobs", number)
+        assert ctl(server, "snapshot", "monday").stdout.endswith(b"/spool/.snapshots/monday\n")
+        assert (spool / ".snapshots/monday").is_dir()
+        assert ctl(server, "backup", kept).stdout.startswith(b"2 queues, ")
+        assert [each.name for each in (spool / ".snapshots").iterdir()] == ["monday"]
+        ctl(server, "backup", kept, status=2)
+        ctl(server, "flush", "*", "--yes")
+        ctl(server, "restore", kept, spool, status=2)
+        ctl(server, "restore", kept, new)
+    with ServerProcess(new) as server:
+        with RawClient(server.port) as client:
+            taken = client.get_all([b"jobs"] * 50)
+        assert taken == [b"%d" % number for number in range(50)]
+        assert ctl(server, "get", "mail", "-n", 9).stdout == b"a\nb\n"
+
+
+def ctl_put(server: ServerProcess, name: bytes, number: int) -> None:
+    with RawClient(server.port) as client:
+        client.check_put(Given(name, b"%d" % number))
