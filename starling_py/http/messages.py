@@ -1,9 +1,11 @@
 """Requests of HTTP clients, and the answers to them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
+
+from starling_py.http.talk import Reply
 
 TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
@@ -41,6 +43,24 @@ class Parts:
     parts: Iterator[bytes]
     kind: str = TEXT
     headers: Headers = ()
+
+
+@attrs.frozen
+class Events:
+    """An answer without an end: what ``made`` returns, once a second."""
+
+    made: Callable[[], bytes]
+
+
+@attrs.frozen
+class Talk:
+    """An answer that depends on what the server says to some commands of its protocol."""
+
+    commands: Sequence[bytes]
+    made: Callable[[list[Reply]], Answer]
+    """Makes the answer of the replies."""
+    who: str = ""
+    """Who says them, if they change anything: the name of a token."""
 
 
 def told(status: int, text: str, headers: Headers = ()) -> Answer:

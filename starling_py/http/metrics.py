@@ -11,7 +11,7 @@ from typing import Final
 
 from starling_py.http import exposition
 from starling_py.http.exposition import Exposition, labels
-from starling_py.http.source import Numbers, Source
+from starling_py.http.source import Numbers, Source, text_of
 from starling_py.stats import WATCHED, Snapshot
 
 _AT_ONCE: Final = 50
@@ -145,11 +145,6 @@ def _add_up(rest: list[int], left_out: Sequence[_Looked]) -> int:
         rest[:] = [total + value for total, value in zip(rest, numbers, strict=True)]
         rest[_AGE] = oldest
     return len(left_out)
-
-
-def text_of(name: bytes) -> str:
-    """Return a queue's name as text; bytes that are no UTF-8 as a backslash, ``x`` and digits."""
-    return name.decode("utf-8", "backslashreplace")
 
 
 def _of_server(source: Source, write: Exposition, queues: int, left_out: int) -> Iterator[str]:

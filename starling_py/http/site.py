@@ -11,13 +11,14 @@ import attrs
 
 from starling_py.http import exposition, metrics
 from starling_py.http.gate import Gate
-from starling_py.http.messages import Answer, Parts, Request, told
+from starling_py.http.messages import Answer, Events, Parts, Request, Talk, told
+from starling_py.http.page import Page
 from starling_py.http.source import Source
 
 LONGEST_TURN: Final = 5.0
 """Seconds without a turn of the server after which it is not healthy."""
 
-Told = Answer | Parts
+Told = Answer | Parts | Events | Talk
 
 
 @attrs.frozen
@@ -26,6 +27,8 @@ class Offer:
 
     metrics: bool = True
     metrics_max_queues: int = 200
+    dashboard: bool = False
+    actions: bool = False
 
 
 class Site:
@@ -42,6 +45,12 @@ class Site:
         self._gated: dict[str, Callable[[Request], Told]] = {}
         if offer.metrics:
             self._gated["/metrics"] = self._metrics
+        self.page = Page(source, gate, acts=offer.actions) if offer.dashboard else None
+        """The page, if there is one."""
+        self._changing: Mapping[str, Callable[[Request], Told]] = {}
+        if self.page is not None:
+            self._gated.update(self.page.reading)
+            self._changing = self.page.changing
 
     def answer(self, request: Request) -> Told:
         """Return the answer to a request."""
@@ -52,7 +61,7 @@ class Site:
             return found(request)
         if (refusal := self._gate.refusal(request)) is not None:
             return refusal
-        found = self._gated.get(path)
+        found = (self._gated if reads else self._changing).get(path)
         return told(404, "nothing is here") if found is None else found(request)
 
     def _health(self, _: Request) -> Answer:

@@ -3,13 +3,31 @@
 Nothing of it is changed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Protocol
+
+import attrs
 
 from starling_py.stats import Histogram, Snapshot
 
 Numbers = tuple[int, ...]
 """The numbers of a queue, in the order of ``stats.WATCHED``."""
+
+
+@attrs.frozen
+class Changed:
+    """What has changed since a look before."""
+
+    token: bytes
+    """What to look with the next time."""
+    anew: bool
+    """Whether nothing that was known before counts any more."""
+    names: Sequence[bytes]
+    """The queues that have changed; of some, the next look tells."""
+    queues: int
+    """How many queues there are, with their items and the bytes of these."""
+    items: int
+    bytes: int
 
 
 class Source(Protocol):
@@ -52,6 +70,12 @@ class Source(Protocol):
         The age is -1 while it is not known. ``None`` when there is no such queue.
         """
 
+    def changed(self, token: bytes, most: int) -> Generator[None, None, Changed]:
+        """Look, in steps, which queues have changed since ``token`` was given; at most so many.
+
+        An empty token is for all of them.
+        """
+
     def histograms(self) -> "Histograms":
         """Return how long what takes."""
 
@@ -78,3 +102,8 @@ class Histograms(Protocol):
     @property
     def syncs(self) -> Histogram:
         """Batches forced to disk."""
+
+
+def text_of(name: bytes) -> str:
+    """Return a queue's name as text; bytes that are no UTF-8 as a backslash, ``x`` and digits."""
+    return name.decode("utf-8", "backslashreplace")

@@ -195,9 +195,10 @@ class Server:
         core, tick = self._core, self._tick
         times = tick.times = TurnTimes(core.clock, self._counters)
         source = WebSource(core, self._host, times, syncs, self._stop)
-        offer = Offer(web.settings.metrics, web.settings.metrics_max_queues)
+        given = web.settings
+        offer = Offer(given.metrics, given.metrics_max_queues, given.dashboard, given.actions)
         site = Site(source, web.gate, offer)
-        return web.serve(web.listeners, site, core.commits.guard, core.clock.now)
+        return web.serve(web.listeners, site, tick, core.commits.guard, core.clock.now)
 
     def _session(self, peer: str, wake: Callable[[], None]) -> Session:
         queues = self._core.queues

@@ -17,9 +17,13 @@ import trio
 
 from starling_py.guard import Guard
 from starling_py.http.exchange import Exchange, RequestRefused
-from starling_py.http.messages import Answer, Parts, Request, told
-from starling_py.http.site import Site
+from starling_py.http.messages import Answer, Events, Parts, Request, Talk, told
+from starling_py.http.site import Site, Told
+from starling_py.http.talk import TalkError
+from starling_py.server.inner import Inner
 from starling_py.server.listening import address_of, printed
+from starling_py.server.tick import Tick
+from starling_py.server.watching import Watching
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +36,10 @@ IDLE_TIME: Final = 120.0
 """Seconds that a client may be silent between two requests."""
 ANSWER_TIME: Final = 60.0
 """Seconds that an answer may take, until the client has read most of it."""
+MOST_WATCHERS: Final = 8
+"""Clients that may watch the page at the same time."""
+WATCHING_TIME: Final = 15.0
+"""Seconds in which who watches must have read what came."""
 MOST_REQUESTS: Final = 1000
 """Requests on one connection."""
 SLICE: Final = 0.002
@@ -51,16 +59,20 @@ class Web:
         self,
         listeners: list[socket.socket],
         site: Site,
+        tick: Tick,
         guard: Guard,
         now: Callable[[], float],
     ) -> None:
         """``now`` returns seconds on the monotonic clock."""
         self._listeners = listeners
         self._site = site
+        self.inner = Inner(tick)
         self._guard = guard
         self._now = now
         self._turn = trio.Lock()
         """Held for each piece of work, so that there is a turn of the tick after it."""
+        page = site.page
+        self.watching = None if page is None else Watching(page.survey, self._turn, guard, now)
         self._visits: dict[_Visit, None] = {}
         """All clients, whoever has been silent longest first."""
 
@@ -71,6 +83,8 @@ class Web:
                 for listener in self._listeners:
                     log.info("http: listening on %s", address_of(listener))
                     nursery.start_soon(self._accept, listener, nursery)
+                if self.watching is not None:
+                    nursery.start_soon(self.watching.run)
         finally:
             for listener in self._listeners:
                 listener.close()
@@ -116,10 +130,15 @@ class Web:
             del self._visits[visit]
             self._visits[visit] = None
 
-    async def answer(self, request: Request) -> Answer | Parts:
+    async def answer(self, request: Request) -> Told:
         """Have a request answered."""
         async with self._turn:
             return self._site.answer(request)
+
+    async def made(self, events: Events) -> bytes:
+        """Return what is shown next."""
+        async with self._turn:
+            return events.made()
 
     async def piece(self, parts: Parts) -> bytes | None:
         """Return the next piece of a long answer; ``None`` behind the last one."""
@@ -150,6 +169,8 @@ class _Visit:
         self.is_answered = False
         """Whether an answer is under way."""
         self._exchange = Exchange(peer)
+        self._limit = trio.CancelScope()
+        """Ends an answer that takes too long."""
 
     async def serve(self) -> None:
         """Answer one request after the other."""
@@ -165,8 +186,9 @@ class _Visit:
                 return
             self._web.heard(self)
             self.is_answered = True
-            with trio.move_on_after(ANSWER_TIME) as limit:
+            with trio.move_on_after(ANSWER_TIME) as self._limit:
                 await self._answer(request, last=last)
+            limit = self._limit
             if limit.cancelled_caught or exchange.ended:
                 return
             self.is_answered = False
@@ -193,15 +215,44 @@ class _Visit:
     async def _answer(self, request: Request, *, last: bool) -> None:
         exchange, web = self._exchange, self._web
         answer = await web.answer(request)
+        if isinstance(answer, Talk):
+            answer = await self._talk(answer)
+        if isinstance(answer, Events) and web.watching is not None:
+            await self._watch(answer, web.watching)
+            return
         if isinstance(answer, Answer):
             await self.stream.send_all(exchange.whole(answer, close=last))
             return
+        assert isinstance(answer, Parts)
         begun = exchange.begin(200, answer.kind, answer.headers, close=last)
         while request.method != "HEAD" and (piece := await web.piece(answer)) is not None:
             if sent := begun + exchange.part(piece):
                 await self.stream.send_all(sent)
                 begun = b""
         await self.stream.send_all(begun + exchange.end())
+
+    async def _talk(self, talk: Talk) -> Answer:
+        """Say something to the server, and return the answer that its replies make."""
+        name = "page" if not talk.who else f"page:{talk.who}".encode("ascii", "replace").decode()
+        try:
+            return talk.made(await self._web.inner.say(self.peer, name[:64], talk.commands))
+        except TalkError as problem:
+            log.warning("%s: a conversation for the page failed: %s", self.peer, problem)
+            return told(503, str(problem))
+
+    async def _watch(self, events: Events, watching: Watching) -> None:
+        """Send what is shown once a second, until the client has gone or reads no more."""
+        if watching.watchers >= MOST_WATCHERS:
+            await self.stream.send_all(self._exchange.whole(told(503, "too many watch already")))
+            return
+        send = self.stream.send_all
+        with watching.watcher():
+            await send(self._exchange.begin(200, "text/event-stream", ()))
+            while True:
+                self._limit.deadline = trio.current_time() + WATCHING_TIME
+                await watching.next_look()
+                made = await self._web.made(events)
+                await send(self._exchange.part(b"data: " + made + b"\n\n"))
 
     async def _refuse(self, answer: Answer) -> None:
         """Say why, and let the client read that: if it still sends, it would not see it else."""

@@ -1,13 +1,14 @@
 """The running server, as what is told by HTTP sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import attrs
 import trio
 
 from starling_py import described
-from starling_py.http.source import Numbers
+from starling_py.http.source import Changed, Numbers
 from starling_py.queues import numbers
+from starling_py.queues.changes import Found
 from starling_py.server import process
 from starling_py.server.core import Core
 from starling_py.server.host import Host
@@ -94,6 +95,13 @@ class WebSource:
         if found[_AGE] == 0 and queue.waiting.oldest_to_come() is not None:
             return (*found[:_AGE], -1, *found[_AGE + 1 :])
         return found
+
+    def changed(self, token: bytes, most: int) -> Generator[None, None, Changed]:
+        """Look, in steps, which queues have changed since ``token`` was given."""
+        found = Found()
+        for _ in self._core.queues.changes.look(token, most, found):
+            yield None
+        return Changed(found.token, found.anew, found.names, found.queues, found.items, found.size)
 
     def histograms(self) -> Times:
         """Return how long what takes."""

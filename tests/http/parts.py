@@ -1,10 +1,12 @@
 """A server that is none, for tests of what is told by HTTP."""
 
+from collections.abc import Generator
+
 import attrs
 
 from starling_py.http.messages import Answer, Parts, Request
-from starling_py.http.site import Site
-from starling_py.http.source import Numbers
+from starling_py.http.site import Site, Told
+from starling_py.http.source import Changed, Numbers
 from starling_py.stats import WATCHED, Counters, Histogram, Snapshot
 
 
@@ -35,6 +37,8 @@ class FakeSource:
     form: str = "pure"
     since_turn: float = 0.0
     unready: str | None = None
+    moved: list[bytes] = attrs.field(factory=list)
+    """The queues that the next look tells of."""
     measured: int = 0
     """How often a queue was measured."""
     time: float = 100.0
@@ -70,16 +74,25 @@ class FakeSource:
         known = {**dict.fromkeys(WATCHED, 0), "items": fake.items, **fake.more}
         return tuple(known.values())
 
+    def changed(self, token: bytes, most: int) -> Generator[None, None, Changed]:
+        """Tell of all queues the first time, then of those in ``moved``, and those that went."""
+        yield None
+        names = [each.name for each in self.found] if not token else list(self.moved)
+        self.moved = names[most:]
+        items = sum(each.items for each in self.found)
+        return Changed(b"token", not token, names[:most], len(self.found), items, 0)
+
     def histograms(self) -> Times:
         return self.times
 
 
-def whole(answer: Answer | Parts) -> bytes:
+def whole(answer: Told) -> bytes:
     """Return the whole body of an answer."""
+    assert isinstance(answer, Answer | Parts)
     return answer.body if isinstance(answer, Answer) else b"".join(answer.parts)
 
 
-def asked(site: Site, path: str, method: str = "GET", **headers: str) -> Answer | Parts:
+def asked(site: Site, path: str, method: str = "GET", **headers: str) -> Told:
     """Ask for a path of this machine."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return site.answer(Request(method, path, {}, {"host": "localhost", **names}))
