@@ -28,7 +28,7 @@ from starling_py.server.preloading import preload
 from starling_py.server.server import Server
 from starling_py.server.signals import Signals
 from starling_py.server.threads import Threads
-from starling_py.settings import command_line
+from starling_py.settings import cluster, command_line
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.server_settings import Settings
 
@@ -42,6 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         given = command_line.parse(argv)
     except ConfigError as error:
         for problem in error.problems:
+            print(f"starling-py: {problem}", file=sys.stderr)
+        return 2
+    settings = given.settings
+    missing = cluster.problems(settings.engine, settings.servers, settings.sync.kind)
+    if missing:
+        for problem in missing:
             print(f"starling-py: {problem}", file=sys.stderr)
         return 2
     if given.check_config:
@@ -113,6 +119,13 @@ def serve(
         )
         for warning in warnings:
             log.warning("%s", warning)
+        if settings.engine == "jetstream":
+            if pid_file is not None:
+                pid_file.write()
+            from starling_py.server.joining import member
+
+            member(settings, segments, listeners, read_again, lines, taken, on_serving).run()
+            return
         with process.without_collector():
             core, threads = _read_back(settings, segments)
         if pid_file is not None:

@@ -152,9 +152,15 @@ class Follower:
             self.whole_at = None
             self._note(attrs.evolve(self.position, state=FOLLOWS))
 
+    def distrust(self) -> None:
+        """Have the next start build the files anew."""
+        self._close_files()
+        self._note(attrs.evolve(self.position, state=BUILDS))
+
     def own(self) -> None:
         """Note that the files may be ahead of the stream from now on."""
         self._close_files()
+        self.adopts = False
         self._note(attrs.evolve(self.position, state=OWNS))
 
     def stop(self, sequence: int, number: int) -> None:
@@ -176,7 +182,8 @@ class Follower:
 
     def _note(self, position: Position) -> None:
         self.position = position
-        self._file.write(position)
+        if not self.adopts:  # who dies before all is in the stream must not throw it away
+            self._file.write(position)
 
     def _apply(self, each: Operation, *, building: bool) -> None:
         files, path = self._files, f"{self._spool}/{each.path}"

@@ -49,20 +49,20 @@ class ShippedFiles(Files):
 
     def make_directory(self, path: str) -> None:
         """Create a directory, and tell."""
-        self._outbox.check_open()
+        self._check(path)
         with self._outbox.lock:
             self._inner.make_directory(path)
             self._tell(operations.MADE_DIRECTORY, path)
 
     def create(self, path: str) -> int:
         """Create or empty a file, and tell."""
-        self._outbox.check_open()
+        self._check(path)
         with self._outbox.lock:
             return self._made(path, self._inner.create(path))
 
     def open_placed(self, path: str, *, new: bool) -> int:
         """Open a file for ``write_at``; if it is new, tell."""
-        self._outbox.check_open()
+        self._check(path)
         with self._outbox.lock:
             descriptor = self._inner.open_placed(path, new=new)
             return self._made(path, descriptor) if new else self._opened(path, descriptor)
@@ -77,7 +77,7 @@ class ShippedFiles(Files):
 
     def write(self, descriptor: int, data: bytes) -> int:
         """Append bytes, and tell which were written."""
-        self._outbox.check_open()
+        self._check_open(descriptor)
         written = self._inner.write(descriptor, data)
         with self._outbox.lock:
             file = self._open[descriptor]
@@ -92,14 +92,14 @@ class ShippedFiles(Files):
 
     def write_at(self, descriptor: int, offset: int, data: bytes) -> None:
         """Write bytes to a place, and tell."""
-        self._outbox.check_open()
+        self._check_open(descriptor)
         self._inner.write_at(descriptor, offset, data)
         with self._outbox.lock:
             self._wrote(self._open[descriptor], offset, data)
 
     def truncate(self, descriptor: int, size: int) -> None:
         """Cut a file, and tell."""
-        self._outbox.check_open()
+        self._check_open(descriptor)
         with self._outbox.lock:
             self._inner.truncate(descriptor, size)
             file = self._open[descriptor]
@@ -110,7 +110,7 @@ class ShippedFiles(Files):
 
     def rename(self, old: str, new: str) -> None:
         """Rename a file or a directory, and tell."""
-        self._outbox.check_open()
+        self._check(new)
         with self._outbox.lock:
             self._inner.rename(old, new)
             before, after = self._shared(old), self._shared(new)
@@ -127,7 +127,7 @@ class ShippedFiles(Files):
 
     def link(self, old: str, new: str) -> None:
         """Give a file another name, and tell."""
-        self._outbox.check_open()
+        self._check(new)
         with self._outbox.lock:
             self._inner.link(old, new)
             before, after = self._shared(old), self._shared(new)
@@ -136,7 +136,7 @@ class ShippedFiles(Files):
 
     def unlink(self, path: str) -> None:
         """Remove a file, and tell."""
-        self._outbox.check_open()
+        self._check(path)
         with self._outbox.lock:
             self._inner.unlink(path)
             self._tell(operations.REMOVED, path)
@@ -144,7 +144,7 @@ class ShippedFiles(Files):
 
     def remove_directory(self, path: str) -> None:
         """Remove an empty directory, and tell."""
-        self._outbox.check_open()
+        self._check(path)
         with self._outbox.lock:
             self._inner.remove_directory(path)
             self._tell(operations.REMOVED_DIRECTORY, path)
@@ -267,6 +267,15 @@ class ShippedFiles(Files):
     def lock_directory(self, path: str) -> int | None:
         """Lock a directory for this process alone."""
         return self._inner.lock_directory(path)
+
+    def _check(self, path: str) -> None:
+        """Raise ``OSError`` if nothing of what all nodes have may be changed any more."""
+        if self._outbox.closed and self._shared(path) is not None:
+            self._outbox.check_open()
+
+    def _check_open(self, descriptor: int) -> None:
+        if self._outbox.closed and self._open[descriptor].path is not None:
+            self._outbox.check_open()
 
     def _told_size(self, path: str) -> int:
         """Return how many bytes of a file were told. Raises ``OSError``."""

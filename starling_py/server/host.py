@@ -45,12 +45,14 @@ class Host:
         stop: trio.Event,
         read_settings: Callable[[], Settings] | None = None,
         lines: LogLines | None = None,
+        extra: Callable[[], list[tuple[str, object]]] = list,
     ) -> None:
         """``stop`` is set to stop the server.
 
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
-        what the log leaves out, if there is a log.
+        what the log leaves out, if there is a log. ``extra`` returns more statistics.
         """
+        self._extra = extra
         self._settings = settings
         self._core = core
         self._counters = counters
@@ -125,6 +127,7 @@ class Host:
             internal_errors=core.commits.guard.errors,
             client_memory_used=self.tick.connections.budget.total,
             clients_paused=len(self.tick.connections.budget.paused),
+            extra=self._extra(),
         )
 
     def queue_snapshot(self, name: bytes) -> stats.QueueSnapshot | None:
