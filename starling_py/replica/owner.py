@@ -246,7 +246,8 @@ class Owner:
             for path in self._ledger.victims(state.first, state.last, state.size, self._bound):
                 await self._restate(path)
             needed = self._ledger.first_needed(self.last)
-            if needed - state.first >= PURGES:
+            worth = 1 if self._ledger.is_too_long(state.size, self._bound) else PURGES
+            if needed - state.first >= worth:
                 await self._stream.purge(needed)
         except NotAnsweredError as error:
             log.info("the stream is not made shorter for now: %s", error)
@@ -256,3 +257,6 @@ class Owner:
             return
         for _ in self.files.restate(path):
             await self._send(all_of_it=True)
+        await self._send(all_of_it=True)
+        if path in self._ledger.files and not self.files.is_there(path):
+            del self._ledger.files[path]

@@ -8,6 +8,7 @@ told. Files of the node alone (``shared_names``) are none of the stream's. Nothi
 another server is the owner.
 """
 
+import contextlib
 from collections.abc import Iterator
 from typing import Final
 
@@ -200,6 +201,12 @@ class ShippedFiles(Files):
             yield
             if not end:
                 return
+
+    def is_there(self, path: str) -> bool:
+        """Tell whether there is a file at a path below the spool."""
+        with self._outbox.lock, contextlib.suppress(OSError):
+            return self._inner.size(f"{self._spool}/{path}") >= 0
+        return False
 
     # What is not.
 

@@ -49,12 +49,16 @@ class StreamLedger:
         """Return the number of the first message that is needed; ``last``: that of the last one."""
         return min((each.first for each in self.files.values()), default=last)
 
+    def is_too_long(self, size: int, bound: int = BOUND) -> bool:
+        """Tell whether a stream of so many bytes has too much that nobody needs."""
+        return size > 2 * self.live + bound
+
     def victims(self, first: int, last: int, size: int, bound: int = BOUND) -> list[str]:
         """Return the files that are to be told again, the oldest first; none while that is right.
 
         The stream has messages from ``first`` to ``last``, which take ``size`` bytes.
         """
-        if size <= 2 * self.live + bound:
+        if not self.is_too_long(size, bound):
             return []
         middle = (first + last) // 2
         old = [(each.first, path) for path, each in self.files.items() if each.first <= middle]
