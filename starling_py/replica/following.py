@@ -103,7 +103,7 @@ class Following:
                 return claim
         silent = self._now() - self._heard
         released = self.owner is not None and self.owner.released
-        if entries or (silent < self._takeover / 2 and not released):
+        if entries or (silent < self._takeover / 2 and not released and self.answers):
             return None
         state = await self._stream.state()
         self.answers = True
