@@ -30,7 +30,7 @@ from starling_py.server.server import Server
 from starling_py.server.signals import Signals
 from starling_py.server.threads import Threads
 from starling_py.server.web_opening import open_web
-from starling_py.settings import command_line
+from starling_py.settings import cluster, command_line
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.server_settings import Settings
 
@@ -44,6 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         given = command_line.parse(argv)
     except ConfigError as error:
         for problem in error.problems:
+            print(f"starling-py: {problem}", file=sys.stderr)
+        return 2
+    settings = given.settings
+    missing = cluster.problems(settings.engine, settings.servers, settings.sync.kind)
+    if missing:
+        for problem in missing:
             print(f"starling-py: {problem}", file=sys.stderr)
         return 2
     if given.check_config:
@@ -122,6 +128,24 @@ def serve(
         )
         for warning in warnings:
             log.warning("%s", warning)
+        if settings.engine == "jetstream":
+            if pid_file is not None:
+                pid_file.write()
+            from starling_py.server.joining import member
+
+            accounts = _accounts(settings)
+            member(
+                settings,
+                segments,
+                listeners.plain,
+                read_again,
+                lines,
+                taken,
+                on_serving,
+                accounts,
+                web,
+            ).run()
+            return
         with process.without_collector():
             accounts = _accounts(settings)
             core, threads = _read_back(settings, segments)

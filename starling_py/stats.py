@@ -6,7 +6,7 @@ single token, as clients read no further.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -207,6 +207,8 @@ class Snapshot:
     """Bytes that clients make the server hold: unfinished input, unread replies, waits."""
     clients_paused: int = 0
     """Clients that are not read from because they hold too much of ``client_memory``."""
+    extra: Sequence[tuple[str, object]] = ()
+    """What a server of a group tells of its place in it."""
 
 
 def server_pairs(snapshot: Snapshot, items: int, size: int, queues: int) -> Pairs:
@@ -246,6 +248,7 @@ def server_pairs(snapshot: Snapshot, items: int, size: int, queues: int) -> Pair
         ("client_memory_used", snapshot.client_memory_used),
         ("clients_paused", snapshot.clients_paused),
         ("refused_queues", snapshot.refused_queues),
+        *snapshot.extra,
         *((name, getattr(counters, name)) for name in _COUNTED if name != "total_items"),
         *((name, 0) for name in _NEVER_COUNTED),
     ]

@@ -223,6 +223,13 @@ class Journal:
         if safety.keeps:
             safety.kept.append(data)
 
+    def drop(self, why: str) -> None:
+        """Drop the collected records, as if they could not be written: they have not happened."""
+        self.recorder.take()
+        self.recorder.pending.pushed_id = self.ledger.next_id - 1
+        self._reader.take_back()
+        self.failure = why
+
     def distrust(self, defect: Exception) -> None:
         """Have the journal healed: something that nobody foresaw ended its work midway."""
         if self.broken is None and not self.in_memory:

@@ -127,7 +127,7 @@ class Spool:
         ``open_files``: how many journals may keep a segment open.
         """
         try:
-            _make_path(files, path, durability)
+            make_path(files, path, syncs=durability.syncs)
             lock = SpoolLock(files, path)
         except BlockingIOError as error:
             raise SpoolError(f"{path}: another server is using this spool") from error
@@ -539,15 +539,15 @@ def _printable(path: str) -> str:
     return path if path.isprintable() else ascii(path)[1:-1]
 
 
-def _make_path(files: Files, path: str, durability: Durability) -> None:
-    """Create a directory and those above it; sync each in its parent if the policy ever syncs."""
+def make_path(files: Files, path: str, *, syncs: bool) -> None:
+    """Create a directory and those above it; sync each in its parent if it ``syncs``."""
     parent = path.rpartition("/")[0]
     try:
         if files.leads_to_directory(path):
             return
     except FileNotFoundError:
         if parent:
-            _make_path(files, parent, durability)
+            make_path(files, parent, syncs=syncs)
     files.make_directory(path)
-    if durability.syncs:
+    if syncs:
         files.sync_directory(parent or "/")

@@ -120,6 +120,16 @@ class Acceptor:
             self.rests_until = None
             self._watch(READ)
 
+    def pause(self) -> None:
+        """Accept nobody until ``resume``."""
+        self.rests_until = float("inf")
+        self._watch(0)
+
+    def resume(self) -> None:
+        """Accept again."""
+        self.rests_until = None
+        self._watch(READ)
+
     def close(self) -> None:
         """Close the listening sockets: no client is accepted any more."""
         for descriptor, listener in self._listeners.items():

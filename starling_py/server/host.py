@@ -53,13 +53,16 @@ class Host:
         read_settings: Callable[[], Settings] | None = None,
         lines: LogLines | None = None,
         gate: Gate | None = None,
+        extra: Callable[[], list[tuple[str, object]]] = list,
     ) -> None:
         """``stop`` is set to stop the server.
 
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
         what the log leaves out, if there is a log. ``gate`` knows the users, if there are any.
+        ``extra`` returns more statistics.
         """
         self._gate = gate
+        self._extra = extra
         self._settings = settings
         self._core = core
         self._counters = counters
@@ -151,6 +154,7 @@ class Host:
             internal_errors=core.commits.guard.errors,
             client_memory_used=self.tick.connections.budget.total,
             clients_paused=len(self.tick.connections.budget.paused),
+            extra=self._extra(),
         )
 
     def queue_snapshot(self, name: bytes) -> stats.QueueSnapshot | None:

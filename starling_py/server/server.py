@@ -10,7 +10,8 @@ import contextlib
 import functools
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import trio
 
@@ -24,7 +25,6 @@ from starling_py.server.file_limit import GUESTS
 from starling_py.server.gate import Gate
 from starling_py.server.host import Host, LogLines
 from starling_py.server.listening import address_of
-from starling_py.server.signals import Signals
 from starling_py.server.threads import Threads
 from starling_py.server.tick import Tick
 from starling_py.server.turn_times import TurnTimes
@@ -45,6 +45,13 @@ _WORTH_GIVING = 1 << 24
 """Bytes that clients must have let go of before the memory is given back to the system."""
 
 
+class Obeying(Protocol):
+    """Where signals come from."""
+
+    def obey(self, stop: Callable[[str], None], reload: Callable[[], None]) -> None:
+        """Call ``stop`` with a signal's name to stop, and ``reload`` to read settings again."""
+
+
 class Server:
     """One server, from its open sockets to its end."""
 
@@ -56,18 +63,24 @@ class Server:
         listeners: Sequence[socket.socket],
         read_settings: Callable[[], Settings] | None = None,
         lines: LogLines | None = None,
-        signals: Signals | None = None,
+        signals: Obeying | None = None,
         on_serving: Callable[[], None] = lambda: None,
         accounts: Accounts | None = None,
         web: Opened | None = None,
+        watch: Callable[["Server"], Awaitable[None]] | None = None,
+        extra: Callable[[], list[tuple[str, object]]] = list,
     ) -> None:
         """``threads`` are those of the core, and are started here.
 
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
         what the log leaves out. ``on_serving`` is called when the server listens and obeys
         ``signals``. ``accounts`` are those who may use the server; ``None`` is everybody.
-        ``web`` is where HTTP is served, if it is.
+        ``web`` is where HTTP is served, if it is. ``watch`` runs beside the tick; ``extra`` returns
+        more statistics.
         """
+        self._watch = watch
+        self.lost = False
+        """Whether another server has the queues: what is in memory counts no more."""
         self._settings = settings
         self._core = core
         self._addresses = [address_of(each) for each in listeners]
@@ -102,7 +115,7 @@ class Server:
         guard = core.commits.guard
         self.gate = None if accounts is None else Gate(accounts, guard, lambda: self._tick.nudge())
         self._host = Host(
-            settings, core, self._counters, self._stop, read_settings, lines, self.gate
+            settings, core, self._counters, self._stop, read_settings, lines, self.gate, extra
         )
         watched = readiness.best()
         self._tick = self._host.tick = Tick(
@@ -139,6 +152,8 @@ class Server:
                 nursery.start_soon(self._wait_for_stop)
                 if self._web is not None:
                     nursery.start_soon(self._web.run)
+                if self._watch is not None:
+                    nursery.start_soon(self._watch, self)
                 for address in self._addresses:
                     log.info("listening on %s", address)
                 task_status.started()
@@ -147,8 +162,25 @@ class Server:
                 nursery.cancel_scope.cancel()
         finally:
             self._tick.close()
-            self._core.close()
+            if self.lost:
+                self._core.abandon()
+            else:
+                self._core.close()
             log.info("stopped")
+
+    def lose(self) -> None:
+        """End at once, as another server has the queues: drop the clients, and write nothing."""
+        self.lost = True
+        self._tick.close()
+        self._tick.drain(0)
+
+    def suspend(self) -> None:
+        """Drop the clients and accept none, but go on; ``resume`` ends that."""
+        self._tick.suspend()
+
+    def resume(self) -> None:
+        """Accept clients again."""
+        self._tick.resume()
 
     def stop(self) -> None:
         """Begin to stop; called again, end the grace time."""
@@ -160,7 +192,7 @@ class Server:
         await self._stop.wait()
         self._tick.drain(self._settings.grace_time)
 
-    def _obey(self, signals: Signals) -> None:
+    def _obey(self, signals: Obeying) -> None:
         soon = functools.partial(_call_soon, trio.lowlevel.current_trio_token())
         signals.obey(
             functools.partial(soon, self._stop_by_signal), functools.partial(soon, self._reload)

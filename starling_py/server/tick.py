@@ -238,6 +238,18 @@ class Tick:
         self._stop_at = stop_at if self._stop_at is None else min(stop_at, self._stop_at)
         self._nap.cancel()
 
+    def suspend(self) -> None:
+        """Tell the clients what can be told, drop all of them, and accept none until ``resume``."""
+        self._acceptor.pause()
+        self.turn([])
+        for connection in list(self._connections.values()):
+            self.connections.drop(connection)
+
+    def resume(self) -> None:
+        """Accept clients again, and do what had to wait."""
+        self._acceptor.resume()
+        self._nap.cancel()
+
     def close(self) -> None:
         """Drop every client that is left, and accept none."""
         self._acceptor.close()

@@ -17,6 +17,15 @@ from typing import Final, Literal
 import attrs
 
 from starling_py.security.networks import Networks
+from starling_py.settings.cluster import (
+    ADVERTISED,
+    ENGINE,
+    REPLICAS,
+    SERVERS,
+    STREAM,
+    TAKEOVER,
+    Servers,
+)
 from starling_py.settings.endpoints import TCP, Endpoint, Endpoints, is_beyond
 from starling_py.settings.http_settings import HttpSettings
 from starling_py.settings.kinds import (
@@ -206,6 +215,27 @@ class Settings:
         "Free space on the disk of queue_path below which puts are refused; 0 never refuses")
     quarantine: bool = setting("Storage", False, FLAG,
         "Serve a queue without older segments that are damaged; if false, refuse to")
+    engine: str = setting("Cluster", "local", ENGINE,
+        "Who has the queues; local: this server alone, jetstream: a group",
+        "--engine ENGINE")
+    servers: Servers | None = setting("Cluster", None, SERVERS,
+        "NATS servers of the cluster that has the stream", "--servers URLS")
+    stream: str = setting("Cluster", "starling", STREAM,
+        "Stream of the group; servers with the same stream are one group", "--stream NAME")
+    replicas: int = setting("Cluster", 3, REPLICAS,
+        "Replicas that the stream must have; with fewer than 3, no death is survived")
+    takeover: float = setting("Cluster", "2s", TAKEOVER,
+        "Silence of the owner after which another server takes over")
+    advertise: str | None = setting("Cluster", None, ADVERTISED,
+        "Address that clients of the others are told while this server is the owner")
+    servers_credentials: Path | None = setting("Cluster", None, PATH,
+        "File with the credentials for NATS, as nsc makes it")
+    servers_ca: Path | None = setting("Cluster", None, PATH,
+        "File with the certificates that sign those of the NATS servers")
+    servers_cert: Path | None = setting("Cluster", None, PATH,
+        "File with this server's certificate for NATS")
+    servers_key: Path | None = setting("Cluster", None, PATH,
+        "File with the key to that certificate")
     daemonize: bool = setting("Process", False, FLAG,
         "Leave the terminal and run in the background", "-d --daemonize", const=True)
     pid_file: Path | None = setting("Process", None, PATH,
