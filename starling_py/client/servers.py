@@ -18,6 +18,7 @@ RETRY_DELAY = 30.0
 """Seconds for which a server that failed is left alone."""
 DEFAULT_PORT = 22122
 
+_READ = 1 << 16
 _JSON = 1
 """The flag of an item that is stored as JSON."""
 Answer = TypeVar("Answer")
@@ -60,7 +61,7 @@ class Server:
 
     def _ask(self, what: Callable[[Client], Answer]) -> Answer:
         if self.greeting and self.client.sock is None:
-            self.client.raw_command(self.greeting)
+            lines_of(self.client, self.greeting.encode())
         return what(self.client)
 
     def bury(self, error: Exception) -> str:
@@ -77,6 +78,29 @@ class Server:
     def where(self) -> str:
         """Its address, as ``host:port``."""
         return f"{self.address[0]}:{self.address[1]}"
+
+
+def lines_of(client: Client, command: bytes) -> list[bytes]:
+    """Send one command and return the lines of its reply, however many there are.
+
+    ``raw_command`` of pymemcache 4.0 returns only what came together with the end of a reply. A
+    reply may have one line or many, so what ends it is that of another command. Raises ``OSError``
+    and ``MemcacheUnexpectedCloseError``.
+    """
+    try:
+        if client.sock is None:
+            client._connect()
+        client.sock.sendall(command + b"\r\nmn\r\n")
+        reply = bytearray(b"\r\n")
+        while not reply.endswith(b"\r\nMN\r\n"):
+            data = client.sock.recv(_READ)
+            if not data:
+                raise MemcacheUnexpectedCloseError
+            reply += data
+    except Exception:
+        client.close()
+        raise
+    return bytes(reply).split(b"\r\n")[1:-2]
 
 
 def _address(server: str) -> tuple[str, int]:
