@@ -354,7 +354,8 @@ class Schedule:
         if self.life.refused_removals:
             raise Violation(f"a full disk keeps {self.life.refused_removals} from shrinking")
         for asked, line in errors:
-            full = b"No space left" in line or (b"disk is full" in line and asked.data)
+            puts = asked.data or asked.kind == "move"
+            full = b"No space left" in line or (b"disk is full" in line and puts)
             refused = asked.data and (b"draining" in line or b"too large" in line)
             if asked.kind == "move":
                 refused = b"nothing was moved: the queue is full" in line or b"too large" in line
