@@ -6,6 +6,7 @@ item that is there all the time, and in the range, is listed, and each one once.
 reading is left alone: what is read from disk here goes into no window.
 """
 
+import contextlib
 import heapq
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
@@ -88,8 +89,19 @@ class Listing:
         self._after = max(self._after, self._in_memory)
         if self._left > 0 and self._after < self._last:
             yield LATER  # what was just put can be read when it is written
+            if self._waits_for_commit():
+                with contextlib.suppress(JournalError):  # what failed is not there any more
+                    yield NotLoaded(self._queue.sync_waits.add)
         while self._left > 0 and self._after < self._last and not self._queue.deleted:
             yield from self._list_disk()
+
+    def _waits_for_commit(self) -> bool:
+        """Tell whether anything that was there in the beginning is not written yet.
+
+        Under ``always``, a commit may wait until a batch is done that began before it.
+        """
+        queue = self._queue
+        return not queue.deleted and queue.journal.next_id <= self._last < queue.next_id
 
     def _sort_in(self) -> Steps:
         """Find those beside the window that are among the first."""

@@ -158,8 +158,11 @@ class WaitingItems:
         """Return up to ``count`` live items from the head that can be taken and are in memory.
 
         ``after`` is a place, as ``place`` returns it: only those behind it. It looks only so far
-        into the queue, however many items there are dead.
+        into the queue, however many items there are dead. There are none while one is missing that
+        was put in front of them.
         """
+        if self.missing:
+            return []
         window = self.window
         # Between the end of the window and a later item that came back, there are others on disk.
         ready = (

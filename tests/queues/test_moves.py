@@ -346,7 +346,7 @@ def test_a_child_that_is_deleted_while_its_copy_is_undone_holds_nothing_up(
     assert queues.take_all(b"late+a") == [b"1"]
 
 
-def test_an_item_undone_amid_its_delivery_goes_wherever_it_would_go_by_then(
+def test_an_item_undone_amid_its_delivery_goes_where_it_would_by_then(
     tmp_path: Path,
 ) -> None:
     queues = Queues(tmp_path / "spool", EXPIRING)

@@ -46,7 +46,7 @@ class TestManyKeys:
         queues.queue(b"c").waiting.reread()
         assert client.told() == value(b"a", b"1") + self.FOUND + item(b"c", b"1")
 
-    def test_what_was_taken_before_an_item_by_its_id_depends_on_its_commit(
+    def test_what_was_taken_before_one_by_its_id_depends_on_its_commit(
         self, tmp_path: Path
     ) -> None:
         client, queues = self._client_that_finds_one_on_disk(tmp_path)
@@ -85,6 +85,29 @@ class TestManyKeys:
         assert client.ask(b"get a b\r\n") == item(b"a", b"1")
         monkeypatch.undo()
         assert client.ask(b"get a b\r\n") == item(b"b", b"2")
+
+    def test_a_look_gives_nothing_where_what_was_put_in_front_cannot_be_read(
+        self, queues: Queues, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        queues.put(b"q", b"2")
+        client.ask(b"prepend q 0 0 1\r\n1\r\nprepend q 0 0 1\r\n0\r\n")
+        assert queues.queues.read(Queues.request(b"q")) is not None
+        queues.failing.error = OSError(28, "No space left on device")
+        queues.commits.commit()
+        queues.failing.error = None
+
+        def fail(path: str, offset: int, size: int) -> bytes:
+            raise OSError(5, "Input/output error", path)
+
+        monkeypatch.setattr(queues.failing, "read_at", fail)
+        assert client.ask(b"get q/peek/n=3\r\n").startswith(
+            b"SERVER_ERROR the queue cannot be read"
+        )
+        monkeypatch.undo()
+        key = b"q/peek/n=3"
+        assert client.ask(b"get q/peek/n=3\r\n") == b"".join(
+            (value(key, b"0"), value(key, b"1"), item(key, b"2"))
+        )
 
     def test_a_wrong_key_is_found_before_anything_is_done_for_another(
         self, queues: Queues, client: Client

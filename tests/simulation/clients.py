@@ -43,6 +43,8 @@ class Entry:
     """Whether a put was done."""
     given: bool = False
     """Whether anything was given up to now."""
+    buries: bool = False
+    """Whether it has begun to move an item that was open."""
     unread: set[bytes] = attrs.field(factory=set)
     """Queues that had to be read from disk first, and were not asked again since."""
     makes_do: bool = False

@@ -121,7 +121,8 @@ class Schedule:
                 pass
             except SpoolError as problem:
                 fault = self.disk.fault
-                if fault is not None and self.disk.room is None and _hits_one_queue(fault):
+                alone = fault is not None and self.disk.room is None and not lossy
+                if alone and fault is not None and _hits_one_queue(fault):
                     raise Violation(f"all refused as {fault.where} failed: {problem}") from problem
                 if fault is None or not fault.struck:
                     if lossy:
@@ -173,7 +174,7 @@ class Schedule:
         if isinstance(found, State):
             for thing in found.things:
                 origin, flags = self.asking.sent[thing.data]
-                moves = self.shape.entries or self.shape.routes
+                moves = self.shape.entries or self.shape.routes or thing.origin is not None
                 here = origin in (name, child_of(name)) or bool(moves)
                 if flags != thing.flags or not here:
                     raise Violation(f"{name!r}: {thing} was never sent")

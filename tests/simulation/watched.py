@@ -237,6 +237,8 @@ class WatchedQueue(PersistentQueue):
     def bury(self, read: OpenRead, target: bytes) -> Move:
         self._check_whose(read)
         del self.model.open[read.item.id]
+        assert self.life.current is not None
+        self.life.current.entry.buries = True
         return super().bury(read, target)
 
     def come_back(self, item: Item) -> None:

@@ -305,6 +305,8 @@ class WatchedQueues(QueueCollection):
 
     def read(self, request: Request, holder: ReadHolder | None = None) -> Hit | None:
         life = self.life
+        # Reading may move dead items to another queue, which had none when it was asked.
+        earlier = self._goes_first(holder, life.models[request.name])
         outer, life.lease = life.lease, request.lease
         try:
             hit = super().read(request, holder)
@@ -321,7 +323,8 @@ class WatchedQueues(QueueCollection):
             if model.is_paused(self.clock.wall_ms):
                 raise model.fail("a read is answered though it is paused")
             self._check_turn(holder, model)
-            self._check_first(self._session(holder).command, model)
+            if earlier is not None:
+                raise model.fail(f"an item is given, and {earlier!r} goes first")
             number = None if request.peek else model.last
             self._session(holder).taken[request.name] += not request.peek
             self._entry(holder).hits.append((request.name, hit[1].data, number))
@@ -336,21 +339,26 @@ class WatchedQueues(QueueCollection):
     def _entry(self, holder: ReadHolder | None) -> Entry:
         return self._session(holder).entry
 
-    def _check_first(self, command: object, model: QueueModel) -> None:
-        """Check that a get of one item in all takes it from the first queue that has one."""
+    def _goes_first(self, holder: ReadHolder | None, model: QueueModel) -> bytes | None:
+        """Return which queue a get of one item in all has to take from before this one."""
         life = self.life
+        session = life.current if holder is None else life.session_of(holder)
+        command = None if session is None else session.command
         asked = command.keys if isinstance(command, commands.Get) else ()
         requests = [keys.parse(key) for key in asked]
         if not any(request.first for request in requests) or life.sliced or life.disk.fault:
-            return
+            return None
         for request in requests:
             other = life.models[request.name]
             queue = self.directory.find(request.name)
-            if other is model or queue is None:
-                return
-            can_give = not (other.is_paused(self.clock.wall_ms) or queue.journal.broken)
+            if other is model:
+                return None
+            can_give = queue is not None and not (
+                other.is_paused(self.clock.wall_ms) or queue.journal.broken
+            )
             if can_give and other.available(self.clock.wall_ms, life.ran_ms):
-                raise model.fail(f"an item is given, and {other.name!r} goes first")
+                return other.name
+        return None
 
     def _check_turn(self, holder: ReadHolder | None, model: QueueModel) -> None:
         """Check that nobody who waits is served before somebody who has waited longer."""

@@ -308,6 +308,7 @@ class Life:
             or self.background.finished
             or self.tick._again
             or self.tick._woken
+            or self.tick._cut_short
             or len(self.queues.slices.line) > self.queues.is_stuck
             or self.commits.sync_due is not None
         )
@@ -425,7 +426,7 @@ class Life:
         entry.failed = entry.failed or told.failed
         if told.failed:
             self.errors.append((asked, told.line))
-            if told.hits and not entry.did:
+            if told.hits and not (entry.did or entry.buries):
                 raise Violation(f"{client.peer}: {asked} gave items, then failed: {told}")
             return
         if told.line.startswith(b"CLIENT_ERROR") and (entry.did or entry.puts or told.hits):
