@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from starling_py.journal.journal import Journal
-from starling_py.protocol.commands import Outcome, Writer
+from starling_py.protocol.writer import Outcome, Writer
 from starling_py.queues.waiters import Hit
 from starling_py.session.origins import in_a_word
 from starling_py.stats import Counters

@@ -12,15 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
 from starling_py import stats
-from starling_py.protocol.commands import (
-    DumpConfig,
-    DumpStats,
-    Outcome,
-    Stats,
-    Status,
-    Version,
-    Writer,
-)
+from starling_py.protocol.commands import DumpConfig, DumpStats, Stats, Status, Version
+from starling_py.protocol.writer import Outcome, Writer
 from starling_py.queues.errors import NotLoaded
 from starling_py.stats import Pairs
 

@@ -549,7 +549,7 @@ class Life:
         for each in list(self.tick.connections):
             pairs = [] if each.dropped else told_of(each.client, name, 0, self.clock.monotonic)
             if not each.dropped:
-                self._check_consumer(each.client, name, {key: value for key, value in pairs})
+                self._check_consumer(each.client, name, dict(pairs))
             yield pairs
 
     def _check_consumer(self, client: Client, name: bytes, told: dict[bytes, bytes]) -> None:
