@@ -120,7 +120,7 @@ class Client:
 
     def introduce(self, address: str) -> None:
         """Know the client by another address than that of the connection, which is a proxy's."""
-        self.peer = self.replies.peer = self.who = address
+        self.peer = self.who = self.replies.who = address
 
     def leave(self) -> None:
         """Wait for nothing, go on with nothing: the client is gone.

@@ -170,7 +170,7 @@ def _moving(client: Client, command: operations.Move) -> Steps:
 def hello(client: Client, command: operations.Hello) -> None:
     """Remember what a client is called."""
     client.name = command.name.decode("ascii")
-    client.who = f"{client.peer} ({client.name})"
+    client.who = client.replies.who = f"{client.peer} ({client.name})"
     log.debug("%s: says hello", client.who)
     client.replies.add_outcome(Outcome.OK)
 

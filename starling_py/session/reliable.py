@@ -153,7 +153,7 @@ def lease_of(client: Client, exptime: int) -> tuple[float | None, int]:
     if exptime <= 0:
         return None, 0
     if exptime >= PLAINLY_MS:
-        warn_of_milliseconds(exptime, client.peer)
+        warn_of_milliseconds(exptime, client.who)
     return reckoned(exptime, client.queues.clock.wall_ms)
 
 

@@ -38,8 +38,8 @@ class Replies:
 
     def __init__(self, counters: Counters, peer: str) -> None:
         self._counters = counters
-        self.peer = peer
-        """The client's address, for the log."""
+        self.who = peer
+        """The client's address, with its name if it has one: for the log."""
         self.writer: Writer
         """Writes the replies to the present command; set with the client's first byte."""
         self.chunks: list[bytes | bytearray] = []
@@ -236,4 +236,4 @@ class Replies:
 
     def _count_silent(self, reason: str) -> None:
         self._counters.noreply_errors += 1
-        log.info("%s: a command without reply failed: %s", self.peer, reason)
+        log.info("%s: a command without reply failed: %s", self.who, reason)

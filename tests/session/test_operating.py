@@ -331,6 +331,18 @@ def test_a_client_can_say_what_it_is_called(client: Client, name: bytes) -> None
     assert client.state.peer == "127.0.0.1:1"
 
 
+def test_the_log_knows_a_client_by_its_name(
+    queues: Queues, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    check_put(client, b"1")
+    client.ask(b"hello worker-7\r\npause q\r\nset q/open 0 0 1 noreply\r\nx\r\n")
+    told = [line for line in caplog.messages if line.startswith("127.0.0.1:1 (worker-7): ")]
+    assert len(told) == 2
+    assert "queue q paused" in told[0]
+    assert "a command without reply failed" in told[1]
+
+
 @pytest.mark.parametrize("words", [b"", b"a b", b"x" * 65, b"\xc3\xa4", b"a\tb", b"a\x7f"])
 def test_a_name_that_cannot_be_printed_is_refused(client: Client, words: bytes) -> None:
     assert client.ask(b"hello %b\r\n" % words).split()[0] in (b"ERROR", b"CLIENT_ERROR")
