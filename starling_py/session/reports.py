@@ -23,6 +23,9 @@ _EMPTY_REPORTS = (b"items", b"slabs", b"cachedump", b"malloc", b"maps", b"extsto
 _SORTED: Final = 2000
 """Names that are sorted in one step."""
 
+_TRIES: Final = 3
+"""How often the oldest item of a queue is waited for: it may be taken, or not be readable."""
+
 LongQuestion = Stats | DumpStats | DumpConfig
 Question = LongQuestion | Status | Version
 
@@ -103,8 +106,8 @@ def parts(question: LongQuestion, host: ServerHost, writer: Writer) -> Iterator[
         yield from _stats(question.words, host, writer)
         return
     for name in _wanted(host, question.keys):
-        if name is not None and (missing := host.to_be_loaded(name)) is not None:
-            yield missing
+        if name is not None:
+            yield from _loading(name, host)
         queue = None if name is None else host.queue_snapshot(name)
         if queue is None:
             yield b""
@@ -188,10 +191,18 @@ def _everything(host: ServerHost) -> Iterator[Numbers]:
 def _queues(host: ServerHost, names: Iterable[bytes | None]) -> Iterator[Numbers]:
     """Return the numbers of queues; the oldest item of each is loaded first, for its age."""
     for name in names:
-        if name is not None and (missing := host.to_be_loaded(name)) is not None:
-            yield missing
+        if name is not None:
+            yield from _loading(name, host)
         queue = None if name is None else host.queue_snapshot(name)
         yield [] if queue is None else stats.named_pairs(queue)
+
+
+def _loading(name: bytes, host: ServerHost) -> Iterator[NotLoaded]:
+    """Have the oldest item of a queue loaded, again if others have taken it meanwhile."""
+    for _ in range(_TRIES):
+        if (missing := host.to_be_loaded(name)) is None:
+            return
+        yield missing
 
 
 def _queue(name: bytes, host: ServerHost) -> Iterator[Numbers]:

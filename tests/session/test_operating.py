@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from starling_py.queues.errors import NotLoaded
 from starling_py.session.client import Policy
 from starling_py.session.permission import Permission
 from tests.core import Client, CoreHarness
@@ -370,3 +371,27 @@ def test_numbers_of_a_queue_that_cannot_be_read_are_told_all_the_same(queues: Qu
     for segment in queues.queue(b"q").journal.ledger.segments:
         Path(segment.path).unlink()
     assert b"STAT queue_q_items 1\r\n" in queues.client().ask(b"stats queues\r\n")
+
+
+class Hasty(CoreHarness):
+    """A core in which others take the oldest item as soon as it is loaded, some times."""
+
+    tries = 0
+    taken = 0
+
+    def to_be_loaded(self, name: bytes) -> NotLoaded | None:
+        self.tries += 1
+        return NotLoaded(lambda ask_again: ask_again(None)) if self.tries <= self.taken else None
+
+
+@pytest.mark.parametrize(("taken", "tries"), [(0, 1), (2, 3), (1000, 3)])
+@pytest.mark.parametrize("words", [b"stats queue q", b"dump_stats q"])
+def test_the_oldest_item_is_waited_for_again_if_it_is_taken_meanwhile(
+    tmp_path: Path, words: bytes, taken: int, tries: int
+) -> None:
+    core = Hasty(tmp_path / "spool")
+    client = core.client()
+    check_put(client, b"1")
+    core.taken = taken
+    assert client.ask(words + b"\r\n").endswith(b"END\r\n")
+    assert core.tries == tries
