@@ -7,7 +7,7 @@ sockets, trio or queues.
 
 from starling_py.protocol.binary import BinaryDialect
 from starling_py.protocol.binary_replies import REQUEST_MAGIC
-from starling_py.protocol.commands import Dialect
+from starling_py.protocol.dialect import Dialect
 from starling_py.protocol.text import TextDialect
 from starling_py.protocol.wary_text import WaryTextDialect, may_authenticate
 

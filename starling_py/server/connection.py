@@ -60,6 +60,11 @@ class Connection:
         return self.client.peer
 
     @property
+    def who(self) -> str:
+        """Its address, with its name if it has one: for the log."""
+        return self.client.who
+
+    @property
     def finished(self) -> bool:
         """Whether the client has nothing under way: nothing begun, awaited or unsent."""
         session = self.session

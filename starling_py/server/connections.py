@@ -101,9 +101,9 @@ class Connections:
         self._counters.session_errors += 1
         with contextlib.suppress(Exception):
             if isinstance(sys.exception(), MemoryError):
-                log.error("%s: out of memory; closed", connection.peer)
+                log.error("%s: out of memory; closed", connection.who)
             else:
-                log.exception("%s: error in the session; closed", connection.peer)
+                log.exception("%s: error in the session; closed", connection.who)
         self.drop(connection)
         if isinstance(sys.exception(), MemoryError):
             self.relieve()
@@ -170,7 +170,7 @@ class Connections:
             elif connection.guest:
                 self._look_at_guest(connection, silence)
             elif timeout and silence > timeout and connection not in waiting:
-                log.info("%s: idle for %d seconds; closed", connection.peer, silence)
+                log.info("%s: idle for %d seconds; closed", connection.who, silence)
                 self._counters.idle_kicks += 1
                 self.drop(connection)
 
@@ -182,7 +182,7 @@ class Connections:
         if len(self) <= self._places:
             connection.guest = False
         elif silence > (GUEST_SILENCE if connection.session.begun else FIRST_WORD):
-            log.warning("%s: refused, as all places are taken and it is silent", connection.peer)
+            log.warning("%s: refused, as all places are taken and it is silent", connection.who)
             self._counters.rejected_connections += 1
             with contextlib.suppress(OSError):
                 connection.socket.send(REFUSAL)
@@ -203,6 +203,6 @@ class Connections:
         for descriptor in descriptors:
             connection = self.by_descriptor[descriptor]
             size = self.budget.weight_of(descriptor)
-            log.warning("%s: closed, as client_memory is used up: %d bytes", connection.peer, size)
+            log.warning("%s: closed, as client_memory is used up: %d bytes", connection.who, size)
             self._counters.clients_over_memory += 1
             self.drop(connection)

@@ -12,7 +12,7 @@ from starling_py import keys
 from starling_py.journal.errors import JournalError
 from starling_py.keys import RequestError, printable
 from starling_py.protocol import commands
-from starling_py.protocol.commands import Outcome
+from starling_py.protocol.writer import Outcome
 from starling_py.queues.errors import NotLoaded, NotSwept
 from starling_py.queues.expiry import reckoned
 from starling_py.queues.persistent_queue import PersistentQueue

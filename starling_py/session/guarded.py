@@ -20,18 +20,17 @@ from starling_py.protocol.binary_replies import REQUEST_MAGIC
 from starling_py.protocol.commands import (
     Authenticate,
     Command,
-    Dialect,
     ListMechanisms,
     LongGet,
-    Outcome,
     Phrased,
     PhrasedAnew,
     Quit,
     Refusal,
     Version,
-    Writer,
 )
+from starling_py.protocol.dialect import Dialect
 from starling_py.protocol.text import TextDialect
+from starling_py.protocol.writer import Outcome, Writer
 from starling_py.queues.slices import Steps
 from starling_py.session import audit, permission
 from starling_py.session.client import Client, Parked

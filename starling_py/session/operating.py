@@ -13,8 +13,8 @@ from starling_py.journal.format.record import Item
 from starling_py.journal.ledger import FOR_EVER
 from starling_py.keys import RequestError, printable
 from starling_py.protocol import commands, operations
-from starling_py.protocol.commands import Outcome
 from starling_py.protocol.operator_replies import item_line
+from starling_py.protocol.writer import Outcome
 from starling_py.queues.by_hand import HandMove
 from starling_py.queues.listing import Listing, find, listed, waits
 from starling_py.queues.persistent_queue import PersistentQueue

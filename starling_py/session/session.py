@@ -18,7 +18,8 @@ from mypy_extensions import mypyc_attr
 from starling_py.guard import Guard
 from starling_py.journal.journal import Journal
 from starling_py.protocol import dialect_for, proxy_header
-from starling_py.protocol.commands import Command, Dialect, Phrased, PhrasedAnew, Store
+from starling_py.protocol.commands import Command, Phrased, PhrasedAnew, Store
+from starling_py.protocol.dialect import Dialect
 from starling_py.protocol.proxy_header import ProxyHeaderError
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.open_reads import ReadHolder, ReadQueue
