@@ -37,7 +37,6 @@ COMPILED = (
 
 PURE = (
     # What is done on starting, on stopping, after trouble, or now and then in another thread.
-    "journal/checkpoint",
     "journal/disk/background",
     "journal/disk/failed_syncs",
     "journal/disk/id_floor",
@@ -47,7 +46,6 @@ PURE = (
     "journal/healing",
     "journal/log/replay",
     "journal/lost_names",
-    "journal/recovery",
     "journal/restoring",
     "journal/shared",
     "journal/snapshots",

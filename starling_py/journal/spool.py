@@ -16,7 +16,7 @@ from dataclasses import replace
 import attrs
 
 from starling_py.journal import directory_names, snapshots
-from starling_py.journal.commit import GroupCommit
+from starling_py.journal.commit import GroupCommit, Together
 from starling_py.journal.disk import failed_syncs, id_floor, reserve, spool_lock
 from starling_py.journal.disk.background import Background, Hold
 from starling_py.journal.disk.files import NO_ROOM, Files
@@ -135,6 +135,8 @@ class Spool:
             where = error.filename if isinstance(error, NotPlainError) else path
             raise SpoolError(f"{where}: {error.strerror or error}") from error
         syncs = durability.syncs
+        if syncs:
+            commits.together = Together(lock.sync_all, lambda: lock.device, durability.together)
         try:
             ids = IdFloor(files, path, syncs=syncs)
         except (OSError, JournalDamagedError) as problem:
@@ -176,6 +178,7 @@ class Spool:
         """Release the lock, and the room that was reserved."""
         if self.log is not None:
             self.log.close()
+        self.removed.close()
         self.reserve.close()
         self.lock.close()
 
@@ -463,6 +466,8 @@ class Spool:
             failed_syncs.make_note(self.files, each)
         self._unnoted.pop(entry, None)
         self._log_found.apply(self.files, self.path, entry)
+        # A queue's directory may be a mount point, and its file system was not synced then.
+        synced = synced and self.files.identity(path)[0] == self.lock.device
         for attempt in range(3):
             try:
                 state = recover(

@@ -16,7 +16,7 @@ from starling_py.journal.disk.background import Background, Work
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import SpoolError
 from starling_py.journal.log.log import WORTH
-from starling_py.journal.shared import Durability
+from starling_py.journal.shared import TOGETHER, Durability
 from starling_py.journal.spool import Spool
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.queue_directory import Rules
@@ -50,6 +50,8 @@ class Storage:
     """Bytes that each of the two files of the log may grow to; with 0 there is no log."""
     log_worth: int = WORTH
     """Syncs that the log must have been able to do before it is made."""
+    together: int = TOGETHER
+    """Journals of one batch from which on they are synced with one call for the file system."""
 
     @classmethod
     def of(cls, settings: Settings, open_files: int) -> "Storage":
@@ -81,6 +83,7 @@ class Storage:
             self.waits,
             self.log_size,
             self.log_worth,
+            self.together,
         )
 
 

@@ -61,6 +61,8 @@ class Schedule:
         )
         if seed % 4:
             self.shape = attrs.evolve(self.shape, log_size=(300, 1000, 5000)[seed // 4 % 3])
+        if seed % 7 == 3:
+            self.shape = attrs.evolve(self.shape, together=1 + seed // 7 % 2)
         if self.shape.waits and seed % 2 == 0:
             self.shape = attrs.evolve(self.shape, at_once=True)
         if seed % 3 == 0:
