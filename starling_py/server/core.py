@@ -6,7 +6,7 @@ time, a disk and threads of its own. The core knows no trio and no sockets.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
@@ -82,6 +82,10 @@ class Storage:
             self.log_size,
             self.log_worth,
         )
+
+
+RELOADED: Final = frozenset({"max_queues", "max_children", "memory_max", "disk_free_min"})
+"""Settings of the server that ``rules_of`` passes on, so that a reload changes them."""
 
 
 def rules_of(settings: Settings) -> Rules:
