@@ -5,6 +5,7 @@ wrong configuration or usage and 1 for everything else. A traceback means a defe
 """
 
 import contextlib
+import errno
 import logging
 import sys
 import traceback
@@ -16,7 +17,7 @@ from starling_py import described
 from starling_py.clock import Clock
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import SpoolError
-from starling_py.server import fitting, process, signals, streams
+from starling_py.server import culprits, fitting, process, signals, streams
 from starling_py.server.accounts import Accounts
 from starling_py.server.core import Core, Storage
 from starling_py.server.detaching import detach
@@ -64,7 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not given.settings.daemonize:
         return _run(given.settings, given.read_again, lambda: None)
     front = detach()
-    code = _run(given.settings, given.read_again, front.let_go)
+
+    def let_go() -> None:
+        if given.settings.logger is None and given.settings.syslog_channel is None:
+            streams.tell("in the background the log goes nowhere; set logger, -L FILE")
+        front.let_go()
+
+    code = _run(given.settings, given.read_again, let_go)
     front.refuse(code or 1)
     return code
 
@@ -72,10 +79,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(
     settings: Settings, read_again: Callable[[], Settings], on_serving: Callable[[], None]
 ) -> int:
+    if settings.logger is not None and not settings.daemonize:
+
+        def on_serving() -> None:  # its log is elsewhere: it must not look as if it hung
+            where = f"{settings.host}:{settings.port}"
+            streams.tell(f"serves {where}, spool {settings.queue_path}, log {settings.logger}")
+
     try:
         serve(settings, read_again, on_serving)
     except (StartError, SpoolError, ProcessError) as problem:
-        streams.tell(str(problem), streams.PATIENCE)
+        streams.tell(f"{problem}{_culprit(problem, settings)}", streams.PATIENCE)
         return 1
     except StartStoppedError:
         return 0
@@ -86,6 +99,16 @@ def _run(
     except KeyboardInterrupt:  # while the queues are read back; nothing is lost by it
         return 130
     return 0
+
+
+def _culprit(problem: Exception, settings: Settings) -> str:
+    """Return who has what the server needs, as far as the system tells."""
+    cause = problem.__cause__
+    if isinstance(cause, BlockingIOError):
+        return culprits.of_file(f"{settings.queue_path}/.lock")
+    if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+        return f"{culprits.of_port(settings.port)}; another port is --port N"
+    return ""
 
 
 def _extent(settings: Settings) -> str:

@@ -132,8 +132,7 @@ class Spool:
         except BlockingIOError as error:
             raise SpoolError(f"{path}: another server is using this spool") from error
         except OSError as error:
-            where = error.filename if isinstance(error, NotPlainError) else path
-            raise SpoolError(f"{where}: {error.strerror or error}") from error
+            raise SpoolError(_unusable(path, error)) from error
         syncs = durability.syncs
         if syncs:
             commits.together = Together(lock.sync_all, lambda: lock.device, durability.together)
@@ -542,6 +541,18 @@ def _reason(problem: Exception) -> str:
 def _printable(path: str) -> str:
     """Return a foreign path as it can stand in a line of a log."""
     return path if path.isprintable() else ascii(path)[1:-1]
+
+
+def _unusable(path: str, error: OSError) -> str:
+    """Say why a spool cannot be made or locked, and what to do."""
+    reason = error.strerror or str(error)
+    if isinstance(error, NotPlainError):
+        return f"{error.filename}: {reason}"
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return f"{path}: the spool must be a folder, and this is none ({reason}); see queue_path"
+    if isinstance(error, PermissionError):
+        return f"{path}: this user cannot use the spool ({reason}); see queue_path, -q DIR"
+    return f"{path}: {reason}"
 
 
 def make_path(files: Files, path: str, *, syncs: bool) -> None:

@@ -6,7 +6,7 @@ time, a disk and threads of its own. The core knows no trio and no sockets.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
@@ -85,6 +85,10 @@ class Storage:
             self.log_worth,
             self.together,
         )
+
+
+RELOADED: Final = frozenset({"max_queues", "max_children", "memory_max", "disk_free_min"})
+"""Settings of the server that ``rules_of`` passes on, so that a reload changes them."""
 
 
 def rules_of(settings: Settings) -> Rules:

@@ -12,7 +12,8 @@ from starling_py.queues.changes import Changes
 from starling_py.queues.errors import NotLoaded
 from starling_py.server import process
 from starling_py.server.accounts import Accounts
-from starling_py.server.core import Core, rules_of
+from starling_py.server.core import RELOADED, Core, rules_of
+from starling_py.server.fitting import fitted
 from starling_py.server.gate import Gate
 from starling_py.server.tick import Tick
 from starling_py.session import audit
@@ -109,6 +110,8 @@ class Host:
         queues.reload(rules_of(settings))
         self.tick.nudge()
         log.info("the settings of the queues were read again")
+        for change in self._changed_in_vain(settings):
+            log.warning("%s: this needs a restart", change)
         return None
 
     def _replace_accounts(self, gate: Gate, accounts: Accounts) -> None:
@@ -124,6 +127,15 @@ class Host:
                 self.tick.connections.drop(connection)
             else:
                 session.know(account)
+
+    def _changed_in_vain(self, settings: Settings) -> Iterator[str]:
+        """Yield the settings of the server that are others now and cannot be had by a reload."""
+        wanted, _, _ = fitted(settings, process.file_limit())
+        applied = RELOADED if self._gate is None else RELOADED | {"users_file"}
+        for setting in TABLE:
+            old, new = (getattr(each, setting.name) for each in (self._settings, wanted))
+            if old != new and setting.name not in applied:
+                yield f"{setting.name}: {_shown(old)} \u2192 {_shown(new)}"
 
     def snapshot(self) -> stats.Snapshot:
         """Return the state of the server, without its queues."""
@@ -251,7 +263,7 @@ class Host:
 
 
 def _shown(value: object) -> str:
-    """Return a queue's setting as a file has it."""
+    """Return a setting as a file has it."""
     if isinstance(value, bytes):
         return printable(value)
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -6,6 +6,7 @@ prints only what argparse prints: help, version and usage errors.
 """
 
 import argparse
+import difflib
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -67,17 +68,23 @@ def parse(argv: Sequence[str] | None = None) -> CommandLine:
 def _given(argv: Sequence[str]) -> dict[str, Any]:
     """Return what the options give, as text; ends as ``parse`` does."""
     reader = parser()
+    if list(argv) == ["-h"]:  # the first reflex; with a value, it is the host
+        reader.print_help()
+        reader.exit()
     reason = old_options.refused(argv)
     if reason is None:
         found, left = reader.parse_known_args(argv)
         given = vars(found)
         config = given["config"]
         if left:
-            reason = old_options.unrecognized(left, argv, given.get("pid_file"))
+            flags = [flag for action in reader._actions for flag in action.option_strings]
+            reason = old_options.unrecognized(left, argv, given.get("pid_file"), flags)
         else:
             reason = old_options.confused(given, None if config is None else str(config))
     if reason is not None:
         reader.error(reason)
+    for name, value in given.pop("set"):
+        given.setdefault(name, value)
     return given
 
 
@@ -107,6 +114,14 @@ def parser() -> argparse.ArgumentParser:
         "--check-config", action="store_true", help="Check all settings, print what is wrong, exit"
     )
     general.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_assignment,
+        metavar="NAME=VALUE",
+        help="Give any setting of the server its value; repeatable",
+    )
+    general.add_argument(
         "-V", "--version", action="version", version=f"%(prog)s {described()}", help="Print version"
     )
     general.add_argument("-?", "--help", action="help", help="Print this help")
@@ -116,6 +131,19 @@ def parser() -> argparse.ArgumentParser:
             if setting.section == section and setting.flags:
                 _add(group, setting)
     return made
+
+
+def _assignment(text: str) -> tuple[str, str | bool]:
+    """Read ``NAME=VALUE``; whether the value is right is judged with all others."""
+    name, equals, value = text.partition("=")
+    known = [setting.name for setting in TABLE]
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=VALUE")
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise argparse.ArgumentTypeError(f"there is no setting {name!r}{hint}")
+    return name, {"true": True, "false": False}.get(value, value)
 
 
 def _add(group: "argparse._ArgumentGroup", setting: Setting) -> None:

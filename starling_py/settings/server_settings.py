@@ -180,7 +180,7 @@ class Settings:
     allow_reload: bool = setting("Network", False, FLAG,
         "Let clients make the server read its configuration file again with the reload command")
     allow_drain: bool = setting("Network", False, FLAG,
-        "Let clients stop and restart the taking of items with the status command")
+        "Let clients end and begin the accepting of puts with the status command")
     allow_admin: bool | str = setting("Network", "local", WHO,
         "Who may use the commands of operators; local: clients of this machine")
     allow_pause: bool | str | None = setting("Network", None, WHO,
