@@ -65,6 +65,7 @@ PURE = (
     "server/preloading",
     "server/process",
     "server/server",
+    "server/start_answers",
     "server/streams",
     "server/signals",
     "server/threads",
