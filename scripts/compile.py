@@ -71,6 +71,7 @@ PURE = (
     "server/replicated",
     "server/standby",
     "server/server",
+    "server/start_answers",
     "server/streams",
     "server/signals",
     "server/threads",

@@ -29,6 +29,7 @@ from starling_py.server.pid_file import PidFile
 from starling_py.server.preloading import preload
 from starling_py.server.server import Server
 from starling_py.server.signals import Signals
+from starling_py.server.start_answers import answering
 from starling_py.server.threads import Threads
 from starling_py.server.web_opening import open_web
 from starling_py.settings import cluster, command_line
@@ -169,7 +170,8 @@ def serve(
                 web,
             ).run()
             return
-        with process.without_collector():
+        waiting = [] if web is None else web.listeners
+        with process.without_collector(), answering(waiting):
             accounts = _accounts(settings)
             core, threads = _read_back(settings, segments)
         if pid_file is not None:

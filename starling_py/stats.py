@@ -80,8 +80,8 @@ class Counters:
             setattr(self, each.name, 0)
 
 
-LARGEST: Final = 39
-"""The largest size that a ``Histogram`` tells apart; what is larger counts as that."""
+SUM: Final = 64
+"""Where the sum of all values stands in the counts of a ``Histogram``."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -89,21 +89,25 @@ class Histogram:
     """How many values there were of which size, sizes being powers of two.
 
     ``counts[n]`` is the number of those from ``2**(n-1)`` on and below ``2**n``; the first one is
-    of zeros. So a value is counted without a search.
+    of zeros, and ``counts[SUM]`` is all values added up. So a value is counted without a search.
+    Values are below ``2**63``.
     """
 
     def __init__(self) -> None:
-        self.counts = [0] * (LARGEST + 1)
-        self.total = 0
-        """All values added up."""
+        self.counts = [0] * (SUM + 1)
 
     def add(self, value: int, times: int = 1) -> None:
         """Count a value, as often as it occurred; what is below 0 counts as 0."""
         if value > 0:
-            self.counts[min(value.bit_length(), LARGEST)] += times
-            self.total += value * times
+            self.counts[value.bit_length()] += times
+            self.counts[SUM] += value * times
         else:
             self.counts[0] += times
+
+    @property
+    def number(self) -> int:
+        """How many values there were."""
+        return sum(self.counts[:SUM])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from starling_py.stats import Histogram
+from starling_py.stats import SUM, Histogram
 
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PLAIN: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -87,8 +87,8 @@ def buckets(
         below += sum(counts[told : power + 1])
         told = power + 1
         yield f'{name}_bucket{{{more}le="{number(2**power * unit)}"}} {below}\n'
-    everything = below + sum(counts[told:])
+    everything = below + sum(counts[told:SUM])
     behind = f"{{{more.rstrip(',')}}}" if more else ""
     yield f'{name}_bucket{{{more}le="+Inf"}} {everything}\n'
-    yield f"{name}_sum{behind} {number(histogram.total * unit)}\n"
+    yield f"{name}_sum{behind} {number(counts[SUM] * unit)}\n"
     yield f"{name}_count{behind} {everything}\n"

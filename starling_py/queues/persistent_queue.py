@@ -30,7 +30,7 @@ from starling_py.queues.sync_waits import SyncWaits
 from starling_py.queues.traffic import Move, Mover, Traffic
 from starling_py.queues.waiting_items import ItemsKeeper, WaitingItems
 from starling_py.settings.queue_settings import QueueSettings, limits_puts
-from starling_py.stats import LARGEST, Histogram
+from starling_py.stats import SUM, Histogram
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class PersistentQueue:
         self._ready = self.waiting.set_aside.ready
         self._missing = self.waiting.missing
         self._sizes = keeper.sizes
-        self._waits = keeper.waits
+        self._waits = keeper.waits.counts
         self._changed = keeper.changed
 
     def go_by(self, settings: QueueSettings) -> None:
@@ -232,9 +232,12 @@ class PersistentQueue:
             counted.last_wait = wait_ms = now_ms - item.added_ms
             counted.last_get_ms = now_ms
             # As ``Histogram.add`` does, but for a call: every get comes here.
-            waits, wait_ms = self._waits, max(wait_ms, 0)
-            waits.counts[min(wait_ms.bit_length(), LARGEST)] += 1
-            waits.total += wait_ms
+            waits = self._waits
+            if wait_ms > 0:
+                waits[wait_ms.bit_length()] += 1
+                waits[SUM] += wait_ms
+            else:
+                waits[0] += 1
         return item
 
     def peek(self, now_ms: int) -> Item | None:
@@ -292,7 +295,7 @@ class PersistentQueue:
             counted.get_hits += 1
             counted.last_wait = wait_ms = now_ms - item.added_ms
             counted.last_get_ms = now_ms
-            self._waits.add(wait_ms)
+            self._keeper.waits.add(wait_ms)
         return item
 
     def deliveries(self, item: Item) -> int:
