@@ -59,6 +59,7 @@ PURE = (
     "server/detaching",
     "server/fitting",
     "server/gate",
+    "server/handshakes",
     "server/host",
     "server/identity",
     "server/listeners",
@@ -71,6 +72,7 @@ PURE = (
     "server/streams",
     "server/signals",
     "server/threads",
+    "server/tls",
     "server/unix_socket",
     # What is asked by whoever looks after the server.
     "session/admin",

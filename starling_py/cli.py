@@ -29,6 +29,7 @@ from starling_py.server.preloading import preload
 from starling_py.server.server import Server
 from starling_py.server.signals import Signals
 from starling_py.server.threads import Threads
+from starling_py.server.tls import Certificates
 from starling_py.settings import command_line
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.server_settings import Settings
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.check_config:
         try:
             Accounts.of(given.settings)
+            _certificates(given.settings)
         except ConfigError as error:
             for problem in error.problems:
                 print(f"starling-py: {problem}", file=sys.stderr)
@@ -121,13 +123,26 @@ def serve(
         for warning in warnings:
             log.warning("%s", warning)
         with process.without_collector():
-            accounts = _accounts(settings)
+            try:
+                accounts, certificates = Accounts.of(settings), _certificates(settings)
+            except ConfigError as error:
+                raise StartError("; ".join(error.problems)) from error
             core, threads = _read_back(settings, segments)
         if pid_file is not None:
             pid_file.write()
         process.collect_only_the_young()
         server = Server(
-            settings, core, threads, listeners.plain, read_again, lines, taken, on_serving, accounts
+            settings,
+            core,
+            threads,
+            listeners.plain,
+            read_again,
+            lines,
+            taken,
+            on_serving,
+            accounts,
+            listeners.tls,
+            certificates,
         )
         try:
             trio.run(server.run)
@@ -136,12 +151,9 @@ def serve(
             raise ProcessError(f"the server failed, as the log tells: {error!r}") from error
 
 
-def _accounts(settings: Settings) -> Accounts | None:
-    """Read who may use the server; raise ``StartError``."""
-    try:
-        return Accounts.of(settings)
-    except ConfigError as error:
-        raise StartError("; ".join(error.problems)) from error
+def _certificates(settings: Settings) -> Certificates | None:
+    """Read what is needed to speak TLS, if there is a certificate; raise ``ConfigError``."""
+    return None if settings.tls_cert is None else Certificates(settings)
 
 
 def _read_back(settings: Settings, segments: int) -> tuple[Core, Threads]:

@@ -216,6 +216,13 @@ class Reload:
 
 
 @dataclass
+class RefreshCerts:
+    """Read the certificates again."""
+
+    quiet: bool
+
+
+@dataclass
 class Version:
     """Ask for the server's version."""
 
@@ -308,6 +315,7 @@ Command = (
     | DumpConfig
     | Status
     | Reload
+    | RefreshCerts
     | Version
     | Authenticate
     | ListMechanisms

@@ -7,7 +7,6 @@ so all that it held is free at once, without the collector.
 
 import contextlib
 import logging
-import socket
 import sys
 from collections.abc import Iterator
 from typing import Final
@@ -18,7 +17,7 @@ from starling_py.clock import Clock
 from starling_py.guard import Guard
 from starling_py.server.acceptor import REFUSAL
 from starling_py.server.budget import Budget
-from starling_py.server.connection import Connection
+from starling_py.server.connection import Connection, Stream
 from starling_py.server.readiness import READ, Readiness
 from starling_py.session.session import Session
 from starling_py.stats import Counters
@@ -71,7 +70,7 @@ class Connections:
     def __iter__(self) -> Iterator[Connection]:
         return iter(self.by_descriptor.values())
 
-    def add(self, sock: socket.socket, session: Session) -> Connection:
+    def add(self, sock: Stream, session: Session) -> Connection:
         """Serve a client on a non-blocking socket."""
         connection = Connection(sock, session, self._counters, self._clock.monotonic)
         self._readiness.register(connection.descriptor, READ)

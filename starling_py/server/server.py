@@ -21,11 +21,13 @@ from starling_py.server.budget import Budget
 from starling_py.server.core import Core
 from starling_py.server.file_limit import GUESTS
 from starling_py.server.gate import Gate
+from starling_py.server.handshakes import Handshakes
 from starling_py.server.host import Host, LogLines
 from starling_py.server.listening import address_of
 from starling_py.server.signals import Signals
 from starling_py.server.threads import Threads
 from starling_py.server.tick import Tick
+from starling_py.server.tls import Certificates
 from starling_py.session.client import Client, Policy
 from starling_py.session.guarded import GuardedSession
 from starling_py.session.permission import Permission
@@ -55,16 +57,22 @@ class Server:
         signals: Signals | None = None,
         on_serving: Callable[[], None] = lambda: None,
         accounts: Accounts | None = None,
+        secured: Sequence[socket.socket] = (),
+        certificates: Certificates | None = None,
     ) -> None:
         """``threads`` are those of the core, and are started here.
 
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
         what the log leaves out. ``on_serving`` is called when the server listens and obeys
-        ``signals``. ``accounts`` are those who may use the server; ``None`` is everybody.
+        ``signals``. ``accounts`` are those who may use the server; ``None`` is everybody. At
+        listeners that are ``secured``, clients are shown the ``certificates`` and speak TLS.
         """
         self._settings = settings
         self._core = core
-        self._addresses = [address_of(each) for each in listeners]
+        self._addresses = [
+            *map(address_of, listeners),
+            *(f"tls:{address_of(each)}" for each in secured),
+        ]
         self._counters = Counters()
         self._stop = trio.Event()
         self._signals = signals
@@ -88,6 +96,7 @@ class Server:
         self._housework: tuple[Callable[[], None], ...] = (
             lambda: self._tick.connections.drop_idle(settings.timeout),
             lambda: self._tick.connections.drop_overdue(),
+            self._drop_overdue_handshakes,
             lambda: core.queues.keep_house(),
             lambda: self._tick.nudge(),
             self._give_memory_back,
@@ -96,9 +105,19 @@ class Server:
         guard = core.commits.guard
         self.gate = None if accounts is None else Gate(accounts, guard, lambda: self._tick.nudge())
         self._host = Host(
-            settings, core, self._counters, self._stop, read_settings, lines, self.gate
+            settings,
+            core,
+            self._counters,
+            self._stop,
+            read_settings,
+            lines,
+            self.gate,
+            certificates,
         )
         watched = readiness.best()
+        self._handshakes = (
+            None if certificates is None else Handshakes(certificates, watched, self._counters)
+        )
         self._tick = self._host.tick = Tick(
             core.queues,
             core.commits,
@@ -116,8 +135,10 @@ class Server:
                 # Who comes through a proxy on this machine is not of this machine.
                 0 if settings.proxy_protocol else GUESTS,
                 settings.allow_from,
+                secured,
             ),
             Budget(settings.client_memory),
+            self._handshakes,
         )
 
     async def run(self, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
@@ -182,10 +203,20 @@ class Server:
             budget.peak = budget.total
             process.give_memory_back()
 
-    def _session(self, peer: str, wake: Callable[[], None]) -> Session:
+    def _drop_overdue_handshakes(self) -> None:
+        if self._handshakes is not None:
+            self._handshakes.drop_overdue(self._core.clock.monotonic)
+
+    def _session(self, peer: str, wake: Callable[[], None], name: str) -> Session:
         queues = self._core.queues
         client = Client(queues, self._counters, self._policy, self._host, peer, wake)
-        return Session(client) if self.gate is None else GuardedSession(client, self.gate)
+        if self.gate is None:
+            return Session(client)
+        session = GuardedSession(client, self.gate)
+        account = self.gate.accounts.certified(name) if name else None
+        if account is not None:
+            session.admit(account)
+        return session
 
 
 def _call_soon(token: trio.lowlevel.TrioToken, call: Callable[..., None], *values: str) -> None:

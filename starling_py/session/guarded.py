@@ -31,6 +31,7 @@ from starling_py.protocol.commands import (
     Version,
     Writer,
 )
+from starling_py.protocol.foreign import HELLO
 from starling_py.protocol.text import TextDialect
 from starling_py.queues.slices import Steps
 from starling_py.session import audit, permission
@@ -110,7 +111,7 @@ class GuardedSession(Session):
         super().run(data)
 
     def _begin(self, data: bytes) -> Dialect:
-        if self.account is not None:
+        if self.account is not None or data[0] == HELLO:
             return super()._begin(data)
         dialect: Dialect
         if data[0] == REQUEST_MAGIC:

@@ -195,6 +195,7 @@ _RULES: Final[dict[type[Command], Callable[[User, Any], str | None]]] = {
     commands.DumpConfig: _dump_config,
     commands.Status: _status,
     commands.Reload: _server,
+    commands.RefreshCerts: _server,
     commands.Shutdown: _server,
     commands.Version: _nothing,
     commands.Acknowledge: _nothing,
