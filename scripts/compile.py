@@ -50,6 +50,7 @@ PURE = (
     "journal/recovery",
     "journal/restoring",
     "journal/shared",
+    "journal/snapshots",
     "journal/spool",
     "journal/sync_on_demand",
     "queues/housekeeping",

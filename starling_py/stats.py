@@ -132,6 +132,8 @@ class QueueSnapshot:
     journal_rotations: int
     journal_compactions: int
     """Times that old segments were replaced by what was live in them."""
+    full: int
+    """1 while the queue has as many items or bytes as ``max_items`` and ``max_bytes`` allow."""
     journal_broken: int
     """1 while the journal is refused because its files cannot be written or read."""
     quarantined: int
@@ -227,6 +229,29 @@ def server_pairs(snapshot: Snapshot, items: int, size: int, queues: int) -> Pair
 
 _COUNTED = tuple(each.name for each in fields(Counters))
 _TOLD_OF_A_QUEUE = tuple(each.name for each in fields(QueueSnapshot) if each.name != "name")
+WATCHED = (
+    "items",
+    "bytes",
+    "total_items",
+    "get_hits",
+    "open_transactions",
+    "delayed",
+    "waiters",
+    "expired_items",
+    "discarded",
+    "dead_lettered",
+    "canceled_transactions",
+    "paused",
+    "full",
+    "journal_broken",
+    "logsize",
+    "age",
+    "last_put",
+    "last_get",
+)
+"""The numbers of a queue that are told when it has changed: names of ``QueueSnapshot``.
+
+The last four change by themselves, and are not told anew for that."""
 _NEVER_COUNTED = (
     # What memcached counts and a queue has no case of; exporters want the names.
     "cas_hits",
@@ -263,6 +288,11 @@ def one_token(name: bytes) -> bytes:
 def named_pairs(queue: QueueSnapshot) -> Pairs:
     """Return the names and values of one queue among others: each has the queue's name in it."""
     return queue_pairs(queue, b"queue_%b_" % one_token(queue.name))
+
+
+def joined(numbers: Iterable[int]) -> bytes:
+    """Return numbers as one word."""
+    return b",".join([b"%d" % number for number in numbers])
 
 
 def encoded(values: Iterable[tuple[str, object]]) -> Pairs:

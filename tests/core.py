@@ -11,6 +11,7 @@ from starling_py import stats
 from starling_py.clock import Clock
 from starling_py.journal.disk.background import Work
 from starling_py.journal.disk.files import Files
+from starling_py.queues.changes import Changes
 from starling_py.queues.delivery import Put
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.persistent_queue import PersistentQueue
@@ -191,6 +192,11 @@ class CoreHarness:
     def queue_names(self) -> list[bytes]:
         """Return the names of all queues."""
         return self.queues.names()
+
+    @property
+    def changes(self) -> Changes:
+        """Which queues have changed."""
+        return self.queues.changes
 
     def queue_size(self, name: bytes) -> tuple[int, int]:
         """Return a queue's items and bytes."""

@@ -34,6 +34,7 @@ from starling_py.journal.recorder import Recorder
 from starling_py.journal.restoring import Restoring
 from starling_py.journal.segment_writer import Rotation, SegmentWriter
 from starling_py.journal.shared import JournalOwner, Shared
+from starling_py.journal.snapshots import Image
 from starling_py.journal.sync_on_demand import SyncsOnDemand
 from starling_py.journal.syncing import Expected, Place, Syncing, is_there
 
@@ -61,7 +62,11 @@ class Journal:
         """
         durability = shared.durability
         chores = Chores(
-            shared.background, place.files, lambda: shared.broke(self), self.tell_if_all_safe
+            shared.background,
+            place.files,
+            lambda: shared.broke(self),
+            self.tell_if_all_safe,
+            shared.hold,
         )
         self._shared = shared
         self._reserve = shared.reserve
@@ -101,6 +106,7 @@ class Journal:
             on_compacted=self._tell_compacted,
             broke=lambda error: self._break("cannot be synced", error),
             all_safe=lambda: self._all_safe,
+            hold=shared.hold,
         )
         self.owner: JournalOwner | None = None
         """The queue, which is told of the outcome of each ``write``."""
@@ -327,6 +333,16 @@ class Journal:
             self._rotation.leave()
             self._shared.touch(self)
 
+    def image(self) -> Image | None:
+        """Return which files hold what was written up to now; ``None`` if there are none."""
+        # With 10,000 queues nobody is served before all were asked: so it makes do with little.
+        segments, place = self.ledger.segments, self._place
+        if not segments or self.refused or isinstance(place.files, NoFiles):
+            return None
+        last = segments[-1]
+        paths = [last.path] if len(segments) == 1 else [each.path for each in segments]
+        return Image(place.directory, paths, last.size, self._rotation.must_begin)
+
     def close(self) -> None:
         """Close the open segment; the journal may be used again afterwards."""
         self._writer.close()
@@ -469,6 +485,8 @@ class Journal:
         self.recorder.broken = self.failure = f"journal {what}: {_reason(error)}"
         self._reclaiming.stop()
         self._shared.broke(self)
+        if self.owner is not None:
+            self.owner.on_broken()
         log.critical(
             "%s: %s; the queue is refused until a fresh segment is safe", self.end_path, self.broken
         )

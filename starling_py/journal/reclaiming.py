@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 
 from starling_py.journal.compaction import Compaction, Compactor
-from starling_py.journal.disk.background import Chores
+from starling_py.journal.disk.background import Chores, Hold
 from starling_py.journal.disk.reserve import SomeReserve
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.ledger import Ledger
@@ -39,12 +39,14 @@ class Reclaiming:
         on_compacted: Callable[[Compaction], None],
         broke: Callable[[OSError], None],
         all_safe: Callable[[], bool],
+        hold: Hold,
     ) -> None:
         """``on_compacted`` is called when a replacement is in force.
 
         ``broke`` is called when it may not be safe. ``all_safe`` tells whether everything that was
-        written is safe.
+        written is safe. ``hold`` tells whether segments may be replaced.
         """
+        self._hold = hold
         self._path = place.directory
         self._chores = chores
         self._reserve = reserve
@@ -67,8 +69,10 @@ class Reclaiming:
     def choose(self, ledger: Ledger) -> None:
         """Choose what can be removed and compacted, by the removals written up to now."""
         self._choose_dead(ledger)
+        # While a snapshot is taken, a copy that leaves out what died since must not come between.
         # On a full disk, copies must not take the room that removals need.
-        self._compactor.choose(ledger, SMALL if self._reserve.short else None)
+        if not self._hold.held:
+            self._compactor.choose(ledger, SMALL if self._reserve.short else None)
         self.chosen = bool(self._dying) or self._compactor.chosen
 
     def begin_chosen(self) -> None:

@@ -9,15 +9,15 @@ A queue that cannot be read back is *refused*, and nothing of it is changed; all
 
 import errno
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import attrs
 
-from starling_py.journal import directory_names
+from starling_py.journal import directory_names, snapshots
 from starling_py.journal.commit import GroupCommit
 from starling_py.journal.disk import id_floor, reserve, spool_lock
-from starling_py.journal.disk.background import Background
+from starling_py.journal.disk.background import Background, Hold
 from starling_py.journal.disk.files import NO_ROOM, Files
 from starling_py.journal.disk.id_floor import IdFloor
 from starling_py.journal.disk.no_files import SEGMENT_SIZE, NoFiles, NoReserve
@@ -25,7 +25,12 @@ from starling_py.journal.disk.open_files import OpenFiles
 from starling_py.journal.disk.removed_directories import RemovedDirectories
 from starling_py.journal.disk.reserve import Reserve
 from starling_py.journal.disk.spool_lock import SpoolLock
-from starling_py.journal.errors import JournalDamagedError, NotPlainError, SpoolError
+from starling_py.journal.errors import (
+    JournalDamagedError,
+    JournalError,
+    NotPlainError,
+    SpoolError,
+)
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
@@ -38,12 +43,15 @@ from starling_py.journal.lost_names import LostNames
 from starling_py.journal.recovery.examination import Recovered
 from starling_py.journal.recovery.recovery import recover
 from starling_py.journal.shared import Durability, Shared
+from starling_py.journal.snapshots import Image, Snapshots
 from starling_py.journal.syncing import Place
 
 log = logging.getLogger(__name__)
 
 LOCK = spool_lock.NAME
-OWN_FILES = frozenset({LOCK, reserve.NAME, id_floor.NAME, id_floor.UNFINISHED, *spool_log.NAMES})
+OWN_FILES = frozenset(
+    {LOCK, reserve.NAME, id_floor.NAME, id_floor.UNFINISHED, *spool_log.NAMES, snapshots.DIRECTORY}
+)
 """The server's own files in a spool, beside the directories of queues."""
 IDLE_FILES = 64
 """The most idle files that are closed each time."""
@@ -79,6 +87,9 @@ class Spool:
     """Whether older segments that are damaged are given up, and the rest of a queue is served."""
     refused: dict[str, str] = attrs.field(factory=dict)
     """Why queues could not be read back, by the names of their directories."""
+    snapshots: Snapshots = attrs.field(init=False)
+    _hold: Hold = attrs.field(factory=Hold)
+    """Whether files must stay as they are, as a snapshot is taken."""
     _lost_names: LostNames = attrs.field(init=False)
     _log_found: LogFound = attrs.field(factory=LogFound)
     """What the log of the server before this one tells."""
@@ -91,6 +102,9 @@ class Spool:
 
     def __attrs_post_init__(self) -> None:
         self._lost_names = LostNames(self.files, self.background)
+        self.snapshots = Snapshots(
+            self.files, self.path, self.background, self._hold, self._troubles
+        )
 
     @classmethod
     def open(
@@ -206,6 +220,8 @@ class Spool:
                     found.append(each)
             self._sync_names(found)
             self._end_replay()
+            if snapshots.DIRECTORY in entries:
+                self.snapshots.clean()
         except JournalDamagedError as damage:
             raise SpoolError(
                 f"{damage}. Nothing was changed; start with quarantine: true to give that up"
@@ -256,6 +272,27 @@ class Spool:
         first_id = max(now_ms * 1000, self._first_id_in_memory, self.ids.first_id)
         return self._new_journal(queue, shared, first_id)
 
+    def take_snapshot(
+        self,
+        name: str,
+        journals: Iterable[Journal],
+        done: Callable[[JournalError | None], None],
+    ) -> None:
+        """Begin a snapshot of what is written in all journals at this moment.
+
+        ``done`` is called in the tick, with the reason if there is none. Raises ``JournalError``.
+        """
+        if self._taken or not self.lock.is_held():
+            raise JournalError("the spool was replaced by another one")
+        if self.commits.broken:
+            raise JournalError("the files of some queue are being written anew; try again")
+        images = [Image(f"{self.path}/{entry}") for entry in self.refused]
+        for journal in journals:
+            image = journal.image()
+            if image is not None:
+                images.append(image)
+        self.snapshots.take(name, images, self.ids.noted, done)
+
     def free_space(self) -> int:
         """Return how many bytes of the disk are free. Raises ``OSError``."""
         return self.files.free_space(self.path)
@@ -274,6 +311,8 @@ class Spool:
         removed in the background; what is left of it goes at the next start.
         """
         on_disk = journal.size > 0
+        if on_disk and self._hold.held:
+            return False
         next_id = journal.recorder.pending.pushed_id + 1
         try:
             if on_disk:
@@ -316,7 +355,13 @@ class Spool:
             self.reserve,
             self.open_files,
             self.log,
+            self._hold,
         )
+
+    def _troubles(self) -> tuple[int, int, int]:
+        """Return what changes whenever what is read of some journal's files may be wrong."""
+        commits = self.commits
+        return commits.failures, commits.lost_files, len(self.refused)
 
     def _end_replay(self) -> None:
         """Remove the log of the server before this one, unless it is still needed."""

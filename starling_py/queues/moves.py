@@ -75,6 +75,7 @@ class Moves:
     def begin_move(self, move: Move) -> None:
         """Move an item that was taken out of what waits."""
         move.source.traffic.leaving[move.item.id] = move
+        move.source.note_change()
         self._go_on(move)
 
     def copy_is_safe(self, copy: Copy) -> None:

@@ -37,6 +37,8 @@ class QueueKeeper(ItemsKeeper, Protocol):
     """What a queue needs of the directory that it is in."""
 
     moves: Mover
+    changed: dict[bytes, None]
+    """Names of queues whose numbers may have changed since somebody looked."""
 
     def queue_removed(self, queue: "PersistentQueue") -> None:
         """Forget a queue whose deletion is safe, or that was never created."""
@@ -107,12 +109,21 @@ class PersistentQueue:
         self._ready = self.waiting.set_aside.ready
         self._missing = self.waiting.missing
         self._sizes = keeper.sizes
+        self._changed = keeper.changed
 
     def go_by(self, settings: QueueSettings) -> None:
         """Follow other settings from now on."""
         self.settings = settings
         self.restricted = limits_puts(settings)
         self.pause.go_by(paused=settings.paused)
+        self.note_change()
+
+    def note_change(self) -> None:
+        """Note that the queue's numbers may be others.
+
+        What is recorded is noted by its commit; this is for what happens without a record.
+        """
+        self._changed[self.name] = None
 
     def __len__(self) -> int:
         """Return how many items wait or are delayed: all but those that are elsewhere."""
@@ -431,10 +442,12 @@ class PersistentQueue:
 
     def available(self) -> None:
         """Serve the clients that wait for an item: some can be taken again."""
+        self.note_change()
         self._keeper.items_available(self)
 
     def on_committed(self) -> None:
         """Make final what was done since the last commit: it is written."""
+        self._changed[self.name] = None
         if self._deleted_before != self.deleted:
             self._deleted_before = self.deleted
             if not self.deleted:
@@ -445,6 +458,10 @@ class PersistentQueue:
             self.open_reads.on_committed()
         if self._window.behind or self._missing:
             self.waiting.top_up()
+
+    def on_broken(self) -> None:
+        """Note that the journal is refused."""
+        self.note_change()
 
     def on_safe(self) -> None:
         """Go on with what waited for a sync.

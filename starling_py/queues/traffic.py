@@ -27,6 +27,9 @@ class MoveSource(Protocol):
     def now_ms(self) -> int:
         """The time on the wall clock, in milliseconds since the Unix epoch."""
 
+    def note_change(self) -> None:
+        """Note that the queue's numbers are others: fewer items wait."""
+
     def remove(self, item: Item) -> None:
         """Remove an item that does not wait any more. Raises ``JournalError``."""
 

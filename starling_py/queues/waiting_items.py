@@ -69,6 +69,9 @@ class ItemsOwner(Protocol):
     def available(self) -> None:
         """Serve the clients that wait for an item: some can be taken again."""
 
+    def note_change(self) -> None:
+        """Note that the queue's numbers are others: it cannot be read on."""
+
 
 class _Gone:
     """What stands for the queue when it is gone: it has no items, and serves nobody."""
@@ -88,6 +91,9 @@ class _Gone:
         return False
 
     def available(self) -> None:
+        pass
+
+    def note_change(self) -> None:
         pass
 
 
@@ -498,4 +504,5 @@ class WaitingItems:
 
     def _cannot_read(self, why: str) -> None:
         self.unreadable = f"the queue cannot be read on: {why}"
+        self._owner.note_change()
         log.critical("%s; what is behind that is not served", why)

@@ -8,6 +8,7 @@ import trio
 
 from starling_py import __version__, stats
 from starling_py.keys import printable
+from starling_py.queues.changes import Changes
 from starling_py.queues.errors import NotLoaded
 from starling_py.server import process
 from starling_py.server.accounts import Accounts
@@ -179,6 +180,11 @@ class Host:
     def queue_names(self) -> list[bytes]:
         """Return the names of all queues, in no order."""
         return self._core.queues.names()
+
+    @property
+    def changes(self) -> Changes:
+        """Which queues have changed."""
+        return self._core.queues.changes
 
     def queue_size(self, name: bytes) -> tuple[int, int]:
         """Return how many items a queue has and their bytes; 0 when it does not exist."""

@@ -89,7 +89,7 @@ class Server:
                 settings.allow_admin,
                 {
                     verb: getattr(settings, f"allow_{verb}")
-                    for verb in ("pause", "browse", "drop", "move")
+                    for verb in ("pause", "browse", "drop", "move", "snapshot")
                 },
             ),
         )

@@ -176,6 +176,31 @@ def hello(client: Client, command: operations.Hello) -> None:
     client.replies.add_outcome(Outcome.OK)
 
 
+def snapshot(client: Client, command: operations.Snapshot) -> None:
+    """Make a consistent copy of all queues; the reply comes when it is made.
+
+    If the client hangs up, it is made all the same.
+    """
+    if permitted(client, "snapshot"):
+        client.at_length(_taking_snapshot(client, command.name.decode("ascii")))
+
+
+def _taking_snapshot(client: Client, name: str) -> Steps:
+    while client.replies.unsettled:
+        yield LATER  # what this client has put before it is in it
+    directory = client.queues.directory
+    try:
+        if directory.has_snapshot(name):
+            raise RequestError("there is a snapshot of this name")
+        audit.log.info("%s: takes the snapshot %s", client.who, name)
+        yield directory.take_snapshot(name)
+    except (RequestError, JournalError) as problem:
+        client.fail(problem)
+        return
+    audit.log.info("%s: the snapshot %s is made", client.who, name)
+    client.replies.add_outcome(Outcome.OK)
+
+
 HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {
     operations.Pause: pause,
     operations.Resume: resume,
@@ -183,4 +208,5 @@ HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {
     operations.Drop: drop,
     operations.Move: move,
     operations.Hello: hello,
+    operations.Snapshot: snapshot,
 }

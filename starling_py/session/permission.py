@@ -56,7 +56,7 @@ def is_of_this_machine(peer: str) -> bool:
 
 SERVER: Final = "admin"
 """What is lacking to do something to the server as a whole."""
-_REPORTS_OF_THE_SERVER: Final = frozenset({b"settings", b"conns", b"reset"})
+_REPORTS_OF_THE_SERVER: Final = frozenset({b"settings", b"conns", b"reset", b"changed"})
 
 
 def lacks(user: User, command: Command) -> str | None:
@@ -207,4 +207,5 @@ _RULES: Final[dict[type[Command], Callable[[User, Any], str | None]]] = {
     operations.Drop: _administer,
     operations.Move: _move,
     operations.Hello: _nothing,
+    operations.Snapshot: _server,
 }

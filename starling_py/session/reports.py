@@ -1,10 +1,10 @@
 """The replies to questions about the server: statistics, settings, version, Kestrel's forms.
 
 The words after ``stats`` are memcached's, with its answers where a queue server has nothing to say
-(many libraries send them unasked), and two of this server's: ``stats queues`` and ``stats queue
-NAME``. Nothing here changes anything but ``stats reset``. A report is made in parts, each for a
-queue or a connection, so that it can be made as the client reads; the numbers of one queue are of
-one moment, those of two may be of two.
+(many libraries send them unasked), and three of this server's: ``stats queues``, ``stats queue
+NAME``, and ``stats changed`` for monitors, which ask again and again. Nothing here changes anything
+but ``stats reset``. A report is made in parts, each for a queue or a connection, so that it can be
+made as the client reads; the numbers of one queue are of one moment, those of two may be of two.
 """
 
 import heapq
@@ -21,6 +21,7 @@ from starling_py.protocol.commands import (
     Version,
     Writer,
 )
+from starling_py.queues.changes import Changes, Found
 from starling_py.queues.errors import NotLoaded
 from starling_py.stats import Pairs
 
@@ -29,6 +30,11 @@ _EMPTY_REPORTS = (b"items", b"slabs", b"cachedump", b"malloc", b"maps", b"extsto
 
 _SORTED: Final = 2000
 """Names that are sorted in one step."""
+_CHANGED: Final = 1000
+"""Queues that ``stats changed`` tells of at most, if nothing else is asked for."""
+_MOST_CHANGED: Final = 100_000
+_TOLD_AT_ONCE: Final = 16
+"""Queues that it tells of in one step."""
 
 LongQuestion = Stats | DumpStats | DumpConfig
 Question = LongQuestion | Status | Version
@@ -55,6 +61,10 @@ class ServerHost(Protocol):
 
     def queue_names(self) -> list[bytes]:
         """Return the names of all queues, in no order."""
+
+    @property
+    def changes(self) -> Changes:
+        """Which queues have changed."""
 
     def queue_size(self, name: bytes) -> tuple[int, int] | None:
         """Return how many items a queue has and their bytes; 0 when it does not exist.
@@ -172,6 +182,8 @@ def find(words: Sequence[bytes], host: ServerHost) -> Iterable[Numbers] | Outcom
         return _queue(words[1], host)
     if first == b"consumers" and rest:
         return host.consumers(words[1])
+    if first == b"changed":
+        return _changed(words[1:], host)
     if first == b"reset":
         host.reset()
         return Outcome.RESET
@@ -207,6 +219,44 @@ def _queues(host: ServerHost, names: Iterable[bytes | None]) -> Iterator[Numbers
             yield missing
         queue = None if name is None else host.queue_snapshot(name)
         yield [] if queue is None else stats.named_pairs(queue)
+
+
+def _changed(words: Sequence[bytes], host: ServerHost) -> Iterable[Numbers] | None:
+    """Return the numbers of the server, and of the queues that have changed."""
+    token, most = b"", _CHANGED
+    if words:
+        token = words[0]
+    if len(words) > 1:
+        if not (words[1].isdigit() and len(words[1]) < 7):
+            return None
+        most = int(words[1])
+    return _changes(host, token, most) if 0 < most <= _MOST_CHANGED else None
+
+
+def _changes(host: ServerHost, token: bytes, most: int) -> Iterator[Numbers]:
+    found = Found()
+    for _ in host.changes.look(token, most, found):
+        yield []
+    yield stats.server_pairs(host.snapshot(), found.items, found.size, found.queues)
+    yield stats.encoded(
+        [
+            ("changes", found.token.decode()),
+            ("changes_anew", int(found.anew)),
+            ("changes_left", found.left),
+            ("changes_tell", ",".join(stats.WATCHED)),
+        ]
+    )
+    told: Pairs = []
+    for name in found.names:
+        if (missing := host.to_be_loaded(name)) is not None:
+            yield missing
+        numbers = host.changes.numbers(name)
+        value = b"gone" if numbers is None else stats.joined(numbers)
+        told.append((b"queue_" + stats.one_token(name), value))
+        if len(told) == _TOLD_AT_ONCE:
+            yield told
+            told = []
+    yield told
 
 
 def _queue(name: bytes, host: ServerHost) -> Iterator[Numbers]:

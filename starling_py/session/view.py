@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from starling_py import stats
+from starling_py.queues.changes import Changes
 from starling_py.queues.errors import NotLoaded
 from starling_py.session.reports import ServerHost
 from starling_py.settings.users import User
@@ -52,6 +53,11 @@ class View:
     def queue_names(self) -> list[bytes]:
         """Return the names of all queues: of many, each is asked for in its turn."""
         return self._host.queue_names()
+
+    @property
+    def changes(self) -> Changes:
+        """Which queues have changed: of all, so the report is for those who administer all."""
+        return self._host.changes
 
     def queue_size(self, name: bytes) -> tuple[int, int] | None:
         """Return how many items a queue has and their bytes; ``None`` if that is not to be told."""

@@ -205,6 +205,8 @@ class Settings:
         "Who may drop single items, if not as allow_admin says")
     allow_move: bool | str | None = setting("Network", None, WHO,
         "Who may move items to other queues, if not as allow_admin says")
+    allow_snapshot: bool | str = setting("Network", False, WHO,
+        "Who may have snapshots of all queues made; they stay on the disk until you remove them")
     queue_path: Path = setting("Storage", "/var/spool/starling", _PATH,
         "Folder that holds the journals of all queues", "-q --queue_path PATH", alias="path")
     sync: SyncPolicy = setting("Storage", "50ms", _SYNC,

@@ -42,6 +42,9 @@ class Owner:
     def on_rolled_back(self) -> None:
         self.heard.append("rolled back")
 
+    def on_broken(self) -> None:
+        self.heard.append("broken")
+
     def on_safe(self) -> None:
         pass
 

@@ -102,6 +102,7 @@ def test_without_a_file_everything_has_its_default() -> None:
         "allow_browse": None,
         "allow_drop": None,
         "allow_move": None,
+        "allow_snapshot": False,
         "queue_path": Path("/var/spool/starling"),
         "sync": SyncPolicy("interval", 0.05),
         "segment_size": 16 << 20,

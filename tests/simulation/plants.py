@@ -1,6 +1,7 @@
 """Defects on purpose: each of them breaks a promise, and the simulation must notice it."""
 
-from collections.abc import Callable, Collection
+import contextlib
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from starling_py.journal import checkpoint, compaction, healing, segment_writer
 from starling_py.journal.blocks import Reading
 from starling_py.journal.commit import GroupCommit
 from starling_py.journal.compaction import Compaction
+from starling_py.journal.disk.background import Hold
 from starling_py.journal.disk.files import Files
 from starling_py.journal.disk.id_floor import IdFloor
 from starling_py.journal.disk.reserve import Reserve
@@ -26,6 +28,7 @@ from starling_py.journal.recorder import Recorder
 from starling_py.journal.recovery import repair
 from starling_py.journal.recovery.examination import Recovered
 from starling_py.journal.segment_writer import SegmentWriter
+from starling_py.journal.snapshots import Taking
 from starling_py.journal.spool import Spool
 from starling_py.journal.syncing import Syncing
 from starling_py.keys import RequestError, StoreRequest
@@ -715,7 +718,32 @@ def repeats_what_is_not_synced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(put, "_repeated", repeated)
 
 
+def removes_while_a_snapshot_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove and replace segments though a snapshot is being taken of them."""
+    monkeypatch.setattr(Hold, "begin", lambda self: None)
+
+
+def takes_what_came_after_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copy all that there is of the last segment when its turn comes."""
+    original = Taking._copy
+
+    def copy(self: Taking, path: str, target: str, size: int) -> Iterator[int]:
+        with contextlib.suppress(FileNotFoundError):
+            size = self._files.size(path)
+        return original(self, path, target, size)
+
+    monkeypatch.setattr(Taking, "_copy", copy)
+
+
+def names_a_snapshot_before_it_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a snapshot its name without syncing what is in it."""
+    monkeypatch.setattr(Taking, "_sync", lambda self: iter(()))
+
+
 PLANTS: tuple[Plant, ...] = (
+    removes_while_a_snapshot_is_taken,
+    takes_what_came_after_the_moment,
+    names_a_snapshot_before_it_is_safe,
     frees_the_log_too_early,
     removes_the_log_too_early,
     starts_without_the_log,

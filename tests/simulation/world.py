@@ -24,6 +24,7 @@ from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
 from starling_py.protocol import operations
+from starling_py.queues.changes import Changes
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
@@ -171,6 +172,7 @@ class Life:
         self.sliced = shape.slice < float("inf")
         """Whether long work is spread over several turns."""
         self.spool = self.core.spool
+        self.spool.snapshots.piece = 1
         self.readiness = SimulatedReadiness()
         self.tick = WatchedTick(
             self.queues,
@@ -515,6 +517,11 @@ class Life:
     def queue_names(self) -> list[bytes]:
         """Return the names of all queues."""
         return self.queues.names()
+
+    @property
+    def changes(self) -> Changes:
+        """Which queues have changed."""
+        return self.queues.changes
 
     def queue_size(self, name: bytes) -> tuple[int, int]:
         """Return a queue's items and bytes."""

@@ -31,6 +31,9 @@ class Owner:
     def on_rolled_back(self) -> None:
         raise AssertionError("nothing can fail")
 
+    def on_broken(self) -> None:
+        raise AssertionError("nothing can fail")
+
     def items_in_memory(self) -> list[Item]:
         raise AssertionError("there are no files")
 
