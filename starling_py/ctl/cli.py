@@ -22,6 +22,7 @@ from starling_py.ctl import (
     looking,
     serving,
     transfer,
+    users,
     watching,
 )
 from starling_py.ctl.checking import UNKNOWN
@@ -39,6 +40,7 @@ COMMANDS: tuple[Command, ...] = (
     *watching.COMMANDS,
     *transfer.COMMANDS,
     *backing_up.COMMANDS,
+    *users.COMMANDS,
     *completing.COMMANDS,
 )
 """All subcommands, in the order in which ``--help`` lists them."""
