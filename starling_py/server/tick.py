@@ -217,7 +217,11 @@ class Tick:
             self._touched.update(dict.fromkeys(self._release()))
         touched, self._touched = self._touched, {}
         self._send(touched)
-        if self._budget.paused or self._budget.total > self._budget.limit:
+        if (
+            self._budget.paused
+            or self._budget.total > self._budget.limit
+            or self.connections.budgets
+        ):
             self.connections.keep_budget()
 
     def drain(self, grace_time: float) -> None:

@@ -211,6 +211,7 @@ class GuardedSession(Session):
         client, rights = self.client, account.rights
         self.account = account
         client.user = account.name
+        self.allowance = rights.client_memory
         client.call_it()
         client.sight = client.host if rights.is_admin else View(client.host, rights)
         client.may_put = rights.may_put
