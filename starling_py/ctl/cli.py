@@ -177,7 +177,7 @@ def _common(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
         "--server",
         metavar="SERVER",
         default=default(os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER),
-        help="host:port, [::1]:port or unix:/path; "
+        help="host:port, [::1]:port, tls:host:port or unix:/path; "
         f"default: ${SERVER_VARIABLE}, or {DEFAULT_SERVER}",
     )
     parser.add_argument(
