@@ -23,7 +23,7 @@ from starling_py.server.detaching import detach
 from starling_py.server.errors import ProcessError, StartError, StartStoppedError
 from starling_py.server.identity import change_identity
 from starling_py.server.listeners import Listeners
-from starling_py.server.log.start import start_log
+from starling_py.server.log.start import start_audit_log, start_log
 from starling_py.server.pid_file import PidFile
 from starling_py.server.preloading import preload
 from starling_py.server.server import Server
@@ -115,7 +115,16 @@ def serve(
             at_the_end.callback(pid_file.remove)
         lines = start_log(settings)
         at_the_end.callback(lines.finish, streams.PATIENCE)
-        taken = Signals(lines.open_anew)
+        audit_lines = start_audit_log(settings)
+        if audit_lines is not None:
+            at_the_end.callback(audit_lines.finish, streams.PATIENCE)
+
+        def open_anew() -> None:
+            lines.open_anew()
+            if audit_lines is not None:
+                audit_lines.open_anew()
+
+        taken = Signals(open_anew)
         at_the_end.callback(taken.end)
         log.info(
             "starling-py %s, spool %s, sync %s", described(), settings.queue_path, settings.sync

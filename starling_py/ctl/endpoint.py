@@ -1,5 +1,6 @@
-"""Where a server is: ``host:port``, ``[::1]:port``, a host alone, ``tls:`` any of these, or
-``unix:/path``.
+"""Where a server is: ``host:port``, ``[::1]:port``, a host alone, ``tls:`` before these, or a path.
+
+A path is written ``unix:/path``.
 """
 
 from typing import Final

@@ -243,6 +243,8 @@ class Settings:
         "File that the log goes to instead of standard error", "-L --log FILE", alias="log_file")
     syslog_channel: str | None = setting("Logging", None, _IDENT,
         "Program name for the log in syslog", "-l --syslog CHANNEL")
+    audit_log: Path | None = setting("Logging", None, _PATH,
+        "File for the audit log, which is a part of the log otherwise")
     log_level: str = setting("Logging", "INFO", _LEVEL,
         "Least severe messages that are logged", "-v --verbose", const="DEBUG")
     log_format: str = setting("Logging", "text", _FORMAT,

@@ -121,6 +121,7 @@ def test_without_a_file_everything_has_its_default() -> None:
         "grace_time": 5.0,
         "logger": None,
         "syslog_channel": None,
+        "audit_log": None,
         "log_level": "INFO",
         "log_format": "text",
         "queues": QueueTable(),
