@@ -71,6 +71,7 @@ PURE = (
     "server/process",
     "server/server",
     "server/streams",
+    "server/supervisor",
     "server/signals",
     "server/threads",
     "server/tls",

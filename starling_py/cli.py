@@ -28,9 +28,10 @@ from starling_py.server.pid_file import PidFile
 from starling_py.server.preloading import preload
 from starling_py.server.server import Server
 from starling_py.server.signals import Signals
+from starling_py.server.supervisor import Supervisor
 from starling_py.server.threads import Threads
 from starling_py.server.tls import Certificates
-from starling_py.settings import command_line
+from starling_py.settings import command_line, sample
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.server_settings import Settings
 
@@ -46,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(f"starling-py: {problem}", file=sys.stderr)
         return 2
+    if given.print_config:
+        print(sample.render(), end="")
+        return 0
     if given.check_config:
         try:
             Accounts.of(given.settings)
@@ -100,6 +104,7 @@ def serve(
     ``read_again`` reads the configuration again; it raises ``ConfigError``. Raises
     ``StartError``, ``SpoolError``, ``ProcessError`` and ``StartStoppedError``.
     """
+    supervisor = Supervisor()
     process.settle()
     signals.hold_others()
     preload()
@@ -152,6 +157,7 @@ def serve(
             accounts,
             listeners.tls,
             certificates,
+            supervisor,
         )
         try:
             trio.run(server.run)

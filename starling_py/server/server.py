@@ -25,6 +25,7 @@ from starling_py.server.handshakes import Handshakes
 from starling_py.server.host import Host, LogLines
 from starling_py.server.listening import address_of
 from starling_py.server.signals import Signals
+from starling_py.server.supervisor import READY, STOPPING, Supervisor
 from starling_py.server.threads import Threads
 from starling_py.server.tick import Tick
 from starling_py.server.tls import Certificates
@@ -59,6 +60,7 @@ class Server:
         accounts: Accounts | None = None,
         secured: Sequence[socket.socket] = (),
         certificates: Certificates | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
         """``threads`` are those of the core, and are started here.
 
@@ -66,6 +68,7 @@ class Server:
         what the log leaves out. ``on_serving`` is called when the server listens and obeys
         ``signals``. ``accounts`` are those who may use the server; ``None`` is everybody. At
         listeners that are ``secured``, clients are shown the ``certificates`` and speak TLS.
+        The ``supervisor`` is told when the server serves, is well, and stops.
         """
         self._settings = settings
         self._core = core
@@ -77,6 +80,7 @@ class Server:
         self._stop = trio.Event()
         self._signals = signals
         self._on_serving = on_serving
+        self._supervisor = supervisor or Supervisor()
         self._policy = Policy(
             settings.item_size_max,
             settings.allow_flush_all,
@@ -100,6 +104,7 @@ class Server:
             lambda: core.queues.keep_house(),
             lambda: self._tick.nudge(),
             self._give_memory_back,
+            lambda: self._supervisor.is_well(self._tick.turns, core.clock.monotonic),
         )
         threads.start()
         guard = core.commits.guard
@@ -155,6 +160,7 @@ class Server:
                     log.info("listening on %s", address)
                 task_status.started()
                 self._on_serving()
+                self._supervisor.tell(READY, f"STATUS=listening on {', '.join(self._addresses)}")
                 await self._tick.run()
                 nursery.cancel_scope.cancel()
         finally:
@@ -170,6 +176,7 @@ class Server:
 
     async def _wait_for_stop(self) -> None:
         await self._stop.wait()
+        self._supervisor.tell(STOPPING)
         self._tick.drain(self._settings.grace_time)
 
     def _obey(self, signals: Signals) -> None:

@@ -103,6 +103,8 @@ class Tick:
         """Those whose output waits for a sync."""
         self._woken: list[Connection] = []
         """Those whose waits are over, in the order in which that happened."""
+        self.turns = 0
+        """How many turns have come to their end."""
         self._stop_at: float | None = None
         """When the grace time is over, on the monotonic clock; ``None`` while not stopping."""
         self._nap = trio.CancelScope()
@@ -223,6 +225,7 @@ class Tick:
             or self.connections.budgets
         ):
             self.connections.keep_budget()
+        self.turns += 1
 
     def drain(self, grace_time: float) -> None:
         """Begin to stop: drop the clients that have nothing under way, give time to the others.
