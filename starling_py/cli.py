@@ -24,15 +24,17 @@ from starling_py.server.detaching import detach
 from starling_py.server.errors import ProcessError, StartError, StartStoppedError
 from starling_py.server.identity import change_identity
 from starling_py.server.listeners import Listeners
-from starling_py.server.log.start import start_log
+from starling_py.server.log.start import start_audit_log, start_log
 from starling_py.server.pid_file import PidFile
 from starling_py.server.preloading import preload
 from starling_py.server.server import Server
 from starling_py.server.signals import Signals
 from starling_py.server.start_answers import answering
+from starling_py.server.supervisor import Supervisor
 from starling_py.server.threads import Threads
+from starling_py.server.tls import Certificates
 from starling_py.server.web_opening import open_web
-from starling_py.settings import cluster, command_line
+from starling_py.settings import cluster, command_line, sample
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.server_settings import Settings
 
@@ -48,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(f"starling-py: {problem}", file=sys.stderr)
         return 2
+    if given.print_config:
+        print(sample.render(), end="")
+        return 0
     settings = given.settings
     missing = cluster.problems(settings.engine, settings.servers, settings.sync.kind)
     if missing:
@@ -57,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.check_config:
         try:
             Accounts.of(given.settings)
+            _certificates(given.settings)
         except ConfigError as error:
             for problem in error.problems:
                 print(f"starling-py: {problem}", file=sys.stderr)
@@ -129,6 +135,7 @@ def serve(
     ``read_again`` reads the configuration again; it raises ``ConfigError``. Raises
     ``StartError``, ``SpoolError``, ``ProcessError`` and ``StartStoppedError``.
     """
+    supervisor = Supervisor()
     process.settle()
     signals.hold_others()
     preload()
@@ -145,19 +152,31 @@ def serve(
             at_the_end.callback(pid_file.remove)
         lines = start_log(settings)
         at_the_end.callback(lines.finish, streams.PATIENCE)
-        taken = Signals(lines.open_anew)
+        audit_lines = start_audit_log(settings)
+        if audit_lines is not None:
+            at_the_end.callback(audit_lines.finish, streams.PATIENCE)
+
+        def open_anew() -> None:
+            lines.open_anew()
+            if audit_lines is not None:
+                audit_lines.open_anew()
+
+        taken = Signals(open_anew)
         at_the_end.callback(taken.end)
         log.info(
             "starling-py %s, spool %s, sync %s", described(), settings.queue_path, settings.sync
         )
         for warning in warnings:
             log.warning("%s", warning)
+        try:
+            accounts, certificates = Accounts.of(settings), _certificates(settings)
+        except ConfigError as error:
+            raise StartError("; ".join(error.problems)) from error
         if settings.engine == "jetstream":
             if pid_file is not None:
                 pid_file.write()
             from starling_py.server.joining import member
 
-            accounts = _accounts(settings)
             member(
                 settings,
                 segments,
@@ -172,7 +191,6 @@ def serve(
             return
         waiting = [] if web is None else web.listeners
         with process.without_collector(), answering(waiting):
-            accounts = _accounts(settings)
             core, threads = _read_back(settings, segments)
         if pid_file is not None:
             pid_file.write()
@@ -188,6 +206,9 @@ def serve(
             on_serving,
             accounts,
             web,
+            secured=listeners.tls,
+            certificates=certificates,
+            supervisor=supervisor,
         )
         try:
             trio.run(server.run)
@@ -196,12 +217,9 @@ def serve(
             raise ProcessError(f"the server failed, as the log tells: {error!r}") from error
 
 
-def _accounts(settings: Settings) -> Accounts | None:
-    """Read who may use the server; raise ``StartError``."""
-    try:
-        return Accounts.of(settings)
-    except ConfigError as error:
-        raise StartError("; ".join(error.problems)) from error
+def _certificates(settings: Settings) -> Certificates | None:
+    """Read what is needed to speak TLS, if there is a certificate; raise ``ConfigError``."""
+    return None if settings.tls_cert is None else Certificates(settings)
 
 
 def _read_back(settings: Settings, segments: int) -> tuple[Core, Threads]:

@@ -212,6 +212,13 @@ class Reload:
 
 
 @dataclass
+class RefreshCerts:
+    """Read the certificates again."""
+
+    quiet: bool
+
+
+@dataclass
 class Version:
     """Ask for the server's version."""
 
@@ -304,6 +311,7 @@ Command = (
     | DumpConfig
     | Status
     | Reload
+    | RefreshCerts
     | Version
     | Authenticate
     | ListMechanisms

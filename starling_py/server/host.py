@@ -16,6 +16,7 @@ from starling_py.server.core import RELOADED, Core, rules_of
 from starling_py.server.fitting import fitted
 from starling_py.server.gate import Gate
 from starling_py.server.tick import Tick
+from starling_py.server.tls import Certificates
 from starling_py.session import audit
 from starling_py.session.consumers import told_of
 from starling_py.session.guarded import GuardedSession
@@ -54,14 +55,16 @@ class Host:
         read_settings: Callable[[], Settings] | None = None,
         lines: LogLines | None = None,
         gate: Gate | None = None,
+        certificates: Certificates | None = None,
         extra: Callable[[], list[tuple[str, object]]] = list,
     ) -> None:
         """``stop`` is set to stop the server.
 
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
-        what the log leaves out, if there is a log. ``gate`` knows the users, if there are any.
-        ``extra`` returns more statistics.
+        what the log leaves out, if there is a log. ``gate`` knows the users, if there are any,
+        ``certificates`` are for TLS, if it is spoken. ``extra`` returns more statistics.
         """
+        self._certificates = certificates
         self._gate = gate
         self._extra = extra
         self._settings = settings
@@ -100,6 +103,8 @@ class Host:
         try:
             settings = self._read_settings()
             accounts = None if self._gate is None else Accounts.of(settings)
+            if self._certificates is not None:
+                self._certificates.refresh(settings)
         except ConfigError as error:
             for problem in error.problems:
                 log.error("not reloaded: %s", problem)
@@ -114,6 +119,17 @@ class Host:
             log.warning("%s: this needs a restart", change)
         return None
 
+    def refresh_certs(self) -> str | None:
+        """Read the certificates again; return why that failed, if it did."""
+        if self._certificates is not None:
+            try:
+                self._certificates.refresh()
+            except ConfigError as error:
+                log.error("the certificates were not read again: %s", "; ".join(error.problems))
+                return "; ".join(error.problems)
+            log.info("the certificates were read again")
+        return None
+
     def _replace_accounts(self, gate: Gate, accounts: Accounts) -> None:
         """Go by other users from now on: who is none any more, or has a new password, is closed."""
         gate.accounts = accounts
@@ -121,8 +137,8 @@ class Host:
             session = connection.session
             if not isinstance(session, GuardedSession) or session.account is None:
                 continue
-            account = accounts.find(session.account.name)
-            if account is None or account.proof != session.account.proof:
+            account = accounts.again(session.account)
+            if account is None:
                 audit.log.info("%s: closed, as its user has changed", connection.client.who)
                 self.tick.connections.drop(connection)
             else:

@@ -192,12 +192,12 @@ def _taking_snapshot(client: Client, name: str) -> Steps:
     try:
         if directory.has_snapshot(name):
             raise RequestError("there is a snapshot of this name")
-        log.info("%s: takes the snapshot %s", client.who, name)
+        audit.log.info("%s: takes the snapshot %s", client.who, name)
         yield directory.take_snapshot(name)
     except (RequestError, JournalError) as problem:
         client.fail(problem)
         return
-    log.info("%s: the snapshot %s is made", client.who, name)
+    audit.log.info("%s: the snapshot %s is made", client.who, name)
     client.replies.add_outcome(Outcome.OK)
 
 

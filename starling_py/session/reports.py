@@ -96,6 +96,9 @@ class ServerHost(Protocol):
     def reload(self) -> str | None:
         """Read the settings of the queues again; return why that failed, if it did."""
 
+    def refresh_certs(self) -> str | None:
+        """Read the certificates again; return why that failed, if it did."""
+
     def shut_down(self) -> None:
         """Begin to stop the server."""
 

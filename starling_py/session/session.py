@@ -64,6 +64,9 @@ class Session:
         self._input_ended = False
         self.admitted = True
         """Whether the client need not say who it is, or no more."""
+        self.allowance: int | None = None
+        """Bytes that all clients of its user together may make the server hold; ``None`` if there
+        is no such bound."""
         self.introduced = not client.policy.proxy_protocol
         """Whether the client's first bytes are its own, and no PROXY header is to come."""
         self._header = b""

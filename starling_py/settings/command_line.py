@@ -37,7 +37,8 @@ in docs/configuration.md; conf/production.yml has every setting with its default
 class CommandLine:
     """What the command line asks for.
 
-    ``settings`` are complete. ``check_config`` asks to stop once they have been judged good.
+    ``settings`` are complete. ``check_config`` asks to stop once they have been judged good,
+    ``print_config`` to print a file with all settings and nothing more.
     ``config`` is the path of the file they came from, as given; None if there is no file.
     ``read_again`` reads the file again under the same options, from any working directory, and
     raises ``ConfigError``; anything but a regular file is refused then.
@@ -46,6 +47,7 @@ class CommandLine:
     settings: Settings
     check_config: bool
     config: Path | None
+    print_config: bool = False
     read_again: Callable[[], Settings] = attrs.field(default=Settings, eq=False, repr=False)
 
 
@@ -58,10 +60,15 @@ def parse(argv: Sequence[str] | None = None) -> CommandLine:
     """
     given = _given(sys.argv[1:] if argv is None else argv)
     check_config: bool = given.pop("check_config")
+    print_config: bool = given.pop("print_config")
     config: Path | None = given.pop("config")
     path = None if config is None else config.absolute()
     return CommandLine(
-        load(config, given), check_config, config, partial(load, path, given, serving=True)
+        load(config, given),
+        check_config,
+        config,
+        print_config,
+        partial(load, path, given, serving=True),
     )
 
 
@@ -120,6 +127,9 @@ def parser() -> argparse.ArgumentParser:
         type=_assignment,
         metavar="NAME=VALUE",
         help="Give any setting of the server its value; repeatable",
+    )
+    general.add_argument(
+        "--print-config", action="store_true", help="Print a file with all settings, and exit"
     )
     general.add_argument(
         "-V", "--version", action="version", version=f"%(prog)s {described()}", help="Print version"

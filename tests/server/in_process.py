@@ -17,6 +17,7 @@ from starling_py.server.core import Core, Storage
 from starling_py.server.listening import listen
 from starling_py.server.server import Server
 from starling_py.server.threads import Threads
+from starling_py.server.tls import Certificates
 from starling_py.server.web_opening import open_web
 from starling_py.settings.server_settings import Settings
 
@@ -162,6 +163,8 @@ class RunningServer:
     port: int
     web_port: int = 0
     """Where HTTP is served, if it is."""
+    tls_port: int = 0
+    """Where TLS is spoken, if it is."""
     ended: trio.Event = attrs.field(factory=trio.Event)
 
     def client(self, receive_buffer: int | None = None) -> Client:
@@ -235,9 +238,21 @@ class Servers:
         core = Core.open(storage, Clock(), files, threads)
         listeners = listen("127.0.0.1", 0)
         web = open_web(made.http)
-        server = Server(made, core, threads, listeners, accounts=Accounts.of(made), web=web)
+        certificates = None if made.tls_cert is None else Certificates(made)
+        secured = [] if certificates is None else listen("127.0.0.1", 0)
+        server = Server(
+            made,
+            core,
+            threads,
+            listeners,
+            accounts=Accounts.of(made),
+            web=web,
+            secured=secured,
+            certificates=certificates,
+        )
         running = RunningServer(server, core, files, listeners[0].getsockname()[1])
         running.web_port = 0 if web is None else web.listeners[0].getsockname()[1]
+        running.tls_port = secured[0].getsockname()[1] if secured else 0
         self.started.append(running)
         await self.nursery.start(lambda task_status: running.run(task_status=task_status))
         return running

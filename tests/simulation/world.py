@@ -488,7 +488,7 @@ class Life:
 
     # What a server has around its sessions.
 
-    def _session(self, peer: str, wake: Callable[[], None]) -> Session:
+    def _session(self, peer: str, wake: Callable[[], None], _: str) -> Session:
         client = WatchedClient(self.queues, self.counters, self.policy, self, peer, wake)
         client.life = self
         client.simulated = self._joining
