@@ -2,9 +2,10 @@
 
 ``Starling`` is for threads, ``AsyncStarling`` for trio. Items are spread over several servers: each
 call goes to one of them, picked at random, and one that fails is left alone for some time. So the
-order holds within each server only, as it always did. Bytes are stored as they are; any other
-value is stored as JSON, which every language reads. Needs pymemcache, which the extra ``client``
-installs.
+order holds within each server only, as it always did. Servers of one group (docs/cluster.md) may
+stand in the list together: the owner is found, and waited for while there is none. Bytes are stored
+as they are; any other value is stored as JSON, which every language reads. Needs pymemcache, which
+the extra ``client`` installs.
 
 Where the Ruby class did harm, these do better: a put that no server accepted is an error, a
 deletion reaches every server instead of some picked at random, a flush never waits, and a blocking
@@ -30,10 +31,16 @@ WAIT_TIME = 0.25
 put that failed is tried again."""
 RETRY_DELAY = 30.0
 """Seconds for which a server that failed is left alone."""
+FOLLOWS_DELAY = 1.0
+"""Seconds for which a server of a group that is not the owner is left alone."""
+TAKEOVER_TIME = 10.0
+"""Seconds for which a call waits until a group has an owner that answers."""
 SET_RETRIES = 3
 """Times that a put is tried again before it fails, each at any server that is alive."""
 DEFAULT_PORT = 22122
 
+_FOLLOWS = ("this server follows", "the cluster does not answer")
+"""What a server of a group answers while it is not the owner, or does not know whether it is."""
 _JSON = 1
 """The flag of an item that is stored as JSON."""
 _NOTHING = object()
@@ -65,6 +72,8 @@ class _Server:
     client: Client
     dead_until: float = 0.0
     """The monotonic time until which it is left alone."""
+    in_group: bool = False
+    """Whether it has ever said that another one is the owner."""
 
     def ask(self, what: Callable[[Client], Answer]) -> Answer:
         """Ask the server; ask once more if it has closed the connection since the last time."""
@@ -82,6 +91,9 @@ class _Server:
         self.client.close()
         if isinstance(error, (OSError, MemcacheUnexpectedCloseError)):
             self.dead_until = time.monotonic() + RETRY_DELAY
+        elif any(words in str(error) for words in _FOLLOWS):
+            self.in_group = True
+            self.dead_until = time.monotonic() + FOLLOWS_DELAY
         return f"{self.address[0]}:{self.address[1]}: {error}"
 
 
@@ -155,9 +167,9 @@ class Starling(QueueCommands):
 
     def _store(self, queue: str, item: object, expiry: int, once: str | None) -> Any:  # noqa: ANN401 - as pymemcache has it
         """Put an item once more; what has a token always goes to the same server."""
-        if once is None:
-            return self._ask(lambda client: client.set(queue, item, expire=expiry))
-        key = f"{queue}/once={once}"
+        key = queue if once is None else f"{queue}/once={once}"
+        if once is None or self._is_group:
+            return self._ask(lambda client: client.set(key, item, expire=expiry))
         server = self._servers[zlib.crc32(once.encode()) % len(self._servers)]
         return _ask_one(server, lambda client: client.set(key, item, expire=expiry))
 
@@ -290,15 +302,25 @@ class Starling(QueueCommands):
     def _ask(self, what: Callable[[Client], Answer]) -> Answer:
         """Ask one server after another, in any order, until one answers.
 
-        Raises ``StarlingError`` when none does.
+        If they are a group, wait until it has an owner again. Raises ``StarlingError`` when none
+        does.
         """
-        reason: object = "no server is alive"
-        for server in self._alive():
-            try:
-                return server.ask(what)
-            except (OSError, MemcacheError) as error:
-                reason = server.bury(error)
-        raise StarlingError(str(reason))
+        end = time.monotonic() + TAKEOVER_TIME
+        while True:
+            reason: object = "no server is alive"
+            for server in self._alive():
+                try:
+                    return server.ask(what)
+                except (OSError, MemcacheError) as error:
+                    reason = server.bury(error)
+            if not self._is_group or time.monotonic() >= end:
+                raise StarlingError(str(reason))
+            time.sleep(WAIT_TIME)
+
+    @property
+    def _is_group(self) -> bool:
+        """Whether one of the servers has said that another one is the owner."""
+        return any(server.in_group for server in self._servers)
 
     def _ask_all(self, what: Callable[[Client], Answer]) -> list[tuple[_Server, Answer]]:
         """Ask every server that is alive. Raises ``StarlingError`` when none answers."""

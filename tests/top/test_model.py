@@ -364,3 +364,10 @@ def test_counts_too_long_for_their_column_show_in_thousands_or_more() -> None:
 def test_any_counter_has_a_form_without_an_exponent(count: int) -> None:
     for text in (format_age(count), format_bytes(count), format_count(count), format_rate(count)):
         assert math.isfinite(float(text.rstrip("smhdkBKMGTPEZ")))
+
+
+def test_a_server_of_a_group_tells_what_it_is() -> None:
+    told = {b"replica_role": b"follower", b"replica_owner": b"a:1", b"replica_lag": b"3"}
+    follower = take_snapshot({**told, b"accepting_conns": b"0"}, 0)
+    assert alerts(follower) == ["follows a:1, 3 messages behind"]
+    assert alerts(snapshot(0, {"replica_silent_ms": 2500})) == ["the cluster is silent for 2 s"]
