@@ -95,6 +95,7 @@ def test_a_spool_that_exists_becomes_the_beginning_of_the_stream(
     group = Servers(alone, tmp_path, takeover="300ms")
     first, second = group.nodes
     try:
+        group.cuts.__enter__()
         first.start()
         wait_until(lambda: first.role == "owner")
         second.start()
