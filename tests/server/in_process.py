@@ -17,6 +17,7 @@ from starling_py.server.listening import listen
 from starling_py.server.server import Server
 from starling_py.server.threads import Threads
 from starling_py.settings.server_settings import Settings
+from tests.replica.shipped_server import WANTED, StreamInMemory
 
 PATIENCE = 30.0
 """Seconds after which something that should have happened has not, however busy the machine is."""
@@ -159,6 +160,8 @@ class RunningServer:
     files: Files
     port: int
     ended: trio.Event = attrs.field(factory=trio.Event)
+    stream: StreamInMemory | None = None
+    """What the server tells of its files, where all servers are to be owners."""
 
     def client(self, receive_buffer: int | None = None) -> Client:
         """Connect one client more; a small buffer makes a slow reader felt soon."""
@@ -174,6 +177,8 @@ class RunningServer:
             await self.server.run(task_status)
         finally:
             self.ended.set()
+        if self.stream is not None:
+            self.stream.check()
 
     async def stop(self) -> float:
         """Stop the server as a signal does; return the seconds it took."""
@@ -219,11 +224,17 @@ class Servers:
         made = Settings(**settings)  # type: ignore[arg-type]
         files = files or Files()
         storage = Storage.of(made, open_files=256)
-        threads = Threads(waits=storage.waits)
-        core = Core.open(storage, Clock(), files, threads)
+        stream = StreamInMemory(files, storage) if WANTED else None
+        if stream is None:
+            threads = Threads(waits=storage.waits)
+            core = Core.open(storage, Clock(), files, threads)
+        else:
+            threads = stream.threads(storage)
+            core = stream.open(storage, threads)
         listeners = listen("127.0.0.1", 0)
         server = Server(made, core, threads, listeners)
-        running = RunningServer(server, core, files, listeners[0].getsockname()[1])
+        port = listeners[0].getsockname()[1]
+        running = RunningServer(server, core, files, port, stream=stream)
         self.started.append(running)
         await self.nursery.start(lambda task_status: running.run(task_status=task_status))
         return running
