@@ -209,7 +209,7 @@ class Tick:
         if self._again:
             self._go_on()
         self._execute(received)
-        if self._syncer.waits:
+        if self._syncer.gathers:
             self._gather()
         try:
             self._queues.run_due()

@@ -65,8 +65,13 @@ def alerts(snapshot: Snapshot) -> list[str]:
         found.append("files lost" if lost == 1 else f"files lost {lost} times")
     if refused := snapshot.number("refused_queues"):
         found.append("1 queue refused" if refused == 1 else f"{refused} queues refused")
-    if snapshot.number("accepting_conns") == 0:
+    if snapshot.stats.get(b"replica_role") == b"follower":
+        owner = printable(snapshot.stats.get(b"replica_owner", b""))
+        found.append(f"follows {owner}, {snapshot.number('replica_lag')} messages behind")
+    elif snapshot.number("accepting_conns") == 0:
         found.append("draining: no puts are accepted")
+    if silent := (snapshot.number("replica_silent_ms") or 0) // 1000:
+        found.append(f"the cluster is silent for {silent} s")
     broken = [printable(name) for name, queue in snapshot.queues.items() if queue.is_broken]
     if broken:
         what = "journal broken" if len(broken) == 1 else f"{len(broken)} journals broken"
