@@ -5,6 +5,7 @@ wrong configuration or usage and 1 for everything else. A traceback means a defe
 """
 
 import contextlib
+import errno
 import logging
 import sys
 import traceback
@@ -16,19 +17,24 @@ from starling_py import described
 from starling_py.clock import Clock
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import SpoolError
-from starling_py.server import fitting, process, signals, streams
+from starling_py.server import culprits, fitting, process, signals, streams
+from starling_py.server.accounts import Accounts
 from starling_py.server.core import Core, Storage
 from starling_py.server.detaching import detach
 from starling_py.server.errors import ProcessError, StartError, StartStoppedError
 from starling_py.server.identity import change_identity
-from starling_py.server.listening import listen
-from starling_py.server.log.start import start_log
+from starling_py.server.listeners import Listeners
+from starling_py.server.log.start import start_audit_log, start_log
 from starling_py.server.pid_file import PidFile
 from starling_py.server.preloading import preload
 from starling_py.server.server import Server
 from starling_py.server.signals import Signals
+from starling_py.server.start_answers import answering
+from starling_py.server.supervisor import Supervisor
 from starling_py.server.threads import Threads
-from starling_py.settings import command_line
+from starling_py.server.tls import Certificates
+from starling_py.server.web_opening import open_web
+from starling_py.settings import cluster, command_line, sample
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.server_settings import Settings
 
@@ -44,13 +50,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(f"starling-py: {problem}", file=sys.stderr)
         return 2
+    if given.print_config:
+        print(sample.render(), end="")
+        return 0
+    settings = given.settings
+    missing = cluster.problems(settings.engine, settings.servers, settings.sync.kind)
+    if missing:
+        for problem in missing:
+            print(f"starling-py: {problem}", file=sys.stderr)
+        return 2
     if given.check_config:
+        try:
+            Accounts.of(given.settings)
+            _certificates(given.settings)
+        except ConfigError as error:
+            for problem in error.problems:
+                print(f"starling-py: {problem}", file=sys.stderr)
+            return 2
         print(f"{given.config or 'the options'}: ok{_extent(given.settings)}")
         return 0
     if not given.settings.daemonize:
         return _run(given.settings, given.read_again, lambda: None)
     front = detach()
-    code = _run(given.settings, given.read_again, front.let_go)
+
+    def let_go() -> None:
+        if given.settings.logger is None and given.settings.syslog_channel is None:
+            streams.tell("in the background the log goes nowhere; set logger, -L FILE")
+        front.let_go()
+
+    code = _run(given.settings, given.read_again, let_go)
     front.refuse(code or 1)
     return code
 
@@ -58,10 +86,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(
     settings: Settings, read_again: Callable[[], Settings], on_serving: Callable[[], None]
 ) -> int:
+    if settings.logger is not None and not settings.daemonize:
+
+        def on_serving() -> None:  # its log is elsewhere: it must not look as if it hung
+            where = f"{settings.host}:{settings.port}"
+            streams.tell(f"serves {where}, spool {settings.queue_path}, log {settings.logger}")
+
     try:
         serve(settings, read_again, on_serving)
     except (StartError, SpoolError, ProcessError) as problem:
-        streams.tell(str(problem), streams.PATIENCE)
+        streams.tell(f"{problem}{_culprit(problem, settings)}", streams.PATIENCE)
         return 1
     except StartStoppedError:
         return 0
@@ -72,6 +106,16 @@ def _run(
     except KeyboardInterrupt:  # while the queues are read back; nothing is lost by it
         return 130
     return 0
+
+
+def _culprit(problem: Exception, settings: Settings) -> str:
+    """Return who has what the server needs, as far as the system tells."""
+    cause = problem.__cause__
+    if isinstance(cause, BlockingIOError):
+        return culprits.of_file(f"{settings.queue_path}/.lock")
+    if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+        return f"{culprits.of_port(settings.port)}; another port is --port N"
+    return ""
 
 
 def _extent(settings: Settings) -> str:
@@ -91,39 +135,91 @@ def serve(
     ``read_again`` reads the configuration again; it raises ``ConfigError``. Raises
     ``StartError``, ``SpoolError``, ``ProcessError`` and ``StartStoppedError``.
     """
+    supervisor = Supervisor()
     process.settle()
     signals.hold_others()
     preload()
     settings, segments, warnings = fitting.fitted(settings, process.file_limit())
-    listeners = listen(
-        settings.host, settings.port, lambda problem: warnings.append(f"{problem}; skipped")
-    )
+    listeners = Listeners(settings, lambda problem: warnings.append(f"{problem}; skipped"))
+    web = open_web(settings.http)
     change_identity(settings)
     with contextlib.ExitStack() as at_the_end:
+        listeners.open_paths()
+        at_the_end.callback(listeners.close)
         at_the_end.callback(signals.hold)
         pid_file = PidFile(settings.pid_file) if settings.pid_file is not None else None
         if pid_file is not None:
             at_the_end.callback(pid_file.remove)
         lines = start_log(settings)
         at_the_end.callback(lines.finish, streams.PATIENCE)
-        taken = Signals(lines.open_anew)
+        audit_lines = start_audit_log(settings)
+        if audit_lines is not None:
+            at_the_end.callback(audit_lines.finish, streams.PATIENCE)
+
+        def open_anew() -> None:
+            lines.open_anew()
+            if audit_lines is not None:
+                audit_lines.open_anew()
+
+        taken = Signals(open_anew)
         at_the_end.callback(taken.end)
         log.info(
             "starling-py %s, spool %s, sync %s", described(), settings.queue_path, settings.sync
         )
         for warning in warnings:
             log.warning("%s", warning)
-        with process.without_collector():
+        try:
+            accounts, certificates = Accounts.of(settings), _certificates(settings)
+        except ConfigError as error:
+            raise StartError("; ".join(error.problems)) from error
+        if settings.engine == "jetstream":
+            if pid_file is not None:
+                pid_file.write()
+            from starling_py.server.joining import member
+
+            member(
+                settings,
+                segments,
+                listeners.plain,
+                read_again,
+                lines,
+                taken,
+                on_serving,
+                accounts,
+                web,
+            ).run()
+            return
+        waiting = [] if web is None else web.listeners
+        with process.without_collector(), answering(waiting):
             core, threads = _read_back(settings, segments)
         if pid_file is not None:
             pid_file.write()
         process.collect_only_the_young()
-        server = Server(settings, core, threads, listeners, read_again, lines, taken, on_serving)
+        server = Server(
+            settings,
+            core,
+            threads,
+            listeners.plain,
+            read_again,
+            lines,
+            taken,
+            on_serving,
+            accounts,
+            web,
+            secured=listeners.tls,
+            certificates=certificates,
+            supervisor=supervisor,
+        )
         try:
             trio.run(server.run)
         except Exception as error:
             log.critical("the server failed", exc_info=True)
             raise ProcessError(f"the server failed, as the log tells: {error!r}") from error
+
+
+def _certificates(settings: Settings) -> Certificates | None:
+    """Read what is needed to speak TLS, if there is a certificate; raise ``ConfigError``."""
+    return None if settings.tls_cert is None else Certificates(settings)
 
 
 def _read_back(settings: Settings, segments: int) -> tuple[Core, Threads]:

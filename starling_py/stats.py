@@ -6,8 +6,11 @@ single token, as clients read no further.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from typing import Final
+
+from mypy_extensions import mypyc_attr
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -57,6 +60,16 @@ class Counters:
     """Commands that failed without a reply, because the client wanted none."""
     session_errors: int = 0
     """Sessions ended by a defect in the server, or out of memory; each is in the log."""
+    auth_cmds: int = 0
+    """Times that clients said who they are."""
+    auth_errors: int = 0
+    """Times that it was wrong."""
+    permission_errors: int = 0
+    """Commands refused as their users may not give them."""
+    ssl_handshakes: int = 0
+    """Handshakes of TLS that went well."""
+    ssl_handshake_errors: int = 0
+    """Those that did not: the client spoke no TLS, had no right certificate, or took too long."""
     clients_over_memory: int = 0
     """Clients that were closed because they held too much of ``client_memory``."""
 
@@ -69,6 +82,36 @@ class Counters:
         """Set all counters to 0."""
         for each in fields(Counters):
             setattr(self, each.name, 0)
+
+
+SUM: Final = 64
+"""Where the sum of all values stands in the counts of a ``Histogram``."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Histogram:
+    """How many values there were of which size, sizes being powers of two.
+
+    ``counts[n]`` is the number of those from ``2**(n-1)`` on and below ``2**n``; the first one is
+    of zeros, and ``counts[SUM]`` is all values added up. So a value is counted without a search.
+    Values are below ``2**63``.
+    """
+
+    def __init__(self) -> None:
+        self.counts = [0] * (SUM + 1)
+
+    def add(self, value: int, times: int = 1) -> None:
+        """Count a value, as often as it occurred; what is below 0 counts as 0."""
+        if value > 0:
+            self.counts[value.bit_length()] += times
+            self.counts[SUM] += value * times
+        else:
+            self.counts[0] += times
+
+    @property
+    def number(self) -> int:
+        """How many values there were."""
+        return sum(self.counts[:SUM])
 
 
 @dataclass(frozen=True)
@@ -122,6 +165,8 @@ class QueueSnapshot:
     journal_rotations: int
     journal_compactions: int
     """Times that old segments were replaced by what was live in them."""
+    full: int
+    """1 while the queue has as many items or bytes as ``max_items`` and ``max_bytes`` allow."""
     journal_broken: int
     """1 while the journal is refused because its files cannot be written or read."""
     quarantined: int
@@ -170,6 +215,8 @@ class Snapshot:
     """Bytes that clients make the server hold: unfinished input, unread replies, waits."""
     clients_paused: int = 0
     """Clients that are not read from because they hold too much of ``client_memory``."""
+    extra: Sequence[tuple[str, object]] = ()
+    """What a server of a group tells of its place in it."""
 
 
 def server_pairs(snapshot: Snapshot, items: int, size: int, queues: int) -> Pairs:
@@ -209,6 +256,7 @@ def server_pairs(snapshot: Snapshot, items: int, size: int, queues: int) -> Pair
         ("client_memory_used", snapshot.client_memory_used),
         ("clients_paused", snapshot.clients_paused),
         ("refused_queues", snapshot.refused_queues),
+        *snapshot.extra,
         *((name, getattr(counters, name)) for name in _COUNTED if name != "total_items"),
         *((name, 0) for name in _NEVER_COUNTED),
     ]
@@ -217,14 +265,35 @@ def server_pairs(snapshot: Snapshot, items: int, size: int, queues: int) -> Pair
 
 _COUNTED = tuple(each.name for each in fields(Counters))
 _TOLD_OF_A_QUEUE = tuple(each.name for each in fields(QueueSnapshot) if each.name != "name")
+WATCHED = (
+    "items",
+    "bytes",
+    "total_items",
+    "get_hits",
+    "open_transactions",
+    "delayed",
+    "waiters",
+    "expired_items",
+    "discarded",
+    "dead_lettered",
+    "canceled_transactions",
+    "paused",
+    "full",
+    "journal_broken",
+    "logsize",
+    "age",
+    "last_put",
+    "last_get",
+)
+"""The numbers of a queue that are told when it has changed: names of ``QueueSnapshot``.
+
+The last four change by themselves, and are not told anew for that."""
 _NEVER_COUNTED = (
     # What memcached counts and a queue has no case of; exporters want the names.
     "cas_hits",
     "cas_badval",
     "incr_hits",
     "decr_hits",
-    "auth_cmds",
-    "auth_errors",
     "evictions",
     "reclaimed",
     "conn_yields",
@@ -255,6 +324,11 @@ def one_token(name: bytes) -> bytes:
 def named_pairs(queue: QueueSnapshot) -> Pairs:
     """Return the names and values of one queue among others: each has the queue's name in it."""
     return queue_pairs(queue, b"queue_%b_" % one_token(queue.name))
+
+
+def joined(numbers: Iterable[int]) -> bytes:
+    """Return numbers as one word."""
+    return b",".join([b"%d" % number for number in numbers])
 
 
 def encoded(values: Iterable[tuple[str, object]]) -> Pairs:

@@ -11,6 +11,7 @@ from starling_py import stats
 from starling_py.clock import Clock
 from starling_py.journal.disk.background import Work
 from starling_py.journal.disk.files import Files
+from starling_py.queues.changes import Changes
 from starling_py.queues.delivery import Put
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.persistent_queue import PersistentQueue
@@ -192,6 +193,11 @@ class CoreHarness:
         """Return the names of all queues."""
         return self.queues.names()
 
+    @property
+    def changes(self) -> Changes:
+        """Which queues have changed."""
+        return self.queues.changes
+
     def queue_size(self, name: bytes) -> tuple[int, int]:
         """Return a queue's items and bytes."""
         return self.queues.size(name)
@@ -232,6 +238,10 @@ class CoreHarness:
         return []
 
     consumers = readers
+
+    def refresh_certs(self) -> str | None:
+        """Say that it went well: there are none."""
+        return None
 
     def reset(self) -> None:
         """Count anew."""

@@ -71,6 +71,11 @@ class SegmentWriter:
         """The highest number that a segment had since the server started."""
 
     @property
+    def never_safe(self) -> bool:
+        """Whether nothing of the journal was ever synced, and nothing is being synced now."""
+        return self._new_directory and self._under_way is None and self._trouble is None
+
+    @property
     def ready(self) -> bool:
         """Whether another segment may be begun: the last one has its final name."""
         return self._unfinished is None
@@ -378,7 +383,8 @@ class Rotation:
         self._writer = writer
         self._reserve = reserve
         self._path = path
-        self._must_begin = must_begin
+        self.must_begin = must_begin
+        """Whether nothing more is written to the last segment: it may be of an older version."""
         self.count = 0
         """Segments begun since the server started, not counting a journal's first."""
 
@@ -394,7 +400,7 @@ class Rotation:
         if (
             not segments
             or self._reserve.short
-            or self._must_begin
+            or self.must_begin
             or segments[-1].size >= writer.full_at
         ):
             self._make_ready(ledger)
@@ -408,7 +414,7 @@ class Rotation:
 
     def leave(self) -> None:
         """Write nothing more to the last segment: the next write begins another, or fails."""
-        self._must_begin = True
+        self.must_begin = True
 
     def is_due(self, ledger: Ledger) -> bool:
         """Tell whether the next segment has to be begun before more is written."""
@@ -424,17 +430,17 @@ class Rotation:
         writer = self._writer
         if not ledger.segments:
             writer.begin_first_segment(ledger)
-        elif self._must_begin or self.is_due(ledger):
+        elif self.must_begin or self.is_due(ledger):
             last = ledger.segments[-1]
             try:
                 self._begin_next(ledger, last.size)
             except OSError as error:
-                if self._must_begin:
+                if self.must_begin:
                     raise
                 log.warning("%s: no new segment can be begun: %s", self._path, error)
                 writer.put_off(last.size)
             else:
-                self._must_begin = False
+                self.must_begin = False
                 self.count += 1
 
     def _begin_next(self, ledger: Ledger, previous_end: int) -> None:

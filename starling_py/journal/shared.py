@@ -5,11 +5,11 @@ thread for background work, the room that is reserved on the disk, the files tha
 """
 
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
 
-from starling_py.journal.disk.background import Background
+from starling_py.journal.disk.background import Background, Hold
 from starling_py.journal.disk.files import Files
 from starling_py.journal.disk.open_files import OpenFiles
 from starling_py.journal.disk.reserve import SomeReserve
@@ -17,6 +17,9 @@ from starling_py.journal.format.record import Item
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.log.log import WORTH, SomeLog
 
+TOGETHER: Final = 32
+"""Journals of one batch from which on a call for the whole file system is worth it: others may have
+much to write there."""
 Own = TypeVar("Own")
 """The class of journals, which this module cannot import."""
 
@@ -35,6 +38,8 @@ class Durability:
     """Bytes that each of the two files of the log may grow to; with 0 there is no log."""
     log_worth: int = WORTH
     """Syncs that the log must have been able to do before it is made."""
+    together: int = TOGETHER
+    """Journals of one batch from which on they are synced with one call for the file system."""
 
 
 @attrs.frozen
@@ -56,6 +61,8 @@ class Shared(Generic[Own]):
     open_files: OpenFiles
     log: SomeLog | None = None
     """What makes the writes of several journals safe with one sync; ``None`` if nothing does."""
+    hold: Hold = attrs.field(factory=Hold)
+    """Whether files must stay as they are for now."""
 
 
 class JournalOwner(Protocol):
@@ -70,11 +77,17 @@ class JournalOwner(Protocol):
     def on_rolled_back(self) -> None:
         """Take over what the ledger says: operations were undone, or the journal was healed."""
 
+    def on_broken(self) -> None:
+        """Note that records are refused from now on, until the journal is healed."""
+
     def on_safe(self) -> None:
         """Answer what waited for a sync: more writes are as safe as the policy makes them."""
 
     def on_all_safe(self) -> None:
         """Remove the queue if it is deleted: all writes are as safe as the policy makes them."""
+
+    def on_never_safe(self) -> None:
+        """Remove the queue if it is deleted and nobody waits for its safety: nothing was safe."""
 
     def items_in_memory(self) -> list[Item]:
         """Return all items that are in memory, live or not, in any order."""

@@ -13,7 +13,8 @@ from typing import Final
 
 from starling_py.protocol.binary_replies import REQUEST_MAGIC, BinaryReplies, Opcode, Status
 from starling_py.protocol.binary_requests import FORMS, Request
-from starling_py.protocol.commands import Command, Dialect, Quit, Refusal
+from starling_py.protocol.commands import Command, Quit, Refusal
+from starling_py.protocol.dialect import Dialect
 
 _HEADER: Final = struct.Struct(">xBHBxxxIIQ")
 """Opcode, the lengths of key and extras, the length of the body (extras, key and value), opaque,
@@ -63,7 +64,8 @@ class BinaryDialect(BinaryReplies, Dialect):
     def __init__(self, item_size_max: int) -> None:
         """``item_size_max`` is the largest length of an item's data, in bytes."""
         super().__init__(Opcode.NOOP, 0)
-        self._item_size_max = item_size_max
+        self.item_size_max = item_size_max
+        """May be changed between two requests: what is larger is not kept."""
         self._buffer = b""
         self._position = 0
         self._behind = bytearray()
@@ -143,7 +145,7 @@ class BinaryDialect(BinaryReplies, Dialect):
         self._position = position
         key = buffer[key_start:position]
         writer = BinaryReplies(opcode, opaque, key, form.quiet, form.names_key)
-        if value_size > self._item_size_max:
+        if value_size > self.item_size_max:
             refusal = Refusal(writer.error(Status.TOO_LARGE), too_large=True)
             return self._swallow(value_size, refusal)
         self._quits = opcode in _QUITS

@@ -8,7 +8,6 @@ reading is left alone: what is read from disk here goes into no window.
 
 import contextlib
 import heapq
-from bisect import bisect_right
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -72,9 +71,7 @@ class Listing:
         # window. So all of it is noted at once; what is on disk stays there as long as it is live.
         window, waiting = queue.waiting.window, queue.waiting
         self._in_memory = window.last_id if window.behind else self._last
-        start = bisect_right(window.items, self._after, key=_id)
-        end = min(start + count, len(window.items))
-        self._first = [window.items[at] for at in range(start, end)]
+        self._first = window.behind_id(self._after, count)
         """The first ones of those that were in memory, by their ids."""
         self._beside = [
             *waiting.set_aside.items(),
@@ -172,6 +169,7 @@ class _ReadOn:
 
     def __init__(self, queue: PersistentQueue) -> None:
         self._journal = queue.journal
+        self._bookmarks = queue.bookmarks
         self._after = 0
         self._position: Position | None = None
         self._compactions = 0
@@ -193,12 +191,16 @@ class _ReadOn:
             raise JournalError(f"the queue cannot be read on: {reading.error}")
         self.items, self.at_end = reading.items, reading.at_end
         self._position, self._compactions = reading.position, self._journal.compactions
+        if self.items:
+            self._bookmarks.add(self.items[-1].id, self._position, self._compactions)
         yield None
 
     def _where(self) -> tuple[int, Position | None, int, int]:
         # Segments that were replaced meanwhile have others under their numbers.
-        same = self._journal.compactions == self._compactions
-        return 0, self._position if same else None, self._after, READING
+        compactions = self._journal.compactions
+        if self._position is None or compactions != self._compactions:
+            self._position = self._bookmarks.before(self._after, compactions)
+        return 0, self._position, self._after, READING
 
     def _done(self, _: int, reading: Reading) -> None:
         self._readings.append(reading)

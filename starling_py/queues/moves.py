@@ -75,6 +75,7 @@ class Moves:
     def begin_move(self, move: Move) -> None:
         """Move an item that was taken out of what waits."""
         move.source.traffic.leaving[move.item.id] = move
+        move.source.note_change()
         self._go_on(move)
 
     def copy_is_safe(self, copy: Copy) -> None:
@@ -105,7 +106,7 @@ class Moves:
             return
         del source.traffic.leaving[move.item.id]
         move.write = source.journal.written + 1
-        source.traffic.left.append(move)
+        source.traffic.add_left(move)
         if move.reason == MOVED:
             source.journal.hurry()  # somebody waits for it
 
@@ -179,7 +180,7 @@ class Moves:
         move.reached |= {queue.name}
         move.unsafe += 1
         copy = Copy(move, queue.name, queue.next_id - 1, queue.journal.written + 1)
-        queue.traffic.arriving.append(copy)
+        queue.traffic.add_arriving(copy)
         if move.reason == MOVED:
             queue.journal.hurry()
         queue.available()

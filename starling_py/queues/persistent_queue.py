@@ -19,6 +19,7 @@ from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.keys import printable
+from starling_py.queues.bookmarks import Bookmarks
 from starling_py.queues.counts import Counts
 from starling_py.queues.once import Once
 from starling_py.queues.open_reads import OpenRead, OpenReads, ReadHolder
@@ -29,6 +30,7 @@ from starling_py.queues.sync_waits import SyncWaits
 from starling_py.queues.traffic import Move, Mover, Traffic
 from starling_py.queues.waiting_items import ItemsKeeper, WaitingItems
 from starling_py.settings.queue_settings import QueueSettings, limits_puts
+from starling_py.stats import SUM, Histogram
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,10 @@ class QueueKeeper(ItemsKeeper, Protocol):
     """What a queue needs of the directory that it is in."""
 
     moves: Mover
+    waits: Histogram
+    """How long items have waited when they were handed out, in milliseconds."""
+    changed: dict[bytes, None]
+    """Names of queues whose numbers may have changed since somebody looked."""
 
     def queue_removed(self, queue: "PersistentQueue") -> None:
         """Forget a queue whose deletion is safe, or that was never created."""
@@ -100,6 +106,8 @@ class PersistentQueue:
         """Whether gets are misses for now."""
         self.once = Once(journal)
         """The tokens of puts."""
+        self.bookmarks = Bookmarks()
+        """Where lists of its items have read."""
         self.sync_waits = SyncWaits(journal)
         """Clients that asked to be answered only when their put is synced."""
         # Every put and get looks at these, so they have a shorter way; none is ever replaced.
@@ -107,12 +115,22 @@ class PersistentQueue:
         self._ready = self.waiting.set_aside.ready
         self._missing = self.waiting.missing
         self._sizes = keeper.sizes
+        self._waits = keeper.waits.counts
+        self._changed = keeper.changed
 
     def go_by(self, settings: QueueSettings) -> None:
         """Follow other settings from now on."""
         self.settings = settings
         self.restricted = limits_puts(settings)
         self.pause.go_by(paused=settings.paused)
+        self.note_change()
+
+    def note_change(self) -> None:
+        """Note that the queue's numbers may be others.
+
+        What is recorded is noted by its commit; this is for what happens without a record.
+        """
+        self._changed[self.name] = None
 
     def __len__(self) -> int:
         """Return how many items wait or are delayed: all but those that are elsewhere."""
@@ -211,8 +229,15 @@ class PersistentQueue:
                 window.items.popleft()
             counted = self.counted
             counted.get_hits += 1
-            counted.last_wait = now_ms - item.added_ms
+            counted.last_wait = wait_ms = now_ms - item.added_ms
             counted.last_get_ms = now_ms
+            # As ``Histogram.add`` does, but for a call: every get comes here.
+            waits = self._waits
+            if wait_ms > 0:
+                waits[wait_ms.bit_length()] += 1
+                waits[SUM] += wait_ms
+            else:
+                waits[0] += 1
         return item
 
     def peek(self, now_ms: int) -> Item | None:
@@ -268,8 +293,9 @@ class PersistentQueue:
             self.open_reads.add(OpenRead(self, item, deliveries, holder), lease_end)
             counted = self.counted
             counted.get_hits += 1
-            counted.last_wait = now_ms - item.added_ms
+            counted.last_wait = wait_ms = now_ms - item.added_ms
             counted.last_get_ms = now_ms
+            self._keeper.waits.add(wait_ms)
         return item
 
     def deliveries(self, item: Item) -> int:
@@ -431,10 +457,12 @@ class PersistentQueue:
 
     def available(self) -> None:
         """Serve the clients that wait for an item: some can be taken again."""
+        self.note_change()
         self._keeper.items_available(self)
 
     def on_committed(self) -> None:
         """Make final what was done since the last commit: it is written."""
+        self._changed[self.name] = None
         if self._deleted_before != self.deleted:
             self._deleted_before = self.deleted
             if not self.deleted:
@@ -445,6 +473,10 @@ class PersistentQueue:
             self.open_reads.on_committed()
         if self._window.behind or self._missing:
             self.waiting.top_up()
+
+    def on_broken(self) -> None:
+        """Note that the journal is refused."""
+        self.note_change()
 
     def on_safe(self) -> None:
         """Go on with what waited for a sync.
@@ -466,6 +498,11 @@ class PersistentQueue:
         """
         if self.deleted and self._deleted_before:
             self._keeper.queue_removed(self)
+
+    def on_never_safe(self) -> None:
+        """Have the queue removed if it is deleted: it was so before anything of it was safe."""
+        if not self.sync_waits.waiting and not self.traffic.left and not self.traffic.arriving:
+            self.on_all_safe()
 
     def on_rolled_back(self) -> None:
         """Take back what the journal's ledger does not know, and read the queue anew.

@@ -18,6 +18,7 @@ from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
 from starling_py.keys import Request, child_of, printable
 from starling_py.queues import limits, numbers
+from starling_py.queues.changes import Changes
 from starling_py.queues.deadlines import Deadline, Deadlines
 from starling_py.queues.delivery import Delivery, MoveDelivery, Put
 from starling_py.queues.errors import NotLoaded
@@ -56,6 +57,7 @@ class QueueCollection:
         self._over = Deadlines(self.guard)
         self.waiters = Waiters(self._over)
         self.room = Room(self._over)
+        self.changes = Changes(directory, self.waiters)
         self._being_served: set[bytes] = set()
         self._reloads = 0
         self._flush: Deadline | None = None

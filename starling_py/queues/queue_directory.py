@@ -11,14 +11,16 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from starling_py.clock import Clock
 from starling_py.journal import directory_names
+from starling_py.journal.errors import JournalError
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import SEALED_SIZE, Found, Spool
 from starling_py.keys import printable
 from starling_py.queues.deadlines import Deadlines
-from starling_py.queues.errors import NotNowRefused
+from starling_py.queues.errors import NotLoaded, NotNowRefused
 from starling_py.queues.fan_out import FanOut
 from starling_py.queues.limits import ServerLimits
 from starling_py.queues.persistent_queue import PersistentQueue
@@ -28,8 +30,12 @@ from starling_py.queues.window import WindowSizes
 from starling_py.settings.queue_settings import QueueSettings
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
+from starling_py.stats import Histogram
 
 log = logging.getLogger(__name__)
+
+REMEMBERED: Final = 1000
+"""Queues that are gone whose names are kept for those who ask what has changed."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +86,18 @@ class QueueDirectory:
         self.moves: Mover
         """Moves items from one queue to another; set before the first queue is made."""
         self.limits = ServerLimits()
+        self.waits = Histogram()
+        """How long items have waited when they were handed out, in milliseconds, of all queues."""
         self.fan_out = FanOut(rules.routes)
         self.rules = rules
         self.by_name: dict[bytes, PersistentQueue] = {}
         """All queues, also those that do not exist yet or any more; always the same dictionary."""
+        self.changed: dict[bytes, None] = {}
+        """Names of queues whose numbers may have changed since somebody looked."""
+        self.went: deque[bytes] = deque(maxlen=REMEMBERED)
+        """Names of those that went last; they may have come again."""
+        self.gone = 0
+        """How many have gone."""
         self.careful = False
         """Whether every put must go through ``delivery``: it has copies, or may be refused."""
 
@@ -175,6 +189,36 @@ class QueueDirectory:
             queue.go_by(self.settings_of(queue.name))
             yield None
 
+    def take_snapshot(self, name: str) -> NotLoaded:
+        """Begin a snapshot of all that is committed; return the signal that tells when it is made.
+
+        Queues in memory are not in it. Raises ``JournalError``.
+        """
+        outcome: list[JournalError | None] = []
+        waiting: list[Callable[[JournalError | None], None]] = []
+
+        def done(problem: JournalError | None) -> None:
+            outcome.append(problem)
+            for each in waiting:
+                each(problem)
+
+        def when_done(call: Callable[[JournalError | None], None]) -> None:
+            if outcome:
+                call(outcome[0])
+            else:
+                waiting.append(call)
+
+        journals = (queue.journal for queue in self.by_name.values())
+        self._spool.take_snapshot(name, journals, done)
+        return NotLoaded(when_done)
+
+    def has_snapshot(self, name: str) -> bool:
+        """Tell whether there is a snapshot of this name. Raises ``JournalError``."""
+        try:
+            return self._spool.snapshots.exists(name)
+        except OSError as error:
+            raise JournalError(f"snapshots cannot be looked at: {error.strerror}") from error
+
     def take_care(self) -> None:
         """Work out ``careful`` again: copies or the limits of the server have changed."""
         self.careful = bool(self.fan_out) or self.limits.closed
@@ -208,6 +252,9 @@ class QueueDirectory:
 
     def _went(self, queue: PersistentQueue) -> None:
         queue.let_go()
+        self.changed.pop(queue.name, None)
+        self.went.append(queue.name)
+        self.gone += 1
         self.fan_out.went(queue.name)
         self.take_care()
         self.sizes.share(len(self.by_name))

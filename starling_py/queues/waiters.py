@@ -78,6 +78,10 @@ class Waiters:
             if not waiters:
                 del self._by_name[request.name]
 
+    def names(self) -> list[bytes]:
+        """Return the names of the queues that clients wait for."""
+        return list(self._by_name)
+
     def first(self, name: bytes) -> Waiter | None:
         """Return the client that has waited longest for this queue; ``None`` if none waits."""
         waiters = self._by_name.get(name)

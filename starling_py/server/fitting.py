@@ -17,13 +17,18 @@ ITEMS: Final = 4
 has to be room for one to come to its end."""
 
 
+HTTP: Final = 52
+"""Files for what is told by HTTP: sockets that listen, clients, and what they ask the server."""
+
+
 def fitted(settings: Settings, file_limit: int) -> tuple[Settings, int, list[str]]:
     """Return the settings that fit, how many segments may be open, and what to warn of.
 
     ``file_limit``: how many files the process may have open.
     """
     warnings = []
-    shares = share_out(file_limit, settings.max_connections)
+    kept = 0 if settings.http is None else HTTP
+    shares = share_out(file_limit - kept, settings.max_connections)
     if shares.clients < settings.max_connections:
         warnings.append(
             f"max_connections: {shares.clients} instead of {settings.max_connections}, as the"

@@ -8,13 +8,22 @@ import trio
 
 from starling_py import __version__, stats
 from starling_py.keys import printable
+from starling_py.queues.changes import Changes
 from starling_py.queues.errors import NotLoaded
 from starling_py.server import process
-from starling_py.server.core import Core, rules_of
+from starling_py.server.accounts import Accounts
+from starling_py.server.core import RELOADED, Core, rules_of
+from starling_py.server.fitting import fitted
+from starling_py.server.gate import Gate
 from starling_py.server.tick import Tick
+from starling_py.server.tls import Certificates
+from starling_py.session import audit
+from starling_py.session.consumers import told_of
+from starling_py.session.guarded import GuardedSession
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.queue_settings import QUEUE_TABLE
 from starling_py.settings.server_settings import TABLE, Settings
+from starling_py.settings.users import Users
 from starling_py.stats import Counters, Pairs
 
 log = logging.getLogger(__name__)
@@ -45,12 +54,19 @@ class Host:
         stop: trio.Event,
         read_settings: Callable[[], Settings] | None = None,
         lines: LogLines | None = None,
+        gate: Gate | None = None,
+        certificates: Certificates | None = None,
+        extra: Callable[[], list[tuple[str, object]]] = list,
     ) -> None:
         """``stop`` is set to stop the server.
 
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
-        what the log leaves out, if there is a log.
+        what the log leaves out, if there is a log. ``gate`` knows the users, if there are any,
+        ``certificates`` are for TLS, if it is spoken. ``extra`` returns more statistics.
         """
+        self._certificates = certificates
+        self._gate = gate
+        self._extra = extra
         self._settings = settings
         self._core = core
         self._counters = counters
@@ -86,15 +102,56 @@ class Host:
             return "there is no configuration to be read again"
         try:
             settings = self._read_settings()
+            accounts = None if self._gate is None else Accounts.of(settings)
+            if self._certificates is not None:
+                self._certificates.refresh(settings)
         except ConfigError as error:
             for problem in error.problems:
                 log.error("not reloaded: %s", problem)
             return "; ".join(error.problems)
         self._core.clock.refresh()
+        if self._gate is not None:
+            self._replace_accounts(self._gate, accounts or Accounts(Users()))
         queues.reload(rules_of(settings))
         self.tick.nudge()
         log.info("the settings of the queues were read again")
+        for change in self._changed_in_vain(settings):
+            log.warning("%s: this needs a restart", change)
         return None
+
+    def refresh_certs(self) -> str | None:
+        """Read the certificates again; return why that failed, if it did."""
+        if self._certificates is not None:
+            try:
+                self._certificates.refresh()
+            except ConfigError as error:
+                log.error("the certificates were not read again: %s", "; ".join(error.problems))
+                return "; ".join(error.problems)
+            log.info("the certificates were read again")
+        return None
+
+    def _replace_accounts(self, gate: Gate, accounts: Accounts) -> None:
+        """Go by other users from now on: who is none any more, or has a new password, is closed."""
+        gate.accounts = accounts
+        for connection in list(self.tick.connections):
+            session = connection.session
+            if not isinstance(session, GuardedSession) or session.account is None:
+                continue
+            account = accounts.again(session.account)
+            if account is None:
+                audit.log.info("%s: closed, as its user has changed", connection.client.who)
+                self.tick.connections.drop(connection)
+            else:
+                session.know(account)
+
+    def _changed_in_vain(self, settings: Settings) -> Iterator[str]:
+        """Yield the settings of the server that are others now and cannot be had by a reload."""
+        wanted, _, _ = fitted(settings, process.file_limit())
+        applied = RELOADED if self._gate is None else RELOADED | {"users_file"}
+        for setting in TABLE:
+            old, new = (getattr(each, setting.name) for each in (self._settings, wanted))
+            if old != new and setting.name not in applied:
+                yield f"{setting.name}: {_shown(old)} \u2192 {_shown(new)}"
 
     def snapshot(self) -> stats.Snapshot:
         """Return the state of the server, without its queues."""
@@ -125,6 +182,7 @@ class Host:
             internal_errors=core.commits.guard.errors,
             client_memory_used=self.tick.connections.budget.total,
             clients_paused=len(self.tick.connections.budget.paused),
+            extra=self._extra(),
         )
 
     def queue_snapshot(self, name: bytes) -> stats.QueueSnapshot | None:
@@ -138,6 +196,11 @@ class Host:
     def queue_names(self) -> list[bytes]:
         """Return the names of all queues, in no order."""
         return self._core.queues.names()
+
+    @property
+    def changes(self) -> Changes:
+        """Which queues have changed."""
+        return self._core.queues.changes
 
     def queue_size(self, name: bytes) -> tuple[int, int]:
         """Return how many items a queue has and their bytes; 0 when it does not exist."""
@@ -170,6 +233,7 @@ class Host:
             now = self._core.clock.monotonic
             pairs: list[tuple[str, object]] = [
                 (f"{each.descriptor}:addr", f"tcp:{each.peer}"),
+                (f"{each.descriptor}:user", each.client.user),
                 (f"{each.descriptor}:name", each.client.name),
                 (f"{each.descriptor}:state", each.state),
                 (f"{each.descriptor}:open_reads", len(each.client.holder)),
@@ -181,23 +245,8 @@ class Host:
     def consumers(self, name: bytes) -> Iterator[Pairs]:
         """Return of each client that has taken from a queue, or waits for it, what there is."""
         for each in list(self.tick.connections):
-            client = each.client
-            takes, last = client.takes.of(name)
-            waits = client.parked is not None and name in client.parked.names
-            reads = client.holder.count(name)
-            if each.dropped or not (takes or waits or reads):
-                yield []
-                continue
-            ago = int((self._core.clock.monotonic - last) * 1000) if takes else -1
-            pairs: list[tuple[str, object]] = [
-                (f"{each.descriptor}:addr", f"tcp:{each.peer}"),
-                (f"{each.descriptor}:name", client.name),
-                (f"{each.descriptor}:takes", takes),
-                (f"{each.descriptor}:last_take", ago),
-                (f"{each.descriptor}:open_reads", reads),
-                (f"{each.descriptor}:waits", int(waits)),
-            ]
-            yield stats.encoded(pairs)
+            now = self._core.clock.monotonic  # it may take some turns
+            yield [] if each.dropped else told_of(each.client, name, each.descriptor, now)
 
     def readers(self, name: bytes) -> Iterator[Pairs]:
         """Return of every open read of a queue who holds it, and for how long."""
@@ -230,7 +279,7 @@ class Host:
 
 
 def _shown(value: object) -> str:
-    """Return a queue's setting as a file has it."""
+    """Return a setting as a file has it."""
     if isinstance(value, bytes):
         return printable(value)
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

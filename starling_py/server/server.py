@@ -10,25 +10,35 @@ import contextlib
 import functools
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import trio
 
+from starling_py.http.site import Offer, Site
 from starling_py.server import process, readiness
 from starling_py.server.acceptor import Acceptor
+from starling_py.server.accounts import Accounts
 from starling_py.server.budget import Budget
 from starling_py.server.core import Core
 from starling_py.server.file_limit import GUESTS
+from starling_py.server.gate import Gate
+from starling_py.server.handshakes import Handshakes
 from starling_py.server.host import Host, LogLines
 from starling_py.server.listening import address_of
-from starling_py.server.signals import Signals
+from starling_py.server.supervisor import READY, STOPPING, Supervisor
 from starling_py.server.threads import Threads
 from starling_py.server.tick import Tick
+from starling_py.server.tls import Certificates
+from starling_py.server.turn_times import TurnTimes
+from starling_py.server.web_opening import Opened, Web
+from starling_py.server.web_source import WebSource
 from starling_py.session.client import Client, Policy
+from starling_py.session.guarded import GuardedSession
 from starling_py.session.permission import Permission
 from starling_py.session.session import Session
 from starling_py.settings.server_settings import Settings
-from starling_py.stats import Counters
+from starling_py.stats import Counters, Histogram
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +46,13 @@ _HOUSEKEEPING = 0.5
 """Seconds from one housekeeping to the next."""
 _WORTH_GIVING = 1 << 24
 """Bytes that clients must have let go of before the memory is given back to the system."""
+
+
+class Obeying(Protocol):
+    """Where signals come from."""
+
+    def obey(self, stop: Callable[[str], None], reload: Callable[[], None]) -> None:
+        """Call ``stop`` with a signal's name to stop, and ``reload`` to read settings again."""
 
 
 class Server:
@@ -49,22 +66,39 @@ class Server:
         listeners: Sequence[socket.socket],
         read_settings: Callable[[], Settings] | None = None,
         lines: LogLines | None = None,
-        signals: Signals | None = None,
+        signals: Obeying | None = None,
         on_serving: Callable[[], None] = lambda: None,
+        accounts: Accounts | None = None,
+        web: Opened | None = None,
+        watch: Callable[["Server"], Awaitable[None]] | None = None,
+        extra: Callable[[], list[tuple[str, object]]] = list,
+        secured: Sequence[socket.socket] = (),
+        certificates: Certificates | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
         """``threads`` are those of the core, and are started here.
 
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
         what the log leaves out. ``on_serving`` is called when the server listens and obeys
-        ``signals``.
+        ``signals``. ``accounts`` are those who may use the server; ``None`` is everybody.
+        ``web`` is where HTTP is served, if it is. ``watch`` runs beside the tick; ``extra`` returns
+        more statistics. At listeners that are ``secured``, clients are shown the ``certificates``
+        and speak TLS. The ``supervisor`` is told when the server serves, is well, and stops.
         """
+        self._watch = watch
+        self.lost = False
+        """Whether another server has the queues: what is in memory counts no more."""
         self._settings = settings
         self._core = core
-        self._addresses = [address_of(each) for each in listeners]
+        self._addresses = [
+            *map(address_of, listeners),
+            *(f"tls:{address_of(each)}" for each in secured),
+        ]
         self._counters = Counters()
         self._stop = trio.Event()
         self._signals = signals
         self._on_serving = on_serving
+        self._supervisor = supervisor or Supervisor()
         self._policy = Policy(
             settings.item_size_max,
             settings.allow_flush_all,
@@ -72,24 +106,42 @@ class Server:
             settings.allow_reload,
             settings.allow_drain,
             settings.proxy_protocol,
+            settings.allow_from,
             Permission(
                 settings.allow_admin,
                 {
                     verb: getattr(settings, f"allow_{verb}")
-                    for verb in ("pause", "browse", "drop", "move")
+                    for verb in ("pause", "browse", "drop", "move", "snapshot")
                 },
             ),
         )
         self._housework: tuple[Callable[[], None], ...] = (
             lambda: self._tick.connections.drop_idle(settings.timeout),
             lambda: self._tick.connections.drop_overdue(),
+            self._drop_overdue_handshakes,
             lambda: core.queues.keep_house(),
             lambda: self._tick.nudge(),
             self._give_memory_back,
+            lambda: self._supervisor.is_well(self._tick.turns, core.clock.monotonic),
         )
         threads.start()
-        self._host = Host(settings, core, self._counters, self._stop, read_settings, lines)
+        guard = core.commits.guard
+        self.gate = None if accounts is None else Gate(accounts, guard, lambda: self._tick.nudge())
+        self._host = Host(
+            settings,
+            core,
+            self._counters,
+            self._stop,
+            read_settings,
+            lines,
+            self.gate,
+            certificates,
+            extra,
+        )
         watched = readiness.best()
+        self._handshakes = (
+            None if certificates is None else Handshakes(certificates, watched, self._counters)
+        )
         self._tick = self._host.tick = Tick(
             core.queues,
             core.commits,
@@ -106,9 +158,13 @@ class Server:
                 self._counters,
                 # Who comes through a proxy on this machine is not of this machine.
                 0 if settings.proxy_protocol else GUESTS,
+                settings.allow_from,
+                secured,
             ),
             Budget(settings.client_memory),
+            self._handshakes,
         )
+        self._web = None if web is None else self._served(web, threads.syncer.times)
 
     async def run(self, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until a signal or a client stops the server; then close everything."""
@@ -117,17 +173,41 @@ class Server:
                 if self._signals is not None:
                     self._obey(self._signals)
                 nursery.start_soon(self._keep_house)
+                if self.gate is not None:
+                    nursery.start_soon(self.gate.run)
                 nursery.start_soon(self._wait_for_stop)
+                if self._web is not None:
+                    nursery.start_soon(self._web.run)
+                if self._watch is not None:
+                    nursery.start_soon(self._watch, self)
                 for address in self._addresses:
                     log.info("listening on %s", address)
                 task_status.started()
                 self._on_serving()
+                self._supervisor.tell(READY, f"STATUS=listening on {', '.join(self._addresses)}")
                 await self._tick.run()
                 nursery.cancel_scope.cancel()
         finally:
             self._tick.close()
-            self._core.close()
+            if self.lost:
+                self._core.abandon()
+            else:
+                self._core.close()
             log.info("stopped")
+
+    def lose(self) -> None:
+        """End at once, as another server has the queues: drop the clients, and write nothing."""
+        self.lost = True
+        self._tick.close()
+        self._tick.drain(0)
+
+    def suspend(self) -> None:
+        """Drop the clients and accept none, but go on; ``resume`` ends that."""
+        self._tick.suspend()
+
+    def resume(self) -> None:
+        """Accept clients again."""
+        self._tick.resume()
 
     def stop(self) -> None:
         """Begin to stop; called again, end the grace time."""
@@ -137,9 +217,10 @@ class Server:
 
     async def _wait_for_stop(self) -> None:
         await self._stop.wait()
+        self._supervisor.tell(STOPPING)
         self._tick.drain(self._settings.grace_time)
 
-    def _obey(self, signals: Signals) -> None:
+    def _obey(self, signals: Obeying) -> None:
         soon = functools.partial(_call_soon, trio.lowlevel.current_trio_token())
         signals.obey(
             functools.partial(soon, self._stop_by_signal), functools.partial(soon, self._reload)
@@ -170,9 +251,29 @@ class Server:
             budget.peak = budget.total
             process.give_memory_back()
 
-    def _session(self, peer: str, wake: Callable[[], None]) -> Session:
+    def _served(self, web: Opened, syncs: Histogram) -> Web:
+        core, tick = self._core, self._tick
+        times = tick.times = TurnTimes(core.clock, self._counters)
+        source = WebSource(core, self._host, times, syncs, self._stop)
+        given = web.settings
+        offer = Offer(given.metrics, given.metrics_max_queues, given.dashboard, given.actions)
+        site = Site(source, web.gate, offer)
+        return web.serve(web.listeners, site, tick, core.commits.guard, core.clock.now)
+
+    def _drop_overdue_handshakes(self) -> None:
+        if self._handshakes is not None:
+            self._handshakes.drop_overdue(self._core.clock.monotonic)
+
+    def _session(self, peer: str, wake: Callable[[], None], name: str) -> Session:
         queues = self._core.queues
-        return Session(Client(queues, self._counters, self._policy, self._host, peer, wake))
+        client = Client(queues, self._counters, self._policy, self._host, peer, wake)
+        if self.gate is None:
+            return Session(client)
+        session = GuardedSession(client, self.gate)
+        account = self.gate.accounts.certified(name) if name else None
+        if account is not None:
+            session.admit(account)
+        return session
 
 
 def _call_soon(token: trio.lowlevel.TrioToken, call: Callable[..., None], *values: str) -> None:

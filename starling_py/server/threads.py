@@ -21,6 +21,7 @@ from starling_py.guard import Guard
 from starling_py.journal.commit import Batch
 from starling_py.journal.disk.background import Work
 from starling_py.server.backoff import Backoff
+from starling_py.stats import Histogram
 
 
 class WorkThread:
@@ -139,25 +140,56 @@ class _Sync:
     batch: Batch
     now: Callable[[], float]
     seconds: float = 0.0
+    flush: Callable[[], None] | None = None
+    void: bool = False
+    """Whether it will never be known what became of it: another server is the owner."""
 
     def run(self) -> None:
         """Sync the batch, and time it."""
         begun = self.now()
-        self.batch.run()
+        if self.flush is None:
+            self.batch.run()
+        else:
+            self._flushed(self.flush)
         self.seconds = self.now() - begun
+
+    def _flushed(self, flush: Callable[[], None]) -> None:
+        """Run the batch when all before it is safe elsewhere, and make safe what it did itself."""
+        try:
+            flush()
+            self.batch.run()
+            flush()
+        except OSError:
+            self.void = True
 
 
 class SyncThread:
     """Where batches of journals are synced: in a thread, or in the tick while the disk is quick."""
 
-    def __init__(self, *, waits: bool, now: Callable[[], float] = time.perf_counter) -> None:
-        """Sync in the tick only if every reply ``waits``; ``now`` returns seconds."""
+    def __init__(
+        self,
+        *,
+        waits: bool,
+        now: Callable[[], float] = time.perf_counter,
+        flush: Callable[[], None] | None = None,
+        gathers: bool | None = None,
+    ) -> None:
+        """Sync in the tick only if every reply ``waits``; ``now`` returns seconds.
+
+        ``gathers``: whether a turn looks for more before it commits; by default, if it ``waits``.
+        With ``flush``, never in the tick: that is called around each batch, and returns when what
+        was done is safe elsewhere; it raises ``OSError`` if it never will be.
+        """
+        self._flush = flush
         self.waits = waits
-        """Whether every reply waits for a sync."""
+        """Whether every reply waits for a sync, or may have to."""
+        self.gathers = waits if gathers is None else gathers
         self._now = now
         self._pace = Pace()
         self._thread = WorkThread("sync")
         self._at_once: list[Batch] = []
+        self.times = Histogram()
+        """How long each batch took, in microseconds."""
         self.start = self._thread.start
         self.fileno = self._thread.fileno
 
@@ -176,10 +208,16 @@ class SyncThread:
         trying one journal in the tick; for several it does, as they may take long together. What
         is more than to sync files, such as healing, is never quick and goes to the thread.
         """
-        sync = _Sync(batch, self._now)
-        if self.waits and batch.is_plain and self._pace.is_tick_due(batch.syncs):
+        sync = _Sync(batch, self._now, flush=self._flush)
+        if (
+            self._flush is None
+            and self.waits
+            and batch.is_plain
+            and self._pace.is_tick_due(batch.syncs)
+        ):
             sync.run()
             self._pace.took(sync.seconds, batch.syncs, in_tick=True)
+            self._count(sync)
             self._at_once.append(batch)
         else:
             self._thread.put(sync)
@@ -196,9 +234,14 @@ class SyncThread:
     def _noted(self, finished: list[Work]) -> list[Batch]:
         syncs = [work for work in finished if isinstance(work, _Sync)]
         for sync in syncs:
+            self._count(sync)
             if sync.batch.is_plain:
                 self._pace.took(sync.seconds, sync.batch.syncs, in_tick=False)
-        return [sync.batch for sync in syncs]
+        return [sync.batch for sync in syncs if not sync.void]
+
+    def _count(self, sync: _Sync) -> None:
+        if sync.batch.work:
+            self.times.add(int(sync.seconds * 1_000_000))
 
 
 class BackgroundThread:
@@ -237,9 +280,15 @@ class BackgroundThread:
 class Threads:
     """Both threads of a server."""
 
-    def __init__(self, *, waits: bool) -> None:
-        """Make them; ``waits``: whether every reply waits for a sync."""
-        self.syncer = SyncThread(waits=waits)
+    def __init__(
+        self,
+        *,
+        waits: bool,
+        flush: Callable[[], None] | None = None,
+        gathers: bool | None = None,
+    ) -> None:
+        """Make them; ``waits``: whether every reply waits for a sync; the others: as there."""
+        self.syncer = SyncThread(waits=waits, flush=flush, gathers=gathers)
         self.background = BackgroundThread()
 
     def start(self) -> None:

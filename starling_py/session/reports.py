@@ -1,10 +1,10 @@
 """The replies to questions about the server: statistics, settings, version, Kestrel's forms.
 
 The words after ``stats`` are memcached's, with its answers where a queue server has nothing to say
-(many libraries send them unasked), and two of this server's: ``stats queues`` and ``stats queue
-NAME``. Nothing here changes anything but ``stats reset``. A report is made in parts, each for a
-queue or a connection, so that it can be made as the client reads; the numbers of one queue are of
-one moment, those of two may be of two.
+(many libraries send them unasked), and three of this server's: ``stats queues``, ``stats queue
+NAME``, and ``stats changed`` for monitors, which ask again and again. Nothing here changes anything
+but ``stats reset``. A report is made in parts, each for a queue or a connection, so that it can be
+made as the client reads; the numbers of one queue are of one moment, those of two may be of two.
 """
 
 import heapq
@@ -12,15 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
 from starling_py import stats
-from starling_py.protocol.commands import (
-    DumpConfig,
-    DumpStats,
-    Outcome,
-    Stats,
-    Status,
-    Version,
-    Writer,
-)
+from starling_py.protocol.commands import DumpConfig, DumpStats, Stats, Status, Version
+from starling_py.protocol.writer import Outcome, Writer
+from starling_py.queues.changes import Changes, Found
 from starling_py.queues.errors import NotLoaded
 from starling_py.stats import Pairs
 
@@ -29,6 +23,14 @@ _EMPTY_REPORTS = (b"items", b"slabs", b"cachedump", b"malloc", b"maps", b"extsto
 
 _SORTED: Final = 2000
 """Names that are sorted in one step."""
+_CHANGED: Final = 1000
+"""Queues that ``stats changed`` tells of at most, if nothing else is asked for."""
+_MOST_CHANGED: Final = 100_000
+_TOLD_AT_ONCE: Final = 16
+"""Queues that it tells of in one step."""
+
+_TRIES: Final = 3
+"""How often the oldest item of a queue is waited for: it may be taken, or not be readable."""
 
 LongQuestion = Stats | DumpStats | DumpConfig
 Question = LongQuestion | Status | Version
@@ -56,8 +58,15 @@ class ServerHost(Protocol):
     def queue_names(self) -> list[bytes]:
         """Return the names of all queues, in no order."""
 
-    def queue_size(self, name: bytes) -> tuple[int, int]:
-        """Return how many items a queue has and their bytes; 0 when it does not exist."""
+    @property
+    def changes(self) -> Changes | None:
+        """Which queues have changed; ``None`` if that is not to be told."""
+
+    def queue_size(self, name: bytes) -> tuple[int, int] | None:
+        """Return how many items a queue has and their bytes; 0 when it does not exist.
+
+        ``None`` is for a queue that is not to be told of.
+        """
 
     def settings(self) -> Pairs:
         """Return the settings that the server runs with."""
@@ -87,6 +96,9 @@ class ServerHost(Protocol):
     def reload(self) -> str | None:
         """Read the settings of the queues again; return why that failed, if it did."""
 
+    def refresh_certs(self) -> str | None:
+        """Read the certificates again; return why that failed, if it did."""
+
     def shut_down(self) -> None:
         """Begin to stop the server."""
 
@@ -110,8 +122,8 @@ def parts(question: LongQuestion, host: ServerHost, writer: Writer) -> Iterator[
         yield from _stats(question.words, host, writer)
         return
     for name in _wanted(host, question.keys):
-        if name is not None and (missing := host.to_be_loaded(name)) is not None:
-            yield missing
+        if name is not None:
+            yield from _loading(name, host)
         queue = None if name is None else host.queue_snapshot(name)
         if queue is None:
             yield b""
@@ -166,6 +178,8 @@ def find(words: Sequence[bytes], host: ServerHost) -> Iterable[Numbers] | Outcom
         return _queue(words[1], host)
     if first == b"consumers" and rest:
         return host.consumers(words[1])
+    if first == b"changed":
+        return _changed(words[1:], host)
     if first == b"reset":
         host.reset()
         return Outcome.RESET
@@ -182,23 +196,73 @@ def find(words: Sequence[bytes], host: ServerHost) -> Iterable[Numbers] | Outcom
 def _everything(host: ServerHost) -> Iterator[Numbers]:
     """Return the numbers of the server, then those of each queue."""
     names = host.queue_names()
-    items = size = 0
+    items = size = count = 0
     for name in names:
-        queue_items, queue_bytes = host.queue_size(name)
-        items += queue_items
-        size += queue_bytes
+        found = host.queue_size(name)
+        if found is not None:
+            items += found[0]
+            size += found[1]
+            count += 1
         yield []
-    yield stats.server_pairs(host.snapshot(), items, size, len(names))
+    yield stats.server_pairs(host.snapshot(), items, size, count)
     yield from _queues(host, _in_order(names))
 
 
 def _queues(host: ServerHost, names: Iterable[bytes | None]) -> Iterator[Numbers]:
     """Return the numbers of queues; the oldest item of each is loaded first, for its age."""
     for name in names:
-        if name is not None and (missing := host.to_be_loaded(name)) is not None:
-            yield missing
+        if name is not None:
+            yield from _loading(name, host)
         queue = None if name is None else host.queue_snapshot(name)
         yield [] if queue is None else stats.named_pairs(queue)
+
+
+def _changed(words: Sequence[bytes], host: ServerHost) -> Iterable[Numbers] | None:
+    """Return the numbers of the server, and of the queues that have changed."""
+    token, most = b"", _CHANGED
+    if words:
+        token = words[0]
+    if len(words) > 1:
+        if not (words[1].isdigit() and len(words[1]) < 7):
+            return None
+        most = int(words[1])
+    changes = host.changes
+    if changes is None or not 0 < most <= _MOST_CHANGED:
+        return None
+    return _changes(host, changes, token, most)
+
+
+def _changes(host: ServerHost, changes: Changes, token: bytes, most: int) -> Iterator[Numbers]:
+    found = Found()
+    for _ in changes.look(token, most, found):
+        yield []
+    yield stats.server_pairs(host.snapshot(), found.items, found.size, found.queues)
+    yield stats.encoded(
+        [
+            ("changes", found.token.decode()),
+            ("changes_anew", int(found.anew)),
+            ("changes_left", found.left),
+            ("changes_tell", ",".join(stats.WATCHED)),
+        ]
+    )
+    told: Pairs = []
+    for name in found.names:
+        yield from _loading(name, host)
+        numbers = changes.numbers(name)
+        value = b"gone" if numbers is None else stats.joined(numbers)
+        told.append((b"queue_" + stats.one_token(name), value))
+        if len(told) == _TOLD_AT_ONCE:
+            yield told
+            told = []
+    yield told
+
+
+def _loading(name: bytes, host: ServerHost) -> Iterator[NotLoaded]:
+    """Have the oldest item of a queue loaded, again if others have taken it meanwhile."""
+    for _ in range(_TRIES):
+        if (missing := host.to_be_loaded(name)) is None:
+            return
+        yield missing
 
 
 def _queue(name: bytes, host: ServerHost) -> Iterator[Numbers]:

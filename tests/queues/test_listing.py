@@ -186,3 +186,24 @@ def test_after_any_traffic_the_list_has_what_is_there(
         queues.pass_time(11)
         assert set(queues.take_all(b"q")) == set(there.values())
     queues.close()
+
+
+def test_the_next_list_goes_on_reading_where_the_last_one_ended(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool", window_size=4096, segment_size=1 << 22)
+    queues.put_many(b"q", 20_000)
+    counted: list[int] = []
+    read = queues.failing.read_at
+
+    def read_at(path: str, offset: int, size: int) -> bytes:
+        counted.append(size)
+        return read(path, offset, size)
+
+    queues.failing.read_at = read_at  # type: ignore[method-assign]
+    listed_ids: list[int] = []
+    while page := ids(queues, after=listed_ids[-1] if listed_ids else 0):
+        listed_ids += page
+    assert listed_ids == [*range(1, 20_001)]
+    size = queues.queue(b"q").journal.size
+    assert sum(counted) < 5 * size
+    assert ids(queues, after=500, count=2) == [501, 502]
+    queues.close()

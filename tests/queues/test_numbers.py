@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from starling_py.queues.open_reads import ReadHolder
+from starling_py.stats import SUM, Histogram
 from tests.queues.parts import Queues
 
 
@@ -70,3 +71,21 @@ def test_a_failed_commit_takes_the_last_wait_back(tmp_path: Path) -> None:
     queues.queues.read(queues.request(b"q"))
     queues.fail_commit()
     assert queues.numbers(b"q").last_wait == 1000
+
+
+def test_each_wait_of_what_is_taken_or_opened_is_counted(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool")
+    expected = Histogram()
+    for wait in (0, 1, 2, 1000, 1_000_000):
+        queues.put(b"q", b"0", b"1")
+        queues.clock.wall_ms += wait
+        queues.take(b"q")
+        queues.open(b"q", ReadHolder())
+        expected.add(wait, 2)
+    queues.put(b"q", b"0", b"1")
+    queues.clock.wall_ms -= 60_000
+    queues.take(b"q")
+    queues.open(b"q", ReadHolder())
+    expected.add(0, 2)
+    assert queues.queues.directory.waits.counts == expected.counts
+    assert expected.counts[SUM] == 2_002_006

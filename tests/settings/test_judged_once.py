@@ -15,9 +15,10 @@ from starling_py.settings.queue_settings import QueueSettings
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
 from starling_py.settings.server_settings import TABLE, Settings
+from starling_py.settings.users import Users
 
 ROOT = Path(__file__).parents[2]
-CLASSES = (Settings, QueueSettings, QueueTable, Routes)
+CLASSES = (Settings, QueueSettings, QueueTable, Users, Routes)
 
 
 @attrs.define
@@ -72,7 +73,8 @@ def test_no_object_is_made_to_be_thrown_away(three_lines: Path) -> None:
     with three_lines.open("a") as file:
         file.write("routes:\n  jobs: [audit]\n")
     found = seen(lambda: load(three_lines))
-    assert sorted(each.__name__ for each in found.made) == ["QueueTable", "Routes", "Settings"]
+    made = sorted(each.__name__ for each in found.made)
+    assert made == ["QueueTable", "Routes", "Settings", "Users"]
     assert found.judging == []
 
 

@@ -18,6 +18,7 @@ from tests.core import ManualClock
 from tests.journal.simulated_disk import CHANGES, SALT, Fault, ProcessKilled, SimulatedDisk
 from tests.simulation.asking import Asking, queue_entries
 from tests.simulation.model import QueueModel, State, Violation
+from tests.simulation.moments import Moments
 from tests.simulation.recovery import recovered
 from tests.simulation.rest import come_to_rest
 from tests.simulation.threads import SimulatedBackground, SimulatedSyncer
@@ -60,6 +61,8 @@ class Schedule:
         )
         if seed % 4:
             self.shape = attrs.evolve(self.shape, log_size=(300, 1000, 5000)[seed // 4 % 3])
+        if seed % 7 == 3:
+            self.shape = attrs.evolve(self.shape, together=1 + seed // 7 % 2)
         if self.shape.waits and seed % 2 == 0:
             self.shape = attrs.evolve(self.shape, at_once=True)
         if seed % 3 == 0:
@@ -75,6 +78,9 @@ class Schedule:
         self.paused: frozenset[str] = frozenset()
         self.disturbed = False
         """Whether a fault other than a full disk has struck in this life."""
+        self.moments = Moments()
+        self.takes = seed % 5 == 2
+        """Whether snapshots are taken."""
         self.life: Life
         self.working: list[Thread] = []
         """The threads in the middle of a piece of work, the last one running."""
@@ -158,6 +164,8 @@ class Schedule:
                 model.begin(found.get(name), 0 if model.settings.journal else model.used[-1])
         else:
             recovered(self.models, found, floors)
+        self.moments.begin()
+        self.moments.check(self.disk, life)
         self.disk.before_call = self._between_calls if self.interleaved else None
         life.look()
 
@@ -239,6 +247,8 @@ class Schedule:
             life.drain(on=not life.draining)
         if self.shape.entries and random.random() < 0.02:
             self.pause(random.choice((frozenset(), frozenset({"jobs"}), frozenset({"Other"}))))
+        if self.takes and random.random() < 0.06:
+            self.moments.take(life, self.models)
         if life.syncer.waiting and random.random() < 0.6:
             self.work(life.syncer)
         while life.background.waiting and random.random() < 0.7:
@@ -336,8 +346,13 @@ class Schedule:
         """Nobody may be refused without a reason."""
         self.note_struck()
         errors, self.life.errors = self.life.errors, []
+        self.moments.check(self.disk, self.life)
+        problems, self.moments.problems = self.moments.problems, []
         if self.disturbed:
             return
+        for problem in problems:
+            if not self.limited and not self.life.commits.failures:
+                raise Violation(f"no snapshot without a reason: {problem}")
         if self.life.refused_removals:
             raise Violation(f"a full disk keeps {self.life.refused_removals} from shrinking")
         for asked, line in errors:

@@ -204,7 +204,7 @@ class WatchedQueues(QueueCollection):
             raise model.fail(f"item {item_id} has the token {digest!r}, not {expected}")
         if item_id and current is not None:
             current.entry.stored = True
-            current.entry.puts.append((name, model.once[digest][2]))
+            current.entry.puts.append((name, model.first_put(digest).number))
         return item_id
 
     def put_with_care(self, what: Put, reached: list[PersistentQueue]) -> Steps:
@@ -236,7 +236,7 @@ class WatchedQueues(QueueCollection):
             model = models[what.name]
             if put.numbers or model.seen(what.token, self.clock.wall_ms) != what.seen_id:
                 raise model.fail(f"{put} was not stored, as of item {what.seen_id}")
-            entry.puts.append((what.name, model.once[what.token][2]))
+            entry.puts.append((what.name, model.first_put(what.token).number))
         else:
             self._check_reached(models[what.name], put, states)
             entry.puts += put.numbers.items()
@@ -295,6 +295,14 @@ class WatchedQueues(QueueCollection):
         self._line.append(waiter)
         super().wait(waiter, wait_ms)
 
+    def waits(self, holder: ReadHolder, name: bytes) -> bool:
+        """Tell whether a client waits for an item of a queue."""
+        return any(
+            each.holder is holder and name in {request.name for request in each.requests}
+            for each in self._line
+            if each in self.waiters.waiting
+        )
+
     def read(self, request: Request, holder: ReadHolder | None = None) -> Hit | None:
         life, name = self.life, request.name
         session = self._session(holder)
@@ -326,6 +334,7 @@ class WatchedQueues(QueueCollection):
         if self._wants_one(session):
             self._check_first(session, name)
         number = None if request.peek else model.last
+        session.taken[name] += not request.peek
         entry.hits.append((name, hit[1].data, number))
         return hit
 

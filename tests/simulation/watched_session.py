@@ -1,6 +1,7 @@
 """The server's own sessions, group commit and tick, as the simulation watches them."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,10 @@ class WatchedClient(Client):
         self.command: commands.Command | None = None
         self.resumes = False
         """Whether it goes on with a command, and begins none."""
+        self.called = b"-"
+        """What it has said that it is called."""
+        self.taken: Counter[bytes] = Counter()
+        """How many items it was given or has opened, by queue."""
 
     def go_on(self, proceed: Callable[[], None]) -> None:
         def resume() -> None:
@@ -152,6 +157,8 @@ class WatchedSession(Session):
             client.entry.begun = {name: model.last for name, model in models.items()}
             if not getattr(command, "quiet", False):
                 client.simulated.entries.append(client.entry)
+        if isinstance(command, operations.Hello):
+            client.called = command.name
         touched = self._touched(command) if isinstance(command, commands.Touch) else None
         super().execute(command)
         if touched is not None and isinstance(command, commands.Touch) and command.exptime >= 0:

@@ -24,6 +24,7 @@ from starling_py.journal.healing import Healing
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import Spool
 from starling_py.protocol import operations
+from starling_py.queues.changes import Changes
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
@@ -35,7 +36,8 @@ from starling_py.server.budget import Budget
 from starling_py.server.core import Core, Storage
 from starling_py.server.readiness import HANG_UP, READ, WRITE, Ready
 from starling_py.server.threads import BackgroundThread, SyncThread
-from starling_py.session.client import Policy
+from starling_py.session.client import Client, Policy
+from starling_py.session.consumers import told_of
 from starling_py.session.permission import Permission
 from starling_py.session.session import Session
 from starling_py.settings.queue_table import QueueTable
@@ -83,6 +85,8 @@ class Shape:
     routes: dict[str, list[str]] = attrs.field(factory=dict)
     at_once: bool = False
     """Whether the disk is so quick that the tick syncs by itself."""
+    together: int = 32
+    """Journals from which on they are synced with one call for the file system."""
     slice: float = float("inf")
     """Seconds of long work in one go; each look at the clock takes 0.001."""
     at_once_steps: int = 64
@@ -104,6 +108,7 @@ class Shape:
             open_files=self.open_files,
             log_size=self.log_size,
             log_worth=1,
+            together=self.together,
         )
 
     def rules(self, paused: frozenset[str] = frozenset()) -> Rules:
@@ -173,6 +178,7 @@ class Life:
         self.sliced = shape.slice < float("inf")
         """Whether long work is spread over several turns."""
         self.spool = self.core.spool
+        self.spool.snapshots.piece = 1
         self.readiness = SimulatedReadiness()
         self.tick = WatchedTick(
             self.queues,
@@ -410,6 +416,11 @@ class Life:
         entry = client.entries[0]
         if told.whole:
             client.entries.popleft()
+        if asked.kind == "look" and not told.failed:
+            (name,), looked = asked.names, [hit[1:] for hit in told.hits]
+            since = entry.begun[name]
+            self.models[name].check_looked_at(asked.first, looked, since, self.clock.wall_ms)
+            return
         for key, flags, data in told.hits:
             name = key.partition(b"/")[0]
             if name not in asked.names or self.sent[data][1] != flags:
@@ -477,7 +488,7 @@ class Life:
 
     # What a server has around its sessions.
 
-    def _session(self, peer: str, wake: Callable[[], None]) -> Session:
+    def _session(self, peer: str, wake: Callable[[], None], _: str) -> Session:
         client = WatchedClient(self.queues, self.counters, self.policy, self, peer, wake)
         client.life = self
         client.simulated = self._joining
@@ -522,6 +533,11 @@ class Life:
         """Return the names of all queues."""
         return self.queues.names()
 
+    @property
+    def changes(self) -> Changes:
+        """Which queues have changed."""
+        return self.queues.changes
+
     def queue_size(self, name: bytes) -> tuple[int, int]:
         """Return a queue's items and bytes."""
         return self.queues.size(name)
@@ -536,7 +552,35 @@ class Life:
         """Return the settings of a queue."""
         return self.settings()
 
-    readers = consumers = queue_settings
+    readers = queue_settings
+
+    def consumers(self, name: bytes) -> Iterator[Pairs]:
+        """Return who takes from a queue, as the server does."""
+        for each in list(self.tick.connections):
+            pairs = [] if each.dropped else told_of(each.client, name, 0, self.clock.monotonic)
+            if not each.dropped:
+                self._check_consumer(each.client, name, dict(pairs))
+            yield pairs
+
+    def _check_consumer(self, client: Client, name: bytes, told: dict[bytes, bytes]) -> None:
+        """Check what is told of a client that takes from a queue, or does not."""
+        assert isinstance(client, WatchedClient)
+        model, taken = self.models[name], client.taken[name]
+        # What it was given when its wait was over is counted when its turn comes.
+        counted = range(taken - (client.next is not None), taken + 1)
+        waits = self.queues.waits(client.holder, name)
+        right = {
+            b"0:addr": (f"tcp:{client.peer}".replace(" ", "_").encode(),),
+            b"0:name": (client.called,),
+            b"0:takes": tuple(b"%d" % each for each in counted),
+            b"0:open_reads": (b"%d" % model.count(client.reader),),
+            b"0:waits": (b"%d" % waits,),
+        }
+        if not told:
+            told = {b"0:takes": b"0", b"0:open_reads": b"0", b"0:waits": b"0"}
+        wrong = [key for key in right.keys() & told.keys() if told[key] not in right[key]]
+        if wrong:
+            raise model.fail(f"{told} of a consumer for whom {wrong} should be {right}")
 
     @property
     def draining(self) -> bool:

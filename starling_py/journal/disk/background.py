@@ -7,7 +7,6 @@ journal's files one piece at a time, and keeps it apart from a healing.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -54,42 +53,66 @@ class Removal:
 
 
 @attrs.frozen
-class DirectoryRemoval:
-    """Removes a deleted queue's directory, which was renamed out of its place before."""
+class DirectoryRemovals:
+    """Removes directories of deleted queues, which were renamed out of their places before."""
 
     files: Files
-    path: str
+    spool: str
     syncs: bool
-    """Whether to sync that renaming first. Else a power cut could bring the directory back into its
+    """Whether to sync the renaming first. Else a power cut could bring a directory back into its
     place with some of its files missing: with old items, but without the record of the deletion."""
-    keep: bool = False
-    """Whether the directory itself stays, as its name tells something that is noted nowhere else.
-    """
+    paths: Sequence[tuple[str, bool]]
+    """The directories, and whether one itself stays, as its name tells something that is noted
+    nowhere else."""
 
     def run(self) -> None:
-        """Remove the files in it, then the directory itself; log what cannot be removed.
+        """Remove the files in them, then the directories themselves; log what cannot be removed.
 
         One file that stays behind keeps no other one.
         """
         files = self.files
         try:
             if self.syncs:
-                files.sync_directory(self.path.rpartition("/")[0])
-            names = files.list_directory(self.path)
+                files.sync_directory(self.spool)
         except (OSError, MemoryError) as error:
-            log.warning("%s: cannot be removed: %s", self.path, error)
+            log.warning("%s: deleted queues cannot be removed: %s", self.spool, error)
             return
-        Removal(files, [f"{self.path}/{name}" for name in names]).run()
-        if self.keep:
-            return
-        try:
-            files.remove_directory(self.path)
-        except (OSError, MemoryError) as error:
-            log.warning("%s: cannot be removed: %s", self.path, error)
+        for path, keep in self.paths:
+            try:
+                names = files.list_directory(path)
+                Removal(files, [f"{path}/{name}" for name in names]).run()
+                if not keep:
+                    files.remove_directory(path)
+            except (OSError, MemoryError) as error:
+                log.warning("%s: cannot be removed: %s", path, error)
 
 
 def _nothing() -> None:
     """Tell nobody: the journal was removed."""
+
+
+class Hold:
+    """Whether files must stay as they are, as a snapshot is taken, and what waits for its end."""
+
+    def __init__(self) -> None:
+        self.held = False
+        """Whether nothing may be removed, or replaced by a copy that leaves out what is dead."""
+        self._waiting: list[Callable[[], None]] = []
+
+    def begin(self) -> None:
+        """Let files stay as they are from now on."""
+        self.held = True
+
+    def when_over(self, call: Callable[[], None]) -> None:
+        """Call something as soon as files may be removed again."""
+        self._waiting.append(call)
+
+    def end(self) -> None:
+        """Let files be removed, and begin with those that were to be removed meanwhile."""
+        self.held = False
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each()
 
 
 Make = Callable[[], tuple[Work, Callable[[], None]]]
@@ -111,16 +134,19 @@ class Chores:
         files: Files,
         heal: Callable[[], None],
         idle: Callable[[], None],
+        hold: Hold,
     ) -> None:
         """``heal`` is called when a healing that had to wait can begin.
 
-        ``idle`` is called when work ends and none is left.
+        ``idle`` is called when work ends and none is left. ``hold`` tells whether files may be
+        removed.
         """
+        self._hold = hold
         self._background = background
         self._files = files
         self._heal = heal
         self._idle = idle
-        self._waiting: deque[Make] = deque()
+        self._waiting: list[Make] = []
         self._heals_next = False
         self.busy = False
         """Whether work or a healing is under way."""
@@ -148,7 +174,9 @@ class Chores:
 
     def remove(self, paths: Sequence[str]) -> None:
         """Remove files in their turn. Until then the journal's directory must stay in its place."""
-        if paths:
+        if self._hold.held:
+            self._hold.when_over(lambda: self.remove(paths))
+        elif paths:
             self.submit(lambda: (Removal(self._files, paths), lambda: None))
 
     def begin_healing(self) -> bool:
@@ -169,6 +197,6 @@ class Chores:
             self._heals_next = False
             self._heal()
         elif self._waiting:
-            self.submit(self._waiting.popleft())
+            self.submit(self._waiting.pop(0))
         else:
             self._idle()

@@ -1,0 +1,79 @@
+"""Answers HTTP while the queues are read back, before anything else can.
+
+A start may take seconds, and who watches the process should see that it lives and is not ready. A
+thread answers one client after the other, each within a moment: ``/healthz`` that it is well, all
+else that it starts. Invariant: when the ``with`` block ends, the thread touches no listening socket
+any more; who came too late to be answered waits for the server.
+"""
+
+import contextlib
+import logging
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from starling_py.server import signals
+
+log = logging.getLogger(__name__)
+
+_PATIENCE: Final = 0.2
+"""Seconds in which a client must have asked."""
+_MOST: Final = 8192
+"""Bytes of a request that are read."""
+_WELL: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
+_STARTS: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 9\r\nRetry-After: 1\r\n"
+    b"Connection: close\r\n\r\nstarting\n"
+)
+
+
+@contextlib.contextmanager
+def answering(listeners: Sequence[socket.socket]) -> Iterator[None]:
+    """Answer who asks at some listening sockets, within the ``with`` block."""
+    if not listeners:
+        yield
+        return
+    over, end = socket.socketpair()
+    with over, end:
+        thread = threading.Thread(
+            target=_answer_all, args=(listeners, over), name="start", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            end.send(b"\0")
+            thread.join()
+
+
+def _answer_all(listeners: Sequence[socket.socket], over: socket.socket) -> None:
+    signals.hold()  # they are for the main thread
+    while True:
+        ready = select.select([over, *listeners], [], [])[0]
+        if over in ready:
+            return
+        for listener in ready:
+            try:
+                client = listener.accept()[0]
+            except OSError as error:
+                log.debug("http: nobody is accepted: %s", error)
+                time.sleep(_PATIENCE)
+                continue
+            with client, contextlib.suppress(OSError):
+                _answer(client)
+
+
+def _answer(client: socket.socket) -> None:
+    until = time.monotonic() + _PATIENCE
+    asked = b""
+    while b"\n\r\n" not in asked and len(asked) < _MOST:
+        client.settimeout(max(0.001, until - time.monotonic()))
+        data = client.recv(_MOST)
+        if not data:
+            break
+        asked += data
+    path = asked.split(b" ", 2)[1:2]
+    client.sendall(_WELL if path == [b"/healthz"] else _STARTS)

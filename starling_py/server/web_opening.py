@@ -1,0 +1,70 @@
+"""Opens what HTTP is told on, before the spool is opened and the user is changed.
+
+What is wrong with it, a port in use or a file of tokens that cannot be read, keeps the server from
+starting, in one line.
+"""
+
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+
+from starling_py.guard import Guard
+from starling_py.http import tokens
+from starling_py.http.gate import Gate
+from starling_py.http.site import Site
+from starling_py.server.errors import StartError
+from starling_py.server.listening import listen
+from starling_py.server.tick import Tick
+from starling_py.settings.http_settings import HttpSettings
+
+_MOST_TOKENS = 1 << 16
+
+
+class Web(Protocol):
+    """What serves HTTP."""
+
+    async def run(self) -> None:
+        """Serve until it is cancelled."""
+
+
+Serve = Callable[[list[socket.socket], Site, Tick, Guard, Callable[[], float]], Web]
+
+
+@attrs.frozen
+class Opened:
+    """What is open, and what is told there."""
+
+    settings: HttpSettings
+    listeners: list[socket.socket]
+    gate: Gate
+    serve: Serve
+    """Makes what serves it."""
+
+
+def open_web(settings: HttpSettings | None) -> Opened | None:
+    """Open it if it is wanted. Raises ``StartError``, and then nothing is open."""
+    if settings is None:
+        return None
+    try:
+        import starling_py.server.web as serving  # it needs h11, which may not be there
+    except ImportError as problem:
+        needs = "needs the package h11, as in pip install 'starling-py[http]'"
+        raise StartError(f"http: {needs}") from problem
+    known = _tokens(settings)
+    hosts = {settings.listen.host, socket.gethostname(), *(settings.hosts or "").split(",")}
+    gate = Gate(known, frozenset(each.lower() for each in hosts))
+    return Opened(settings, listen(settings.listen.host, settings.listen.port), gate, serving.Web)
+
+
+def _tokens(settings: HttpSettings) -> dict[bytes, str]:
+    path = settings.token_file
+    if path is None:
+        return {}
+    try:
+        with path.open(encoding="utf-8") as file:
+            return tokens.read(file.read(_MOST_TOKENS))
+    except (OSError, ValueError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else problem
+        raise StartError(f"http.token_file: {path}: {reason}") from problem

@@ -1,0 +1,79 @@
+"""What a server tells by HTTP while it reads its queues back, and what keeps it from starting."""
+
+import contextlib
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from tests.process.server_process import (
+    COMMAND,
+    PATIENCE,
+    ServerProcess,
+    environment_that_holds,
+    expect_refusal,
+    free_port,
+    wait_until,
+)
+
+
+def answer(port: int, path: str) -> tuple[int, str]:
+    """Ask a server that has bound its port."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as reply:
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def config(folder: Path, port: int, *more: str) -> Path:
+    path = folder / "starling.yml"
+    lines = "".join(f"  {line}\n" for line in more)
+    path.write_text(f"http:\n  listen: 127.0.0.1:{port}\n{lines}")
+    return path
+
+
+def listens(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        return answer(port, "/healthz")[0] == 200
+    return False
+
+
+def test_while_the_queues_are_read_back_it_is_alive_and_starts(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    with free_port() as port, free_port() as own:
+        options = ("-q", spool, "-p", own, "-f", config(tmp_path, port))
+        process = subprocess.Popen(
+            [*COMMAND, *map(str, options)],
+            env=environment_that_holds(tmp_path, spool),
+            stderr=subprocess.DEVNULL,
+        )
+        with process:
+            try:
+                wait_until(lambda: listens(port))
+                assert answer(port, "/readyz") == (503, "starting\n")
+                process.terminate()
+                assert process.wait(PATIENCE) == 0
+            finally:
+                process.kill()
+
+
+def test_a_server_that_serves_is_ready_and_tells_its_numbers(tmp_path: Path) -> None:
+    with (
+        free_port() as port,
+        ServerProcess(tmp_path / "spool", "-f", config(tmp_path, port)) as server,
+    ):
+        with contextlib.closing(server.client()) as client:
+            client.set("jobs", b"a")
+        assert answer(port, "/readyz") == (200, "ready\n")
+        assert 'starling_queue_items{queue="jobs"} 1\n' in answer(port, "/metrics")[1]
+        assert answer(port, "/")[0] == 404
+        assert server.stop() == 0
+
+
+def test_a_port_that_is_taken_keeps_it_from_starting(tmp_path: Path) -> None:
+    with free_port() as port, ServerProcess(tmp_path / "1", "-f", config(tmp_path, port)):
+        told = expect_refusal(1, "-q", tmp_path / "2", "-p", 0, "-f", config(tmp_path, port))
+    assert told == f"starling-py: cannot listen on 127.0.0.1:{port}: Address already in use"
+    assert not (tmp_path / "2").exists()
