@@ -67,26 +67,26 @@ class Listing:
         self._last = queue.next_id - 1
         self._left = count
         self._read_on = _ReadOn(queue)
-        # What is in memory now may be anywhere a step later: opened, delayed, dropped from the
-        # window. So all of it is noted at once; what is on disk stays there as long as it is live.
-        window, waiting = queue.waiting.window, queue.waiting
-        self._in_memory = window.last_id if window.behind else self._last
-        self._first = window.behind_id(self._after, count)
+        self._in_memory = 0
+        """Up to which id items were in memory; behind that, they are on disk."""
+        self._first: list[Item] = []
         """The first ones of those that were in memory, by their ids."""
-        self._beside = [
-            *waiting.set_aside.items(),
-            *(read.item for read in queue.open_reads),
-            *(move.item for move in queue.traffic.leaving.values()),
-        ]
+        self._beside: list[Item] = []
         """Those that were in memory, but not in the window, in no order."""
 
     def steps(self) -> Steps:
         """Find the items. Raises ``JournalError`` where they cannot be read."""
-        yield from self._sort_in()
-        for start in range(0, len(self._first), _AT_ONCE):
-            self._add(self._first[start : start + _AT_ONCE])
-            yield None
-        self._after = max(self._after, self._in_memory)
+        more = True
+        while more and self._left > 0:
+            self._note()
+            most = self._left
+            yield from self._sort_in()
+            for start in range(0, len(self._first), _AT_ONCE):
+                self._add(self._first[start : start + _AT_ONCE])
+                yield None
+            # Where some of them are gone by now, those behind them have their turn.
+            more = len(self._first) == most
+            self._after = max(self._after, self._first[-1].id if more else self._in_memory)
         if self._left > 0 and self._after < self._last:
             yield LATER  # what was just put can be read when it is written
             if self._waits_for_commit():
@@ -94,6 +94,24 @@ class Listing:
                     yield NotLoaded(self._queue.sync_waits.add)
         while self._left > 0 and self._after < self._last and not self._queue.deleted:
             yield from self._list_disk()
+
+    def _note(self) -> None:
+        """Note what is in memory now.
+
+        It may be anywhere a step later: opened, delayed, dropped from the window. So all of it is
+        noted at once; what is on disk stays there as long as it is live.
+        """
+        queue, waiting = self._queue, self._queue.waiting
+        window = waiting.window
+        self._in_memory = end = min(self._last, window.last_id) if window.behind else self._last
+        found = window.behind_id(self._after, self._left)
+        # Others may have been put meanwhile.
+        self._first = found if not found or found[-1].id <= end else _up_to(found, end)
+        self._beside = [
+            *waiting.set_aside.items(),
+            *(read.item for read in queue.open_reads),
+            *(move.item for move in queue.traffic.leaving.values()),
+        ]
 
     def _waits_for_commit(self) -> bool:
         """Tell whether anything that was there in the beginning is not written yet.
@@ -130,6 +148,10 @@ class Listing:
             if self._left > 0 and _is_there(self._queue, item.id, removed):
                 self._left -= 1
                 self._give(item)
+
+
+def _up_to(items: Sequence[Item], last: int) -> list[Item]:
+    return [item for item in items if item.id <= last]
 
 
 def _is_there(queue: PersistentQueue, item_id: int, removed: Container[int]) -> bool:

@@ -83,6 +83,22 @@ def test_what_is_not_written_yet_when_its_turn_comes_is_waited_for(
     assert [item.id for item in found] == ([200] if fails else [200, 201])
 
 
+def test_where_the_first_ones_are_gone_by_then_those_behind_are_listed(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool")
+    queues.put(b"q", b"1", b"2", b"3", b"4", b"5")
+    queue, holder = queues.queue(b"q"), ReadHolder()
+    read = queues.open(b"q", holder)
+    found: list[Item] = []
+    steps = Listing(queue, 0, 2, found.append).steps()
+    assert next_step(steps) is None
+    queue.confirm(read)
+    queues.commit()
+    assert queues.take(b"q") == b"2"
+    queues.put(b"q", b"6")
+    finish(queues, steps)
+    assert [item.data for item in found] == [b"3", b"4"]
+
+
 def test_the_states_of_items_are_told(tmp_path: Path) -> None:
     queues = Queues(tmp_path / "spool")
     queues.put(b"q", b"1", b"2", b"3")
