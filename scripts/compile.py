@@ -69,6 +69,7 @@ PURE = (
     "server/threads",
     # What is asked by whoever looks after the server.
     "session/admin",
+    "session/consumers",
     "session/operating",
     "session/permission",
     "session/reports",
