@@ -86,6 +86,7 @@ PURE = (
     # What is asked by whoever looks after the server.
     "session/admin",
     "session/audit",
+    "session/consumers",
     "session/operating",
     "session/permission",
     "session/reports",

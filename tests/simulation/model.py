@@ -149,6 +149,8 @@ class QueueModel:
     """What is on its way to other queues: their names, and the states that it led to there."""
     left: dict[int, tuple[int, dict[bytes, int]]] = attrs.field(factory=dict)
     """What has gone there: the state that this led to here, then as in ``leaving``."""
+    put_ms: dict[int, int] = attrs.field(factory=dict)
+    """When each item was put, by its id, in milliseconds since the Unix epoch."""
     once: dict[bytes, list[Token]] = attrs.field(factory=dict)
     """The puts with each token, by its digest: the last one may be undone, and its queue gone."""
     waits: dict[int, int] = attrs.field(factory=dict)
@@ -393,6 +395,16 @@ class QueueModel:
         due = max(thing.due_ms, self.waits.get(thing.id, 0))
         return 0 < due >= ran_ms or thing.id in self.returning
 
+    def check_age(self, told: int, now_ms: int, ran_ms: int) -> None:
+        """Check the age of a queue: that of the item that has waited longest."""
+        resting = [each.id for each in self.waiting if self._may_rest(each, ran_ms)]
+        sure = [each.id for each in self.waiting if each.id not in resting]
+        oldest = min(sure, default=None)
+        ids = {each for each in resting if oldest is None or each < oldest}
+        right = {max(0, now_ms - self.put_ms[each]) for each in ids | {*sure} & {oldest}}
+        if told not in (right if sure else right | {0}):
+            raise self.fail(f"the age is {told}, not {right}")
+
     def is_full(self, size: int) -> bool:
         """Tell whether an item of so many bytes would be beyond a limit."""
         most, most_bytes = self.settings.max_items, self.settings.max_bytes
@@ -505,7 +517,7 @@ class QueueModel:
         """Go on from a state, as after a restart; clients may know ids up to ``used``."""
         if found is not None and found.next_id <= used:
             raise self.fail(f"{_brief(found)}, but {used} was given out before")
-        shown = self.shown
+        shown, put_ms = self.shown, self.put_ms
         once = {
             digest: [
                 Token(each.item_id, each.put_ms, 0)
@@ -518,7 +530,7 @@ class QueueModel:
             for digest, puts in self.once.items()
         }
         self.__init__(self.name, self.settings, [found])  # type: ignore[misc]
-        self.shown = shown
+        self.shown, self.put_ms = shown, put_ms
         self.once = once
         self._unuse(used)
 

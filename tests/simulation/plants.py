@@ -46,6 +46,7 @@ from starling_py.queues.pause import Pause
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.queue_directory import QueueDirectory
+from starling_py.queues.set_aside import SetAside
 from starling_py.queues.slices import Steps
 from starling_py.queues.sync_waits import SyncWaits
 from starling_py.queues.traffic import Move
@@ -778,7 +779,19 @@ def syncs_nothing_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Together, "sync", lambda self: True)
 
 
+def tells_the_age_of_the_first_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the item that goes first for the one that has waited longest."""
+    monkeypatch.setattr(SetAside, "oldest", lambda self: self.ready[0][1] if self.ready else None)
+
+
+def tells_no_age_of_what_is_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load nothing to tell how old it is."""
+    monkeypatch.setattr(WaitingItems, "oldest_to_come", lambda self: None)
+
+
 PLANTS: tuple[Plant, ...] = (
+    tells_the_age_of_the_first_item,
+    tells_no_age_of_what_is_on_disk,
     shows_another_item_than_the_one_named,
     forgets_what_clients_are_called,
     counts_no_takes_of_who_has_waited,

@@ -71,10 +71,12 @@ class WatchedQueue(PersistentQueue):
 
     def put(self, data: bytes, flags: int, expiry_ms: int, now_ms: int) -> None:
         thing = Thing(self.next_id, data, flags, expiry_ms)
+        self.model.put_ms[self.next_id] = now_ms
         super().put(data, flags, expiry_ms, now_ms)
         self._was_put(thing)
 
     def put_marked(self, item: MarkedItem) -> None:
+        self.model.put_ms[item.id] = item.added_ms
         super().put_marked(item)
         self._was_put(
             Thing(
