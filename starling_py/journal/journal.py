@@ -64,7 +64,7 @@ class Journal:
         chores = Chores(
             shared.background,
             place.files,
-            lambda: shared.broke(self),
+            self._ask_healing,
             self.tell_if_all_safe,
             shared.hold,
         )
@@ -401,6 +401,9 @@ class Journal:
             and self.broken is None
         ):
             self.owner.on_never_safe()
+
+    def _ask_healing(self) -> None:
+        self._shared.broke(self)
 
     def _go_by(self, ledger: Ledger) -> None:
         """Replace the ledger, here and in the recorder."""

@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 
 REMEMBERED: Final = 1000
 """Queues that are gone whose names are kept for those who ask what has changed."""
+TOLD = 1000
+"""Queues up to which the log tells of each that a start has read: of 20,000, the lines alone would
+take a fifth of the time."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,12 @@ class QueueDirectory:
         """Read all queues back from the spool. Raises ``SpoolError``."""
         found = self._spool.recover()
         self.sizes.share(len(found))
+        each_told = len(found) <= TOLD
         for each in found:
-            self._add_found(each)
+            self._add_found(each, tell=each_told)
+        if not each_told:
+            items = sum(each.items for each in self.by_name.values())
+            log.info("%d queues: %d items recovered", len(found), items)
 
     def recover_refused(self) -> None:
         """Try again to read back the queues that are refused."""
@@ -241,13 +248,13 @@ class QueueDirectory:
         self.sizes.share(len(self.by_name))
         return queue
 
-    def _add_found(self, found: Found) -> None:
+    def _add_found(self, found: Found, *, tell: bool = True) -> None:
         journal, lost = found
         queue = self._add(self._make_queue(journal, self.settings_of(journal.queue)))
         for each in lost:
             queue.give_up(each)
         queue.waiting.load()
-        if not journal.refused:
+        if tell and not journal.refused:
             log.info("queue %s: %d items recovered", printable(queue.name), len(queue))
 
     def _went(self, queue: PersistentQueue) -> None:

@@ -23,7 +23,7 @@ ALLOWANCE: Final = 0.003
 """Seconds of long work before others have their turn, what its commit will take included."""
 AT_ONCE: Final = 64
 """Steps that each command may do however busy the server is: what is short is no long work."""
-MAKING: Final = 0.001
+MAKING: Final = 0.0003
 """Seconds that it takes to make a queue's first segment, or to remove a queue (measured)."""
 WAKING: Final = 0.00003
 """Seconds that it takes to go on with a client whose wait is over (measured)."""

@@ -3,8 +3,11 @@
 import errno
 from pathlib import Path
 
+import pytest
+
 from starling_py.journal.disk.files import Files
 from starling_py.journal.spool import MANY
+from starling_py.queues.queue_directory import TOLD
 from tests.journal.simulated_disk import Fault, SimulatedDisk
 from tests.journal.spool_harness import Harness, empty_disk
 
@@ -105,3 +108,15 @@ def test_a_queue_on_a_file_system_of_its_own_is_synced_by_itself() -> None:
     del again.calls[:]
     Harness(again, interval=1000.0)
     assert sum(call.startswith("sync ") for call in again.calls) == 1
+
+
+def test_of_very_many_queues_the_log_tells_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    disk = empty_disk()
+    harness = Harness(disk, interval=None)
+    for number in range(TOLD + 1):
+        harness.put(b"1", b"queue-%d" % number)
+    harness.commit()
+    with caplog.at_level("INFO", "starling_py.queues"):
+        Harness(disk.after_process_death(), interval=None)
+    told = [each for each in caplog.messages if "recovered" in each]
+    assert told == [f"{TOLD + 1} queues: {TOLD + 1} items recovered"]

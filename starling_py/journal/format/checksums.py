@@ -10,17 +10,18 @@ multiply a polynomial by a power of x; a table does that for 8 bits of their num
 Nothing here knows records. What it returns is what ``zlib.crc32`` returns.
 """
 
-import zlib
 from array import array
 from typing import Final, Protocol, TypeAlias
+
+from starling_py.journal.format import quick_crc
 
 STEP: Final = 256
 """Bytes between two checksums that are kept. A stretch of at most so many is read as it is."""
 READ_SIZE: Final = 1 << 20
 """Bytes that are read at once while the checksums at the steps are made; a multiple of ``STEP``."""
-_crc32: Final = zlib.crc32
+_crc32: Final = quick_crc.crc32
 _ZEROS: Final = [bytes(count) for count in range(STEP)]
-_OF_ZEROS: Final = [_crc32(zeros) for zeros in _ZEROS]
+_OF_ZEROS: Final = [_crc32(zeros, 0) for zeros in _ZEROS]
 _POLYNOMIAL: Final = 0xEDB88320
 _ONE: Final = 1 << 31
 """The polynomial 1, in the order of bits of zlib."""

@@ -13,14 +13,13 @@ one to the tests.
 """
 
 import struct
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from starling_py.journal.format import origin
+from starling_py.journal.format import origin, quick_crc
 from starling_py.journal.format.origin import Origin
 
 PUSH: Final = 1
@@ -64,7 +63,7 @@ _HEADER: Final = struct.Struct("<IIBQ")
 _PUSH_HEADER: Final = struct.Struct("<IIBQqqI")
 _SIZE: Final = struct.Struct("<I")
 # Each put and get calls these: looked up here, once, they are not looked up in a module each time.
-_crc32: Final = zlib.crc32
+_crc32: Final = quick_crc.crc32
 _pack_checksum: Final = struct.Struct("<I").pack
 _pack_push: Final = _PUSH_AFTER_CHECKSUM.pack
 _pack_remove: Final = _REMOVE_AFTER_CHECKSUM.pack

@@ -9,12 +9,12 @@ Nothing here touches a file.
 """
 
 import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from starling_py.journal.errors import JournalDamagedError
+from starling_py.journal.format.quick_crc import crc32
 
 MAGIC: Final = b"STARLOG\n"
 VERSION: Final = 1
@@ -65,7 +65,7 @@ class Written:
 def header(salt: int) -> bytes:
     """Return the header of a file of the log: 32 random bits begin all checksums in it."""
     told = _HEADER.pack(MAGIC, VERSION, salt)
-    return told + _CHECKSUM.pack(zlib.crc32(told))
+    return told + _CHECKSUM.pack(crc32(told, 0))
 
 
 def read_header(path: str, data: bytes) -> int | None:
@@ -79,7 +79,7 @@ def read_header(path: str, data: bytes) -> int | None:
         if version > VERSION:
             reason = f"version {version} of the log is newer than this server's {VERSION}"
             raise JournalDamagedError(path, 0, f"{reason}; use a newer server")
-        if _CHECKSUM.unpack_from(data, _HEADER.size)[0] == zlib.crc32(told):
+        if _CHECKSUM.unpack_from(data, _HEADER.size)[0] == crc32(told, 0):
             return int(salt)
     if MARK in data:
         raise JournalDamagedError(path, 0, "the header of the log is not sound")
@@ -107,7 +107,7 @@ def encode(number: int, salt: int, writes: Sequence[Written]) -> bytes:
 def sealed(number: int, salt: int, body: bytes) -> bytes:
     """Return a batch whose operations are encoded already."""
     told = _BATCH.pack(0, MARK, len(body), number)[_CHECKSUM.size :]
-    return b"".join((_CHECKSUM.pack(zlib.crc32(body, zlib.crc32(told, salt))), told, body))
+    return b"".join((_CHECKSUM.pack(crc32(body, crc32(told, salt))), told, body))
 
 
 def number_at(data: bytes, offset: int, salt: int) -> tuple[int, int] | None:
@@ -119,7 +119,7 @@ def number_at(data: bytes, offset: int, salt: int) -> tuple[int, int] | None:
     if mark != MARK or end > len(data):
         return None
     view = memoryview(data)
-    if zlib.crc32(view[offset + _CHECKSUM.size : end], salt) != checksum:
+    if crc32(view[offset + _CHECKSUM.size : end], salt) != checksum:
         return None
     return number, end
 
