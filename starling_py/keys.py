@@ -56,7 +56,6 @@ _CONFLICTS = (
     (b"peek", b"bury"),
     (b"close", b"bury"),
     (b"abort", b"bury"),
-    (b"id", b"n"),
     (b"first", b"n"),
     (b"first", b"id"),
 )
@@ -99,7 +98,8 @@ class Request:
     """End an open read by moving its item to the queue for dead letters."""
     item_id: int | None = None
     """Which item to close, abort or bury, from 1 to 2**64 - 1; ``None`` for the oldest that is
-    open. Or which one to look at; ``None`` for the head."""
+    open. Or which one to look at; ``None`` for the head. With a ``count`` above 1, those from this
+    id on are looked at, in the order of their ids."""
     lease: float | None = None
     """Seconds that an open read may last, above 0 and up to 30 days; ``None`` when not given."""
     delay: float = 0.0

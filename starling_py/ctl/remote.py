@@ -334,13 +334,23 @@ class Remote:
         if not names.is_sayable(name):
             item = self.get(name, b"/peek")
             return [] if item is None else [item]
-        self.connection.send(b"gets %b/peek/n=%d\r\n" % (name, number))
+        return self._gets(b"gets %b/peek/n=%d\r\n" % (name, number))
+
+    def _gets(self, command: bytes) -> list[Item]:
+        self.connection.send(command)
         found = []
         while (line := self.connection.reply()) != b"END":
             _, _, flags, length, item_id = line.split(b" ")
             data = self.connection.exactly(int(length) + 2)[:-2]
             found.append(Item(int(item_id), int(flags), data))
         return found
+
+    def look(self, name: bytes, first_id: int, number: int) -> list[Item]:
+        """Return up to ``number`` items from an id on, in the order of their ids; take none.
+
+        ``number`` is from 2 to 1,000.
+        """
+        return self._gets(b"gets %b/peek/id=%d/n=%d\r\n" % (name, first_id, number))
 
     def get(self, name: bytes, options: bytes) -> Item | None:
         """Send a get with options such as ``/open``, and return the item."""

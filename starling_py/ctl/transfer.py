@@ -8,9 +8,8 @@ import argparse
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -19,11 +18,14 @@ from starling_py.ctl.command import Command, Context, queue_argument, queue_patt
 from starling_py.ctl.errors import DONE, FAILED, CtlError, UsageError
 from starling_py.ctl.lines import Carried, WrongLineError
 from starling_py.ctl.output import Steps, count, progress, warn
-from starling_py.ctl.remote import HowPut, Listed, Queue, Remote
+from starling_py.ctl.remote import HowPut, Item, Listed, Queue, Remote
 from starling_py.keys import MAX_PEEK
 
 _AT_ONCE = 64
-"""Commands under way at the same time."""
+"""Puts under way at the same time."""
+_IN_A_PAGE = 1000
+_PAGE_SIZE = 1 << 23
+"""Items whose data is asked for at once, and bytes of it."""
 
 
 def export(context: Context) -> int:
@@ -50,17 +52,31 @@ def _export_one(remote: Remote, queue: Queue, target: IO[str], bar: Steps) -> in
     """Write the items of one queue; return how many."""
     name = queue.name
     written = 0
-    for page in batched_items(_in_order(remote, name), _AT_ONCE):
-        for told in page:
-            remote.send_get(name, b"/peek/id=%d" % told.id)
+    for page in pages(_in_order(remote, name)):
         now_ms = time.time_ns() // 1_000_000
+        data = _data_of(remote, name, page)
         for told in page:
-            item = remote.read_get()
-            if item is not None:  # else it was taken meanwhile
-                target.write(lines.encode(name, item, told, now_ms) + "\n")
+            if told.id in data:  # else it was taken meanwhile
+                target.write(lines.encode(name, data[told.id], told, now_ms) + "\n")
                 written += 1
         bar.update(len(page))
     return written
+
+
+def _data_of(remote: Remote, name: bytes, page: Sequence[Listed]) -> dict[int, Item]:
+    """Return the items of a page by their ids.
+
+    One look has nearly all of them; those behind others that are no part of it, or that stand in
+    another order, are asked for one by one.
+    """
+    first = min(told.id for told in page)
+    found = {item.id: item for item in remote.look(name, first, max(2, len(page)))}
+    for told in page:
+        if told.id not in found:
+            item = remote.get(name, b"/peek/id=%d" % told.id)
+            if item is not None:
+                found[item.id] = item
+    return found
 
 
 def _in_order(remote: Remote, name: bytes) -> Iterator[Listed]:
@@ -89,9 +105,17 @@ def _out_of_order(ids: list[int]) -> int:
     return 0
 
 
-def batched_items(items: Iterator[Listed], number: int) -> Iterator[list[Listed]]:
-    """Yield items in lists of so many."""
-    while page := list(islice(items, number)):
+def pages(items: Iterable[Listed]) -> Iterator[list[Listed]]:
+    """Yield items in lists that are neither long nor, but for one large item, large."""
+    page: list[Listed] = []
+    size = 0
+    for item in items:
+        if page and (len(page) >= _IN_A_PAGE or size + item.size > _PAGE_SIZE):
+            yield page
+            page, size = [], 0
+        page.append(item)
+        size += item.size
+    if page:
         yield page
 
 

@@ -16,7 +16,8 @@ from starling_py.journal.format.record import Item
 from starling_py.keys import Request, RequestError
 from starling_py.protocol import commands
 from starling_py.queues.errors import NotLoaded
-from starling_py.queues.listing import find, listed
+from starling_py.queues.listing import Listing, find, listed
+from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.set_aside import place
 from starling_py.queues.slices import LATER, Steps
 from starling_py.session.client import MAX_OUTPUT, Client
@@ -295,7 +296,7 @@ class _Reading:
     def _take(self) -> Steps:
         answer = self._answer
         for request in self._requests:
-            while not self._names_one(request) and (missing := self._read(request)) is not None:
+            while not self._names_items(request) and (missing := self._read(request)) is not None:
                 if not (answer.streams or answer.empty):
                     break
                 try:
@@ -306,19 +307,19 @@ class _Reading:
                 if not answer.streams:
                     yield from self._take()
                     return
-            if request.count > 1:
-                yield from self._look(request)
-            elif self._names_one(request):
+            if self._names_items(request):
                 yield from self._find(request)
+            elif request.count > 1:
+                yield from self._look(request)
             if answer.size > MAX_OUTPUT:
                 answer.stream()
             if answer.streams:
                 yield None
 
     @staticmethod
-    def _names_one(request: Request) -> bool:
-        """Tell whether a key names the item that it wants to look at."""
-        return request.looks_further and request.count == 1
+    def _names_items(request: Request) -> bool:
+        """Tell whether a key names the items that it wants to look at by an id."""
+        return request.looks_further and request.item_id is not None
 
     def _read(self, request: Request) -> NotLoaded | None:
         """Read one item, or, for several, only see to it that there is one in memory.
@@ -338,20 +339,36 @@ class _Reading:
         return None
 
     def _find(self, request: Request) -> Steps:
-        """Give the item that a key names, wherever it stands, on disk too."""
+        """Give the item that a key names, or those from it on, wherever they are, on disk too."""
         queue = self._client.queues.directory.find(request.name)
         if queue is None or request.item_id is None:
             return
         found: list[Item] = []
-        if len(self._requests) > 1:
+        if request.count > 1 or len(self._requests) > 1:
             self._answer.stream()  # to find it may take several turns
+        if request.count > 1:
+            finding = Listing(queue, request.item_id - 1, request.count, found.append).steps()
+        else:
+            finding = find(queue, request.item_id, found)
         try:
-            yield from find(queue, request.item_id, found)
+            for step in finding:
+                yield step
+                yield from self._give_found(request, queue, found)
         except JournalError as problem:
             self._failure = problem
+        yield from self._give_found(request, queue, found)
+
+    def _give_found(self, request: Request, queue: PersistentQueue, found: list[Item]) -> Steps:
+        """Give what was found so far, as far as the client reads, and forget it."""
+        answer, client = self._answer, self._client
         for item in found:
             if listed(queue, item).state != "expired":
-                self._answer.add((request, item, queue))
+                answer.add((request, item, queue))
+            if answer.size > MAX_OUTPUT or client.replies.size > MAX_OUTPUT:
+                client.queues.slices.charge(_SENDING)
+                answer.stream()
+                yield None
+        found.clear()
 
     def _look(self, request: Request) -> Steps:
         """Give the items at the head of a queue, as far as the client reads."""
@@ -382,7 +399,7 @@ class _Reading:
     def _finds_one(self) -> bool:
         """Look into every queue once more, and tell whether there was an item."""
         for request in self._requests:
-            if self._names_one(request):
+            if self._names_items(request):
                 continue
             self._read(replace(request, count=1) if request.count > 1 else request)
             if not self._answer.empty:

@@ -266,6 +266,12 @@ def _loading(name: bytes, host: ServerHost) -> Iterator[NotLoaded]:
 
 
 def _queue(name: bytes, host: ServerHost) -> Iterator[Numbers]:
-    """Return the numbers of one queue, then who has what open."""
+    """Return the numbers of one queue, then who has what open.
+
+    Of one that does not exist one line says so: an idle one and a mistyped name are two things.
+    """
+    if host.queue_snapshot(name) is None and host.to_be_loaded(name) is None:
+        yield [(b"queue_%b_exists" % stats.one_token(name), b"0")]
+        return
     yield from _queues(host, [name])
     yield from host.readers(name)

@@ -14,7 +14,7 @@ from tests.process.server_process import ROOT
 SETTING_UP = 600.0
 """Seconds that installing or compiling may take beside other work."""
 
-INSTALLING = "scripts/install: installing what the server needs"
+INSTALLING = "scripts/install: installing what the server and the examples need"
 
 
 class Checkout:

@@ -145,7 +145,7 @@ def test_a_look_at_an_item_by_its_id_takes_nothing(queues: Queues, client: Clien
 
 @pytest.mark.parametrize(
     "key",
-    [b"q/id=1", b"q/peek/id=0", b"q/peek/id=", b"q/peek/id=1/n=2", b"q/open/id=1", b"q/id=1/close"],
+    [b"q/id=1", b"q/peek/id=0", b"q/peek/id=", b"q/open/id=1/n=2", b"q/open/id=1", b"q/id=1/close"],
 )
 def test_an_id_goes_with_a_look_and_nothing_else(client: Client, key: bytes) -> None:
     check_put(client, b"1")
@@ -442,3 +442,24 @@ def test_the_oldest_item_is_waited_for_again_if_it_is_taken_meanwhile(
     core.taken = taken
     assert client.ask(words + b"\r\n").endswith(b"END\r\n")
     assert core.tries == tries
+
+
+def test_items_from_an_id_on_are_looked_at_wherever_they_are(
+    queues: Queues, client: Client
+) -> None:
+    for number in range(300):
+        check_put(client, b"%d" % number * 30)
+    other = queues.client()
+    other.ask(b"get q/open\r\n")
+    client.ask(b"set q/delay=60 0 0 5\r\nlater\r\n")
+    key = b"q/peek/id=1/n=1000"
+    reply = client.ask(b"get %b\r\n" % key)
+    datas = [b"%d" % number * 30 for number in range(300)] + [b"later"]
+    assert reply == b"".join(
+        b"VALUE %b 0 %d\r\n%b\r\n" % (key, len(data), data) for data in datas
+    ) + (b"END\r\n")
+    key = b"q/peek/id=299/n=2"
+    assert client.ask(b"gets %b\r\n" % key).count(b"VALUE") == 2
+    assert client.ask(b"get q/peek/id=400/n=9\r\n") == b"END\r\n"
+    assert client.ask(b"get nosuch/peek/id=1/n=9\r\n") == b"END\r\n"
+    assert len(queues.take_all(b"q")) == 299
