@@ -11,6 +11,7 @@ from starling_py.top.cells import Line
 from starling_py.top.formats import printable
 
 LONGEST_TYPED = 30
+_LONGEST_SHOWN = 24
 
 
 class Dialog:
@@ -28,7 +29,7 @@ class Dialog:
 
     def line(self, width: int) -> Line:
         """Return the question as one line; its end, the keys, is never cut off."""
-        keys = "  y yes   any other key: no "
+        keys = "  y yes, else no "
         return [("ask", cells.begin(" " + self._short(width - len(keys) - 1) + keys, width))]
 
     def _short(self, width: int) -> str:
@@ -96,9 +97,15 @@ class Asked(Dialog):
         return [("ask", cells.begin(ask + cells.end(self.text, room) + "_", width))]
 
 
+def _shown(name: bytes) -> str:
+    """Return a queue's name for a question, without its middle if it is long."""
+    text = printable(name)
+    return text if cells.width(text) <= _LONGEST_SHOWN else cells.name(text, _LONGEST_SHOWN)
+
+
 def pause(queue: bytes, *, paused: bool) -> Dialog:
     """Ask whether gets are to be misses, or to be served again."""
-    shown = printable(queue)
+    shown = _shown(queue)
     if paused:
         return Dialog(f"Resume {shown}?", b"resume " + queue)
     return Dialog(f"Pause {shown}? Gets will be misses.", b"pause " + queue)
@@ -106,14 +113,14 @@ def pause(queue: bytes, *, paused: bool) -> Dialog:
 
 def flush(queue: bytes, items: int) -> Dialog:
     """Ask whether to remove all items that are not open."""
-    shown = printable(queue)
-    return Typed(f"Remove {items} items of {shown}?", b"flush " + queue, shown)
+    question = f"Remove {items} items of {_shown(queue)}?"
+    return Typed(question, b"flush " + queue, printable(queue))
 
 
 def delete(queue: bytes, items: int) -> Dialog:
     """Ask whether to delete a queue, open items and all."""
-    shown = printable(queue)
-    return Typed(f"Delete {shown} and its {items} items?", b"delete " + queue, shown)
+    question = f"Delete {_shown(queue)} and its {items} items?"
+    return Typed(question, b"delete " + queue, printable(queue))
 
 
 def move(queue: bytes) -> Dialog:
@@ -123,27 +130,30 @@ def move(queue: bytes) -> Dialog:
         words = text.split()
         if not words or len(words) > 2 or not all(w.isdigit() for w in words[1:]):
             return None
-        which = f"the oldest {words[1]} items" if len(words) == 2 else "all items"
+        which = f"{words[1]} items" if len(words) == 2 else "all items"
+        target = _shown(words[0].encode())
         command = b" ".join([b"move", queue, *(word.encode() for word in words)])
-        return Dialog(f"Move {which} of {printable(queue)} to {words[0]}?", command)
+        return Dialog(f"Move {which} of {_shown(queue)} to {target}?", command)
 
-    return Asked(f"Move items of {printable(queue)} to QUEUE [N]:", then)
+    return Asked(f"Move {_shown(queue)} to QUEUE [N]:", then)
 
 
 def send_back(queue: bytes) -> Dialog:
     """Ask whether to move what came from elsewhere back to where it came from."""
-    shown = printable(queue)
-    return Dialog(f"Move the items of {shown} back to their origins?", b"move %b origin" % queue)
+    shown = _shown(queue)
+    return Dialog(
+        f"Send the items of {shown} back where they came from?", b"move %b origin" % queue
+    )
 
 
 def drop(queue: bytes, item: int) -> Dialog:
     """Ask whether to remove one item that waits."""
-    return Dialog(f"Remove item {item} of {printable(queue)}?", b"drop %b %d" % (queue, item))
+    return Dialog(f"Remove item {item} of {_shown(queue)}?", b"drop %b %d" % (queue, item))
 
 
 def bury(queue: bytes, item: int, target: bytes, *, is_open: bool) -> Dialog:
     """Ask whether to move one item to the dead letters: one that is open, or else the oldest."""
-    question = f"Move item {item} of {printable(queue)} to {printable(target)}?"
+    question = f"Move item {item} of {_shown(queue)} to {_shown(target)}?"
     if is_open:
         return Dialog(question, b"get %b/bury=%d" % (queue, item))
     return Dialog(question, b"move %b %b 1" % (queue, target))

@@ -5,6 +5,8 @@ the program, a signal too, leaves the terminal as it was. What is shown and what
 ``monitor``.
 """
 
+import contextlib
+import errno
 import functools
 import signal
 import time
@@ -13,6 +15,7 @@ from collections.abc import Sequence
 import trio
 import urwid
 from attrs import frozen
+from urwid.display.common import InputClosedError
 
 from starling_py.top.cells import Line
 from starling_py.top.client import StatsClient, StatsError
@@ -115,10 +118,22 @@ def run(
 ) -> None:
     """Show ``first``, then what the server tells every ``delay`` seconds, until the user quits.
 
-    SIGINT, SIGTERM and SIGHUP quit as well.
+    SIGINT, SIGTERM and SIGHUP quit as well, and so does the end of the terminal.
     """
     monitor.show(first, _now())
-    trio.run(_run, client, monitor, delay, colours)
+    with contextlib.suppress(KeyboardInterrupt):
+        try:
+            trio.run(_run, client, monitor, delay, colours)
+        except* (InputClosedError, OSError) as closed:
+            if closed.split(_is_the_end)[1] is not None:
+                raise
+
+
+def _is_the_end(error: BaseException) -> bool:
+    """Tell whether an error says that the terminal is gone."""
+    return isinstance(error, InputClosedError) or (
+        isinstance(error, OSError) and error.errno == errno.EIO
+    )
 
 
 async def _run(client: StatsClient, monitor: Monitor, delay: float, colours: bool) -> None:
