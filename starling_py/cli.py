@@ -17,11 +17,12 @@ from starling_py.clock import Clock
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import SpoolError
 from starling_py.server import fitting, process, signals, streams
+from starling_py.server.accounts import Accounts
 from starling_py.server.core import Core, Storage
 from starling_py.server.detaching import detach
 from starling_py.server.errors import ProcessError, StartError, StartStoppedError
 from starling_py.server.identity import change_identity
-from starling_py.server.listening import listen
+from starling_py.server.listeners import Listeners
 from starling_py.server.log.start import start_log
 from starling_py.server.pid_file import PidFile
 from starling_py.server.preloading import preload
@@ -30,7 +31,7 @@ from starling_py.server.signals import Signals
 from starling_py.server.start_answers import answering
 from starling_py.server.threads import Threads
 from starling_py.server.web_opening import open_web
-from starling_py.settings import command_line
+from starling_py.settings import cluster, command_line
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.server_settings import Settings
 
@@ -46,7 +47,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(f"starling-py: {problem}", file=sys.stderr)
         return 2
+    settings = given.settings
+    missing = cluster.problems(settings.engine, settings.servers, settings.sync.kind)
+    if missing:
+        for problem in missing:
+            print(f"starling-py: {problem}", file=sys.stderr)
+        return 2
     if given.check_config:
+        try:
+            Accounts.of(given.settings)
+        except ConfigError as error:
+            for problem in error.problems:
+                print(f"starling-py: {problem}", file=sys.stderr)
+            return 2
         print(f"{given.config or 'the options'}: ok{_extent(given.settings)}")
         return 0
     if not given.settings.daemonize:
@@ -97,12 +110,12 @@ def serve(
     signals.hold_others()
     preload()
     settings, segments, warnings = fitting.fitted(settings, process.file_limit())
-    listeners = listen(
-        settings.host, settings.port, lambda problem: warnings.append(f"{problem}; skipped")
-    )
+    listeners = Listeners(settings, lambda problem: warnings.append(f"{problem}; skipped"))
     web = open_web(settings.http)
     change_identity(settings)
     with contextlib.ExitStack() as at_the_end:
+        listeners.open_paths()
+        at_the_end.callback(listeners.close)
         at_the_end.callback(signals.hold)
         pid_file = PidFile(settings.pid_file) if settings.pid_file is not None else None
         if pid_file is not None:
@@ -116,20 +129,56 @@ def serve(
         )
         for warning in warnings:
             log.warning("%s", warning)
+        if settings.engine == "jetstream":
+            if pid_file is not None:
+                pid_file.write()
+            from starling_py.server.joining import member
+
+            accounts = _accounts(settings)
+            member(
+                settings,
+                segments,
+                listeners.plain,
+                read_again,
+                lines,
+                taken,
+                on_serving,
+                accounts,
+                web,
+            ).run()
+            return
         waiting = [] if web is None else web.listeners
         with process.without_collector(), answering(waiting):
+            accounts = _accounts(settings)
             core, threads = _read_back(settings, segments)
         if pid_file is not None:
             pid_file.write()
         process.collect_only_the_young()
         server = Server(
-            settings, core, threads, listeners, read_again, lines, taken, on_serving, web
+            settings,
+            core,
+            threads,
+            listeners.plain,
+            read_again,
+            lines,
+            taken,
+            on_serving,
+            accounts,
+            web,
         )
         try:
             trio.run(server.run)
         except Exception as error:
             log.critical("the server failed", exc_info=True)
             raise ProcessError(f"the server failed, as the log tells: {error!r}") from error
+
+
+def _accounts(settings: Settings) -> Accounts | None:
+    """Read who may use the server; raise ``StartError``."""
+    try:
+        return Accounts.of(settings)
+    except ConfigError as error:
+        raise StartError("; ".join(error.problems)) from error
 
 
 def _read_back(settings: Settings, segments: int) -> tuple[Core, Threads]:

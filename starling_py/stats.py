@@ -6,7 +6,7 @@ single token, as clients read no further.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -60,6 +60,12 @@ class Counters:
     """Commands that failed without a reply, because the client wanted none."""
     session_errors: int = 0
     """Sessions ended by a defect in the server, or out of memory; each is in the log."""
+    auth_cmds: int = 0
+    """Times that clients said who they are."""
+    auth_errors: int = 0
+    """Times that it was wrong."""
+    permission_errors: int = 0
+    """Commands refused as their users may not give them."""
     clients_over_memory: int = 0
     """Clients that were closed because they held too much of ``client_memory``."""
 
@@ -205,6 +211,8 @@ class Snapshot:
     """Bytes that clients make the server hold: unfinished input, unread replies, waits."""
     clients_paused: int = 0
     """Clients that are not read from because they hold too much of ``client_memory``."""
+    extra: Sequence[tuple[str, object]] = ()
+    """What a server of a group tells of its place in it."""
 
 
 def server_pairs(snapshot: Snapshot, items: int, size: int, queues: int) -> Pairs:
@@ -244,6 +252,7 @@ def server_pairs(snapshot: Snapshot, items: int, size: int, queues: int) -> Pair
         ("client_memory_used", snapshot.client_memory_used),
         ("clients_paused", snapshot.clients_paused),
         ("refused_queues", snapshot.refused_queues),
+        *snapshot.extra,
         *((name, getattr(counters, name)) for name in _COUNTED if name != "total_items"),
         *((name, 0) for name in _NEVER_COUNTED),
     ]
@@ -281,8 +290,6 @@ _NEVER_COUNTED = (
     "cas_badval",
     "incr_hits",
     "decr_hits",
-    "auth_cmds",
-    "auth_errors",
     "evictions",
     "reclaimed",
     "conn_yields",

@@ -20,6 +20,14 @@ class FileSpoiledError(OSError):
     """A segment's file must not be written to any more: the journal has to be healed."""
 
 
+class UnnotedSyncError(OSError):
+    """A sync of a segment failed, and that could not be noted beside it."""
+
+    def __init__(self, failure: OSError, path: str) -> None:
+        super().__init__(failure.errno, failure.strerror, path)
+        self.path = path
+
+
 class NotPlainError(OSError):
     """Where a file is meant there is something else, or a file that has other names as well."""
 

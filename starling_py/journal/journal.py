@@ -34,6 +34,7 @@ from starling_py.journal.recorder import Recorder
 from starling_py.journal.restoring import Restoring
 from starling_py.journal.segment_writer import Rotation, SegmentWriter
 from starling_py.journal.shared import JournalOwner, Shared
+from starling_py.journal.snapshots import Image
 from starling_py.journal.sync_on_demand import SyncsOnDemand
 from starling_py.journal.syncing import Expected, Place, Syncing, is_there
 
@@ -61,7 +62,11 @@ class Journal:
         """
         durability = shared.durability
         chores = Chores(
-            shared.background, place.files, lambda: shared.broke(self), self.tell_if_all_safe
+            shared.background,
+            place.files,
+            lambda: shared.broke(self),
+            self.tell_if_all_safe,
+            shared.hold,
         )
         self._shared = shared
         self._reserve = shared.reserve
@@ -79,6 +84,7 @@ class Journal:
         self.syncs = durability.syncs
         """Whether the policy ever syncs; not so under ``never``, and in memory."""
         self._writer = SegmentWriter(place, shared.open_files, durability.segment_size)
+        self._writer.on_spoiled = self._file_spoiled
         self._rotation = Rotation(
             self._writer, shared.reserve, place.directory, must_begin=must_begin
         )
@@ -91,16 +97,15 @@ class Journal:
         self._first_id = ledger.next_id
         self._writing = False
         self._stopped = False
-        self._syncs_on_demand = SyncsOnDemand(place, chores, self._rotation.leave)
+        self._syncs_on_demand: SyncsOnDemand | None = None
+        """Made when the first is asked for; most journals never need it."""
         self._reclaiming = Reclaiming(
             place,
             chores,
             shared.reserve,
             durability.segment_size,
-            ledger=lambda: self.ledger,
-            on_compacted=self._tell_compacted,
-            broke=lambda error: self._break("cannot be synced", error),
-            all_safe=lambda: self._all_safe,
+            self,
+            shared.hold,
         )
         self.owner: JournalOwner | None = None
         """The queue, which is told of the outcome of each ``write``."""
@@ -218,6 +223,13 @@ class Journal:
         if safety.keeps:
             safety.kept.append(data)
 
+    def drop(self, why: str) -> None:
+        """Drop the collected records, as if they could not be written: they have not happened."""
+        self.recorder.take()
+        self.recorder.pending.pushed_id = self.ledger.next_id - 1
+        self._reader.take_back()
+        self.failure = why
+
     def distrust(self, defect: Exception) -> None:
         """Have the journal healed: something that nobody foresaw ended its work midway."""
         if self.broken is None and not self.in_memory:
@@ -315,6 +327,8 @@ class Journal:
 
         ``done`` is told why that failed, or ``None``.
         """
+        if self._syncs_on_demand is None:
+            self._syncs_on_demand = SyncsOnDemand(self._place, self._chores, self._rotation.leave)
         self._syncs_on_demand.begin_sync(lambda: self.ledger, done)
 
     def seal(self, size: int) -> None:
@@ -326,6 +340,16 @@ class Journal:
         if segments and segments[-1].size > size and self.broken is None:
             self._rotation.leave()
             self._shared.touch(self)
+
+    def image(self) -> Image | None:
+        """Return which files hold what was written up to now; ``None`` if there are none."""
+        # With 10,000 queues nobody is served before all were asked: so it makes do with little.
+        segments, place = self.ledger.segments, self._place
+        if not segments or self.refused or isinstance(place.files, NoFiles):
+            return None
+        last = segments[-1]
+        paths = [last.path] if len(segments) == 1 else [each.path for each in segments]
+        return Image(place.directory, paths, last.size, self._rotation.must_begin)
 
     def close(self) -> None:
         """Close the open segment; the journal may be used again afterwards."""
@@ -344,6 +368,7 @@ class Journal:
         self.recorder.let_go()
         self._chores.let_go()
         self._reclaiming.let_go()
+        self._writer.let_go()
 
     def refuse(self, why: str) -> None:
         """Refuse everything from now on: there are files, and they cannot be read.
@@ -355,8 +380,9 @@ class Journal:
     def tell_if_all_safe(self) -> None:
         """Tell the owner if all that was written is safe and nothing is under way."""
         # The owner may remove the journal of a deleted queue now. That must not happen in the
-        # middle of a write, nor while its files are worked on.
-        if self.owner is not None and self._all_safe and not self._writing and not self.busy:
+        # middle of a write, nor before one, nor while its files are worked on.
+        quiet = not (self._writing or self.has_pending or self.busy)
+        if self.owner is not None and self.all_safe and quiet:
             self.owner.on_all_safe()
 
     def _go_by(self, ledger: Ledger) -> None:
@@ -364,12 +390,14 @@ class Journal:
         self.ledger = self.recorder.ledger = ledger
 
     @property
-    def _all_safe(self) -> bool:
+    def all_safe(self) -> bool:
+        """Whether everything that was written is safe."""
         safety = self._safety
         covered = not self.syncs or safety.written == safety.covered
         return self.broken is None and covered
 
-    def _tell_compacted(self, work: Compaction) -> None:
+    def on_compacted(self, work: Compaction) -> None:
+        """Tell the owner of a replacement that is in force."""
         if self.owner is not None and work.replacement is not None:
             self.owner.on_compacted(work.segments, work.replacement)
 
@@ -462,6 +490,13 @@ class Journal:
             if not is_there(self._place.files, each):
                 self._break("is not all there", FileLostError(each[0]))
                 return
+
+    def _file_spoiled(self, error: Exception) -> None:
+        self._break("cannot be synced", error)
+
+    def on_unsafe_copy(self, error: OSError) -> None:
+        """Have the journal healed: a replacement that is in force may not be safe."""
+        self._break("cannot be synced", error)
 
     def _break(self, what: str, error: Exception) -> None:
         if isinstance(error, LOST):

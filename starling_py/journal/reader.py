@@ -8,6 +8,7 @@ removed. Segments that were given up as unreadable are passed over.
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from starling_py.journal.blocks import Position, Reading
 from starling_py.journal.disk.background import Chores, Work
@@ -25,6 +26,8 @@ Where = Callable[[], tuple[int, Position | None, int, int]]
 queue can tell whether it still wants it; the position to read from, ``None`` for the segment of the
 first item that is wanted; the id before that item's; and the bytes of memory there is room for."""
 
+_NONE: Final[frozenset[int]] = frozenset()
+
 
 class Reader:
     """Reads items of one journal back, from the segments that can be read."""
@@ -32,7 +35,7 @@ class Reader:
     def __init__(self, place: Place, chores: Chores) -> None:
         self._place = place
         self._chores = chores
-        self._unreadable: set[int] = set()
+        self._unreadable = _NONE
 
     def read(
         self, ledger: Callable[[], Ledger], where: Where, done: Callable[[int, Reading], None]
@@ -56,7 +59,7 @@ class Reader:
         The file is removed under its own name once its items are given up; the operator may still
         want it. If the second name cannot be made, that is logged.
         """
-        self._unreadable.add(damaged.number)
+        self._unreadable |= {damaged.number}
         try:
             self._place.files.link(damaged.path, damaged.path + DAMAGED_SUFFIX)
         except FileExistsError:
@@ -66,7 +69,7 @@ class Reader:
 
     def take_back(self) -> None:
         """Read again what was given up: the record that gave it up could not be written."""
-        self._unreadable.clear()
+        self._unreadable = _NONE
 
     def _reading(
         self, ledger: Ledger, position: Position | None, after_id: int, room: int

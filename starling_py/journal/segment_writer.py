@@ -10,6 +10,7 @@ followed by whole ones. If it cannot be cut back, or a sync fails, the file is s
 
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from starling_py.journal.disk import failed_syncs
@@ -60,6 +61,8 @@ class SegmentWriter:
         """The sync that another thread may be doing now."""
         self._trouble: OSError | None = None
         """Why an eviction's sync failed; every later sync fails with it, until a healing."""
+        self.on_spoiled: Callable[[OSError], None] = _tell_nobody
+        """Is called when an eviction's sync failed and no other sync is needed that would tell."""
         self.idle = True
         """Whether the files can be closed as they are, since nothing in them needs a sync."""
         self.covered = True
@@ -232,7 +235,8 @@ class SegmentWriter:
         write data to the disk, it reports that to a sync only if the file was open at that time. If
         the file were closed first, and opened again for a sync in the thread, that sync could
         succeed although data is lost. A failure here is kept in ``_trouble``: the next sync raises
-        it, and that breaks the journal.
+        it, and that breaks the journal. Where the log has made everything safe, no sync is planned,
+        and the next put would be refused for it; so the journal is healed at once.
         """
         if any(self._is_synced(each) for each in self._both):
             return False
@@ -243,6 +247,8 @@ class SegmentWriter:
                     failed_syncs.sync_or_note(self._place.files, each, self._paths[each])
         except OSError as error:
             self._trouble = error
+            if self.covered:
+                self.on_spoiled(error)
         self.close()
         return True
 
@@ -281,6 +287,10 @@ class SegmentWriter:
         self._previous = self._descriptor = None
         self._under_way = None
         self._open_files.closed(self)
+
+    def let_go(self) -> None:
+        """Refer to the journal no more: it was removed."""
+        self.on_spoiled = _tell_nobody
 
     @property
     def _both(self) -> tuple[int | None, int | None]:
@@ -342,6 +352,10 @@ class SegmentWriter:
                 raise spoiled from error
 
 
+def _tell_nobody(_: OSError) -> None:
+    """Take no notice."""
+
+
 SMALL: Final = 1 << 16
 """Bytes of a segment up to which it is not worth a new one to get its room back."""
 
@@ -364,7 +378,8 @@ class Rotation:
         self._writer = writer
         self._reserve = reserve
         self._path = path
-        self._must_begin = must_begin
+        self.must_begin = must_begin
+        """Whether nothing more is written to the last segment: it may be of an older version."""
         self.count = 0
         """Segments begun since the server started, not counting a journal's first."""
 
@@ -380,7 +395,7 @@ class Rotation:
         if (
             not segments
             or self._reserve.short
-            or self._must_begin
+            or self.must_begin
             or segments[-1].size >= writer.full_at
         ):
             self._make_ready(ledger)
@@ -394,7 +409,7 @@ class Rotation:
 
     def leave(self) -> None:
         """Write nothing more to the last segment: the next write begins another, or fails."""
-        self._must_begin = True
+        self.must_begin = True
 
     def is_due(self, ledger: Ledger) -> bool:
         """Tell whether the next segment has to be begun before more is written."""
@@ -410,17 +425,17 @@ class Rotation:
         writer = self._writer
         if not ledger.segments:
             writer.begin_first_segment(ledger)
-        elif self._must_begin or self.is_due(ledger):
+        elif self.must_begin or self.is_due(ledger):
             last = ledger.segments[-1]
             try:
                 self._begin_next(ledger, last.size)
             except OSError as error:
-                if self._must_begin:
+                if self.must_begin:
                     raise
                 log.warning("%s: no new segment can be begun: %s", self._path, error)
                 writer.put_off(last.size)
             else:
-                self._must_begin = False
+                self.must_begin = False
                 self.count += 1
 
     def _begin_next(self, ledger: Ledger, previous_end: int) -> None:

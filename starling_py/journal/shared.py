@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 import attrs
 
-from starling_py.journal.disk.background import Background
+from starling_py.journal.disk.background import Background, Hold
 from starling_py.journal.disk.files import Files
 from starling_py.journal.disk.open_files import OpenFiles
 from starling_py.journal.disk.reserve import SomeReserve
@@ -56,6 +56,8 @@ class Shared(Generic[Own]):
     open_files: OpenFiles
     log: SomeLog | None = None
     """What makes the writes of several journals safe with one sync; ``None`` if nothing does."""
+    hold: Hold = attrs.field(factory=Hold)
+    """Whether files must stay as they are for now."""
 
 
 class JournalOwner(Protocol):

@@ -8,16 +8,17 @@ A queue that cannot be read back is *refused*, and nothing of it is changed; all
 """
 
 import errno
+import functools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import attrs
 
-from starling_py.journal import directory_names
+from starling_py.journal import directory_names, snapshots
 from starling_py.journal.commit import GroupCommit
-from starling_py.journal.disk import id_floor, reserve, spool_lock
-from starling_py.journal.disk.background import Background
+from starling_py.journal.disk import failed_syncs, id_floor, reserve, spool_lock
+from starling_py.journal.disk.background import Background, Hold
 from starling_py.journal.disk.files import NO_ROOM, Files
 from starling_py.journal.disk.id_floor import IdFloor
 from starling_py.journal.disk.no_files import SEGMENT_SIZE, NoFiles, NoReserve
@@ -25,7 +26,13 @@ from starling_py.journal.disk.open_files import OpenFiles
 from starling_py.journal.disk.removed_directories import RemovedDirectories
 from starling_py.journal.disk.reserve import Reserve
 from starling_py.journal.disk.spool_lock import SpoolLock
-from starling_py.journal.errors import JournalDamagedError, NotPlainError, SpoolError
+from starling_py.journal.errors import (
+    JournalDamagedError,
+    JournalError,
+    NotPlainError,
+    SpoolError,
+    UnnotedSyncError,
+)
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
@@ -38,12 +45,15 @@ from starling_py.journal.lost_names import LostNames
 from starling_py.journal.recovery.examination import Recovered
 from starling_py.journal.recovery.recovery import recover
 from starling_py.journal.shared import Durability, Shared
+from starling_py.journal.snapshots import Image, Snapshots
 from starling_py.journal.syncing import Place
 
 log = logging.getLogger(__name__)
 
 LOCK = spool_lock.NAME
-OWN_FILES = frozenset({LOCK, reserve.NAME, id_floor.NAME, id_floor.UNFINISHED, *spool_log.NAMES})
+OWN_FILES = frozenset(
+    {LOCK, reserve.NAME, id_floor.NAME, id_floor.UNFINISHED, *spool_log.NAMES, snapshots.DIRECTORY}
+)
 """The server's own files in a spool, beside the directories of queues."""
 IDLE_FILES = 64
 """The most idle files that are closed each time."""
@@ -79,6 +89,11 @@ class Spool:
     """Whether older segments that are damaged are given up, and the rest of a queue is served."""
     refused: dict[str, str] = attrs.field(factory=dict)
     """Why queues could not be read back, by the names of their directories."""
+    _unnoted: dict[str, set[str]] = attrs.field(factory=dict)
+    """Segments whose sync failed without a note of it, by the names of their directories."""
+    snapshots: Snapshots = attrs.field(init=False)
+    _hold: Hold = attrs.field(factory=Hold)
+    """Whether files must stay as they are, as a snapshot is taken."""
     _lost_names: LostNames = attrs.field(init=False)
     _log_found: LogFound = attrs.field(factory=LogFound)
     """What the log of the server before this one tells."""
@@ -91,6 +106,9 @@ class Spool:
 
     def __attrs_post_init__(self) -> None:
         self._lost_names = LostNames(self.files, self.background)
+        self.snapshots = Snapshots(
+            self.files, self.path, self.background, self._hold, self._troubles
+        )
 
     @classmethod
     def open(
@@ -109,7 +127,7 @@ class Spool:
         ``open_files``: how many journals may keep a segment open.
         """
         try:
-            _make_path(files, path, durability)
+            make_path(files, path, syncs=durability.syncs)
             lock = SpoolLock(files, path)
         except BlockingIOError as error:
             raise SpoolError(f"{path}: another server is using this spool") from error
@@ -206,6 +224,8 @@ class Spool:
                     found.append(each)
             self._sync_names(found)
             self._end_replay()
+            if snapshots.DIRECTORY in entries:
+                self.snapshots.clean()
         except JournalDamagedError as damage:
             raise SpoolError(
                 f"{damage}. Nothing was changed; start with quarantine: true to give that up"
@@ -220,13 +240,17 @@ class Spool:
         """Try again to read back a queue that is refused, by the name of its directory.
 
         Returns ``None`` if there is no queue any more; if it still cannot be read, one that is
-        refused. Raises ``OSError``.
+        refused.
         """
         del self.refused[entry]
         found = self._recover(entry)
-        if found is not None and entry not in self.refused:
+        if found is None or entry in self.refused:
+            return found
+        try:
             self._sync_names([found])
-            self.reserve.changed(found[0].ledger.items)
+        except OSError as error:
+            return self._refuse(entry, f"{self.path}/{entry}", error)
+        self.reserve.changed(found[0].ledger.items)
         return found
 
     def refused_journal(self, queue: bytes) -> Journal | None:
@@ -237,7 +261,7 @@ class Spool:
 
     def journal(self, queue: bytes) -> Journal:
         """Return the journal of a new queue; nothing is on disk before its first write."""
-        return self._new_journal(queue, self._shared(), self.ids.first_id)
+        return self._new_journal(queue, self._shared, self.ids.first_id)
 
     def journal_in_memory(self, queue: bytes, now_ms: int) -> Journal:
         """Return the journal of a new queue of which nothing is ever on disk.
@@ -247,7 +271,7 @@ class Spool:
         microsecond, so no id comes twice, unless the clock is set back.
         """
         shared = attrs.evolve(
-            self._shared(),
+            self._shared,
             files=NoFiles(),
             durability=Durability(syncs=False, segment_size=SEGMENT_SIZE),
             reserve=NoReserve(),
@@ -255,6 +279,27 @@ class Spool:
         )
         first_id = max(now_ms * 1000, self._first_id_in_memory, self.ids.first_id)
         return self._new_journal(queue, shared, first_id)
+
+    def take_snapshot(
+        self,
+        name: str,
+        journals: Iterable[Journal],
+        done: Callable[[JournalError | None], None],
+    ) -> None:
+        """Begin a snapshot of what is written in all journals at this moment.
+
+        ``done`` is called in the tick, with the reason if there is none. Raises ``JournalError``.
+        """
+        if self._taken or not self.lock.is_held():
+            raise JournalError("the spool was replaced by another one")
+        if self.commits.broken:
+            raise JournalError("the files of some queue are being written anew; try again")
+        images = [Image(f"{self.path}/{entry}") for entry in self.refused]
+        for journal in journals:
+            image = journal.image()
+            if image is not None:
+                images.append(image)
+        self.snapshots.take(name, images, self.ids.noted, done)
 
     def free_space(self) -> int:
         """Return how many bytes of the disk are free. Raises ``OSError``."""
@@ -274,6 +319,8 @@ class Spool:
         removed in the background; what is left of it goes at the next start.
         """
         on_disk = journal.size > 0
+        if on_disk and self._hold.held:
+            return False
         next_id = journal.recorder.pending.pushed_id + 1
         try:
             if on_disk:
@@ -304,6 +351,7 @@ class Spool:
             place = replace(place, is_ours=self.lock.is_held)
         return Journal(shared, place, Ledger.of_new_queue(first_id))
 
+    @functools.cached_property
     def _shared(self) -> Shared[Journal]:
         return Shared(
             self.files,
@@ -316,7 +364,13 @@ class Spool:
             self.reserve,
             self.open_files,
             self.log,
+            self._hold,
         )
+
+    def _troubles(self) -> tuple[int, int, int]:
+        """Return what changes whenever what is read of some journal's files may be wrong."""
+        commits = self.commits
+        return commits.failures, commits.lost_files, len(self.refused)
 
     def _end_replay(self) -> None:
         """Remove the log of the server before this one, unless it is still needed."""
@@ -377,6 +431,8 @@ class Spool:
     def _refuse(self, entry: str, path: str, problem: Exception) -> Found | None:
         """Refuse a queue; return its journal, if the queue's name can be told."""
         why = _reason(problem)
+        if isinstance(problem, UnnotedSyncError):
+            self._unnoted.setdefault(entry, set()).add(problem.path)
         self.refused[entry] = f"the queue is refused: {why}"
         log.log(
             # Mostly what is no directory was never meant to be a queue.
@@ -393,7 +449,7 @@ class Spool:
 
     def _refused(self, queue: bytes, path: str, why: str) -> Journal:
         place = Place(self.files, path, queue, 0, self.durability.syncs)
-        journal = Journal(self._shared(), place, Ledger())
+        journal = Journal(self._shared, place, Ledger())
         journal.refuse(why)
         return journal
 
@@ -403,6 +459,9 @@ class Spool:
         What the log of the server before this one tells is written into it first. An empty
         directory is removed.
         """
+        for each in self._unnoted.get(entry, ()):
+            failed_syncs.make_note(self.files, each)
+        self._unnoted.pop(entry, None)
         self._log_found.apply(self.files, self.path, entry)
         for attempt in range(3):
             try:
@@ -453,7 +512,7 @@ class Spool:
             self.files, path, state.queue, state.salt, self.durability.syncs, self.lock.is_held
         )
         old = state.header.version < segment.VERSION
-        return Journal(self._shared(), place, state.ledger, must_begin=old)
+        return Journal(self._shared, place, state.ledger, must_begin=old)
 
     def _remove_if_empty(self, path: str) -> None:
         try:
@@ -480,15 +539,15 @@ def _printable(path: str) -> str:
     return path if path.isprintable() else ascii(path)[1:-1]
 
 
-def _make_path(files: Files, path: str, durability: Durability) -> None:
-    """Create a directory and those above it; sync each in its parent if the policy ever syncs."""
+def make_path(files: Files, path: str, *, syncs: bool) -> None:
+    """Create a directory and those above it; sync each in its parent if it ``syncs``."""
     parent = path.rpartition("/")[0]
     try:
         if files.leads_to_directory(path):
             return
     except FileNotFoundError:
         if parent:
-            _make_path(files, parent, durability)
+            make_path(files, parent, syncs=syncs)
     files.make_directory(path)
-    if durability.syncs:
+    if syncs:
         files.sync_directory(parent or "/")

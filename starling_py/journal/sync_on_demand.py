@@ -54,7 +54,7 @@ class SyncsOnDemand:
         self._place = place
         self._chores = chores
         self._spoiled = spoiled
-        self._distrusted: set[str] = set()
+        self._distrusted: frozenset[str] = frozenset()
 
     def begin_sync(
         self, ledger: Callable[[], Ledger], done: Callable[[OSError | None], None]
@@ -66,7 +66,7 @@ class SyncsOnDemand:
 
         def make() -> tuple[Work, Callable[[], None]]:
             paths = [each.path for each in ledger().segments]
-            self._distrusted.intersection_update(paths)
+            self._distrusted = self._distrusted.intersection(paths)
             work = SyncOnDemand(self._place, paths)
             if self._distrusted:
                 path = min(self._distrusted)
@@ -78,6 +78,6 @@ class SyncsOnDemand:
 
     def _end(self, work: SyncOnDemand, done: Callable[[OSError | None], None]) -> None:
         if work.failed:
-            self._distrusted.add(work.failed)
+            self._distrusted |= {work.failed}
             self._spoiled()
         done(work.error)

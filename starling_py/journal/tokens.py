@@ -15,6 +15,8 @@ DIGEST_SIZE: Final = TOKEN_SIZE
 # digest, time of the put in ms since the Unix epoch, id of the item
 _ENTRY: Final = struct.Struct("<16sqQ")
 ENTRY_SIZE: Final = _ENTRY.size
+_AT_ONCE: Final = 1000
+"""Tokens that are dropped in one go: each put adds one, so they do not become more."""
 
 
 class Tokens:
@@ -34,7 +36,10 @@ class Tokens:
 
     def copy(self) -> "Tokens":
         """Return equal ones that share nothing with these."""
-        return Tokens(self.pack())
+        other = Tokens()
+        other._packed, other._places = self._packed[:], self._places.copy()
+        other._dropped = self._dropped
+        return other
 
     def pack(self) -> bytes:
         """Return all of them as bytes."""
@@ -54,9 +59,12 @@ class Tokens:
         return int(put_ms), int(item_id)
 
     def trim(self, oldest_ms: int, most: int) -> None:
-        """Drop the first ones while there are more than ``most``, or they are older."""
+        """Drop the first ones while there are more than ``most``, or they are older.
+
+        Only so many at once that nobody waits for it; the next call goes on.
+        """
         packed, count, gone = self._packed, len(self), 0
-        while gone < count:
+        while gone < min(count, _AT_ONCE):
             digest, put_ms, _ = _ENTRY.unpack_from(packed, gone * ENTRY_SIZE)
             if put_ms >= oldest_ms and count - gone <= most:
                 break

@@ -9,13 +9,16 @@ from starling_py.protocol.binary import BinaryDialect
 from starling_py.protocol.binary_replies import REQUEST_MAGIC
 from starling_py.protocol.commands import Dialect
 from starling_py.protocol.text import TextDialect
+from starling_py.protocol.wary_text import WaryTextDialect, may_authenticate
 
 
-def dialect_for(first_byte: int, item_size_max: int) -> Dialect:
-    """Return the dialect of a connection whose first byte this is.
+def dialect_for(data: bytes, item_size_max: int) -> Dialect:
+    """Return the dialect of a connection that begins with these bytes, at least one.
 
     ``item_size_max`` is the largest length of an item's data, in bytes.
     """
-    if first_byte == REQUEST_MAGIC:
+    if data[0] == REQUEST_MAGIC:
         return BinaryDialect(item_size_max)
+    if may_authenticate(data):
+        return WaryTextDialect(item_size_max)
     return TextDialect(item_size_max)

@@ -63,7 +63,8 @@ class BinaryDialect(BinaryReplies, Dialect):
     def __init__(self, item_size_max: int) -> None:
         """``item_size_max`` is the largest length of an item's data, in bytes."""
         super().__init__(Opcode.NOOP, 0)
-        self._item_size_max = item_size_max
+        self.item_size_max = item_size_max
+        """May be changed between two requests: what is larger is not kept."""
         self._buffer = b""
         self._position = 0
         self._behind = bytearray()
@@ -143,7 +144,7 @@ class BinaryDialect(BinaryReplies, Dialect):
         self._position = position
         key = buffer[key_start:position]
         writer = BinaryReplies(opcode, opaque, key, form.quiet, form.names_key)
-        if value_size > self._item_size_max:
+        if value_size > self.item_size_max:
             refusal = Refusal(writer.error(Status.TOO_LARGE), too_large=True)
             return self._swallow(value_size, refusal)
         self._quits = opcode in _QUITS

@@ -59,6 +59,9 @@ class Opcode(IntEnum):
     GATQ = 0x1E
     GATK = 0x23
     GATKQ = 0x24
+    SASL_LIST_MECHS = 0x20
+    SASL_AUTH = 0x21
+    SASL_STEP = 0x22
 
 
 class Status(IntEnum):
@@ -71,6 +74,7 @@ class Status(IntEnum):
     INVALID = 0x04
     NOT_STORED = 0x05
     NON_NUMERIC = 0x06
+    AUTH_ERROR = 0x20
     UNKNOWN_COMMAND = 0x81
     NOT_SUPPORTED = 0x83
     TEMPORARY_FAILURE = 0x86
@@ -83,6 +87,7 @@ _TEXTS: Final = {
     Status.INVALID: b"Invalid arguments",
     Status.NOT_STORED: b"Not stored.",
     Status.NON_NUMERIC: b"Non-numeric server-side value for incr or decr",
+    Status.AUTH_ERROR: b"Auth failure.",
     Status.UNKNOWN_COMMAND: b"Unknown command",
 }
 """memcached's words for each status."""
@@ -94,6 +99,8 @@ _FAILURES: Final = {
     Outcome.NON_NUMERIC: Status.NON_NUMERIC,
     Outcome.UNKNOWN: Status.NOT_FOUND,
     Outcome.ERROR: Status.NOT_FOUND,
+    Outcome.NOT_AUTHENTICATED: Status.AUTH_ERROR,
+    Outcome.UNAUTHENTICATED: Status.AUTH_ERROR,
 }
 """The status of each outcome that is no success; unknown statistics count as not found."""
 
@@ -147,6 +154,8 @@ class BinaryReplies(Writer):
     def outcome(self, outcome: Outcome) -> bytes:
         """Return a plain reply."""
         failure = _FAILURES.get(outcome)
+        if outcome is Outcome.AUTHENTICATED:
+            return self._packet(value=b"Authenticated")
         if failure is None:
             return b"" if self.quiet else self._packet(cas=self._item_id)
         if outcome is Outcome.NOT_STORED:
@@ -195,6 +204,14 @@ class BinaryReplies(Writer):
     def disabled(self, what: str) -> bytes:
         """Return the reply to a command that the settings do not allow."""
         return self._packet(Status.NOT_SUPPORTED, value=_ascii(f"{what} not enabled"))
+
+    def unknown(self) -> bytes:
+        """Return the reply to a request that is not known."""
+        return self.error(Status.UNKNOWN_COMMAND)
+
+    def not_permitted(self, what: str) -> bytes:
+        """Return the reply to a command that its user may not give."""
+        return self._packet(Status.AUTH_ERROR, value=_ascii(f"not permitted: {what}"))
 
     def number(self, number: int) -> bytes:
         """Return a reply that is only a number."""

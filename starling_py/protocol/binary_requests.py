@@ -18,6 +18,8 @@ from starling_py.protocol.commands import Command, Phrased, Refusal, Verb
 
 _FLAGS_AND_EXPTIME: Final = struct.Struct(">II")
 _EXPTIME: Final = struct.Struct(">I")
+PLAIN: Final = b"PLAIN"
+"""The mechanism of SASL that is understood."""
 _MINUS_ONE: Final = 2**32 - 1
 
 
@@ -132,6 +134,14 @@ def _acknowledge(_: Request) -> Command:
     return commands.Acknowledge(quiet=False)
 
 
+def _authenticate(request: Request) -> Command:
+    """Read SASL's PLAIN: the user to act for, the user and the password, with zeros between."""
+    parts = request.value.split(b"\0")
+    if request.key != PLAIN or len(parts) != 3 or parts[0] not in (b"", parts[1]):
+        return commands.Authenticate(b"", b"")
+    return commands.Authenticate(parts[1], parts[2])
+
+
 def _both(loud: Opcode, quiet: Opcode, form: Form) -> dict[int, Form]:
     """Return an opcode and its quiet form."""
     return {loud: form, quiet: replace(form, quiet=True)}
@@ -169,8 +179,12 @@ FORMS: dict[int, Form] = {
     Opcode.VERSION: Form(lambda _: commands.Version(), keyed=False),
     Opcode.VERBOSITY: Form(_acknowledge, extras=(4,), keyed=False),
     Opcode.TOUCH: Form(_touch, extras=(4,)),
+    Opcode.SASL_LIST_MECHS: Form(lambda _: commands.ListMechanisms(), keyed=False),
+    Opcode.SASL_AUTH: Form(_authenticate, valued=True),
+    # PLAIN has one step, so there is nothing to go on with.
+    Opcode.SASL_STEP: Form(lambda _: commands.Authenticate(b"", b""), keyed=None, valued=True),
     Opcode.STAT: Form(lambda request: commands.Stats(request.key.split()), keyed=None),
 }
 """The form of each opcode. A quit is answered like everything else; then the dialect ends the
-connection. What is missing, SASL above all, is an unknown command: a client that has a password
-goes on without it."""
+connection. What is missing is an unknown command, and so is SASL where there are no users: a client
+that has a password goes on without it."""

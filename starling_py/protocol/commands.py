@@ -221,6 +221,20 @@ class Version:
 
 
 @dataclass
+class Authenticate:
+    """Say who the client is."""
+
+    user: bytes
+    password: bytes = field(repr=False)
+    """Stands in no message and in no traceback."""
+
+
+@dataclass
+class ListMechanisms:
+    """Ask how a client may say who it is (SASL)."""
+
+
+@dataclass
 class Acknowledge:
     """A command that succeeds and has no effect here, such as ``verbosity``."""
 
@@ -295,6 +309,8 @@ Command = (
     | Status
     | Reload
     | Version
+    | Authenticate
+    | ListMechanisms
     | Acknowledge
     | Shutdown
     | Quit
@@ -321,6 +337,11 @@ class Outcome(Enum):
     """An incr or decr of a queue that has something: what it has is no number."""
     ERROR = "error"
     """A confirm of more reads than are open, which clients of Kestrel know in this form."""
+    AUTHENTICATED = "authenticated"
+    NOT_AUTHENTICATED = "authentication failure"
+    """The user or the password is wrong."""
+    UNAUTHENTICATED = "unauthenticated"
+    """The client has to say who it is first."""
 
     # The default hashes the member's name, in Python code, once a reply.
     __hash__ = object.__hash__
@@ -403,6 +424,14 @@ class Writer(ABC):
     @abstractmethod
     def disabled(self, what: str) -> bytes:
         """Return the reply to a command that the settings do not allow."""
+
+    @abstractmethod
+    def unknown(self) -> bytes:
+        """Return the reply to a command that is not known."""
+
+    @abstractmethod
+    def not_permitted(self, what: str) -> bytes:
+        """Return the reply to a command that its user may not give."""
 
     @abstractmethod
     def number(self, number: int) -> bytes:

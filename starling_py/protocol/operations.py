@@ -63,4 +63,12 @@ class Hello:
     """Up to 64 printable characters of ASCII."""
 
 
-Operation = Pause | Resume | Browse | Drop | Move | Hello
+@dataclass
+class Snapshot:
+    """Make a consistent copy of all queues, by hard links, for a backup."""
+
+    name: bytes
+    """Up to 100 letters, digits, ``_``, ``-`` and ``.``; no ``.`` or ``-`` at its beginning."""
+
+
+Operation = Pause | Resume | Browse | Drop | Move | Hello | Snapshot

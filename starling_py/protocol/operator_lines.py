@@ -3,6 +3,7 @@
 One word more than a command takes is an error: a blank in a name must not change another queue.
 """
 
+import re
 from typing import Final
 
 from starling_py.keys import MAX_ITEM_ID, MAX_KEY, MAX_SECONDS
@@ -14,6 +15,8 @@ BROWSED: Final = 100
 """Items that a ``browse`` lists if it does not say how many."""
 MAX_NAME: Final = 64
 """Bytes of the longest name that a client can have."""
+_SNAPSHOT: Final = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z")
+"""The name of a snapshot: it becomes that of a directory."""
 MAX_BROWSED: Final = 1000
 """The most items that it can list."""
 
@@ -93,6 +96,17 @@ def _hello(words: list[bytes]) -> Command:
     return operations.Hello(name)
 
 
+def _snapshot(words: list[bytes]) -> Command:
+    """Read ``snapshot NAME``."""
+    if len(words) != 2:
+        return Refusal(ERROR)
+    if not _SNAPSHOT.match(words[1]):
+        return Refusal(
+            b"CLIENT_ERROR snapshot takes a name of up to 100 letters, digits, _, - and .\r\n"
+        )
+    return operations.Snapshot(words[1])
+
+
 def _loud(words: list[bytes]) -> tuple[list[bytes], bool]:
     """Return the words without a ``noreply`` behind the queue's name, and whether there was one."""
     quiet = len(words) > 2 and words[-1] == b"noreply"
@@ -106,4 +120,5 @@ PARSERS: Final[dict[bytes, Parser]] = {
     b"drop": _drop,
     b"move": _move,
     b"hello": _hello,
+    b"snapshot": _snapshot,
 }

@@ -22,6 +22,9 @@ _OUTCOMES: Final = {
     Outcome.NON_NUMERIC: b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n",
     Outcome.UNKNOWN: b"ERROR\r\n",
     Outcome.ERROR: b"ERROR\r\n",
+    Outcome.AUTHENTICATED: b"STORED\r\n",
+    Outcome.NOT_AUTHENTICATED: b"CLIENT_ERROR authentication failure\r\n",
+    Outcome.UNAUTHENTICATED: b"CLIENT_ERROR unauthenticated\r\n",
 }
 
 
@@ -67,6 +70,14 @@ class TextReplies(Writer):
     def disabled(self, what: str) -> bytes:
         """Return the reply to a command that the settings do not allow (memcached's words)."""
         return b"ERROR: %b not enabled\r\n" % _line(what)
+
+    def unknown(self) -> bytes:
+        """Return the reply to a command that is not known."""
+        return b"ERROR\r\n"
+
+    def not_permitted(self, what: str) -> bytes:
+        """Return the reply to a command that its user may not give."""
+        return self.client_error(f"not permitted: {what}")
 
     def number(self, number: int) -> bytes:
         """Return a reply that is only a number."""

@@ -57,10 +57,11 @@ class HandMove:
             yield None
         yield from self._wait(0)
 
-    def back(self) -> Steps:
+    def back(self, may_put: Callable[[bytes], bool] | None = None) -> Steps:
         """Move each item to the queue that it came from; others stay.
 
-        Raises ``JournalError`` where they cannot be read.
+        So do those whose queue ``may_put`` says no to; ``None`` says yes to all. Raises
+        ``JournalError`` where they cannot be read.
         """
         after, last = 0, self._queue.next_id - 1
         while self._goes_on() and after < last:
@@ -72,7 +73,7 @@ class HandMove:
                     yield from self._wait(_AT_ONCE // 2)
                 if not self._goes_on():
                     break
-                self._begin_back(item)
+                self._begin_back(item, may_put)
                 yield None
         yield from self._wait(0)
 
@@ -82,10 +83,12 @@ class HandMove:
     def _is_full(self) -> bool:
         return len(self._under_way) >= _AT_ONCE or self._mover.crowded
 
-    def _begin_back(self, item: Item) -> None:
+    def _begin_back(self, item: Item, may_put: Callable[[bytes], bool] | None) -> None:
         queue = self._queue
         origin = item.origin if type(item) is MarkedItem else None
         if origin is None or origin.source == queue.name or not waits(queue, item.id):
+            return
+        if may_put is not None and not may_put(origin.source):
             return
         if listed(queue, item).state == "waiting":
             queue.waiting.take_out(item.id)

@@ -67,7 +67,7 @@ class Housekeeping:
 
     def _look_after(self, queue: PersistentQueue) -> None:
         if queue.deleted:
-            self._remove(queue)
+            queue.journal.tell_if_all_safe()  # perhaps it can be removed now
             return
         queue.sync_waits.fail_if_broken()
         queue.waiting.cut_window()
@@ -79,11 +79,6 @@ class Housekeeping:
             self._delete_if_idle(queue, queue.settings.idle_expire)
         else:
             queue.idle_since = None
-
-    def _remove(self, queue: PersistentQueue) -> None:
-        """Try again to remove a deleted queue that is still here."""
-        if not queue.journal.has_pending:
-            queue.journal.tell_if_all_safe()
 
     def _delete_if_idle(self, queue: PersistentQueue, longest: float) -> None:
         now = self._directory.clock.monotonic

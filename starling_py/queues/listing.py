@@ -6,8 +6,8 @@ item that is there all the time, and in the range, is listed, and each one once.
 reading is left alone: what is read from disk here goes into no window.
 """
 
+import contextlib
 import heapq
-from bisect import bisect_right
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -71,9 +71,7 @@ class Listing:
         # window. So all of it is noted at once; what is on disk stays there as long as it is live.
         window, waiting = queue.waiting.window, queue.waiting
         self._in_memory = window.last_id if window.behind else self._last
-        start = bisect_right(window.items, self._after, key=_id)
-        end = min(start + count, len(window.items))
-        self._first = [window.items[at] for at in range(start, end)]
+        self._first = window.behind_id(self._after, count)
         """The first ones of those that were in memory, by their ids."""
         self._beside = [
             *waiting.set_aside.items(),
@@ -91,8 +89,19 @@ class Listing:
         self._after = max(self._after, self._in_memory)
         if self._left > 0 and self._after < self._last:
             yield LATER  # what was just put can be read when it is written
+            if self._waits_for_commit():
+                with contextlib.suppress(JournalError):  # what failed is not there any more
+                    yield NotLoaded(self._queue.sync_waits.add)
         while self._left > 0 and self._after < self._last and not self._queue.deleted:
             yield from self._list_disk()
+
+    def _waits_for_commit(self) -> bool:
+        """Tell whether anything that was there in the beginning is not written yet.
+
+        Under ``always``, a commit may wait until a batch is done that began before it.
+        """
+        queue = self._queue
+        return not queue.deleted and queue.journal.next_id <= self._last < queue.next_id
 
     def _sort_in(self) -> Steps:
         """Find those beside the window that are among the first."""
@@ -160,6 +169,7 @@ class _ReadOn:
 
     def __init__(self, queue: PersistentQueue) -> None:
         self._journal = queue.journal
+        self._bookmarks = queue.bookmarks
         self._after = 0
         self._position: Position | None = None
         self._compactions = 0
@@ -181,12 +191,16 @@ class _ReadOn:
             raise JournalError(f"the queue cannot be read on: {reading.error}")
         self.items, self.at_end = reading.items, reading.at_end
         self._position, self._compactions = reading.position, self._journal.compactions
+        if self.items:
+            self._bookmarks.add(self.items[-1].id, self._position, self._compactions)
         yield None
 
     def _where(self) -> tuple[int, Position | None, int, int]:
         # Segments that were replaced meanwhile have others under their numbers.
-        same = self._journal.compactions == self._compactions
-        return 0, self._position if same else None, self._after, READING
+        compactions = self._journal.compactions
+        if self._position is None or compactions != self._compactions:
+            self._position = self._bookmarks.before(self._after, compactions)
+        return 0, self._position, self._after, READING
 
     def _done(self, _: int, reading: Reading) -> None:
         self._readings.append(reading)

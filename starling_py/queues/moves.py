@@ -106,7 +106,7 @@ class Moves:
             return
         del source.traffic.leaving[move.item.id]
         move.write = source.journal.written + 1
-        source.traffic.left.append(move)
+        source.traffic.add_left(move)
         if move.reason == MOVED:
             source.journal.hurry()  # somebody waits for it
 
@@ -160,6 +160,8 @@ class Moves:
         else:
             self._stuck.discard((move.source.name, move.target))
         move.delivering = False
+        if not move.reached:
+            move.missing = frozenset()  # all that it reached was undone meanwhile
         if move.arrived:
             self.finish(move)  # the queues that missed it are not to get a copy any more
 
@@ -178,7 +180,7 @@ class Moves:
         move.reached |= {queue.name}
         move.unsafe += 1
         copy = Copy(move, queue.name, queue.next_id - 1, queue.journal.written + 1)
-        queue.traffic.arriving.append(copy)
+        queue.traffic.add_arriving(copy)
         if move.reason == MOVED:
             queue.journal.hurry()
         queue.available()

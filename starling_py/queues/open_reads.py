@@ -8,7 +8,7 @@ one with a lease outlasts it, and any client that knows the item's id may end it
 """
 
 import itertools
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -131,7 +131,7 @@ class OpenReads:
         self._deadlines = deadlines
         self._give_back = give_back
         self._by_id: dict[int, OpenRead] = {}
-        self.ended: deque[tuple[int, OpenRead]] = deque()
+        self.ended: list[tuple[int, OpenRead]] = []
         """Confirmed reads, each with the write that removes its item, until that is safe."""
         self.deliveries: dict[int, int] = {}
         """How often items were handed out that were opened since the last commit, by id."""
@@ -197,9 +197,10 @@ class OpenReads:
 
     def on_safe(self, writes: int) -> None:
         """Forget confirmed reads whose items the first ``writes`` writes removed: that is safe."""
-        ended = self.ended
-        while ended and ended[0][0] <= writes:
-            ended.popleft()
+        ended, safe = self.ended, 0
+        while safe < len(ended) and ended[safe][0] <= writes:
+            safe += 1
+        del ended[:safe]
 
     def reconcile(self, ledger: Ledger) -> list[OpenRead]:
         """Make open what is open by the ledger; return the reads that nobody can end.
@@ -207,7 +208,7 @@ class OpenReads:
         Those have no lease, and their connections are closed: their items are to be given back.
         """
         self.deliveries.clear()
-        ended, self.ended = self.ended, deque()
+        ended, self.ended = self.ended, []
         for read in [*self._by_id.values()]:
             if not _is_written(read, ledger):
                 self._end(read)

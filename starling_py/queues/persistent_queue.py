@@ -19,6 +19,7 @@ from starling_py.journal.format.record import Item, MarkedItem
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.journal import Journal
 from starling_py.keys import printable
+from starling_py.queues.bookmarks import Bookmarks
 from starling_py.queues.counts import Counts
 from starling_py.queues.once import Once
 from starling_py.queues.open_reads import OpenRead, OpenReads, ReadHolder
@@ -105,6 +106,8 @@ class PersistentQueue:
         """Whether gets are misses for now."""
         self.once = Once(journal)
         """The tokens of puts."""
+        self.bookmarks = Bookmarks()
+        """Where lists of its items have read."""
         self.sync_waits = SyncWaits(journal)
         """Clients that asked to be answered only when their put is synced."""
         # Every put and get looks at these, so they have a shorter way; none is ever replaced.

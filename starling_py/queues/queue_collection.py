@@ -8,6 +8,7 @@ item in memory for it, unless the queue is paused.
 """
 
 import logging
+from typing import Final
 
 from mypy_extensions import mypyc_attr
 
@@ -35,6 +36,9 @@ from starling_py.settings.queue_settings import QueueSettings
 from starling_py.stats import QueueSnapshot
 
 log = logging.getLogger(__name__)
+
+_LOOKED_AT: Final = 16
+"""Queues that puts wait for and that are looked at before it is asked whether the slice is over."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -293,16 +297,23 @@ class QueueCollection:
         self.waiters.end_all()
         self.room.end_all()
 
-    def offer_room(self) -> None:
+    def offer_room(self) -> bool:
         """Let one of the puts that wait for room try again, in each queue that has room.
 
-        The next one has its turn when that one's item was put.
+        The next one has its turn when that one's item was put. Return whether all queues were
+        looked at; otherwise the slice was over, and those that are left come first the next time.
         """
-        for name in self.room.names():
-            queue = self._by_name.get(name)
-            size = self.room.first(name)
-            if size is not None and (queue is None or not limits.is_full(queue, size)):
-                self.room.offer(name)
+        room, left = self.room, len(self.room.waiting)
+        while left > 0:
+            for name in room.next_names(min(left, _LOOKED_AT)):
+                queue = self._by_name.get(name)
+                size = room.first(name)
+                if size is not None and (queue is None or not limits.is_full(queue, size)):
+                    room.offer(name)
+            left -= _LOOKED_AT
+            if left > 0 and self.slices.spent:
+                return False
+        return True
 
     def reload(self, rules: Rules) -> None:
         """Begin to follow other rules; ``reloading`` tells when all queues do.

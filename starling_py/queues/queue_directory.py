@@ -15,11 +15,12 @@ from typing import Final
 
 from starling_py.clock import Clock
 from starling_py.journal import directory_names
+from starling_py.journal.errors import JournalError
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import SEALED_SIZE, Found, Spool
 from starling_py.keys import printable
 from starling_py.queues.deadlines import Deadlines
-from starling_py.queues.errors import NotNowRefused
+from starling_py.queues.errors import NotLoaded, NotNowRefused
 from starling_py.queues.fan_out import FanOut
 from starling_py.queues.limits import ServerLimits
 from starling_py.queues.persistent_queue import PersistentQueue
@@ -110,11 +111,7 @@ class QueueDirectory:
     def recover_refused(self) -> None:
         """Try again to read back the queues that are refused."""
         for entry in list(self._spool.refused):
-            try:
-                found = self._spool.recover_refused(entry)
-            except OSError as error:
-                log.error("%s: not read again: %s", self._spool.path, error)
-                return
+            found = self._spool.recover_refused(entry)
             name = directory_names.queue_name(entry) if found is None else found[0].queue
             if name is not None and (queue := self.by_name.pop(name, None)) is not None:
                 self._went(queue)
@@ -191,6 +188,36 @@ class QueueDirectory:
         for queue in list(self.by_name.values()):
             queue.go_by(self.settings_of(queue.name))
             yield None
+
+    def take_snapshot(self, name: str) -> NotLoaded:
+        """Begin a snapshot of all that is committed; return the signal that tells when it is made.
+
+        Queues in memory are not in it. Raises ``JournalError``.
+        """
+        outcome: list[JournalError | None] = []
+        waiting: list[Callable[[JournalError | None], None]] = []
+
+        def done(problem: JournalError | None) -> None:
+            outcome.append(problem)
+            for each in waiting:
+                each(problem)
+
+        def when_done(call: Callable[[JournalError | None], None]) -> None:
+            if outcome:
+                call(outcome[0])
+            else:
+                waiting.append(call)
+
+        journals = (queue.journal for queue in self.by_name.values())
+        self._spool.take_snapshot(name, journals, done)
+        return NotLoaded(when_done)
+
+    def has_snapshot(self, name: str) -> bool:
+        """Tell whether there is a snapshot of this name. Raises ``JournalError``."""
+        try:
+            return self._spool.snapshots.exists(name)
+        except OSError as error:
+            raise JournalError(f"snapshots cannot be looked at: {error.strerror}") from error
 
     def take_care(self) -> None:
         """Work out ``careful`` again: copies or the limits of the server have changed."""

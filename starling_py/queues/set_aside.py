@@ -18,6 +18,10 @@ def place(item: Item) -> int:
     return -item.id if type(item) is MarkedItem and item.front else item.id
 
 
+def _id(item: Item) -> int:
+    return item.id
+
+
 @dataclass(eq=False)
 class _Delay:
     """One delay of an item, which may be delayed again later."""
@@ -53,6 +57,8 @@ class SetAside:
         """Bytes of the data of those that are delayed."""
         self.ready: list[tuple[int, Item]] = []
         """Those that can be taken: a heap of their places and themselves; always the same list."""
+        self._oldest: Item | None = None
+        """The one of those that was put first; ``None`` if it must be looked for."""
 
     def __len__(self) -> int:
         return len(self._delayed) + len(self.ready)
@@ -65,6 +71,8 @@ class SetAside:
     def add(self, item: Item) -> None:
         """Add an item that can be taken at once."""
         heapq.heappush(self.ready, (place(item), item))
+        if self._oldest is not None and item.id < self._oldest.id:
+            self._oldest = item
 
     def delay(self, item: Item, until: float, due_ms: int) -> None:
         """Add an item that can be taken from a monotonic time on.
@@ -88,7 +96,22 @@ class SetAside:
 
     def pop(self) -> Item:
         """Take out the first of those that are ready."""
-        return heapq.heappop(self.ready)[1]
+        item = heapq.heappop(self.ready)[1]
+        if item is self._oldest:
+            self._oldest = None
+        return item
+
+    def oldest(self) -> Item | None:
+        """Return the item that was put first of those that are ready; ``None`` without any.
+
+        That is not the first one to be taken, if there are others in front.
+        """
+        ready = self.ready
+        if not ready or ready[0][0] > 0:
+            return ready[0][1] if ready else None
+        if self._oldest is None:
+            self._oldest = min((item for _, item in ready), key=_id)
+        return self._oldest
 
     def in_order(self) -> Iterator[tuple[int, Item]]:
         """Return those that are ready one by one, with their places; none may change meanwhile."""
@@ -120,6 +143,7 @@ class SetAside:
             if item.id == item_id:
                 del self.ready[at]
                 heapq.heapify(self.ready)
+                self._oldest = None
                 return True
         return False
 
@@ -127,6 +151,7 @@ class SetAside:
         """Forget all of them; return lists that hold the last references to them."""
         ready, delayed = self.ready[:], list(self._delayed.values())
         self.ready.clear()
+        self._oldest = None
         self._delayed, self._until, self._until_by_wall = {}, [], []
         self.delayed_bytes = 0
         self._wait()
@@ -137,6 +162,7 @@ class SetAside:
         """Keep only the items whose ids ``is_live`` confirms."""
         self.ready[:] = [entry for entry in self.ready if is_live(entry[1].id)]
         heapq.heapify(self.ready)
+        self._oldest = None
         self._delayed = {key: delay for key, delay in self._delayed.items() if is_live(key)}
         self.delayed_bytes = sum(len(delay.item.data) for delay in self._delayed.values())
         delays = list(enumerate(self._delayed.values(), self._serial + 1))

@@ -8,7 +8,7 @@ imports it; the work is done in ``moves``, which imports the queue.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from starling_py.journal.errors import JournalError
 from starling_py.journal.format.record import Item
@@ -110,6 +110,11 @@ class Mover(Protocol):
         """Remove an item from its own queue again, as its removal was undone."""
 
 
+# An empty deque takes 760 bytes, and most queues never need one: these are never added to.
+_NONE_LEFT: Final[deque[Move]] = deque()
+_NONE_ARRIVE: Final[deque[Copy]] = deque()
+
+
 class Traffic:
     """The moves from and to one queue whose outcome is not safe yet."""
 
@@ -117,12 +122,24 @@ class Traffic:
         self._mover = mover
         self.leaving: dict[int, Move] = {}
         """Items that are being moved away and are still counted here, by id."""
-        self.left: deque[Move] = deque()
+        self.left = _NONE_LEFT
         """Items that were removed here, until that is safe."""
-        self.arriving: deque[Copy] = deque()
+        self.arriving = _NONE_ARRIVE
         """Copies that were put here, until that is safe."""
         self.watchers: list[Callable[[JournalError | None], None]] = []
         """Called, once, when an item that leaves has left for good, returned, or is gone."""
+
+    def add_left(self, move: Move) -> None:
+        """Take notice that an item was removed here."""
+        if self.left is _NONE_LEFT:
+            self.left = deque()
+        self.left.append(move)
+
+    def add_arriving(self, copy: Copy) -> None:
+        """Take notice that a copy was put here."""
+        if self.arriving is _NONE_ARRIVE:
+            self.arriving = deque()
+        self.arriving.append(copy)
 
     def tell(self) -> None:
         """Call those who wait for what becomes of the items that leave."""

@@ -9,6 +9,7 @@ same way.
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from starling_py.journal.format.record import Item
 from starling_py.keys import Request
@@ -116,12 +117,15 @@ class Room:
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
-        self.waiting: dict[bytes, OrderedDict[RoomWaiter, None]] = {}
+        self.waiting: OrderedDict[bytes, OrderedDict[RoomWaiter, None]] = OrderedDict()
         """All of them, by queue in the order in which they came; no queue without any."""
 
-    def names(self) -> list[bytes]:
-        """Return the names of the queues that puts wait for."""
-        return list(self.waiting)
+    def next_names(self, count: int) -> list[bytes]:
+        """Return the names of up to ``count`` queues that puts wait for; the queues take turns."""
+        names = list(islice(self.waiting, count))
+        for name in names:
+            self.waiting.move_to_end(name)
+        return names
 
     def first(self, name: bytes) -> int | None:
         """Return the bytes of the item that has waited longest; ``None`` if none waits."""

@@ -140,25 +140,35 @@ class WaitingItems:
         return len(self.window.items) + len(self.set_aside)
 
     def oldest(self) -> Item | None:
-        """Return the first item in memory that can be taken; ``None`` if there is none."""
-        ready, items = self.set_aside.ready, self.window.items
-        if ready and not (items and items[0].id < ready[0][0]):
-            return ready[0][1]
-        return items[0] if items else None
+        """Return the item in memory that has waited longest; ``None`` if none can be taken.
+
+        Others may be in front of it.
+        """
+        oldest, items = self.set_aside.oldest(), self.window.items
+        if items and (oldest is None or items[0].id < oldest.id):
+            return items[0]
+        return oldest
 
     def oldest_to_come(self) -> NotLoaded | None:
         """Return the signal if the oldest item is on disk, and is read from there soon."""
-        readable = self.window.behind and not self.unreadable and not self._journal.refused
-        if self.oldest() is None and self.on_disk > 0 and readable:
-            return NotLoaded(self.when_loaded)
-        return None
+        if self.unreadable or self._journal.refused:
+            return None
+        window = self.window
+        on_disk = window.behind and not window.items and self.on_disk > 0
+        if on_disk:
+            oldest = self.set_aside.oldest()
+            on_disk = oldest is None or oldest.id > window.last_id
+        return NotLoaded(self.when_loaded) if on_disk or self.missing else None
 
     def look(self, count: int, now_ms: int, after: int | None = None) -> list[Item]:
         """Return up to ``count`` live items from the head that can be taken and are in memory.
 
         ``after`` is a place, as ``place`` returns it: only those behind it. It looks only so far
-        into the queue, however many items there are dead.
+        into the queue, however many items there are dead. There are none while one is missing that
+        was put in front of them.
         """
+        if self.missing:
+            return []
         window = self.window
         # Between the end of the window and a later item that came back, there are others on disk.
         ready = (

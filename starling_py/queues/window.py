@@ -6,9 +6,10 @@ has room again. Invariant: the items are in the order of the queue, and none in 
 out, unless it is set aside, open or being moved.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from starling_py.journal.blocks import OVERHEAD, Position
@@ -80,6 +81,20 @@ class Window:
         self.bytes -= len(items[at].data) if self.behind else 0
         del items[at]
         return True
+
+    def behind_id(self, item_id: int, count: int) -> list[Item]:
+        """Return the first ``count`` items whose ids are above one, from anywhere in the window.
+
+        By their numbers, each would be looked for from the nearer end.
+        """
+        items = self.items
+        start = bisect_right(items, item_id, key=lambda item: item.id)
+        end = min(start + count, len(items))
+        if start <= len(items) - end:
+            return list(islice(items, start, end))
+        found = list(islice(reversed(items), len(items) - end, len(items) - start))
+        found.reverse()
+        return found
 
     def fall_behind(self, last_id: int, position: Position) -> None:
         """Leave what comes after ``last_id`` to the journal, where it begins at ``position``."""

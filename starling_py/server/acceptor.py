@@ -15,6 +15,7 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
+from starling_py.security.networks import Networks
 from starling_py.server.file_limit import GUESTS
 from starling_py.server.listening import Address, is_of_this_machine, printed
 from starling_py.server.readiness import READ, Readiness
@@ -46,8 +47,13 @@ class Acceptor:
         max_connections: int,
         counters: Counters,
         guests: int = GUESTS,
+        allow_from: Networks | None = None,
     ) -> None:
-        """``guests`` is how many clients from this machine are accepted beyond the others."""
+        """``guests`` is how many clients from this machine are accepted beyond the others.
+
+        ``allow_from`` says from where clients may come at all; ``None`` is from anywhere.
+        """
+        self._allow_from = allow_from
         self._listeners = {each.fileno(): each for each in listeners}
         self._readiness = readiness
         self.max_connections = max_connections
@@ -61,8 +67,9 @@ class Acceptor:
             self._keep_spare()
         for listener in listeners:
             # Accepted sockets inherit these, which saves two calls a client.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if listener.family != socket.AF_UNIX:
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             readiness.register(listener.fileno(), READ)
 
     def owns(self, descriptor: int) -> bool:
@@ -94,6 +101,9 @@ class Acceptor:
             except MemoryError:
                 self._rest(now)
                 break
+            if self._allow_from is not None and not self._is_allowed(address):
+                sock.close()
+                continue
             sock.setblocking(False)
             peer = printed(address)
             if self._has_place(connected + len(accepted), address):
@@ -110,6 +120,16 @@ class Acceptor:
             self.rests_until = None
             self._watch(READ)
 
+    def pause(self) -> None:
+        """Accept nobody until ``resume``."""
+        self.rests_until = float("inf")
+        self._watch(0)
+
+    def resume(self) -> None:
+        """Accept again."""
+        self.rests_until = None
+        self._watch(READ)
+
     def close(self) -> None:
         """Close the listening sockets: no client is accepted any more."""
         for descriptor, listener in self._listeners.items():
@@ -120,6 +140,19 @@ class Acceptor:
         if self._spare is not None:
             self._spare.close()
             self._spare = None
+
+    def _is_allowed(self, address: Address) -> bool:
+        """Tell whether a client may come from where it comes; what no network brings may.
+
+        One that may not is told nothing, and costs next to nothing.
+        """
+        if isinstance(address, str) or self._allow_from is None:
+            return True
+        if self._allow_from.allow(address[0]):
+            return True
+        self._counters.rejected_connections += 1
+        log.warning("%s: refused, as allow_from does not name its network", printed(address))
+        return False
 
     def _has_place(self, connected: int, address: Address) -> bool:
         """Tell whether there is a place for one more client: for a few more from this machine.

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 INTRODUCTION: Final = 3.0
 """Seconds for which a PROXY header is waited for; a proxy sends it as soon as it has connected."""
+ADMISSION: Final = 30.0
+"""Seconds for which it is waited that a client says who it is, where it must."""
 LINGER: Final = 1.0
 """Seconds that a client has to notice that the server ended the connection."""
 FIRST_WORD: Final = 2.0
@@ -160,6 +162,10 @@ class Connections:
                     self.drop(connection)
             elif not connection.session.introduced and now - connection.since > INTRODUCTION:
                 connection.session.refuse(f"it took more than {INTRODUCTION:.0f} seconds")
+                self.drop(connection)
+            elif not connection.session.admitted and now - connection.since > ADMISSION:
+                log.info("%s: closed, as it has not said who it is", connection.peer)
+                self._counters.idle_kicks += 1
                 self.drop(connection)
             elif connection.guest:
                 self._look_at_guest(connection, silence)

@@ -194,6 +194,12 @@ class Core:
             raise
         return cls(clock, commits, spool, queues, threads)
 
+    def abandon(self) -> None:
+        """Release the spool, and leave what is not safe: another server has the queues."""
+        self._threads.syncer.close()
+        self._threads.background.close()
+        self.queues.directory.close()
+
     def close(self) -> None:
         """Finish what the threads have, sync everything, and release the spool."""
         self.commits.sync_everything(self._threads.syncer.close())

@@ -11,11 +11,17 @@ from starling_py.keys import printable
 from starling_py.queues.changes import Changes
 from starling_py.queues.errors import NotLoaded
 from starling_py.server import process
+from starling_py.server.accounts import Accounts
 from starling_py.server.core import Core, rules_of
+from starling_py.server.gate import Gate
 from starling_py.server.tick import Tick
+from starling_py.session import audit
+from starling_py.session.consumers import told_of
+from starling_py.session.guarded import GuardedSession
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.queue_settings import QUEUE_TABLE
 from starling_py.settings.server_settings import TABLE, Settings
+from starling_py.settings.users import Users
 from starling_py.stats import Counters, Pairs
 
 log = logging.getLogger(__name__)
@@ -46,12 +52,17 @@ class Host:
         stop: trio.Event,
         read_settings: Callable[[], Settings] | None = None,
         lines: LogLines | None = None,
+        gate: Gate | None = None,
+        extra: Callable[[], list[tuple[str, object]]] = list,
     ) -> None:
         """``stop`` is set to stop the server.
 
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
-        what the log leaves out, if there is a log.
+        what the log leaves out, if there is a log. ``gate`` knows the users, if there are any.
+        ``extra`` returns more statistics.
         """
+        self._gate = gate
+        self._extra = extra
         self._settings = settings
         self._core = core
         self._counters = counters
@@ -87,15 +98,32 @@ class Host:
             return "there is no configuration to be read again"
         try:
             settings = self._read_settings()
+            accounts = None if self._gate is None else Accounts.of(settings)
         except ConfigError as error:
             for problem in error.problems:
                 log.error("not reloaded: %s", problem)
             return "; ".join(error.problems)
         self._core.clock.refresh()
+        if self._gate is not None:
+            self._replace_accounts(self._gate, accounts or Accounts(Users()))
         queues.reload(rules_of(settings))
         self.tick.nudge()
         log.info("the settings of the queues were read again")
         return None
+
+    def _replace_accounts(self, gate: Gate, accounts: Accounts) -> None:
+        """Go by other users from now on: who is none any more, or has a new password, is closed."""
+        gate.accounts = accounts
+        for connection in list(self.tick.connections):
+            session = connection.session
+            if not isinstance(session, GuardedSession) or session.account is None:
+                continue
+            account = accounts.find(session.account.name)
+            if account is None or account.proof != session.account.proof:
+                audit.log.info("%s: closed, as its user has changed", connection.client.who)
+                self.tick.connections.drop(connection)
+            else:
+                session.know(account)
 
     def snapshot(self) -> stats.Snapshot:
         """Return the state of the server, without its queues."""
@@ -126,6 +154,7 @@ class Host:
             internal_errors=core.commits.guard.errors,
             client_memory_used=self.tick.connections.budget.total,
             clients_paused=len(self.tick.connections.budget.paused),
+            extra=self._extra(),
         )
 
     def queue_snapshot(self, name: bytes) -> stats.QueueSnapshot | None:
@@ -176,6 +205,7 @@ class Host:
             now = self._core.clock.monotonic
             pairs: list[tuple[str, object]] = [
                 (f"{each.descriptor}:addr", f"tcp:{each.peer}"),
+                (f"{each.descriptor}:user", each.client.user),
                 (f"{each.descriptor}:name", each.client.name),
                 (f"{each.descriptor}:state", each.state),
                 (f"{each.descriptor}:open_reads", len(each.client.holder)),
@@ -187,23 +217,8 @@ class Host:
     def consumers(self, name: bytes) -> Iterator[Pairs]:
         """Return of each client that has taken from a queue, or waits for it, what there is."""
         for each in list(self.tick.connections):
-            client = each.client
-            takes, last = client.takes.of(name)
-            waits = client.parked is not None and name in client.parked.names
-            reads = client.holder.count(name)
-            if each.dropped or not (takes or waits or reads):
-                yield []
-                continue
-            ago = int((self._core.clock.monotonic - last) * 1000) if takes else -1
-            pairs: list[tuple[str, object]] = [
-                (f"{each.descriptor}:addr", f"tcp:{each.peer}"),
-                (f"{each.descriptor}:name", client.name),
-                (f"{each.descriptor}:takes", takes),
-                (f"{each.descriptor}:last_take", ago),
-                (f"{each.descriptor}:open_reads", reads),
-                (f"{each.descriptor}:waits", int(waits)),
-            ]
-            yield stats.encoded(pairs)
+            now = self._core.clock.monotonic  # it may take some turns
+            yield [] if each.dropped else told_of(each.client, name, each.descriptor, now)
 
     def readers(self, name: bytes) -> Iterator[Pairs]:
         """Return of every open read of a queue who holds it, and for how long."""

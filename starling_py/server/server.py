@@ -10,25 +10,29 @@ import contextlib
 import functools
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import trio
 
 from starling_py.http.site import Offer, Site
 from starling_py.server import process, readiness
 from starling_py.server.acceptor import Acceptor
+from starling_py.server.accounts import Accounts
 from starling_py.server.budget import Budget
 from starling_py.server.core import Core
 from starling_py.server.file_limit import GUESTS
+from starling_py.server.gate import Gate
 from starling_py.server.host import Host, LogLines
+from starling_py.server.inner import Inner
 from starling_py.server.listening import address_of
-from starling_py.server.signals import Signals
 from starling_py.server.threads import Threads
 from starling_py.server.tick import Tick
 from starling_py.server.turn_times import TurnTimes
 from starling_py.server.web_opening import Opened, Web
 from starling_py.server.web_source import WebSource
 from starling_py.session.client import Client, Policy
+from starling_py.session.guarded import GuardedSession
 from starling_py.session.permission import Permission
 from starling_py.session.session import Session
 from starling_py.settings.server_settings import Settings
@@ -42,6 +46,13 @@ _WORTH_GIVING = 1 << 24
 """Bytes that clients must have let go of before the memory is given back to the system."""
 
 
+class Obeying(Protocol):
+    """Where signals come from."""
+
+    def obey(self, stop: Callable[[str], None], reload: Callable[[], None]) -> None:
+        """Call ``stop`` with a signal's name to stop, and ``reload`` to read settings again."""
+
+
 class Server:
     """One server, from its open sockets to its end."""
 
@@ -53,16 +64,24 @@ class Server:
         listeners: Sequence[socket.socket],
         read_settings: Callable[[], Settings] | None = None,
         lines: LogLines | None = None,
-        signals: Signals | None = None,
+        signals: Obeying | None = None,
         on_serving: Callable[[], None] = lambda: None,
+        accounts: Accounts | None = None,
         web: Opened | None = None,
+        watch: Callable[["Server"], Awaitable[None]] | None = None,
+        extra: Callable[[], list[tuple[str, object]]] = list,
     ) -> None:
         """``threads`` are those of the core, and are started here.
 
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
         what the log leaves out. ``on_serving`` is called when the server listens and obeys
-        ``signals``. ``web`` is where HTTP is served, if it is.
+        ``signals``. ``accounts`` are those who may use the server; ``None`` is everybody.
+        ``web`` is where HTTP is served, if it is. ``watch`` runs beside the tick; ``extra`` returns
+        more statistics.
         """
+        self._watch = watch
+        self.lost = False
+        """Whether another server has the queues: what is in memory counts no more."""
         self._settings = settings
         self._core = core
         self._addresses = [address_of(each) for each in listeners]
@@ -77,11 +96,12 @@ class Server:
             settings.allow_reload,
             settings.allow_drain,
             settings.proxy_protocol,
+            settings.allow_from,
             Permission(
                 settings.allow_admin,
                 {
                     verb: getattr(settings, f"allow_{verb}")
-                    for verb in ("pause", "browse", "drop", "move")
+                    for verb in ("pause", "browse", "drop", "move", "snapshot")
                 },
             ),
         )
@@ -93,7 +113,11 @@ class Server:
             self._give_memory_back,
         )
         threads.start()
-        self._host = Host(settings, core, self._counters, self._stop, read_settings, lines)
+        guard = core.commits.guard
+        self.gate = None if accounts is None else Gate(accounts, guard, lambda: self._tick.nudge())
+        self._host = Host(
+            settings, core, self._counters, self._stop, read_settings, lines, self.gate, extra
+        )
         watched = readiness.best()
         self._tick = self._host.tick = Tick(
             core.queues,
@@ -111,6 +135,7 @@ class Server:
                 self._counters,
                 # Who comes through a proxy on this machine is not of this machine.
                 0 if settings.proxy_protocol else GUESTS,
+                settings.allow_from,
             ),
             Budget(settings.client_memory),
         )
@@ -123,9 +148,13 @@ class Server:
                 if self._signals is not None:
                     self._obey(self._signals)
                 nursery.start_soon(self._keep_house)
+                if self.gate is not None:
+                    nursery.start_soon(self.gate.run)
                 nursery.start_soon(self._wait_for_stop)
                 if self._web is not None:
                     nursery.start_soon(self._web.run)
+                if self._watch is not None:
+                    nursery.start_soon(self._watch, self)
                 for address in self._addresses:
                     log.info("listening on %s", address)
                 task_status.started()
@@ -134,8 +163,25 @@ class Server:
                 nursery.cancel_scope.cancel()
         finally:
             self._tick.close()
-            self._core.close()
+            if self.lost:
+                self._core.abandon()
+            else:
+                self._core.close()
             log.info("stopped")
+
+    def lose(self) -> None:
+        """End at once, as another server has the queues: drop the clients, and write nothing."""
+        self.lost = True
+        self._tick.close()
+        self._tick.drain(0)
+
+    def suspend(self) -> None:
+        """Drop the clients and accept none, but go on; ``resume`` ends that."""
+        self._tick.suspend()
+
+    def resume(self) -> None:
+        """Accept clients again."""
+        self._tick.resume()
 
     def stop(self) -> None:
         """Begin to stop; called again, end the grace time."""
@@ -147,7 +193,7 @@ class Server:
         await self._stop.wait()
         self._tick.drain(self._settings.grace_time)
 
-    def _obey(self, signals: Signals) -> None:
+    def _obey(self, signals: Obeying) -> None:
         soon = functools.partial(_call_soon, trio.lowlevel.current_trio_token())
         signals.obey(
             functools.partial(soon, self._stop_by_signal), functools.partial(soon, self._reload)
@@ -185,11 +231,14 @@ class Server:
         given = web.settings
         offer = Offer(given.metrics, given.metrics_max_queues, given.dashboard, given.actions)
         site = Site(source, web.gate, offer)
-        return web.serve(web.listeners, site, tick, core.commits.guard, core.clock.now)
+        find = (lambda _: None) if self.gate is None else self.gate.accounts.find
+        inner = Inner(tick, find)
+        return web.serve(web.listeners, site, inner, core.commits.guard, core.clock.now)
 
     def _session(self, peer: str, wake: Callable[[], None]) -> Session:
         queues = self._core.queues
-        return Session(Client(queues, self._counters, self._policy, self._host, peer, wake))
+        client = Client(queues, self._counters, self._policy, self._host, peer, wake)
+        return Session(client) if self.gate is None else GuardedSession(client, self.gate)
 
 
 def _call_soon(token: trio.lowlevel.TrioToken, call: Callable[..., None], *values: str) -> None:

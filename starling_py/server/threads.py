@@ -140,19 +140,45 @@ class _Sync:
     batch: Batch
     now: Callable[[], float]
     seconds: float = 0.0
+    flush: Callable[[], None] | None = None
+    void: bool = False
+    """Whether it will never be known what became of it: another server is the owner."""
 
     def run(self) -> None:
         """Sync the batch, and time it."""
         begun = self.now()
-        self.batch.run()
+        if self.flush is None:
+            self.batch.run()
+        else:
+            self._flushed(self.flush)
         self.seconds = self.now() - begun
+
+    def _flushed(self, flush: Callable[[], None]) -> None:
+        """Run the batch when all before it is safe elsewhere, and make safe what it did itself."""
+        try:
+            flush()
+            self.batch.run()
+            flush()
+        except OSError:
+            self.void = True
 
 
 class SyncThread:
     """Where batches of journals are synced: in a thread, or in the tick while the disk is quick."""
 
-    def __init__(self, *, waits: bool, now: Callable[[], float] = time.perf_counter) -> None:
-        """Sync in the tick only if every reply ``waits``; ``now`` returns seconds."""
+    def __init__(
+        self,
+        *,
+        waits: bool,
+        now: Callable[[], float] = time.perf_counter,
+        flush: Callable[[], None] | None = None,
+    ) -> None:
+        """Sync in the tick only if every reply ``waits``; ``now`` returns seconds.
+
+        With ``flush``, never in the tick: that is called around each batch, and returns when what
+        was done is safe elsewhere; it raises ``OSError`` if it never will be.
+        """
+        self._flush = flush
         self.waits = waits
         """Whether every reply waits for a sync."""
         self._now = now
@@ -179,8 +205,13 @@ class SyncThread:
         trying one journal in the tick; for several it does, as they may take long together. What
         is more than to sync files, such as healing, is never quick and goes to the thread.
         """
-        sync = _Sync(batch, self._now)
-        if self.waits and batch.is_plain and self._pace.is_tick_due(batch.syncs):
+        sync = _Sync(batch, self._now, flush=self._flush)
+        if (
+            self._flush is None
+            and self.waits
+            and batch.is_plain
+            and self._pace.is_tick_due(batch.syncs)
+        ):
             sync.run()
             self._pace.took(sync.seconds, batch.syncs, in_tick=True)
             self._count(sync)
@@ -203,7 +234,7 @@ class SyncThread:
             self._count(sync)
             if sync.batch.is_plain:
                 self._pace.took(sync.seconds, sync.batch.syncs, in_tick=False)
-        return [sync.batch for sync in syncs]
+        return [sync.batch for sync in syncs if not sync.void]
 
     def _count(self, sync: _Sync) -> None:
         if sync.batch.work:
@@ -246,9 +277,9 @@ class BackgroundThread:
 class Threads:
     """Both threads of a server."""
 
-    def __init__(self, *, waits: bool) -> None:
-        """Make them; ``waits``: whether every reply waits for a sync."""
-        self.syncer = SyncThread(waits=waits)
+    def __init__(self, *, waits: bool, flush: Callable[[], None] | None = None) -> None:
+        """Make them; ``waits``: whether every reply waits for a sync, ``flush``: as there."""
+        self.syncer = SyncThread(waits=waits, flush=flush)
         self.background = BackgroundThread()
 
     def start(self) -> None:

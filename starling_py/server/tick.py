@@ -100,6 +100,8 @@ class Tick:
         """Those whose output waits for a sync."""
         self._woken: list[Connection] = []
         """Those whose waits are over, in the order in which that happened."""
+        self._cut_short = False
+        """Whether there may be room left that nobody who waits for it was offered."""
         self._stop_at: float | None = None
         """When the grace time is over, on the monotonic clock; ``None`` while not stopping."""
         self._nap = trio.CancelScope()
@@ -147,7 +149,8 @@ class Tick:
         # dropped gives its open items back, and others may have waited for them.
         commits = self._commits
         to_commit = commits.touched and not commits.must_wait
-        unfinished = bool(self._again or self._woken or to_commit or self._queues.slices.line)
+        slices = self._queues.slices
+        unfinished = bool(self._again or self._woken or self._cut_short or to_commit or slices.line)
         stay = before and not unfinished
         ready = self._idle_wait.wait() if stay else self._readiness.ready()
         if ready or unfinished:
@@ -233,6 +236,18 @@ class Tick:
         self._clock.refresh()
         stop_at = self._clock.monotonic + grace_time
         self._stop_at = stop_at if self._stop_at is None else min(stop_at, self._stop_at)
+        self._nap.cancel()
+
+    def suspend(self) -> None:
+        """Tell the clients what can be told, drop all of them, and accept none until ``resume``."""
+        self._acceptor.pause()
+        self.turn([])
+        for connection in list(self._connections.values()):
+            self.connections.drop(connection)
+
+    def resume(self) -> None:
+        """Accept clients again, and do what had to wait."""
+        self._acceptor.resume()
         self._nap.cancel()
 
     def close(self) -> None:
@@ -383,13 +398,16 @@ class Tick:
         Each may lead to the other: what a woken client does has to be committed, and a commit
         that fails gives items back that others have waited for. Under ``always``, nothing is
         committed while a batch is being synced: see ``GroupCommit.must_wait``.
+
+        Room is offered for one slice, the rest of it in the next turn. But whoever is woken goes on
+        in this one: what a client that waited was given belongs to the next commit, and so does
+        its reply.
         """
+        slices, room = self._queues.slices, self._queues.room
+        self._cut_short, offers = False, True
         while True:
-            if self._queues.room.waiting:
-                try:
-                    self._queues.offer_room()
-                except Exception:
-                    self._guard.caught("offering room")
+            if offers and room.waiting:
+                self._offer_room()
             while self._woken:
                 # Who was woken first goes on first: there may not be enough for all of them.
                 woken, self._woken = self._woken, []
@@ -400,8 +418,7 @@ class Tick:
             if self._syncer.waits and commits.must_wait:
                 self._hold_for(commits.next_ticket)
                 return
-            few = len(commits.touched) < MANY
-            committed = commits.commit() if few else self._queues.slices.commit()
+            committed = commits.commit() if len(commits.touched) < MANY else slices.commit()
             if committed.failed:
                 for connection in self._connections.values():
                     connection.session.revoke(committed.failed)
@@ -409,6 +426,15 @@ class Tick:
                 self._hold_for(committed.ticket)
             elif self._held:
                 self._hold_for_none()
+            if room.waiting and slices.spent:
+                self._cut_short, offers = True, False
+
+    def _offer_room(self) -> None:
+        """Let puts that wait for room try again where there is some."""
+        try:
+            self._cut_short = not self._queues.offer_room()
+        except Exception:
+            self._guard.caught("offering room")
 
     def _hold_for(self, ticket: int) -> None:
         """Have what was executed in this turn, and depends on a commit, wait for a batch."""

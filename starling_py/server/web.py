@@ -22,7 +22,6 @@ from starling_py.http.site import Site, Told
 from starling_py.http.talk import TalkError
 from starling_py.server.inner import Inner
 from starling_py.server.listening import address_of, printed
-from starling_py.server.tick import Tick
 from starling_py.server.watching import Watching
 
 log = logging.getLogger(__name__)
@@ -59,14 +58,14 @@ class Web:
         self,
         listeners: list[socket.socket],
         site: Site,
-        tick: Tick,
+        inner: Inner,
         guard: Guard,
         now: Callable[[], float],
     ) -> None:
-        """``now`` returns seconds on the monotonic clock."""
+        """``inner`` talks with the server; ``now`` returns seconds on the monotonic clock."""
         self._listeners = listeners
         self._site = site
-        self.inner = Inner(tick)
+        self.inner = inner
         self._guard = guard
         self._now = now
         self._turn = trio.Lock()
@@ -233,9 +232,8 @@ class _Visit:
 
     async def _talk(self, talk: Talk) -> Answer:
         """Say something to the server, and return the answer that its replies make."""
-        name = "page" if not talk.who else f"page:{talk.who}".encode("ascii", "replace").decode()
         try:
-            return talk.made(await self._web.inner.say(self.peer, name[:64], talk.commands))
+            return talk.made(await self._web.inner.say(self.peer, talk.who, talk.commands))
         except TalkError as problem:
             log.warning("%s: a conversation for the page failed: %s", self.peer, problem)
             return told(503, str(problem))

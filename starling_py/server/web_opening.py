@@ -15,8 +15,8 @@ from starling_py.http import tokens
 from starling_py.http.gate import Gate
 from starling_py.http.site import Site
 from starling_py.server.errors import StartError
+from starling_py.server.inner import Inner
 from starling_py.server.listening import listen
-from starling_py.server.tick import Tick
 from starling_py.settings.http_settings import HttpSettings
 
 _MOST_TOKENS = 1 << 16
@@ -29,7 +29,7 @@ class Web(Protocol):
         """Serve until it is cancelled."""
 
 
-Serve = Callable[[list[socket.socket], Site, Tick, Guard, Callable[[], float]], Web]
+Serve = Callable[[list[socket.socket], Site, Inner, Guard, Callable[[], float]], Web]
 
 
 @attrs.frozen

@@ -17,7 +17,7 @@ from starling_py.queues.errors import NotLoaded, NotSwept
 from starling_py.queues.expiry import reckoned
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.slices import LATER, Steps
-from starling_py.session import reports
+from starling_py.session import audit, reports
 from starling_py.session.client import Client
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def _deleting(client: Client, command: commands.Delete) -> Steps:
         client.replies.add_outcome(Outcome.NOT_FOUND, quiet=command.quiet)
     else:
         client.counters.delete_hits += 1
-        log.info("%s: queue %s deleted", client.who, printable(queue.name))
+        audit.log.info("%s: queue %s deleted", client.who, printable(queue.name))
         client.replies.add_for([queue.journal], Outcome.DELETED, quiet=command.quiet)
 
 
@@ -88,7 +88,7 @@ def flush(client: Client, command: commands.Flush) -> None:
     if queue is None:
         client.replies.add_outcome(Outcome.END, quiet=command.quiet)
     else:
-        log.info("%s: queue %s flushed", client.who, printable(queue.name))
+        audit.log.info("%s: queue %s flushed", client.who, printable(queue.name))
         client.replies.add_for([queue.journal], Outcome.END, quiet=command.quiet)
 
 
@@ -106,7 +106,7 @@ def flush_all(client: Client, command: commands.FlushAll) -> None:
         client.replies.add_outcome(Outcome.OK, quiet=command.quiet)
         return
     client.queues.flush_all_at(None)
-    log.info("%s: all queues flushed", client.who)
+    audit.log.info("%s: all queues flushed", client.who)
     client.at_length(_flushing_all(client, command), finish=True)
 
 
@@ -115,7 +115,7 @@ def _flush_all_later(client: Client, delay: int) -> None:
     clock = client.queues.clock
     seconds, wall_ms = reckoned(delay, clock.wall_ms)
     client.queues.flush_all_at(clock.monotonic + seconds, wall_ms)
-    log.info("%s: all queues will be flushed in %d seconds", client.who, seconds)
+    audit.log.info("%s: all queues will be flushed in %d seconds", client.who, seconds)
 
 
 def _flushing_all(client: Client, command: commands.FlushAll) -> Steps:
@@ -189,7 +189,7 @@ def _missing(client: Client, queue: PersistentQueue) -> NotLoaded | None:
 def report(client: Client, command: reports.Question) -> None:
     """Answer a question about the server, as far as the client reads."""
     if isinstance(command, commands.Version | commands.Status):
-        client.replies.add(reports.short_reply(command, client.host, client.replies.writer))
+        client.replies.add(reports.short_reply(command, client.sight, client.replies.writer))
     else:
         client.at_length(_reporting(client, command))
 
@@ -197,7 +197,7 @@ def report(client: Client, command: reports.Question) -> None:
 def _reporting(client: Client, command: reports.LongQuestion) -> Steps:
     if client.queues.slices.spent:
         yield LATER
-    for part in reports.parts(command, client.host, client.replies.writer):
+    for part in reports.parts(command, client.sight, client.replies.writer):
         if isinstance(part, NotLoaded):
             # What cannot be read is told as far as it is known.
             with contextlib.suppress(JournalError):
@@ -218,7 +218,7 @@ def status(client: Client, command: commands.Status) -> None:
     elif not client.policy.allow_drain:
         client.replies.add(client.replies.writer.disabled("status"))
     else:
-        log.info("%s: set the status to %s", client.who, printable(word.upper()))
+        audit.log.info("%s: set the status to %s", client.who, printable(word.upper()))
         client.host.drain(on=word.lower() == _DRAINING)
         client.replies.add_outcome(Outcome.END)
 
@@ -228,7 +228,7 @@ def reload(client: Client, _: commands.Reload) -> None:
     if not client.policy.allow_reload:
         client.replies.add(client.replies.writer.disabled("reload"))
         return
-    log.info("%s: asked for the configuration to be read again", client.who)
+    audit.log.info("%s: asked for the configuration to be read again", client.who)
     client.at_length(_reloading(client))
 
 
@@ -242,6 +242,12 @@ def _reloading(client: Client) -> Steps:
     )
 
 
+def unknown(client: Client, _: commands.Authenticate | commands.ListMechanisms) -> None:
+    """Answer what only a server with users knows, in binary: a client goes on without it."""
+    client.counters.protocol_errors += 1
+    client.replies.add(client.replies.writer.unknown())
+
+
 def acknowledge(client: Client, command: commands.Acknowledge) -> None:
     """Answer a command that has no effect here."""
     client.replies.add_outcome(Outcome.OK, quiet=command.quiet)
@@ -250,7 +256,7 @@ def acknowledge(client: Client, command: commands.Acknowledge) -> None:
 def shutdown(client: Client, _: commands.Shutdown) -> None:
     """Stop the server, where that is allowed."""
     if client.policy.allow_shutdown:
-        log.info("%s: asked the server to stop", client.who)
+        audit.log.info("%s: asked the server to stop", client.who)
         client.host.shut_down()
         client.closing = True
     else:
@@ -286,6 +292,8 @@ HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {
     commands.Status: status,
     commands.Reload: reload,
     commands.Acknowledge: acknowledge,
+    commands.Authenticate: unknown,
+    commands.ListMechanisms: unknown,
     commands.Shutdown: shutdown,
     commands.Quit: quit_,
     commands.Refusal: refuse,

@@ -16,6 +16,7 @@ from starling_py.queues.errors import NotLoaded, QueueRefused
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.slices import DONE, LATER, Steps, next_step
+from starling_py.security.networks import Networks
 from starling_py.session.permission import Permission
 from starling_py.session.replies import Replies
 from starling_py.session.reports import ServerHost
@@ -41,6 +42,7 @@ class Policy:
     allow_reload: bool = False
     allow_drain: bool = False
     proxy_protocol: bool = False
+    allow_from: Networks | None = None
     permission: Permission = field(default_factory=Permission)
 
 
@@ -57,6 +59,8 @@ class Parked:
     be ended early."""
     weight: int = 0
     """Bytes that the command takes meanwhile, beyond a name or two: of an item, of many names."""
+    takes: bool = False
+    """Whether it waits for an item of one of the queues, and not to put one."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -79,8 +83,14 @@ class Client:
         self.peer = peer
         self.name = ""
         """What it calls itself; empty if it has not said that."""
+        self.user = ""
+        """The user that it was recognised as; empty if it was not."""
         self.who = peer
-        """Its address, with its name if it has one: for the log."""
+        """Its address, with its user and its name if it has them: for the log."""
+        self.sight: ServerHost = host
+        """The server as far as the client may know of it."""
+        self.may_put: Callable[[bytes], bool] | None = None
+        """Tells whether it may put into a queue; ``None`` if it may into all."""
         self.takes = Takes()
         """What it has taken."""
         self.holder = ReadHolder()
@@ -119,6 +129,16 @@ class Client:
     def introduce(self, address: str) -> None:
         """Know the client by another address than that of the connection, which is a proxy's."""
         self.peer = self.replies.peer = address
+        self.call_it()
+
+    def call_it(self) -> None:
+        """Make what the log calls it.
+
+        The user stands in brackets right behind the address, where no client can write anything.
+        """
+        user = f"[{self.user}]" if self.user else ""
+        name = f" ({self.name})" if self.name else ""
+        self.who = f"{self.peer}{user}{name}"
 
     def leave(self) -> None:
         """Wait for nothing, go on with nothing: the client is gone.

@@ -43,7 +43,7 @@ def get(client: Client, command: commands.Get) -> None:
 
     The common case comes first: one key, which only takes or looks, of a client without open
     reads. What one key asks for beside that, ``_prepare`` does before the queue is read from; many
-    keys or items are left to ``_getting``.
+    keys or items are left to ``getting``.
     """
     asked = command.keys
     holder = None
@@ -51,7 +51,7 @@ def get(client: Client, command: commands.Get) -> None:
         request = _KNOWN.get(asked[0]) or keys.parse(asked[0])
         if not (command.plain and request.simple) or client.holder.by_name:
             if len(asked) > 1 or request.looks_further or _makes_too_much(client, request):
-                client.at_length(_getting(client, command))
+                client.at_length(getting(client, command))
                 return
             request, holder = _prepare(client, command, request), client.holder
             if not request.takes:
@@ -117,10 +117,10 @@ def _makes_too_much(client: Client, request: Request) -> bool:
 
 def get_many(client: Client, command: commands.LongGet) -> None:
     """Execute a get of so many keys that even to read its line takes long."""
-    client.at_length(_getting(client, command))
+    client.at_length(getting(client, command))
 
 
-def _getting(client: Client, command: commands.Get | commands.LongGet) -> Steps:
+def getting(client: Client, command: commands.Get | commands.LongGet) -> Steps:
     """Execute any get: find what is wrong, end open reads, subscribe, and read."""
     many = isinstance(command, commands.LongGet) or len(command.keys) > _FEW
     asked = _Asked(client)
@@ -340,6 +340,8 @@ class _Reading:
         if queue is None or request.item_id is None:
             return
         found: list[Item] = []
+        if len(self._requests) > 1:
+            self._answer.stream()  # to find it may take several turns
         try:
             yield from find(queue, request.item_id, found)
         except JournalError as problem:

@@ -19,6 +19,7 @@ from starling_py.queues.by_hand import HandMove
 from starling_py.queues.listing import Listing, find, listed, waits
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.slices import LATER, Steps
+from starling_py.session import audit
 from starling_py.session.client import Client
 from starling_py.session.origins import where_and_why
 
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 
 def permitted(client: Client, verb: str, *, quiet: bool = False) -> bool:
     """Tell whether a client may use a command of operators; if not, it is told."""
-    if client.policy.permission.allows(verb, client.peer):
+    if client.policy.permission.allows(verb, client.peer, is_user=bool(client.user)):
         return True
     told = client.replies.writer.disabled(verb)
     client.replies.add_error(told, f"{verb} is not enabled for it", quiet=quiet)
@@ -67,7 +68,7 @@ def _change(
     except (RequestError, JournalError) as problem:
         client.fail(problem, quiet=command.quiet)
         return
-    log.info("%s: queue %s %s", client.who, printable(queue.name), done)
+    audit.log.info("%s: queue %s %s", client.who, printable(queue.name), done)
     client.replies.add_for([queue.journal], Outcome.OK, quiet=command.quiet)
 
 
@@ -104,7 +105,7 @@ class _Lines:
         """Tell of one more."""
         told = listed(self._queue, item)
         now_ms = self._client.queues.clock.wall_ms
-        origin, reason = where_and_why(item)
+        origin, reason = where_and_why(item, self._client.replies.may_tell)
         line = item_line(item, now_ms, told.state, told.due_ms, told.deliveries, origin, reason)
         self._client.replies.add_part(line)
 
@@ -129,7 +130,7 @@ def _dropping(client: Client, command: operations.Drop) -> Steps:
         client.fail(problem, quiet=command.quiet)
         return
     name, item_id = printable(queue.name), command.item_id
-    log.info("%s: queue %s: item %d dropped", client.who, name, item_id)
+    audit.log.info("%s: queue %s: item %d dropped", client.who, name, item_id)
     client.replies.add_for([queue.journal], Outcome.DELETED, quiet=command.quiet)
 
 
@@ -153,13 +154,13 @@ def _moving(client: Client, command: operations.Move) -> Steps:
         if queue.name == target:
             raise RequestError("a queue is not moved into itself")
         work = HandMove(queue, queues.directory.moves, command.count or queue.next_id)
-        yield from work.back() if target is None else work.to(target)
+        yield from work.back(client.may_put) if target is None else work.to(target)
     except (RequestError, JournalError) as problem:
         client.fail(problem)
         return
     name = printable(queue.name)
     to = "where they came from" if target is None else printable(target)
-    log.info("%s: queue %s: %d items moved to %s", client.who, name, work.moved, to)
+    audit.log.info("%s: queue %s: %d items moved to %s", client.who, name, work.moved, to)
     if work.refused and not work.moved:
         reason = f"nothing was moved: {work.refused}"
         client.replies.add_error(client.replies.writer.server_error(reason), reason, quiet=False)
@@ -170,8 +171,33 @@ def _moving(client: Client, command: operations.Move) -> Steps:
 def hello(client: Client, command: operations.Hello) -> None:
     """Remember what a client is called."""
     client.name = command.name.decode("ascii")
-    client.who = f"{client.peer} ({client.name})"
+    client.call_it()
     log.debug("%s: says hello", client.who)
+    client.replies.add_outcome(Outcome.OK)
+
+
+def snapshot(client: Client, command: operations.Snapshot) -> None:
+    """Make a consistent copy of all queues; the reply comes when it is made.
+
+    If the client hangs up, it is made all the same.
+    """
+    if permitted(client, "snapshot"):
+        client.at_length(_taking_snapshot(client, command.name.decode("ascii")))
+
+
+def _taking_snapshot(client: Client, name: str) -> Steps:
+    while client.replies.unsettled:
+        yield LATER  # what this client has put before it is in it
+    directory = client.queues.directory
+    try:
+        if directory.has_snapshot(name):
+            raise RequestError("there is a snapshot of this name")
+        log.info("%s: takes the snapshot %s", client.who, name)
+        yield directory.take_snapshot(name)
+    except (RequestError, JournalError) as problem:
+        client.fail(problem)
+        return
+    log.info("%s: the snapshot %s is made", client.who, name)
     client.replies.add_outcome(Outcome.OK)
 
 
@@ -182,4 +208,5 @@ HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {
     operations.Drop: drop,
     operations.Move: move,
     operations.Hello: hello,
+    operations.Snapshot: snapshot,
 }

@@ -258,8 +258,10 @@ def _wait_for_room(
     # No function of ours: compiled, it would share its variables with ``over``, and be one of them.
     try_again = functools.partial(_try_again, client, command, request, deadline)
 
+    no_room = functools.partial(_no_room, client, command, request, name)
+
     def over() -> None:
-        client.go_on(lambda: _refuse(client, QueueFullRefused(name), quiet=command.quiet))
+        client.go_on(no_room)
 
     room = client.queues.room
     waiter = RoomWaiter(name, size, functools.partial(client.go_on, try_again), over)
@@ -267,6 +269,17 @@ def _wait_for_room(
     # Not a function of ours that refers to the waiter: compiled, it would share its variables with
     # ``over``, which the waiter refers to.
     client.parked = Parked((name,), functools.partial(room.remove, waiter), over, size)
+
+
+def _no_room(client: Client, command: commands.Store, request: StoreRequest, name: bytes) -> None:
+    """Answer a put whose wait is over: refused, unless another one with its token was stored."""
+    seen_id = (
+        client.queues.seen_once(request.name, digest_of(request.token)) if request.token else 0
+    )
+    if seen_id:
+        _repeated(client, command, request, seen_id)
+    else:
+        _refuse(client, QueueFullRefused(name), quiet=command.quiet)
 
 
 def _try_again(

@@ -12,7 +12,7 @@ from typing import Final
 from starling_py.journal.journal import Journal
 from starling_py.protocol.commands import Outcome, Writer
 from starling_py.queues.waiters import Hit
-from starling_py.session.origins import in_a_word
+from starling_py.session.origins import MayTell, in_a_word
 from starling_py.stats import Counters
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ class Replies:
         """The bytes of all replies, in pieces."""
         self.size = 0
         """Bytes of those replies that may be large."""
+        self.may_tell: MayTell = None
+        """Tells whether the client may know of a queue; ``None`` if it may know of all."""
         self._also: list[Journal] = []
         """Journals that the next reply depends on, beside those it is given for."""
         self.spoiled: str | None = None
@@ -145,7 +147,7 @@ class Replies:
         start = len(chunks)
         if writer.detailed:
             now_ms, deliveries = queue.now_ms, queue.deliveries(item) - request.open
-            origin = in_a_word(item) if writer.tells_origin else b""
+            origin = in_a_word(item, self.may_tell) if writer.tells_origin else b""
             chunks += writer.hit_in_detail(request.key, item, deliveries, now_ms, origin)
         else:
             chunks += writer.hit(request.key, item.flags, data, item.id if with_cas else None)

@@ -63,11 +63,14 @@ class ServerHost(Protocol):
         """Return the names of all queues, in no order."""
 
     @property
-    def changes(self) -> Changes:
-        """Which queues have changed."""
+    def changes(self) -> Changes | None:
+        """Which queues have changed; ``None`` if that is not to be told."""
 
-    def queue_size(self, name: bytes) -> tuple[int, int]:
-        """Return how many items a queue has and their bytes; 0 when it does not exist."""
+    def queue_size(self, name: bytes) -> tuple[int, int] | None:
+        """Return how many items a queue has and their bytes; 0 when it does not exist.
+
+        ``None`` is for a queue that is not to be told of.
+        """
 
     def settings(self) -> Pairs:
         """Return the settings that the server runs with."""
@@ -194,13 +197,15 @@ def find(words: Sequence[bytes], host: ServerHost) -> Iterable[Numbers] | Outcom
 def _everything(host: ServerHost) -> Iterator[Numbers]:
     """Return the numbers of the server, then those of each queue."""
     names = host.queue_names()
-    items = size = 0
+    items = size = count = 0
     for name in names:
-        queue_items, queue_bytes = host.queue_size(name)
-        items += queue_items
-        size += queue_bytes
+        found = host.queue_size(name)
+        if found is not None:
+            items += found[0]
+            size += found[1]
+            count += 1
         yield []
-    yield stats.server_pairs(host.snapshot(), items, size, len(names))
+    yield stats.server_pairs(host.snapshot(), items, size, count)
     yield from _queues(host, _in_order(names))
 
 
@@ -222,12 +227,15 @@ def _changed(words: Sequence[bytes], host: ServerHost) -> Iterable[Numbers] | No
         if not (words[1].isdigit() and len(words[1]) < 7):
             return None
         most = int(words[1])
-    return _changes(host, token, most) if 0 < most <= _MOST_CHANGED else None
+    changes = host.changes
+    if changes is None or not 0 < most <= _MOST_CHANGED:
+        return None
+    return _changes(host, changes, token, most)
 
 
-def _changes(host: ServerHost, token: bytes, most: int) -> Iterator[Numbers]:
+def _changes(host: ServerHost, changes: Changes, token: bytes, most: int) -> Iterator[Numbers]:
     found = Found()
-    for _ in host.changes.look(token, most, found):
+    for _ in changes.look(token, most, found):
         yield []
     yield stats.server_pairs(host.snapshot(), found.items, found.size, found.queues)
     yield stats.encoded(
@@ -242,7 +250,7 @@ def _changes(host: ServerHost, token: bytes, most: int) -> Iterator[Numbers]:
     for name in found.names:
         if (missing := host.to_be_loaded(name)) is not None:
             yield missing
-        numbers = host.changes.numbers(name)
+        numbers = changes.numbers(name)
         value = b"gone" if numbers is None else stats.joined(numbers)
         told.append((b"queue_" + stats.one_token(name), value))
         if len(told) == _TOLD_AT_ONCE:

@@ -148,4 +148,6 @@ def park(
     names = tuple(request.name for request in requests)
     weight = NAME_COST * len(names) if len(names) > FEW_NAMES else 0
     # Not a function of ours that refers to the waiter: compiled, it would keep all variables here.
-    client.parked = Parked(names, functools.partial(queues.waiters.remove, waiter), over, weight)
+    client.parked = Parked(
+        names, functools.partial(queues.waiters.remove, waiter), over, weight, takes=True
+    )

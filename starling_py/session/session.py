@@ -61,6 +61,8 @@ class Session:
         """
         self._dialect: Dialect | None = None
         self._input_ended = False
+        self.admitted = True
+        """Whether the client need not say who it is, or no more."""
         self.introduced = not client.policy.proxy_protocol
         """Whether the client's first bytes are its own, and no PROXY header is to come."""
         self._header = b""
@@ -114,7 +116,7 @@ class Session:
             if dialect is None:
                 if not self.introduced and not (data := self._introduce(data)):
                     return
-                dialect = self._begin(data[0])
+                dialect = self._begin(data)
             dialect.feed(data)
             if self.stopped_early and client.next is not None:
                 return  # its turn comes, no sooner because it sends more
@@ -161,7 +163,7 @@ class Session:
             if dialect is None:
                 if not self.introduced and not (data := self._introduce(data)):
                     return
-                dialect = self._begin(data[0])
+                dialect = self._begin(data)
             dialect.feed(data)
         if dialect is not None:
             self.stopped_early = True
@@ -184,6 +186,10 @@ class Session:
         if header is None:
             return b""
         if header.address:
+            networks = client.policy.allow_from
+            if networks is not None and not networks.allow(header.host):
+                self.refuse(f"allow_from does not name the network of {header.address}")
+                return b""
             client.introduce(header.address)
         rest, self._header = self._header[header.size :], b""
         self.introduced = True
@@ -197,9 +203,9 @@ class Session:
         client.closing = True
         self._header = b""
 
-    def _begin(self, first_byte: int) -> Dialect:
+    def _begin(self, data: bytes) -> Dialect:
         client = self.client
-        dialect = self._dialect = dialect_for(first_byte, client.policy.item_size_max)
+        dialect = self._dialect = dialect_for(data, client.policy.item_size_max)
         client.replies.writer = dialect
         return dialect
 

@@ -1,8 +1,8 @@
 """Read a configuration file into ``Settings``, or tell everything that is wrong with it.
 
-A file has up to three sections: the settings of the server, entries for queues, and routes. This
-module knows the sections and the line of each fault. What a value may be, the classes that hold it
-know.
+A file has up to four sections: the settings of the server, entries for queues and for users, and
+routes. This module knows the sections and the line of each fault. What a value may be, the classes
+that hold it know.
 """
 
 from collections.abc import Mapping
@@ -13,16 +13,17 @@ from typing import Any, Final
 import attrs
 import yaml
 
-from starling_py.settings import http_settings, move_circles, queue_table, rails, routes
+from starling_py.settings import http_settings, move_circles, queue_table, rails, routes, users
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.http_settings import HttpSettings
 from starling_py.settings.kinds import aliases, from_converted, table
 from starling_py.settings.problems import Fault, converted, shown, unknown
 from starling_py.settings.queue_layers import Layers
-from starling_py.settings.queue_settings import QueueSettings
+from starling_py.settings.queue_settings import QUEUE_TABLE, QueueSettings
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
 from starling_py.settings.server_settings import TABLE, Settings
+from starling_py.settings.users import User, Users
 from starling_py.settings.yaml_file import YamlFile, plain, symbol_of, text_of_node
 
 SECTION: Final = "starling"
@@ -30,6 +31,9 @@ SECTION: Final = "starling"
 
 QUEUES: Final = "queues"
 """The top-level key of the settings of single queues."""
+
+USERS: Final = "users"
+"""The top-level key of what users may do."""
 
 ROUTES: Final = "routes"
 """The top-level key of the routes."""
@@ -40,11 +44,16 @@ HTTP: Final = "http"
 _SECTIONS: Final = {
     SECTION: "a mapping of settings",
     QUEUES: "a mapping of queue names and patterns",
+    USERS: "a mapping of names of users",
     ROUTES: "a mapping of patterns",
     HTTP: "a mapping of settings",
 }
 _BY_NAME: Final = {setting.name: setting for setting in TABLE}
 _ALIASES: Final = aliases(Settings)
+_SETTINGS: Final = {*_BY_NAME, *_ALIASES}
+_OF_QUEUES: Final = {setting.name for setting in QUEUE_TABLE}
+_BELOW_QUEUES: Final = f"is of a queue; it must stand below the queue's name, below '{QUEUES}:'"
+_BELOW_SECTION: Final = f"is of the server; it must stand below '{SECTION}:'"
 
 
 def load(
@@ -64,15 +73,28 @@ def load(
     given, faults = converted(Settings, overrides)
     content = _Content(YamlFile(path, is_waited_for=not serving)) if path is not None else None
     problems = content.read(given) if content is not None else []
-    for fault in faults:
-        name = str(fault.place[0])
-        flags = _BY_NAME[name].flags if name in _BY_NAME else ()
-        place = flags[-1] if flags else shown(name)
-        problems.append(f"{place}: {shown(str(overrides[name]))}: {fault.message}")
+    problems += [_told(fault, overrides) for fault in faults]
     if problems:
         raise ConfigError(problems)
     good = content.good if content is not None else {}
-    return from_converted(Settings, **{**good, **given})
+    settings = from_converted(Settings, **{**good, **given})
+    for fault in settings.wrong_together():
+        if content is None or fault.place[0] in given or not content.report_later(fault):
+            problems.append(_told(fault, overrides))
+    if content is not None:
+        problems = content.file.problems() + problems
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def _told(fault: Fault, overrides: Mapping[str, object]) -> str:
+    """Return what is wrong with an option, or with a setting that no file gives."""
+    name = str(fault.place[0])
+    flags = _BY_NAME[name].flags if name in _BY_NAME else ()
+    place = flags[-1] if flags else shown(name)
+    value = f"{shown(str(overrides[name]))}: " if name in overrides else ""
+    return f"{place}: {value}{fault.message}"
 
 
 @attrs.frozen
@@ -86,6 +108,13 @@ class _Place:
     line: int
     path: str
     node: yaml.Node | None = None
+
+
+def _value(node: yaml.Node) -> object:
+    """Return the value of a setting: a scalar, or a list of such; anything else stays a node."""
+    if isinstance(node, yaml.SequenceNode):
+        return [plain(each) for each in node.value]
+    return plain(node)
 
 
 @attrs.define
@@ -114,16 +143,24 @@ class _Content:
             self.file.report(0, f"{what}: a '{SECTION}:' section with the settings is missing")
         return self.file.problems()
 
+    def report_later(self, fault: Fault) -> bool:
+        """Report what is wrong with a setting beside others, if the file gives it; tell whether."""
+        is_here = (SECTION, *fault.place) in self._places
+        if is_here:
+            self._report(SECTION, fault)
+        return is_here
+
     def _read_sections(self, root: yaml.MappingNode) -> None:
         readers = {
             SECTION: self._read_server,
             QUEUES: self._read_queues,
+            USERS: self._read_users,
             ROUTES: self._read_routes,
             HTTP: self._read_http,
         }
         entries = list(self.file.entries(root, "", words=readers))
-        settings = {*_BY_NAME, *_ALIASES}
-        explained = rails.report_environments(self.file, entries, SECTION, settings)
+        others = [each for each in entries if each.name == SECTION or each.name not in readers]
+        explained = rails.report_environments(self.file, others, SECTION, _SETTINGS)
         for entry in (each for each in entries if each.name not in explained):
             line, name, node = entry.line, entry.name, entry.node
             if name in readers:
@@ -131,9 +168,11 @@ class _Content:
                     readers[name](node)
                 elif plain(node) is not None:
                     self.file.report(line, name, text_of_node(node), f"must be {_SECTIONS[name]}")
-            elif name in settings:
+            elif name in _SETTINGS:
                 self.file.report(line, name, f"must stand below '{SECTION}:', indented")
                 explained.add(name)
+            elif name in _OF_QUEUES:
+                self.file.report(line, name, _BELOW_QUEUES)
             else:
                 self.file.report(line, shown(name), unknown("section", name, readers))
         if not explained and not any(entry.name in readers for entry in entries):
@@ -144,28 +183,45 @@ class _Content:
         good, faults = converted(Settings, values)
         self.good.update(good)
         for fault in faults:
-            if fault.place[0] in (QUEUES, ROUTES, HTTP):
+            if fault.place[0] in (QUEUES, USERS, ROUTES, HTTP):
                 message = f"must stand at the top, beside '{SECTION}:'"
                 fault = attrs.evolve(fault, message=message)
+            elif fault.place[0] in _OF_QUEUES - _SETTINGS:
+                fault = attrs.evolve(fault, message=_BELOW_QUEUES)
             self._report(SECTION, fault)
 
     def _read_queues(self, section: yaml.MappingNode) -> None:
-        written: dict[str, dict[str, object]] = {}
-        for entry in self.file.entries(section, f"{QUEUES}."):
-            place = _Place(entry.line, f"{QUEUES}.{shown(entry.name)}")
-            self._places[QUEUES, entry.name] = place
-            written[entry.name] = {}
-            if isinstance(entry.node, yaml.MappingNode):
-                above = (QUEUES, entry.name)
-                written[entry.name] = self._settings(entry.node, above, QueueSettings)
-            elif plain(entry.node) is not None:
-                text = text_of_node(entry.node)
-                self.file.report(entry.line, place.path, text, "must be a mapping of settings")
+        written = self._entries(section, QUEUES, QueueSettings)
         self._queues, faults = queue_table.judge(written)
         self.good[QUEUES] = from_converted(QueueTable, entries=self._queues)
         self._judged_wrong |= bool(faults)
         for fault in faults:
+            if fault.place[-1] in _SETTINGS - _OF_QUEUES:
+                fault = attrs.evolve(fault, message=_BELOW_SECTION)
             self._report(QUEUES, fault)
+
+    def _read_users(self, section: yaml.MappingNode) -> None:
+        good, faults = users.judge(self._entries(section, USERS, User))
+        entries = {name: from_converted(User, **values) for name, values in good.items()}
+        self.good[USERS] = from_converted(Users, entries=entries)
+        for fault in faults:
+            self._report(USERS, fault)
+
+    def _entries(
+        self, section: yaml.MappingNode, name: str, settings: type
+    ) -> dict[str, dict[str, object]]:
+        """Return the values of all entries of a section, each a mapping of settings."""
+        written: dict[str, dict[str, object]] = {}
+        for entry in self.file.entries(section, f"{name}."):
+            place = _Place(entry.line, f"{name}.{shown(entry.name)}")
+            self._places[name, entry.name] = place
+            written[entry.name] = {}
+            if isinstance(entry.node, yaml.MappingNode):
+                written[entry.name] = self._settings(entry.node, (name, entry.name), settings)
+            elif plain(entry.node) is not None:
+                text = text_of_node(entry.node)
+                self.file.report(entry.line, place.path, text, "must be a mapping of settings")
+        return written
 
     def _settings(
         self, mapping: yaml.MappingNode, above: tuple[str, ...], settings: type
@@ -181,7 +237,7 @@ class _Content:
         values: dict[str, object] = {}
         for entry in self.file.entries(mapping, f"{path}.", old, {*known, *old}):
             name = old.get(entry.name, entry.name)
-            values[name] = plain(entry.node)
+            values[name] = _value(entry.node)
             self._places[*above, name] = _Place(
                 entry.line, f"{path}.{shown(entry.name)}", entry.node if name in known else None
             )

@@ -7,7 +7,7 @@ more than one class uses. Nothing here reads a file or knows which settings ther
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Final, TypeVar
 
@@ -87,6 +87,20 @@ def word(pattern: str, allowed: str, numbers: bool = False) -> Kind:
         return text
 
     return Kind(allowed, parse)
+
+
+def words_of(value: object) -> list[str]:
+    """Return the words of a list, or of one text that has them with blanks or commas between.
+
+    Raises ``ValueError`` without a message for anything else, and for no word at all.
+    """
+    each = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
+    words = [
+        word for text in each for word in text_of(text, numbers=True).replace(",", " ").split()
+    ]
+    if not words or not all(word.isprintable() for word in words):
+        raise ValueError
+    return words
 
 
 def _seconds(value: object) -> float:

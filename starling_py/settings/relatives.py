@@ -14,7 +14,6 @@ _ELSEWHERE: Final = {
     # Starling's clients.
     "listenson": "that is a client's; a server has 'host' and 'port'",
     "memcacheoptions": "that is a client's",
-    "servers": "that is a client's; a server has 'host' and 'port'",
     # Kestrel, the server.
     "listenaddress": "write 'host'",
     "memcachelistenport": "write 'port'",

@@ -14,11 +14,10 @@ import attrs
 
 from starling_py.keys import child_of
 from starling_py.memo import Memo
+from starling_py.security.patterns import is_legal, matches
 from starling_py.settings.kinds import QUEUE, legal_name
 from starling_py.settings.problems import Fault, refuse
 
-_ONE: Final = b"*"
-_ANY: Final = b"#"
 _MOST_FOUND: Final = 4096
 
 
@@ -55,7 +54,7 @@ def _wrong_with(pattern: str) -> list[str]:
         words = legal_name(pattern).split(b".")
     except ValueError:
         return [f"must be {QUEUE.allowed}, or a pattern of such"]
-    if any(word not in (_ONE, _ANY) and (_ONE in word or _ANY in word) for word in words):
+    if not is_legal(words):
         return ["* and # must be whole words, with dots around them"]
     return []
 
@@ -92,34 +91,7 @@ class Routes:
         child = child_of(name) is not None
         found: dict[bytes, None] = {}
         for pattern, targets in self.entries.items():
-            if (not child or "+" in pattern) and _matches(pattern.encode().split(b"."), words):
+            if (not child or "+" in pattern) and matches(pattern.encode().split(b"."), words):
                 found.update(dict.fromkeys(targets))  # type: ignore[arg-type]
         found.pop(name, None)
         return tuple(found)
-
-
-def _matches(pattern: Sequence[bytes], words: Sequence[bytes]) -> bool:
-    """Tell whether words match, in time that grows with the product of both lengths at most."""
-    # The positions in the pattern that may come next; no step back, however many ``#`` there are.
-    positions = _past_any(pattern, {0})
-    for word in words:
-        following = set()
-        for position in positions:
-            if position < len(pattern):
-                wanted = pattern[position]
-                if wanted == _ANY:
-                    following.add(position)
-                elif wanted in (_ONE, word):
-                    following.add(position + 1)
-        positions = _past_any(pattern, following)
-    return len(pattern) in positions
-
-
-def _past_any(pattern: Sequence[bytes], positions: set[int]) -> set[int]:
-    """Add the positions that are reached when each ``#`` stands for no word."""
-    reached = set(positions)
-    for position in positions:
-        while position < len(pattern) and pattern[position] == _ANY:
-            position += 1
-            reached.add(position)
-    return reached

@@ -9,13 +9,24 @@ directory and no more.
 # ruff: noqa: RUF009 - ``setting`` makes an attrs.field, which is not a default shared by instances
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
 import attrs
 
+from starling_py.security.networks import Networks
+from starling_py.settings.cluster import (
+    ADVERTISED,
+    ENGINE,
+    REPLICAS,
+    SERVERS,
+    STREAM,
+    TAKEOVER,
+    Servers,
+)
+from starling_py.settings.endpoints import TCP, Endpoint, Endpoints, is_beyond
 from starling_py.settings.http_settings import HttpSettings
 from starling_py.settings.kinds import (
     COUNT,
@@ -30,10 +41,13 @@ from starling_py.settings.kinds import (
     text_of,
     whole,
     word,
+    words_of,
 )
 from starling_py.settings.paths import PATH
+from starling_py.settings.problems import Fault
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
+from starling_py.settings.users import Users
 
 _LEVELS: Final = {"WARN": "WARNING", "FATAL": "CRITICAL"} | {
     name: name for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -85,14 +99,32 @@ def _sync(value: object) -> SyncPolicy:
     return SyncPolicy.parse(text_of(value, numbers=True).lower())
 
 
+def _endpoints(value: object) -> Endpoints:
+    if isinstance(value, Endpoints):
+        return value
+    return Endpoints(map(Endpoint.parse, words_of(value)))
+
+
+def _networks(value: object) -> Networks:
+    return value if isinstance(value, Networks) else Networks(words_of(value))
+
+
 def _queues(value: QueueTable | Mapping[str, Mapping[str, object]]) -> QueueTable:
     return value if isinstance(value, QueueTable) else QueueTable(value)
+
+
+def _users(value: Users | Mapping[str, Mapping[str, object]]) -> Users:
+    return value if isinstance(value, Users) else Users(value)
 
 
 def _routes(value: Routes | Mapping[str, Sequence[str]]) -> Routes:
     return value if isinstance(value, Routes) else Routes(value)
 
 
+_SHORT_FORM: Final = ("127.0.0.1", 22122)
+"""The host and the port that are listened on if nothing is said."""
+_LISTEN: Final = Kind("a list of HOST:PORT and unix:/PATH", _endpoints)
+_NETWORKS: Final = Kind("a list of addresses and networks", _networks)
 _LEVEL: Final = Kind("DEBUG, INFO, WARN, ERROR or FATAL", _level)
 _SYNC: Final = Kind("never, always or a time from 1ms to 3600s", _sync)
 _FORMAT: Final = word("text|json", "text or json")
@@ -113,15 +145,24 @@ class Settings:
     Sizes are in bytes, times in seconds. Arguments take what a file may have
     (``item_size_max="1m"``) as well as what the fields then hold (``item_size_max=1 << 20``). A
     wrong one raises ``ValueError``. The declaration of each field has its meaning, its range and
-    its default. ``queues`` and ``routes`` are the sections of a file by these names, and no part of
-    ``TABLE``.
+    its default. ``queues``, ``users`` and ``routes`` are the sections of a file by these names,
+    and no part of ``TABLE``.
     """
 
     # fmt: off
-    host: str = setting("Network", "127.0.0.1", _HOST,
+    host: str = setting("Network", _SHORT_FORM[0], _HOST,
         "Host name or address to listen on", "-h --host HOST")
-    port: int = setting("Network", 22122, _PORT,
+    port: int = setting("Network", _SHORT_FORM[1], _PORT,
         "TCP port to listen on; 0 takes any free one", "-p --port PORT")
+    listen: Endpoints | None = setting("Network", None, _LISTEN,
+        "Where to listen, in place of host and port", "--listen LIST")
+    allow_from: Networks | None = setting("Network", None, _NETWORKS,
+        "Networks that clients may come from; none: any", "--allow_from LIST")
+    users_file: Path | None = setting("Network", None, PATH,
+        "File with the hash of each user's password; none: clients need no password")
+    insecure: bool = setting("Network", False, FLAG,
+        "Listen beyond this machine although everybody who reaches the server may use it",
+        "--insecure", const=True)
     timeout: float = setting("Network", 0, SECONDS,
         "Silence after which a client is disconnected; 0 waits for ever", "-t --timeout SECONDS")
     max_connections: int = setting("Network", 4096, COUNT,
@@ -150,6 +191,8 @@ class Settings:
         "Who may drop single items, if not as allow_admin says")
     allow_move: bool | str | None = setting("Network", None, WHO,
         "Who may move items to other queues, if not as allow_admin says")
+    allow_snapshot: bool | str = setting("Network", False, WHO,
+        "Who may have snapshots of all queues made; they stay on the disk until you remove them")
     queue_path: Path = setting("Storage", "/var/spool/starling", PATH,
         "Folder that holds the journals of all queues", "-q --queue_path PATH", alias="path")
     sync: SyncPolicy = setting("Storage", "50ms", _SYNC,
@@ -172,6 +215,27 @@ class Settings:
         "Free space on the disk of queue_path below which puts are refused; 0 never refuses")
     quarantine: bool = setting("Storage", False, FLAG,
         "Serve a queue without older segments that are damaged; if false, refuse to")
+    engine: str = setting("Cluster", "local", ENGINE,
+        "Who has the queues; local: this server alone, jetstream: a group",
+        "--engine ENGINE")
+    servers: Servers | None = setting("Cluster", None, SERVERS,
+        "NATS servers of the cluster that has the stream", "--servers URLS")
+    stream: str = setting("Cluster", "starling", STREAM,
+        "Stream of the group; servers with the same stream are one group", "--stream NAME")
+    replicas: int = setting("Cluster", 3, REPLICAS,
+        "Replicas that the stream must have; with fewer than 3, no death is survived")
+    takeover: float = setting("Cluster", "2s", TAKEOVER,
+        "Silence of the owner after which another server takes over")
+    advertise: str | None = setting("Cluster", None, ADVERTISED,
+        "Address that clients of the others are told while this server is the owner")
+    servers_credentials: Path | None = setting("Cluster", None, PATH,
+        "File with the credentials for NATS, as nsc makes it")
+    servers_ca: Path | None = setting("Cluster", None, PATH,
+        "File with the certificates that sign those of the NATS servers")
+    servers_cert: Path | None = setting("Cluster", None, PATH,
+        "File with this server's certificate for NATS")
+    servers_key: Path | None = setting("Cluster", None, PATH,
+        "File with the key to that certificate")
     daemonize: bool = setting("Process", False, FLAG,
         "Leave the terminal and run in the background", "-d --daemonize", const=True)
     pid_file: Path | None = setting("Process", None, PATH,
@@ -192,8 +256,47 @@ class Settings:
         "Lines for people or for programs; json needs python-json-logger", "--log_format FORMAT")
     # fmt: on
     queues: QueueTable = attrs.field(factory=partial(from_converted, QueueTable), converter=_queues)
+    users: Users = attrs.field(factory=partial(from_converted, Users), converter=_users)
     routes: Routes = attrs.field(factory=partial(from_converted, Routes), converter=_routes)
     http: HttpSettings | None = attrs.field(default=None)
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where to listen."""
+        if self.listen is not None:
+            return self.listen
+        return Endpoints([Endpoint(TCP, self.host, self.port)])
+
+    def wrong_together(self) -> Iterator[Fault]:
+        """Yield what is wrong with settings beside others, each under the one to be changed."""
+        name = "host" if self.listen is None else "listen"
+        if self.listen is not None and (self.host, self.port) != _SHORT_FORM:
+            yield Fault(("listen",), "host and port say the same in short; leave them out")
+        if self.users and self.users_file is None:
+            yield Fault(("users",), "nobody can say who it is: users_file is missing")
+        for each in self.endpoints:
+            reason = self.open_to(each.host) if each.host else None
+            if reason is not None:
+                yield Fault((name,), reason)
+
+    @property
+    def has_users(self) -> bool:
+        """Whether clients have to say who they are."""
+        return self.users_file is not None or len(self.users) > 0
+
+    def open_to(self, host: str) -> str | None:
+        """Return why not to listen on an address; ``None`` if nothing is against it.
+
+        Beyond this machine, somebody has to be kept out, or the settings say that nobody is meant
+        to be.
+        """
+        is_kept = self.allow_from is not None and self.allow_from.is_closed
+        if self.insecure or self.has_users or is_kept or not is_beyond(host):
+            return None
+        return (
+            f"{host} is beyond this machine, and whoever reaches it could use the server; write"
+            " users_file: or allow_from: to keep others out, or insecure: true if that is meant"
+        )
 
 
 TABLE: Final = table(Settings)

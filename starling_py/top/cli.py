@@ -1,7 +1,7 @@
-"""The command ``starling-top``: options in, one of three outputs out, errors as one line.
+"""The command ``starling-top``: options in, one of four outputs out, errors as one line.
 
-Invariants: a server that cannot be reached at the start is one line on stderr and status 1 in every
-mode; a closed pipe is no error. Nothing is written to the server but ``stats``.
+Invariants: a server that cannot be reached at the start, or that has no queues because it is none
+of the family, is one line on stderr and status 1 in every mode; a closed pipe is no error.
 """
 
 import argparse
@@ -9,30 +9,39 @@ import io
 import json
 import math
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from typing import TextIO
 
 import starling_py
+from starling_py.top import plain
+from starling_py.top.address import DEFAULT_PORT, Address, AddressError, parse_address, parse_port
 from starling_py.top.client import StatsClient, StatsError
-from starling_py.top.model import COLUMNS, json_value, printable, take_snapshot
+from starling_py.top.formats import json_value, printable
+from starling_py.top.rows import COLUMNS
+from starling_py.top.snapshot import Snapshot, foreign, take_changes, take_snapshot
 
 _DESCRIPTION = """\
 Shows what a starling-py server, or any server that answers memcached's `stats` with
 Starling's names, is doing: as a live table of its queues, or once and for all as text.
+In the live table a queue can be looked into, paused, moved, emptied and deleted.
 """
 _EPILOG = """\
+SERVER is HOST, HOST:PORT, [::1]:PORT or unix:/PATH.
+
 examples:
   starling-top                              watch the server on this machine
-  starling-top -h queues.example -d 5       watch another one, every five seconds
+  starling-top queues.example:22122 -d 5    watch another one, every five seconds
   starling-top --sort age                   the queue whose head waits longest first
-  starling-top --once | grep _age           every statistic, a line each, sorted
+  starling-top --once                       the table, once, as text
+  starling-top --once --raw | grep _age     every statistic, a line each, sorted
   starling-top --json | jq .curr_items      the same as one JSON object
 
-keys of the live table:
-  < >  the column to sort by     1-9  pick it     r  reverse     q  quit
-  arrows, PgUp, PgDn  scroll     a click on a heading sorts by it
+keys of the live table: ? shows them all
+  Enter  look at one queue    /  filter    < > 1-9 r  sort    q  quit
 
 exit status: 0 done, 1 the server could not be reached, 2 wrong usage.
 """
@@ -40,20 +49,60 @@ exit status: 0 done, 1 the server could not be reached, 2 wrong usage.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status; wrong options exit with 2, as argparse does."""
-    options = _parser().parse_args(argv)
-    if not (options.once or options.json or (sys.stdin.isatty() and sys.stdout.isatty())):
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.raw and not options.once:
+        parser.error("--raw goes with --once")
+    try:
+        address = _address(options)
+    except AddressError as error:
+        parser.error(str(error))
+    once = options.once or options.json
+    if not (once or (_is_terminal(sys.stdin) and _is_terminal(sys.stdout))):
         return _fail("the live table needs a terminal; use --once or --json", 2)
-    with closing(StatsClient(options.hostname, options.port)) as client:
+    with closing(StatsClient(address)) as client:
         try:
-            stats = client.stats()
+            stats = client.stats() if once else client.changes(b"", 100_000)
         except StatsError as error:
-            address = _address(options.hostname, options.port)
             return _fail(f"cannot reach {address}: {error}", 1)
+        taken = time.monotonic()
+        snapshot = take_changes(None, stats, taken) or take_snapshot(stats, taken)
+        if (other := foreign(snapshot)) is not None:
+            return _fail(f"{address} is a {other} server: it has no queues", 1)
         if options.json:
             return _print(_json_text(stats))
-        if options.once:
+        if options.once and options.raw:
             return _print(_lines(stats))
-        return _watch(client, stats, options)
+        if options.once:
+            column = next(column for column in COLUMNS if column.key == options.sort)
+            return _print(plain.table(snapshot, column, options.reverse, _width()))
+        return _watch(client, snapshot, address, options)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a stream is a terminal; one that was closed is none."""
+    return stream is not None and stream.isatty()
+
+
+def _width() -> int | None:
+    """Return how many cells a line of standard output has; None where nobody cares."""
+    if not _is_terminal(sys.stdout):
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def _address(options: argparse.Namespace) -> Address:
+    """Return where the server is. Raises ``AddressError``."""
+    if options.server is not None and options.at is not None:
+        raise AddressError("the server is given twice")
+    text = options.server if options.server is not None else options.at
+    if text is not None:
+        if options.hostname is not None:
+            raise AddressError("the server is given twice: leave -h out")
+        return parse_address(text, options.port or DEFAULT_PORT)
+    if options.hostname is None:
+        return Address(port=options.port or DEFAULT_PORT)
+    return parse_address(options.hostname, options.port or DEFAULT_PORT)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,9 +115,12 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("-h", "--hostname", default="127.0.0.1", metavar="HOST", help="default: %(default)s")
-    add("-p", "--port", type=_port, default=22122, help="default: %(default)s")
-    add("--once", action="store_true", help="print all statistics as sorted lines, and exit")
+    add("at", nargs="?", metavar="SERVER", help="default: 127.0.0.1:22122")
+    add("--server", metavar="SERVER", help="the same")
+    add("-h", "--hostname", metavar="HOST", help="the same, as in the original (so not help)")
+    add("-p", "--port", type=_port, help=f"where SERVER has none; default: {DEFAULT_PORT}")
+    add("--once", action="store_true", help="print the table once, and exit")
+    add("--raw", action="store_true", help="with --once: all statistics, as sorted lines")
     add("--json", action="store_true", help="print all statistics as a JSON object, and exit")
     add(
         "-d",
@@ -95,9 +147,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port (1 to 65535)")
-    return int(text)
+    try:
+        return parse_port(text)
+    except AddressError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _delay(text: str) -> float:
@@ -110,15 +163,18 @@ def _delay(text: str) -> float:
     return seconds
 
 
-def _watch(client: StatsClient, stats: Mapping[bytes, bytes], options: argparse.Namespace) -> int:
+def _watch(
+    client: StatsClient, first: Snapshot, address: Address, options: argparse.Namespace
+) -> int:
     # Loading urwid and trio takes longer than all of --once.
-    from starling_py.top import view
+    from starling_py.top import terminal
+    from starling_py.top.monitor import Monitor
 
     column = next(column for column in COLUMNS if column.key == options.sort)
-    top = view.TopView(_address(options.hostname, options.port), column, options.reverse)
+    monitor = Monitor(str(address), column, options.reverse)
     # The convention of no-color.org: any value but the empty one.
     colours = not os.environ.get("NO_COLOR")
-    view.run(client, take_snapshot(stats, time.monotonic()), top, options.delay, colours)
+    terminal.run(client, first, monitor, options.delay, colours)
     return 0
 
 
@@ -137,6 +193,8 @@ def _json_text(stats: Mapping[bytes, bytes]) -> str:
 
 
 def _print(text: str) -> int:
+    if sys.stdout is None:
+        return _fail("cannot write: standard output is closed", 1)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A queue's name may have characters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -150,10 +208,6 @@ def _print(text: str) -> int:
             return 0
         return _fail(f"cannot write: {error.strerror}", 1)
     return 0
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _fail(text: str, status: int) -> int:

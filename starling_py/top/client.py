@@ -1,8 +1,9 @@
-"""One connection to a server, and the one command a monitor needs: ``stats``.
+"""One connection to a server, for the questions of a monitor and the commands of its user.
 
-Invariants: a call to ``stats`` takes at most the time-out for the reply (plus, for a new
-connection, what looking up and connecting take), and after any error the socket is closed. It never
-returns a reply that is cut short, and it hands keys and values on as the bytes they came in.
+Invariants: a call takes at most the time-out for the reply (plus, for a new connection, what
+looking up and connecting take), and after any error the socket is closed. It never returns a reply
+that is cut short, and it hands keys and values on as the bytes they came in. A question is asked
+again on a new connection if the old one is lost; a command that changes something never is.
 
 It speaks over a socket of its own, not through pymemcache, for three reasons. pymemcache tries only
 the first address of a name, so ``localhost`` is refused where ``::1`` comes first and the server
@@ -13,6 +14,9 @@ ever. And it rewrites what the server said: a value loses its second word, and `
 
 import socket
 import time
+from collections.abc import Callable
+
+from starling_py.top.address import Address
 
 DEFAULT_TIMEOUT = 2.0
 _RECEIVE_SIZE = 65536
@@ -22,49 +26,117 @@ class StatsError(Exception):
     """The server could not be asked; the text says why in a few words, without host or port."""
 
 
+class RefusedError(StatsError):
+    """The server answered with an error of its own; the text is that."""
+
+
 class StatsClient:
-    """Asks one server for its statistics, over a connection that is kept between calls.
+    """Asks one server, over a connection that is kept between calls.
 
     ``timeout`` is in seconds and applies to each connection attempt and to each whole reply.
     """
 
-    def __init__(self, host: str, port: int, timeout: float = DEFAULT_TIMEOUT) -> None:
-        self._address = (host, port)
+    def __init__(self, address: Address, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self.address = address
         self._timeout = timeout
         self._socket: socket.socket | None = None
+        self._knows_changes = True
 
-    def stats(self) -> dict[bytes, bytes]:
-        """Return the server's statistics in its order; raise ``StatsError`` if it gives none."""
+    def stats(self, what: bytes = b"") -> dict[bytes, bytes]:
+        """Return the server's statistics in its order, or one of its other reports.
+
+        Raises ``StatsError`` if it gives none.
+        """
+        command = b"stats " + what if what else b"stats"
+        return _pairs(self._ask(command, lambda found: _report(found, command), again=True))
+
+    def changes(self, token: bytes, most: int) -> dict[bytes, bytes]:
+        """Return what has changed since ``token``; all statistics where that cannot be asked.
+
+        Raises ``StatsError``.
+        """
+        if self._knows_changes:
+            try:
+                found = self.stats(b"changed %b %d" % (token or b"0", most))
+            except RefusedError:
+                found = {}
+            except StatsError:
+                if token:
+                    raise
+                found = {}  # perhaps one that hangs up on what it does not know
+            if b"changes" in found:
+                return found
+            self._knows_changes = False
         try:
-            if self._socket is not None:
-                try:
-                    return self._ask(self._socket)
-                except ConnectionError:
-                    # A server that was restarted since the last call has dropped this connection;
-                    # only a new one tells whether it is back.
-                    self.close()
-            self._socket = socket.create_connection(self._address, self._timeout)
-            return self._ask(self._socket)
-        except (OSError, UnicodeError) as error:
-            self.close()
-            raise StatsError(_reason(error)) from error
+            return self.stats()
         except StatsError:
-            self.close()
+            self._knows_changes = True  # another server may be there by the next time
             raise
 
+    def lines(self, command: bytes) -> list[bytes]:
+        """Return the lines of the answer to a question such as ``browse``, without its ``END``.
+
+        Raises ``RefusedError`` with the server's own words if it is an error, and ``StatsError``.
+        """
+        reply = self._ask(command, lambda found: _report(found, command), again=True)
+        return reply.split(b"\r\n")[:-2]
+
+    def peek(self, queue: bytes, item: int) -> bytes | None:
+        """Return the data of an item without taking it; None if it is not there any more.
+
+        Raises ``StatsError``.
+        """
+        reply = self._ask(b"get %b/peek/id=%d" % (queue, item), _value, again=True)
+        if reply == b"END\r\n":
+            return None
+        head, _, rest = reply.partition(b"\r\n")
+        return rest[: int(head.split(b" ")[3])]
+
+    def act(self, command: bytes) -> str:
+        """Have the server do something; return its answer, which may be a refusal.
+
+        Raises ``StatsError`` if there is none: then nobody knows whether it was done.
+        """
+        reply = self._ask(command, _first_line, again=False)
+        return reply.rstrip().decode(errors="backslashreplace")
+
     def close(self) -> None:
-        """Close the connection, if there is one; the next call to ``stats`` opens another."""
+        """Close the connection, if there is one; the next call opens another."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
-    def _ask(self, connection: socket.socket) -> dict[bytes, bytes]:
+    def _ask(self, command: bytes, is_whole: Callable[[bytearray], bool], *, again: bool) -> bytes:
+        """Send a command, and read until ``is_whole`` says that it was answered."""
+        try:
+            if self._socket is not None:
+                try:
+                    return self._try(self._socket, command, is_whole)
+                except ConnectionError:
+                    # A server that was restarted since the last call has dropped this connection;
+                    # only a new one tells whether it is back.
+                    self.close()
+                    if not again:
+                        raise
+            self._socket = self.address.connect(self._timeout)
+            return self._try(self._socket, command, is_whole)
+        except (OSError, UnicodeError) as error:
+            self.close()
+            raise StatsError(_reason(error)) from error
+        except RefusedError:
+            raise
+        except StatsError:
+            self.close()
+            raise
+
+    def _try(
+        self, connection: socket.socket, command: bytes, is_whole: Callable[[bytearray], bool]
+    ) -> bytes:
         deadline = time.monotonic() + self._timeout
         connection.settimeout(self._timeout)
-        connection.sendall(b"stats\r\n")
+        connection.sendall(command + b"\r\n")
         reply = bytearray()
-        checked = False
-        while not (reply.endswith(b"\nEND\r\n") or reply == b"END\r\n"):
+        while not is_whole(reply):
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
@@ -73,15 +145,45 @@ class StatsClient:
             if not received:
                 raise ConnectionResetError("connection closed by the server")
             reply += received
-            if not checked and b"\n" in reply:
-                # Whatever else listens on that port is named now, not after the time-out.
-                checked = True
-                if not reply.startswith((b"STAT ", b"END\r\n")):
-                    raise StatsError(f"it answered {_excerpt(reply)} to `stats`")
-        return _parse(bytes(reply))
+        return bytes(reply)
 
 
-def _parse(reply: bytes) -> dict[bytes, bytes]:
+def _report(reply: bytearray, command: bytes) -> bool:
+    """Tell whether a report is whole. Raises ``StatsError`` if it is none.
+
+    Whatever else listens on that port is named at once, not after the time-out.
+    """
+    if not reply.endswith(b"\n"):
+        return False
+    if reply.endswith(b"\nEND\r\n") or reply == b"END\r\n":
+        return True
+    if reply.startswith((b"STAT ", b"ITEM ", b"queue ", b"  ", b"}")):
+        last = reply[reply.rfind(b"\n", 0, -1) + 1 :]
+        if last.startswith(b"SERVER_ERROR "):
+            raise RefusedError(_words(last))
+        return False
+    if reply.startswith((b"ERROR", b"CLIENT_ERROR ", b"SERVER_ERROR ", b"NOT_FOUND")):
+        raise RefusedError(_words(reply))
+    raise StatsError(f"it answered {_excerpt(reply)} to `{command.split()[0].decode()}`")
+
+
+def _value(reply: bytearray) -> bool:
+    """Tell whether the answer to a get of one item is whole."""
+    head, end, rest = reply.partition(b"\r\n")
+    if not end:
+        return False
+    if not head.startswith(b"VALUE "):
+        if head != b"END":
+            raise RefusedError(_words(head))
+        return True
+    return len(rest) >= int(head.split(b" ")[3]) + len(b"\r\nEND\r\n")
+
+
+def _first_line(reply: bytearray) -> bool:
+    return reply.endswith(b"\r\n")
+
+
+def _pairs(reply: bytes) -> dict[bytes, bytes]:
     stats = {}
     for line in reply.split(b"\r\n"):
         word, _, rest = line.partition(b" ")
@@ -94,6 +196,11 @@ def _parse(reply: bytes) -> dict[bytes, bytes]:
 def _excerpt(reply: bytearray) -> str:
     line = bytes(reply).partition(b"\n")[0].rstrip()
     return ascii(line[:40].decode("latin-1"))
+
+
+def _words(reply: bytearray) -> str:
+    line = bytes(reply).partition(b"\n")[0].strip()
+    return ascii(line[:200].decode("latin-1"))[1:-1]
 
 
 def _reason(error: OSError | UnicodeError) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -17,7 +18,8 @@ SECONDS = 30_000
 @contextlib.contextmanager
 def opened(browser: Browser, address: str, **more: object) -> Iterator[Page]:
     """Open a page; there must be no error on its console."""
-    context = browser.new_context(**{"viewport": WIDE, **more})  # type: ignore[arg-type]
+    options: Any = {"viewport": WIDE, **more}
+    context = browser.new_context(**options)
     context.set_default_timeout(SECONDS)
     expect.set_options(timeout=SECONDS)
     page = context.new_page()
@@ -121,9 +123,9 @@ def test_an_action_is_done_only_when_the_name_is_typed(browser: Browser, paged: 
         page.locator("#yes").click()
         expect(page.locator("#notice")).to_have_text("flush: END")
         expect(row(page, "jobs").locator("td").nth(1)).to_have_text("0")
-    audit = [line for line in paged.server.log if "starling_py.audit" in line]
+    audit = [line for line in paged.server.log if "asked: flush" in line]
     assert len(audit) == 1
-    assert audit[0].rstrip().endswith("(anybody): flush jobs: END")
+    assert audit[0].rstrip().endswith("(page:anybody): asked: flush jobs: END")
 
 
 def test_a_queue_is_paused_and_resumed_moved_and_deleted(browser: Browser, paged: Paged) -> None:
@@ -164,7 +166,7 @@ def test_without_a_token_nothing_is_shown(browser: Browser, locked: Paged) -> No
         page.get_by_role("button", name="Pause", exact=True).click()
         page.locator("#yes").click()
         expect(row(page, "jobs").locator(".mark")).to_have_text("paused")
-    assert any("(ops): pause jobs: OK" in line for line in locked.server.log)
+    assert any("(page:ops): asked: pause jobs: OK" in line for line in locked.server.log)
 
 
 def test_another_site_cannot_act(browser: Browser, paged: Paged) -> None:

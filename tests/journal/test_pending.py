@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.journal.disk.background import Chores
+from starling_py.journal.disk.background import Chores, Hold
 from starling_py.journal.disk.no_files import NoFiles, NoReserve
 from starling_py.journal.format import record
 from starling_py.journal.format.record import Item, MarkedItem
@@ -46,7 +46,7 @@ def remove(pending: Pending, what: Item) -> None:
 def recorder(pending: Pending) -> Recorder:
     """Return the recorder of a journal without files that has these records to be written."""
     place = Place(NoFiles(), "/spool/jobs", b"jobs", SALT, syncs=False)
-    chores = Chores(InlineBackground(), place.files, nothing, nothing)
+    chores = Chores(InlineBackground(), place.files, nothing, nothing, Hold())
     made = Recorder(NoReserve(), Reader(place, chores), SALT, Ledger(), nothing)
     made.pending = pending
     return made

@@ -13,7 +13,7 @@ from tests.journal.spool_harness import NAME, Harness, Items, empty_disk
 OTHER = b"Other"
 NAMES = (NAME, OTHER)
 SEGMENT_SIZE = 160
-SCHEDULES = 120
+SCHEDULES = 45
 """How many schedules each test runs."""
 
 
@@ -112,7 +112,7 @@ class Schedule:
 
 
 @pytest.fixture(
-    params=[0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1000, 9000, 500))]
+    params=[0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1000, 9000, 200))]
 )
 def first_seed(request: pytest.FixtureRequest) -> int:
     """Where the seeds begin: at one place by default, at many in the long run."""

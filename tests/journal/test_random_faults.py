@@ -15,7 +15,7 @@ from tests.journal.spool_harness import NAME, Harness, Items, empty_disk
 OTHER = b"Other"
 NAMES = (NAME, OTHER)
 SEGMENT_SIZE = 160
-SCHEDULES = 80
+SCHEDULES = 30
 FAILING = (
     CHANGES | {"open", "close"},
     frozenset({"write"}),
@@ -171,7 +171,7 @@ class Schedule:
 
 
 @pytest.mark.parametrize(
-    "first", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1000, 5000, 500))]
+    "first", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1000, 5000, 200))]
 )
 def test_whatever_fails_what_was_told_stays_and_what_was_refused_goes(first: int) -> None:
     for seed in range(first, first + SCHEDULES):

@@ -240,6 +240,24 @@ def test_an_item_put_after_a_removal_that_failed_is_not_lost(call: str) -> None:
     assert Harness(disk.after_process_death()).datas() == expected
 
 
+def test_a_queue_deleted_twice_before_the_first_is_safe_leaves_no_files() -> None:
+    disk = empty_disk()
+    harness = Harness(disk, deferred=True)
+    for _ in range(2):
+        harness.put(b"x")
+        harness.queues.delete(NAME)
+        if not harness.deferred.waiting:
+            harness.commit()
+    harness.deferred.sync_one()
+    while harness.commits.touched or harness.deferred.waiting:
+        harness.commit()
+        harness.deferred.sync_one()
+    assert harness.queues.directory.known(NAME) is None
+    assert not [path for path in disk.contents() if path.startswith(f"{DIRECTORY}/")]
+    harness.put(b"new")
+    assert not harness.commit()[0].failed
+
+
 @pytest.mark.parametrize("call", ["rename", "sync_directory"])
 def test_a_told_deletion_stays_after_a_power_cut_though_removing_failed(
     call: str,
@@ -412,6 +430,21 @@ def test_a_refused_queue_is_served_again_when_it_was_put_right() -> None:
     assert harness.pop_all(4) == [b"a", b"b", b"c", None]
     assert harness.queues.directory.refused == 0
     assert Harness(disk.after_power_cut()).datas() == []
+
+
+def test_a_queue_whose_name_a_reload_cannot_make_safe_stays_refused() -> None:
+    disk = spool_with(NAME)
+    whole = segments_of(disk)
+    disk.put(FIRST, b"x" * 100)
+    harness = Harness(disk, refuses=True)
+    disk.put(FIRST, whole[FIRST])
+    disk.fault = Fault(2, errno.EIO, frozenset({"sync_directory"}))
+    harness.queues.reload(Rules())
+    assert disk.fault.struck
+    assert harness.queues.directory.refused == 1
+    harness.queues.reload(Rules())
+    assert harness.queues.directory.refused == 0
+    assert harness.datas() == [b"a", b"b"]
 
 
 def test_a_refused_queue_that_was_moved_away_begins_anew() -> None:

@@ -33,7 +33,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 
 
 def test_a_host_that_is_not_this_machines(tmp_path: Path) -> None:
-    line = expect_refusal(1, "-q", tmp_path / "spool", "-h", "192.0.2.1", "-p", 0)
+    line = expect_refusal(1, "-q", tmp_path / "spool", "-h", "192.0.2.1", "-p", 0, "--insecure")
     assert line.startswith("starling-py: cannot listen on 192.0.2.1:0: ")
 
 

@@ -516,9 +516,9 @@ def test_refresh_certs_succeeds_and_so_is_no_refusal() -> None:
 
 
 def test_every_first_byte_but_the_binary_protocols_is_text() -> None:
-    assert not isinstance(dialect_for(0x80, LIMIT), TextDialect)
+    assert not isinstance(dialect_for(b"\x80", LIMIT), TextDialect)
     others = [first for first in range(256) if first != 0x80]
-    assert all(isinstance(dialect_for(first, LIMIT), TextDialect) for first in others)
+    assert all(isinstance(dialect_for(bytes([first]), LIMIT), TextDialect) for first in others)
 
 
 # A body belongs to its line.

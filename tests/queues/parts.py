@@ -48,6 +48,12 @@ class Queues(CoreHarness):
             self.patiently(partial(put, self.queues, name, data, 0, exptime))
             self.commit()
 
+    def put_many(self, name: bytes, count: int) -> None:
+        """Put so many items, and commit all of them at once."""
+        for _ in range(count):
+            put(self.queues, name, b"x")
+        self.commit()
+
     def put_uncommitted(self, name: bytes, data: bytes = b"x") -> None:
         """Put an item, and commit nothing."""
         put(self.queues, name, data)

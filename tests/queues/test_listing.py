@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from starling_py.journal.errors import JournalError
 from starling_py.journal.format.record import Item
 from starling_py.queues.delivery import Put
 from starling_py.queues.listing import Listing, find, listed
@@ -15,9 +16,9 @@ from tests.core import put_with_care
 from tests.queues.parts import Queues
 
 
-def finish(queues: Queues, steps: Steps) -> None:
-    """Do all steps, as a session does."""
-    step = next(steps, DONE)
+def finish(queues: Queues, steps: Steps, failure: JournalError | None = None) -> None:
+    """Do all steps, as a session does; ``failure`` is why what they wait for is not there."""
+    step = next_step(steps, failure)
     while step is not DONE:
         if step is LATER:
             queues.commit()
@@ -42,9 +43,10 @@ def states(queues: Queues, name: bytes = b"q") -> dict[int, str]:
     return {item.id: listed(queue, item).state for item in found}
 
 
-def behind(tmp_path: Path, items: int = 200) -> Queues:
+def behind(tmp_path: Path, items: int = 200, interval: float | None = None) -> Queues:
     """Return queues of which one is mostly on disk."""
-    queues = Queues(tmp_path / "spool", window_size=4096, segment_size=4096)
+    path = tmp_path / "spool"
+    queues = Queues(path, window_size=4096, segment_size=4096, interval=interval)
     queues.put(b"q", *(b"%d" % number * 20 for number in range(items)))
     assert queues.queue(b"q").waiting.on_disk > items // 2
     return queues
@@ -57,6 +59,28 @@ def test_items_in_memory_and_on_disk_are_listed_and_stay(tmp_path: Path) -> None
     assert ids(queues, after=200) == []
     assert len(queues.take_all(b"q")) == 200
     assert ids(queues) == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_not_written_yet_when_its_turn_comes_is_waited_for(
+    tmp_path: Path, fails: bool
+) -> None:
+    queues = behind(tmp_path, interval=0)
+    queues.put_uncommitted(b"q")
+    found: list[Item] = []
+    steps = Listing(queues.queue(b"q"), 199, 10, found.append).steps()
+    assert next_step(steps) is LATER
+    told: list[JournalError | None] = []
+    missing = next_step(steps)
+    assert missing is not None
+    assert missing is not DONE
+    missing.when_loaded(told.append)
+    assert not told
+    queues.fail_commit() if fails else queues.commit()
+    (failure,) = told
+    assert (failure is not None) == fails
+    finish(queues, steps, failure)
+    assert [item.id for item in found] == ([200] if fails else [200, 201])
 
 
 def test_the_states_of_items_are_told(tmp_path: Path) -> None:
@@ -161,4 +185,25 @@ def test_after_any_traffic_the_list_has_what_is_there(
         assert ids(queues) == sorted(there)[:1000]
         queues.pass_time(11)
         assert set(queues.take_all(b"q")) == set(there.values())
+    queues.close()
+
+
+def test_the_next_list_goes_on_reading_where_the_last_one_ended(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool", window_size=4096, segment_size=1 << 22)
+    queues.put_many(b"q", 20_000)
+    counted: list[int] = []
+    read = queues.failing.read_at
+
+    def read_at(path: str, offset: int, size: int) -> bytes:
+        counted.append(size)
+        return read(path, offset, size)
+
+    queues.failing.read_at = read_at  # type: ignore[method-assign]
+    listed_ids: list[int] = []
+    while page := ids(queues, after=listed_ids[-1] if listed_ids else 0):
+        listed_ids += page
+    assert listed_ids == [*range(1, 20_001)]
+    size = queues.queue(b"q").journal.size
+    assert sum(counted) < 5 * size
+    assert ids(queues, after=500, count=2) == [501, 502]
     queues.close()

@@ -346,6 +346,25 @@ def test_a_child_that_is_deleted_while_its_copy_is_undone_holds_nothing_up(
     assert queues.take_all(b"late+a") == [b"1"]
 
 
+def test_an_item_undone_amid_its_delivery_goes_where_it_would_by_then(
+    tmp_path: Path,
+) -> None:
+    queues = Queues(tmp_path / "spool", EXPIRING)
+    queues.put(b"q", b"1", exptime=1)
+    queues.clock.advance(2)
+    queues.queues.slices.allowance = 0.0
+    assert queues.queue(b"q").peek(queues.clock.wall_ms) is None
+    queues.queues.slices.run()
+    assert queues.queue(b"late").items == 1
+    queues.fail_commit(only="/late/")
+    assert queues.queues.directory.find(b"late") is None
+    assert queues.queues.subscribe(b"late+child") is not None
+    queues.commit()
+    queues.pass_time(TRY_AGAIN)
+    assert [queues.take_all(name) for name in (b"late", b"late+child")] == [[b"1"], [b"1"]]
+    assert queues.queue(b"q").items == 0
+
+
 def test_of_many_that_expire_at_once_only_some_are_copied_in_one_slice(tmp_path: Path) -> None:
     queues = fanning(tmp_path / "spool")
     datas = [b"%d" % number for number in range(20)]

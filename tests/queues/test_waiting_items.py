@@ -307,3 +307,45 @@ def test_large_items_are_read_back_several_at_once_and_not_too_many(
     queues.background.do_one()
     assert 10 <= line.loaded <= 150
     assert [int(data[:4]) for data in queues.take_all(b"q")] == list(range(400))
+
+
+def in_front(queues: Queues, data: bytes) -> None:
+    put_with_care(queues.queues, Put(b"q", data, 0, 0, front=True))
+    queues.commit()
+
+
+def test_the_age_is_that_of_who_has_waited_longest_and_not_of_the_first(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool")
+    queues.put(b"q", b"old")
+    for number in range(3):
+        queues.pass_time(10)
+        in_front(queues, b"%d" % number)
+    assert queues.numbers(b"q").age == 30_000
+    read = queues.open(b"q", ReadHolder())
+    assert read.item.data == b"2"
+    assert queues.numbers(b"q").age == 30_000
+    queues.queue(b"q").give_back(read)
+    for left in (30_000, 30_000, 30_000, 30_000):
+        assert queues.numbers(b"q").age == left
+        queues.take(b"q")
+    assert queues.numbers(b"q").age == 0
+
+
+def test_the_age_after_a_start_waits_for_what_is_older_than_what_is_there(
+    tmp_path: Path,
+) -> None:
+    queues = Queues(tmp_path / "spool")
+    queues.put(b"q", b"1")
+    in_front(queues, b"2")
+    queues.put(b"q", b"3")
+    queues.close()
+    queues.clock.advance(7)
+    queues = Queues(tmp_path / "spool", clock=queues.clock)
+    in_front(queues, b"new")
+    queues.pass_time(2)
+    while (missing := queues.queues.to_be_loaded(b"q")) is not None:
+        told: list[object] = []
+        missing.when_loaded(told.append)
+        while not told:
+            queues.commit()
+    assert queues.numbers(b"q").age == 9_000

@@ -422,3 +422,12 @@ def test_the_window_alone_keeps_the_order_and_knows_its_size() -> None:
     assert window.behind
     assert (window.last_id, window.position, len(window.items)) == (7, None, 0)
     assert window.size == 0
+
+
+def test_items_behind_an_id_are_found_from_the_nearer_end() -> None:
+    window = Window()
+    window.add([Item(number, 0, 0, 0, b"") for number in range(2, 202, 2)])
+    for item_id in (0, 1, 2, 50, 51, 150, 199, 200, 500):
+        for count in (0, 1, 7, 1000):
+            found = [item.id for item in window.behind_id(item_id, count)]
+            assert found == [each for each in range(2, 202, 2) if each > item_id][:count]

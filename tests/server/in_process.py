@@ -12,6 +12,7 @@ import trio
 
 from starling_py.clock import Clock
 from starling_py.journal.disk.files import Files
+from starling_py.server.accounts import Accounts
 from starling_py.server.core import Core, Storage
 from starling_py.server.listening import listen
 from starling_py.server.server import Server
@@ -202,6 +203,14 @@ class RunningServer:
                         return
                     await trio.lowlevel.checkpoint()
 
+    async def until_gate_has(self, user: str, count: int) -> None:
+        """Return when a user has so many connections."""
+        gate = self.server.gate
+        assert gate is not None
+        with trio.fail_after(PATIENCE):
+            while gate.connections_of(user) != count:
+                await trio.sleep(0.001)
+
     async def until_connected(self, count: int) -> None:
         """Return when so many clients are connected, not counting the one that asks."""
         async with self.client() as observer:
@@ -226,7 +235,7 @@ class Servers:
         core = Core.open(storage, Clock(), files, threads)
         listeners = listen("127.0.0.1", 0)
         web = open_web(made.http)
-        server = Server(made, core, threads, listeners, web=web)
+        server = Server(made, core, threads, listeners, accounts=Accounts.of(made), web=web)
         running = RunningServer(server, core, files, listeners[0].getsockname()[1])
         running.web_port = 0 if web is None else web.listeners[0].getsockname()[1]
         self.started.append(running)

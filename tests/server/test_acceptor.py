@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from starling_py.security.networks import Networks
 from starling_py.server.acceptor import AT_ONCE, REST, Acceptor
 from starling_py.server.file_limit import GUESTS
 from starling_py.server.readiness import READ, Ready
@@ -37,6 +38,8 @@ class FakeSocket:
 
 class FakeListener:
     """A listening socket at which clients wait, or errors."""
+
+    family = socket.AF_INET
 
     def __init__(self, *waiting: FakeSocket | OSError, host: str = "192.0.2.1") -> None:
         self.waiting = deque(waiting)
@@ -97,10 +100,11 @@ MADE: list[Acceptor] = []
 
 
 def acceptor_at(
-    listener: FakeListener, most: int = 1000
+    listener: FakeListener, most: int = 1000, allow_from: Networks | None = None
 ) -> tuple[Acceptor, FakeReadiness, Counters]:
     readiness, counters = FakeReadiness(), Counters()
-    made = Acceptor([cast(socket.socket, listener)], readiness, most, counters)
+    sockets = [cast(socket.socket, listener)]
+    made = Acceptor(sockets, readiness, most, counters, allow_from=allow_from)
     MADE.append(made)
     return made, readiness, counters
 
@@ -199,3 +203,18 @@ def test_without_a_descriptor_left_it_rests_and_then_goes_on(number: int) -> Non
     assert readiness.watched == {LISTENING: READ}
     assert acceptor.rests_until is None
     assert len(acceptor.accept(LISTENING, 1, NOW + REST)) == 1
+
+
+def test_who_comes_from_no_network_that_is_allowed_is_told_nothing() -> None:
+    waiting = [FakeSocket() for _ in range(3)]
+    listener = FakeListener(*waiting, host="192.0.2.1")
+    acceptor, _, counters = acceptor_at(listener, allow_from=Networks(["198.51.100.*"]))
+    assert acceptor.accept(LISTENING, 0, NOW) == []
+    assert [(each.closed, each.sent) for each in waiting] == [(True, b"")] * 3
+    assert (counters.rejected_connections, counters.total_connections) == (3, 0)
+
+
+def test_who_comes_from_an_allowed_network_has_a_place() -> None:
+    listener = FakeListener(FakeSocket(), host="198.51.100.7")
+    acceptor, _, counters = acceptor_at(listener, allow_from=Networks(["198.51.100.*"]))
+    assert len(acceptor.accept(LISTENING, 0, NOW)) == counters.total_connections == 1

@@ -393,3 +393,14 @@ async def test_stats_consumers_tells_who_takes_waits_and_works(start: Servers) -
         assert (waiting["takes"], waiting["last_take"], waiting["waits"]) == ("0", "-1", "1")
         assert await other.stats(b"stats consumers nosuch") == {}
         assert (await other.stats(b"stats queue q"))["open_2_name"] == "worker-1"
+
+
+async def test_who_waits_to_put_is_no_consumer(start: Servers) -> None:
+    running = await start(queues={"full": {"max_items": 1}})
+    async with running.client() as producer, running.client() as other:
+        await producer.expect_reply(put(b"full", b"1"), b"STORED\r\n")
+        await producer.send(put(b"full/t=60000", b"2"))
+        with trio.fail_after(PATIENCE):
+            while "full" not in (await other.stats(b"stats conns")).values():
+                await trio.lowlevel.checkpoint()
+        assert await other.stats(b"stats consumers full") == {}

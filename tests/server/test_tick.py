@@ -12,9 +12,13 @@ JOBS = NAMES[0]
 
 
 def a_life(interval: float | None, window_size: int = 1 << 20) -> Life:
+    return life_with(Shape(interval, 1 << 20, window_size))
+
+
+def life_with(shape: Shape) -> Life:
     disk = SimulatedDisk.holding({f"{SPOOL}/": b""})
     models = {name: QueueModel(name) for name in NAMES}
-    return Life(disk, ManualClock(), Shape(interval, 1 << 20, window_size), models, {})
+    return Life(disk, ManualClock(), shape, models, {})
 
 
 def put(life: Life, client: SimulatedClient, data: bytes) -> None:
@@ -72,3 +76,30 @@ def test_who_has_waited_longest_for_the_disk_is_served_first() -> None:
         life.turn()
         served += [client for client in waiting if not client.asked and client not in served]
     assert served == waiting
+
+
+def test_who_waits_for_room_is_served_in_order_a_slice_at_a_time() -> None:
+    entries: dict[str, dict[str, object]] = {JOBS.decode(): {"max_items": 20}}
+    life = life_with(Shape(None, 1 << 20, 1 << 20, entries=entries, slice=0.002))
+    life.clock.step = 0.001
+    producer = life.connect()
+    for number in range(20):
+        put(life, producer, b"%d:item" % number)
+        life.turn()
+    waiting = [life.connect() for _ in range(20)]
+    for number, client in enumerate(waiting):
+        data = b"%d:late" % number
+        life.sent[data] = (JOBS, 0)
+        line = b"set %b/t=60000 0 0 %d\r\n%b\r\n" % (JOBS, len(data), data)
+        client.ask(line, Asked("set", (JOBS,), data, wait=60, asked_at=life.clock.monotonic))
+        life.turn()
+    producer.ask(b"flush %b\r\n" % JOBS, Asked("flush", (JOBS,)))
+    served = [0]
+    while served[-1] < len(waiting):
+        life.turn()
+        assert [bool(client.asked) for client in waiting] == sorted(
+            bool(client.asked) for client in waiting
+        )
+        served.append(sum(not client.asked for client in waiting))
+        assert served[-1] - served[-2] <= 2
+        assert life.tick._cut_short or served[-1] == len(waiting)

@@ -39,6 +39,38 @@ class TestManyKeys:
         queues.queue(b"b").waiting.reread()
         assert client.ask(b"get a b\r\n") == value(b"a", b"1") + item(b"b", b"2")
 
+    def test_none_looks_empty_behind_an_item_by_its_id_that_is_on_disk(
+        self, tmp_path: Path
+    ) -> None:
+        client, queues = self._client_that_finds_one_on_disk(tmp_path)
+        queues.queue(b"c").waiting.reread()
+        assert client.told() == value(b"a", b"1") + self.FOUND + item(b"c", b"1")
+
+    def test_what_was_taken_before_one_by_its_id_depends_on_its_commit(
+        self, tmp_path: Path
+    ) -> None:
+        client, queues = self._client_that_finds_one_on_disk(tmp_path)
+        queues.failing.error = OSError(28, "No space left on device")
+        client.session.revoke(queues.commits.commit().failed)
+        queues.failing.error = None
+        assert client.told() == self.FOUND + item(b"c", b"1")
+        assert client.ask(b"get a\r\n") == item(b"a", b"1")
+
+    FOUND = value(b"b/peek/id=3", b"3" * 400)
+
+    @staticmethod
+    def _client_that_finds_one_on_disk(path: Path) -> tuple[Client, Queues]:
+        """Return one that has taken an item, and waits for one that is looked for by its id."""
+        queues = Queues(path / "spool", window_size=300)
+        queues.put(b"a", b"1")
+        queues.put(b"b", b"1" * 400, b"2" * 400, b"3" * 400)
+        queues.put(b"c", b"1")
+        client = queues.client()
+        client.send(b"get a b/peek/id=3 c\r\n")
+        assert queues.queue(b"a").items == 0
+        assert client.state.next is not None
+        return client, queues
+
     def test_a_queue_that_cannot_be_read_now_keeps_back_no_other(
         self, queues: Queues, client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -53,6 +85,29 @@ class TestManyKeys:
         assert client.ask(b"get a b\r\n") == item(b"a", b"1")
         monkeypatch.undo()
         assert client.ask(b"get a b\r\n") == item(b"b", b"2")
+
+    def test_a_look_gives_nothing_where_what_was_put_in_front_cannot_be_read(
+        self, queues: Queues, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        queues.put(b"q", b"2")
+        client.ask(b"prepend q 0 0 1\r\n1\r\nprepend q 0 0 1\r\n0\r\n")
+        assert queues.queues.read(Queues.request(b"q")) is not None
+        queues.failing.error = OSError(28, "No space left on device")
+        queues.commits.commit()
+        queues.failing.error = None
+
+        def fail(path: str, offset: int, size: int) -> bytes:
+            raise OSError(5, "Input/output error", path)
+
+        monkeypatch.setattr(queues.failing, "read_at", fail)
+        assert client.ask(b"get q/peek/n=3\r\n").startswith(
+            b"SERVER_ERROR the queue cannot be read"
+        )
+        monkeypatch.undo()
+        key = b"q/peek/n=3"
+        assert client.ask(b"get q/peek/n=3\r\n") == b"".join(
+            (value(key, b"0"), value(key, b"1"), item(key, b"2"))
+        )
 
     def test_a_wrong_key_is_found_before_anything_is_done_for_another(
         self, queues: Queues, client: Client

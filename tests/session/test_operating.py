@@ -358,3 +358,50 @@ def test_numbers_of_a_queue_that_cannot_be_read_are_told_all_the_same(queues: Qu
     for segment in queues.queue(b"q").journal.ledger.segments:
         Path(segment.path).unlink()
     assert b"STAT queue_q_items 1\r\n" in queues.client().ask(b"stats queues\r\n")
+
+
+def test_a_snapshot_has_what_its_client_has_put_before_it(queues: Queues, tmp_path: Path) -> None:
+    queues.policy = Policy(1 << 20, False, False, permission=Permission(admin=True))
+    client = queues.client()
+    assert client.ask(b"set q 0 0 1\r\n1\r\nsnapshot one\r\n") == b"STORED\r\nOK\r\n"
+    queues.close()
+    found = Queues(tmp_path / "spool" / ".snapshots" / "one")
+    assert found.client().ask(b"get q\r\n") == item(b"q", b"1")
+
+
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        (b"snapshot", b"ERROR\r\n"),
+        (b"snapshot a b", b"ERROR\r\n"),
+        (b"snapshot one", b"CLIENT_ERROR there is a snapshot of this name\r\n"),
+        *(
+            (
+                b"snapshot " + name,
+                b"CLIENT_ERROR snapshot takes a name of up to 100 letters, digits, _, - and .\r\n",
+            )
+            for name in (b".", b"..", b".unfinished-x", b"a/b", b"-rf", b"\xc3\xa4", b"x" * 101)
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_snapshot_is_told_and_none_is_made(
+    client: Client, tmp_path: Path, line: bytes, reply: bytes
+) -> None:
+    assert client.ask(b"snapshot one\r\n") == b"OK\r\n"
+    assert client.ask(line + b"\r\n") == reply
+    assert [each.name for each in (tmp_path / "spool" / ".snapshots").iterdir()] == ["one"]
+
+
+def test_a_snapshot_that_cannot_be_made_is_told_of(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "spool" / ".snapshots").write_bytes(b"in the way")
+    reply = client.ask(b"snapshot one\r\n")
+    assert reply.startswith(b"SERVER_ERROR ")
+    assert b"Not a directory" in reply
+    check_put(client, b"1")
+
+
+def test_nobody_has_snapshots_made_who_may_not(queues: Queues, tmp_path: Path) -> None:
+    verbs = {"snapshot": False}
+    queues.policy = Policy(1 << 20, False, False, permission=Permission(True, verbs))
+    assert queues.client().ask(b"snapshot one\r\n") == b"ERROR: snapshot not enabled\r\n"
+    assert not (tmp_path / "spool" / ".snapshots").exists()

@@ -133,6 +133,24 @@ class TestWaitingForRoom:
         queues.queues.offer_room()
         assert second.told() == b"STORED\r\n"
 
+    def test_of_many_queues_with_room_some_are_offered_it_in_a_slice(self, tmp_path: Path) -> None:
+        names = [b"q%d" % number for number in range(40)]
+        queues = Queues(tmp_path / "many", {name.decode(): {"max_items": 1} for name in names})
+        clients = [queues.client() for _ in names]
+        for client, name in zip(clients, names, strict=True):
+            queues.put(name, b"0")
+            assert client.ask(store(b"set", name + b"/t=9000", b"1")) == b""
+        for name in names:
+            queues.queues.flush(name)
+        queues.commit()
+        queues.queues.slices.allowance = 0.0
+        offered = []
+        for _ in range(3):
+            whole = queues.queues.offer_room()
+            offered.append((whole, sum(client.woken for client in clients)))
+        assert offered == [(False, 16), (False, 32), (True, 40)]
+        assert {client.told() for client in clients} == {b"STORED\r\n"}
+
     def test_the_wait_ends_with_not_stored_at_its_time_and_when_input_ends(
         self, queues: Queues, client: Client
     ) -> None:

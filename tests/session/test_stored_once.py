@@ -1,5 +1,6 @@
 """Puts with a token: stored once, whoever sends it again, over restarts too."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,21 @@ def test_a_full_queue_still_knows_its_tokens(tmp_path: Path) -> None:
     assert queues.take_all(b"q") == [b"1"]
 
 
+def test_who_waits_for_room_is_told_when_its_token_was_stored_meanwhile(
+    tmp_path: Path,
+) -> None:
+    queues = Queues(tmp_path / "spool", {"q": {"max_items": 1}})
+    client, waiting, other = queues.client(), queues.client(), queues.client()
+    assert put(client, b"q", b"1") == STORED
+    assert put(waiting, b"q/once=a/t=9000", b"2") == put(other, b"q/once=b/t=9000", b"3") == b""
+    told = client.ask(b"get q\r\nset q/once=a 0 0 1\r\n2\r\n")
+    assert told == item(b"q", b"1") + STORED
+    assert waiting.told() + other.told() == b""
+    queues.pass_time(10)
+    assert (waiting.told(), other.told()) == (STORED, b"NOT_STORED\r\n")
+    assert queues.take_all(b"q") == [b"2"]
+
+
 @pytest.mark.parametrize("key", [b"q/once", b"q/once=", b"q/once=" + b"x" * 101])
 def test_a_token_has_1_to_100_bytes(queues: Queues, client: Client, key: bytes) -> None:
     assert put(client, key, b"1").startswith(b"CLIENT_ERROR ")
@@ -162,3 +178,14 @@ def test_tokens_are_dropped_from_the_oldest_on_and_found_by_their_last_put() -> 
     assert copy.find(digests[2]) == (20, 3)
     copy.trim(1000, 10)
     assert (len(copy), copy.find(digests[0])) == (0, None)
+
+
+def test_tokens_that_are_over_at_once_are_dropped_some_at_a_time() -> None:
+    tokens = Tokens()
+    for number in range(10_000):
+        tokens.add(number.to_bytes(16), 1, number + 1)
+    left = [len(tokens)]
+    while left[-1]:
+        tokens.trim(2, 10)
+        left.append(len(tokens))
+    assert max(one - other for one, other in itertools.pairwise(left)) <= 1000

@@ -19,7 +19,7 @@ def test_no_options_give_the_defaults_and_no_file() -> None:
 @pytest.mark.parametrize(
     ("options", "name", "value"),
     [
-        ("-h 0.0.0.0", "host", "0.0.0.0"),
+        ("-h ::1", "host", "::1"),
         ("--host ::1", "host", "::1"),
         ("-p 0", "port", 0),
         ("--port=22133", "port", 22133),

@@ -22,6 +22,7 @@ from starling_py.settings.queue_settings import QUEUE_TABLE, QueueSettings
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
 from starling_py.settings.server_settings import TABLE, Settings, SyncPolicy
+from starling_py.settings.users import USER_TABLE, Users
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ("conf/development.yml", "conf/production.yml")
@@ -79,6 +80,10 @@ def test_without_a_file_everything_has_its_default() -> None:
     assert attrs.asdict(load(), recurse=False) == {
         "host": "127.0.0.1",
         "port": 22122,
+        "listen": None,
+        "allow_from": None,
+        "users_file": None,
+        "insecure": False,
         "timeout": 0.0,
         "max_connections": 4096,
         "client_memory": 1 << 28,
@@ -93,6 +98,7 @@ def test_without_a_file_everything_has_its_default() -> None:
         "allow_browse": None,
         "allow_drop": None,
         "allow_move": None,
+        "allow_snapshot": False,
         "queue_path": Path("/var/spool/starling"),
         "sync": SyncPolicy("interval", 0.05),
         "segment_size": 16 << 20,
@@ -104,6 +110,16 @@ def test_without_a_file_everything_has_its_default() -> None:
         "memory_max": None,
         "disk_free_min": 0,
         "quarantine": False,
+        "engine": "local",
+        "servers": None,
+        "stream": "starling",
+        "replicas": 3,
+        "takeover": 2.0,
+        "advertise": None,
+        "servers_credentials": None,
+        "servers_ca": None,
+        "servers_cert": None,
+        "servers_key": None,
         "daemonize": False,
         "pid_file": None,
         "user": None,
@@ -114,6 +130,7 @@ def test_without_a_file_everything_has_its_default() -> None:
         "log_level": "INFO",
         "log_format": "text",
         "queues": QueueTable(),
+        "users": Users(),
         "routes": Routes(),
         "http": None,
     }
@@ -124,8 +141,8 @@ def test_an_empty_section_leaves_the_defaults(tmp_path: Path) -> None:
 
 
 def test_overrides_beat_the_file_and_the_file_beats_the_default(tmp_path: Path) -> None:
-    settings = read(tmp_path, "starling:\n  port: 1\n  host: '::'\n", port="2")
-    assert (settings.port, settings.host, settings.timeout) == (2, "::", 0)
+    settings = read(tmp_path, "starling:\n  port: 1\n  host: '::1'\n", port="2")
+    assert (settings.port, settings.host, settings.timeout) == (2, "::1", 0)
 
 
 @pytest.mark.parametrize(
@@ -245,6 +262,10 @@ def test_a_relative_path_in_a_removed_directory_is_an_error(
         ("max_queues: 0", "max_queues: 0: must be a whole number from 1 to 1000000"),
         ("queues: {}", "queues: must stand at the top, beside 'starling:'"),
         ("routes: {}", "routes: must stand at the top, beside 'starling:'"),
+        (
+            "dead_letter: dead",
+            "dead_letter: is of a queue; it must stand below the queue's name, below 'queues:'",
+        ),
         ("prot: 1", "prot: unknown setting; did you mean 'port'?"),
         ("Queue-Path: /a", "Queue-Path: unknown setting; did you mean 'queue_path'?"),
         ("logfile: /a", "logfile: unknown setting; did you mean 'log_file'?"),
@@ -706,6 +727,13 @@ def test_the_documentation_has_every_queue_setting_as_the_class_has_it() -> None
         assert f"`{old}` is an old name of `{new}`" in text or f"`{old}` of `{new}`" in text
 
 
+def test_the_documentation_has_every_setting_of_a_user_as_the_class_has_it() -> None:
+    assert rows_below("Users") == [
+        f"| `{setting.name}` | {setting.allowed} | `{setting.default_text}` | {setting.meaning} |"
+        for setting in USER_TABLE
+    ]
+
+
 def test_the_queues_and_routes_of_the_documentation_do_what_it_says(tmp_path: Path) -> None:
     text = (ROOT / "docs/configuration.md").read_text()
     blocks = re.findall("```yaml\n(.*?)```", text, re.DOTALL)
@@ -745,4 +773,15 @@ def test_the_examples_in_the_documentation_are_true(tmp_path: Path) -> None:
 
 def test_every_setting_of_the_class_is_in_the_table() -> None:
     names = [field.name for field in attrs.fields(Settings)]
-    assert [setting.name for setting in TABLE] + ["queues", "routes", "http"] == names
+    assert [setting.name for setting in TABLE] + ["queues", "users", "routes", "http"] == names
+
+
+def test_a_setting_that_stands_at_the_wrong_level_is_told_where_it_belongs(tmp_path: Path) -> None:
+    path = tmp_path / "conf.yml"
+    path.write_text("starling:\n  port: 1\nmax_age: 3\nqueues:\n  jobs:\n    timeout: 4\n")
+    with pytest.raises(ConfigError) as refused:
+        load(path)
+    assert str(refused.value).splitlines() == [
+        f"{path}:3: max_age: is of a queue; it must stand below the queue's name, below 'queues:'",
+        f"{path}:6: queues.jobs.timeout: is of the server; it must stand below 'starling:'",
+    ]

@@ -72,7 +72,8 @@ def test_no_object_is_made_to_be_thrown_away(three_lines: Path) -> None:
     with three_lines.open("a") as file:
         file.write("routes:\n  jobs: [audit]\n")
     found = seen(lambda: load(three_lines))
-    assert sorted(each.__name__ for each in found.made) == ["QueueTable", "Routes", "Settings"]
+    made = sorted(each.__name__ for each in found.made)
+    assert made == ["QueueTable", "Routes", "Settings", "Users"]
     assert found.judging == []
 
 

@@ -122,9 +122,9 @@ def test_what_nobody_ever_wrote_is_only_unrecognized(capsys: pytest.CaptureFixtu
 
 
 def test_starlings_own_options_mean_what_they_did() -> None:
-    line = "-d -h 10.0.0.1 -p 22122 -P /a.pid -q /spool -L /a.log -u www-data -g www-data -t 0 -v"
+    line = "-d -h 127.0.0.9 -p 22122 -P /a.pid -q /spool -L /a.log -u www-data -g www-data -t 0 -v"
     settings = parse(line.split()).settings
-    assert (settings.daemonize, settings.host, settings.port) == (True, "10.0.0.1", 22122)
+    assert (settings.daemonize, settings.host, settings.port) == (True, "127.0.0.9", 22122)
     assert (settings.pid_file, settings.queue_path) == (Path("/a.pid"), Path("/spool"))
     assert (settings.logger, settings.user, settings.group) == (Path("/a.log"),) + ("www-data",) * 2
     assert parse(["-l", "starling-tampopo"]).settings.syslog_channel == "starling-tampopo"

@@ -96,6 +96,9 @@ class Asking:
             first, limit = random.choice((1, random.randint(1, 30))), random.choice((3, 1000))
             asked = Asked("browse", (name,), first=first, most=limit)
             client.ask(b"browse %b %d %d\r\n" % (name, first, limit), asked)
+            client.ask(
+                b"get %b/peek/id=%d\r\n" % (name, first), Asked("look", (name,), first=first)
+            )
         elif kind == "move":
             others = (each for each in (*self._names, b"dead", b"Other") if each != name)
             to = random.choice((*others, b"origin", b"origin"))
@@ -108,6 +111,9 @@ class Asking:
             client.ask(b"flush_all\r\n", Asked("flush_all"))
         else:
             client.ask(b"stats\r\n", Asked("stats"))
+            if self.items % 2:
+                client.ask(b"hello c%d\r\n" % (self.items % 5), Asked("hello"))
+                client.ask(b"stats consumers %b\r\n" % name, Asked("consumers"))
 
     def close_everywhere(self, client: SimulatedClient) -> None:
         """Let a client close what it has open, one item of each queue."""

@@ -12,7 +12,7 @@ from tests.simulation.model import Violation
 Kind = Literal[
     "set", "get", "close", "confirm", "touch", "monitor", "delete", "flush", "flush_all",
     "flush_expired", "stats", "pause", "resume",
-    "browse", "drop", "move",
+    "browse", "drop", "move", "hello", "consumers", "look",
 ]  # fmt: skip
 """What commands are alike in their replies; every storage command is a ``set``."""
 ENDINGS = {
@@ -21,6 +21,7 @@ ENDINGS = {
     "touch": (b"TOUCHED", b"NOT_FOUND"),
     "delete": (b"DELETED", b"NOT_FOUND"),
     "flush_all": (b"OK",),
+    "hello": (b"OK",),
     "pause": (b"OK", b"NOT_FOUND"),
     "resume": (b"OK", b"NOT_FOUND"),
     "browse": (b"END", b"NOT_FOUND"),
@@ -42,6 +43,12 @@ class Entry:
     """Whether a put was done."""
     given: bool = False
     """Whether anything was given up to now."""
+    buries: bool = False
+    """Whether it has begun to move an item that was open."""
+    unread: set[bytes] = attrs.field(factory=set)
+    """Queues that had to be read from disk first, and were not asked again since."""
+    makes_do: bool = False
+    """Whether it has to do without a queue that cannot be read."""
     failed: bool = False
     """Whether an error was told of, which may not be the end of the reply."""
     moved: list[tuple[bytes, int]] = attrs.field(factory=list)
@@ -188,7 +195,7 @@ class SimulatedClient:
                 return None, 0
             position += len(line) + 2
             word, *rest = line.split(b" ")
-            if word == b"VALUE" and asked.kind in ("get", "monitor"):
+            if word == b"VALUE" and asked.kind in ("get", "monitor", "look"):
                 key, flags, size = rest
                 end = position + int(size)
                 if len(data) < end + 2:
@@ -199,7 +206,7 @@ class SimulatedClient:
                 position = end + 2
             elif word == b"ITEM" and asked.kind == "browse":
                 told.listed.append(int(rest[0]))
-            elif word != b"STAT" or asked.kind != "stats":
+            elif word != b"STAT" or asked.kind not in ("stats", "consumers"):
                 told.line = line
                 if asked.kind == "monitor":
                     told.whole = not told.hits and not told.failed

@@ -107,6 +107,17 @@ class OpenThing:
     serial: int
 
 
+@attrs.frozen
+class Token:
+    """A put with a token."""
+
+    item_id: int
+    put_ms: int
+    """When it was."""
+    number: int
+    """The state that it led to."""
+
+
 @attrs.define
 class QueueModel:
     """One queue's history since the server was started."""
@@ -138,8 +149,8 @@ class QueueModel:
     """What is on its way to other queues: their names, and the states that it led to there."""
     left: dict[int, tuple[int, dict[bytes, int]]] = attrs.field(factory=dict)
     """What has gone there: the state that this led to here, then as in ``leaving``."""
-    once: dict[bytes, tuple[int, int, int]] = attrs.field(factory=dict)
-    """Of each digest of a token: the item's id, when it was put, and the state that led to."""
+    once: dict[bytes, list[Token]] = attrs.field(factory=dict)
+    """The puts with each token, by its digest: the last one may be undone, and its queue gone."""
     waits: dict[int, int] = attrs.field(factory=dict)
     """Until when items were to be kept back, whether that was written or not."""
     returning: set[int] = attrs.field(factory=set)
@@ -225,13 +236,19 @@ class QueueModel:
         """Take notice that an item was put with a token."""
         if self.seen(digest, now_ms):
             raise self.fail(f"item {item_id} has a token that was seen: {self.once[digest]}")
-        self.once[digest] = item_id, now_ms, self.last
+        self.once.setdefault(digest, []).append(Token(item_id, now_ms, self.last))
 
     def seen(self, digest: bytes, now_ms: int) -> int:
         """Return the id of the item that was put with a token; 0 if it was not seen."""
-        item_id, put_ms, number = self.once.get(digest, (0, 0, 0))
-        over = put_ms <= now_ms - int(self.settings.once_window * 1000)
-        return 0 if over or not self._lasts(number) else item_id
+        found = self.first_put(digest)
+        over = found.put_ms <= now_ms - int(self.settings.once_window * 1000)
+        return 0 if over else found.item_id
+
+    def first_put(self, digest: bytes) -> Token:
+        """Return the last put with a token that was stored, and whose queue is still there."""
+        puts = reversed(self.once.get(digest, []))
+        lasting = (each for each in puts if self._lasts(each.number))
+        return next(lasting, Token(0, 0, 0))
 
     def _lasts(self, number: int) -> bool:
         """Tell whether neither the operation that led to a state nor the queue is gone since."""
@@ -446,6 +463,17 @@ class QueueModel:
         if not set(listed) <= ever or any(each < first for each in listed):
             raise self.fail(f"{listed} is listed from {first} on; there ever was {sorted(ever)}")
 
+    def check_looked_at(
+        self, item_id: int, told: list[tuple[int, bytes]], since: int, now_ms: int
+    ) -> None:
+        """Check what a look at an item by its id has shown, which began in a certain state."""
+        found = [state.find(item_id) if state else None for state in self.states[since:]]
+        ever = {(each.flags, each.data) for each in found if each is not None}
+        if not ever.issuperset(told) or len(told) > 1:
+            raise self.fail(f"item {item_id} is shown as {told}; it was {ever}")
+        if not told and all(each is not None and not each.is_dead(now_ms) for each in found):
+            raise self.fail(f"item {item_id} is not shown; it is {ever}")
+
     def tell(self, number: int, *, waits: bool) -> None:
         """Take notice that a client is told of the operation that led to a state."""
         if self.is_undone(number):
@@ -479,12 +507,15 @@ class QueueModel:
             raise self.fail(f"{_brief(found)}, but {used} was given out before")
         shown = self.shown
         once = {
-            digest: (item_id, put_ms, 0)
-            for digest, (item_id, put_ms, number) in self.once.items()
-            if found is not None
-            and not self.is_undone(number)
-            and found.first_id <= item_id < found.next_id
-            and self.settings.journal
+            digest: [
+                Token(each.item_id, each.put_ms, 0)
+                for each in puts
+                if found is not None
+                and not self.is_undone(each.number)
+                and found.first_id <= each.item_id < found.next_id
+                and self.settings.journal
+            ]
+            for digest, puts in self.once.items()
         }
         self.__init__(self.name, self.settings, [found])  # type: ignore[misc]
         self.shown = shown

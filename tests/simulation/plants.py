@@ -1,7 +1,9 @@
 """Defects on purpose: each of them breaks a promise, and the simulation must notice it."""
 
-from collections.abc import Callable, Collection
+import contextlib
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from starling_py.journal import checkpoint, compaction, healing, segment_writer
 from starling_py.journal.blocks import Reading
 from starling_py.journal.commit import GroupCommit
 from starling_py.journal.compaction import Compaction
+from starling_py.journal.disk.background import Hold
 from starling_py.journal.disk.files import Files
 from starling_py.journal.disk.id_floor import IdFloor
 from starling_py.journal.disk.reserve import Reserve
@@ -26,6 +29,7 @@ from starling_py.journal.recorder import Recorder
 from starling_py.journal.recovery import repair
 from starling_py.journal.recovery.examination import Recovered
 from starling_py.journal.segment_writer import SegmentWriter
+from starling_py.journal.snapshots import Taking
 from starling_py.journal.spool import Spool
 from starling_py.journal.syncing import Syncing
 from starling_py.keys import RequestError, StoreRequest
@@ -48,8 +52,9 @@ from starling_py.queues.traffic import Move
 from starling_py.queues.waiters import Waiter, Waiters
 from starling_py.queues.waiting_items import WaitingItems
 from starling_py.session import get, put, reliable, session
-from starling_py.session.client import Client
+from starling_py.session.client import Client, Parked
 from starling_py.session.replies import Replies
+from starling_py.session.takes import Takes
 from tests.journal.simulated_disk import SimulatedDisk
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -715,7 +720,67 @@ def repeats_what_is_not_synced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(put, "_repeated", repeated)
 
 
+def forgets_what_clients_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer a client that says its name, and remember none."""
+    monkeypatch.setattr(
+        Client, "name", property(lambda self: "", lambda self, value: None), raising=False
+    )
+
+
+def counts_no_takes_of_who_has_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count what clients take at once, and nothing that they are served, or take among others."""
+    monkeypatch.setattr(Takes, "took", lambda self, name, now: None)
+
+
+def takes_who_waits_for_no_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell of those who take alone, and not of those who wait."""
+    original = Parked.__init__
+
+    def init(self: Parked, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as it has them
+        original(self, *args, **{**options, "takes": False})
+
+    monkeypatch.setattr(Parked, "__init__", init)
+
+
+def shows_another_item_than_the_one_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show the next item where the one with an id is gone."""
+
+    def find(queue: PersistentQueue, item_id: int, found: list[Item]) -> Steps:
+        yield from Listing(queue, item_id - 1, 1, found.append).steps()
+
+    monkeypatch.setattr(get, "find", find)
+
+
+def removes_while_a_snapshot_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove and replace segments though a snapshot is being taken of them."""
+    monkeypatch.setattr(Hold, "begin", lambda self: None)
+
+
+def takes_what_came_after_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copy all that there is of the last segment when its turn comes."""
+    original = Taking._copy
+
+    def copy(self: Taking, path: str, target: str, size: int) -> Iterator[int]:
+        with contextlib.suppress(FileNotFoundError):
+            size = self._files.size(path)
+        return original(self, path, target, size)
+
+    monkeypatch.setattr(Taking, "_copy", copy)
+
+
+def names_a_snapshot_before_it_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a snapshot its name without syncing what is in it."""
+    monkeypatch.setattr(Taking, "_sync", lambda self: iter(()))
+
+
 PLANTS: tuple[Plant, ...] = (
+    shows_another_item_than_the_one_named,
+    forgets_what_clients_are_called,
+    counts_no_takes_of_who_has_waited,
+    takes_who_waits_for_no_consumer,
+    removes_while_a_snapshot_is_taken,
+    takes_what_came_after_the_moment,
+    names_a_snapshot_before_it_is_safe,
     frees_the_log_too_early,
     removes_the_log_too_early,
     starts_without_the_log,

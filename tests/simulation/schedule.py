@@ -18,6 +18,7 @@ from tests.core import ManualClock
 from tests.journal.simulated_disk import CHANGES, SALT, Fault, ProcessKilled, SimulatedDisk
 from tests.simulation.asking import Asking, queue_entries
 from tests.simulation.model import QueueModel, State, Violation
+from tests.simulation.moments import Moments
 from tests.simulation.recovery import recovered
 from tests.simulation.rest import come_to_rest
 from tests.simulation.threads import SimulatedBackground, SimulatedSyncer
@@ -75,6 +76,9 @@ class Schedule:
         self.paused: frozenset[str] = frozenset()
         self.disturbed = False
         """Whether a fault other than a full disk has struck in this life."""
+        self.moments = Moments()
+        self.takes = seed % 5 == 2
+        """Whether snapshots are taken."""
         self.life: Life
         self.working: list[Thread] = []
         """The threads in the middle of a piece of work, the last one running."""
@@ -121,7 +125,8 @@ class Schedule:
                 pass
             except SpoolError as problem:
                 fault = self.disk.fault
-                if fault is not None and self.disk.room is None and _hits_one_queue(fault):
+                alone = fault is not None and self.disk.room is None and not lossy
+                if alone and fault is not None and _hits_one_queue(fault):
                     raise Violation(f"all refused as {fault.where} failed: {problem}") from problem
                 if fault is None or not fault.struck:
                     if lossy:
@@ -157,6 +162,8 @@ class Schedule:
                 model.begin(found.get(name), 0 if model.settings.journal else model.used[-1])
         else:
             recovered(self.models, found, floors)
+        self.moments.begin()
+        self.moments.check(self.disk, life)
         self.disk.before_call = self._between_calls if self.interleaved else None
         life.look()
 
@@ -173,7 +180,7 @@ class Schedule:
         if isinstance(found, State):
             for thing in found.things:
                 origin, flags = self.asking.sent[thing.data]
-                moves = self.shape.entries or self.shape.routes
+                moves = self.shape.entries or self.shape.routes or thing.origin is not None
                 here = origin in (name, child_of(name)) or bool(moves)
                 if flags != thing.flags or not here:
                     raise Violation(f"{name!r}: {thing} was never sent")
@@ -238,6 +245,8 @@ class Schedule:
             life.drain(on=not life.draining)
         if self.shape.entries and random.random() < 0.02:
             self.pause(random.choice((frozenset(), frozenset({"jobs"}), frozenset({"Other"}))))
+        if self.takes and random.random() < 0.06:
+            self.moments.take(life, self.models)
         if life.syncer.waiting and random.random() < 0.6:
             self.work(life.syncer)
         while life.background.waiting and random.random() < 0.7:
@@ -335,8 +344,13 @@ class Schedule:
         """Nobody may be refused without a reason."""
         self.note_struck()
         errors, self.life.errors = self.life.errors, []
+        self.moments.check(self.disk, self.life)
+        problems, self.moments.problems = self.moments.problems, []
         if self.disturbed:
             return
+        for problem in problems:
+            if not self.limited and not self.life.commits.failures:
+                raise Violation(f"no snapshot without a reason: {problem}")
         if self.life.refused_removals:
             raise Violation(f"a full disk keeps {self.life.refused_removals} from shrinking")
         for asked, line in errors:

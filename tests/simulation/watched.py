@@ -237,10 +237,14 @@ class WatchedQueue(PersistentQueue):
     def bury(self, read: OpenRead, target: bytes) -> Move:
         self._check_whose(read)
         del self.model.open[read.item.id]
+        assert self.life.current is not None
+        self.life.current.entry.buries = True
         return super().bury(read, target)
 
     def come_back(self, item: Item) -> None:
         del self.model.leaving[item.id]
+        moved = self.name, item.id
+        self.life.movers.pop(moved).moved.remove(moved)  # whatever becomes of it now
         super().come_back(item)
 
     # Removals.

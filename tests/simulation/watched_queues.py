@@ -28,7 +28,9 @@ from starling_py.stats import QueueSnapshot
 from tests.simulation.model import OpenThing, QueueModel
 
 if TYPE_CHECKING:
+    from tests.simulation.watched_session import WatchedClient
     from tests.simulation.world import Life
+from tests.simulation.clients import Entry
 from tests.simulation.watched import WatchedQueue
 
 
@@ -202,7 +204,7 @@ class WatchedQueues(QueueCollection):
             raise model.fail(f"item {item_id} has the token {digest!r}, not {expected}")
         if item_id and current is not None:
             current.entry.stored = True
-            current.entry.puts.append((name, model.once[digest][2]))
+            current.entry.puts.append((name, model.first_put(digest).number))
         return item_id
 
     def put_with_care(self, what: Put, reached: list[PersistentQueue]) -> Steps:
@@ -234,7 +236,7 @@ class WatchedQueues(QueueCollection):
             model = models[what.name]
             if put.numbers or model.seen(what.token, self.clock.wall_ms) != what.seen_id:
                 raise model.fail(f"{put} was not stored, as of item {what.seen_id}")
-            entry.puts.append((what.name, model.once[what.token][2]))
+            entry.puts.append((what.name, model.first_put(what.token).number))
         else:
             self._check_reached(models[what.name], put, states)
             entry.puts += put.numbers.items()
@@ -293,52 +295,70 @@ class WatchedQueues(QueueCollection):
         self._line.append(waiter)
         super().wait(waiter, wait_ms)
 
+    def waits(self, holder: ReadHolder, name: bytes) -> bool:
+        """Tell whether a client waits for an item of a queue."""
+        return any(
+            each.holder is holder and name in {request.name for request in each.requests}
+            for each in self._line
+            if each in self.waiters.waiting
+        )
+
     def read(self, request: Request, holder: ReadHolder | None = None) -> Hit | None:
         life = self.life
+        # Reading may move dead items to another queue, which had none when it was asked.
+        earlier = self._goes_first(holder, life.models[request.name])
         outer, life.lease = life.lease, request.lease
         try:
             hit = super().read(request, holder)
         except NotLoaded:
-            self._check_nothing_given(holder, life.models[request.name])
+            entry = self._entry(holder)
+            if entry.hits or entry.given:
+                entry.unread.add(request.name)
             raise
         finally:
             life.lease = outer  # a move that this one begins may serve others
+        self._entry(holder).unread.discard(request.name)
         if hit is not None:
             model = life.models[request.name]
             if model.is_paused(self.clock.wall_ms):
                 raise model.fail("a read is answered though it is paused")
-            session = life.current if holder is None else life.session_of(holder)
-            assert session is not None
             self._check_turn(holder, model)
-            self._check_first(session.command, model)
+            if earlier is not None:
+                raise model.fail(f"an item is given, and {earlier!r} goes first")
             number = None if request.peek else model.last
-            session.entry.hits.append((request.name, hit[1].data, number))
+            self._session(holder).taken[request.name] += not request.peek
+            self._entry(holder).hits.append((request.name, hit[1].data, number))
         return hit
 
-    def _check_nothing_given(self, holder: ReadHolder | None, model: QueueModel) -> None:
-        """Check that no queue looks empty to a get because another has given an item already."""
+    def _session(self, holder: ReadHolder | None) -> "WatchedClient":
         life = self.life
         session = life.current if holder is None else life.session_of(holder)
         assert session is not None
-        gets = isinstance(session.command, commands.Get)
-        if gets and session.entry.hits and not session.makes_do:
-            raise model.fail("it looks empty, though it only has to be read from disk first")
+        return session
 
-    def _check_first(self, command: object, model: QueueModel) -> None:
-        """Check that a get of one item in all takes it from the first queue that has one."""
+    def _entry(self, holder: ReadHolder | None) -> Entry:
+        return self._session(holder).entry
+
+    def _goes_first(self, holder: ReadHolder | None, model: QueueModel) -> bytes | None:
+        """Return which queue a get of one item in all has to take from before this one."""
         life = self.life
+        session = life.current if holder is None else life.session_of(holder)
+        command = None if session is None else session.command
         asked = command.keys if isinstance(command, commands.Get) else ()
         requests = [keys.parse(key) for key in asked]
         if not any(request.first for request in requests) or life.sliced or life.disk.fault:
-            return
+            return None
         for request in requests:
             other = life.models[request.name]
             queue = self.directory.find(request.name)
-            if other is model or queue is None:
-                return
-            can_give = not (other.is_paused(self.clock.wall_ms) or queue.journal.broken)
+            if other is model:
+                return None
+            can_give = queue is not None and not (
+                other.is_paused(self.clock.wall_ms) or queue.journal.broken
+            )
             if can_give and other.available(self.clock.wall_ms, life.ran_ms):
-                raise model.fail(f"an item is given, and {other.name!r} goes first")
+                return other.name
+        return None
 
     def _check_turn(self, holder: ReadHolder | None, model: QueueModel) -> None:
         """Check that nobody who waits is served before somebody who has waited longer."""

@@ -1,6 +1,7 @@
 """The server's own sessions, group commit and tick, as the simulation watches them."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -67,8 +68,10 @@ class WatchedClient(Client):
         self.command: commands.Command | None = None
         self.resumes = False
         """Whether it goes on with a command, and begins none."""
-        self.makes_do = False
-        """Whether the command at hand has to do without a queue that cannot be read."""
+        self.called = b"-"
+        """What it has said that it is called."""
+        self.taken: Counter[bytes] = Counter()
+        """How many items it was given or has opened, by queue."""
 
     def go_on(self, proceed: Callable[[], None]) -> None:
         def resume() -> None:
@@ -91,7 +94,7 @@ class WatchedClient(Client):
     ) -> None:
         def make_do(failure: JournalError) -> None:
             assert give_up is not None
-            self.makes_do = True
+            self.entry.makes_do = True
             give_up(failure)
 
         gives_up = None if give_up is None else make_do
@@ -150,11 +153,12 @@ class WatchedSession(Session):
         if not client.resumes:
             client.entry = Entry()
             client.command = command
-            client.makes_do = False
             models = client.life.models
             client.entry.begun = {name: model.last for name, model in models.items()}
             if not getattr(command, "quiet", False):
                 client.simulated.entries.append(client.entry)
+        if isinstance(command, operations.Hello):
+            client.called = command.name
         touched = self._touched(command) if isinstance(command, commands.Touch) else None
         super().execute(command)
         if touched is not None and isinstance(command, commands.Touch) and command.exptime >= 0:

@@ -36,7 +36,8 @@ from starling_py.server.budget import Budget
 from starling_py.server.core import Core, Storage
 from starling_py.server.readiness import HANG_UP, READ, WRITE, Ready
 from starling_py.server.threads import BackgroundThread, SyncThread
-from starling_py.session.client import Policy
+from starling_py.session.client import Client, Policy
+from starling_py.session.consumers import told_of
 from starling_py.session.permission import Permission
 from starling_py.session.session import Session
 from starling_py.settings.queue_table import QueueTable
@@ -142,6 +143,8 @@ class Life:
         """The put that a command has begun."""
         self._begun: dict[int, dict[Journal, int]] = {}
         """What was written when each batch was begun: the number of each queue's state."""
+        self.movers: dict[tuple[bytes, int], Entry] = {}
+        """The commands that items are moved for, by their queues and ids."""
         self.lease: float | None = None
         """Which lease the present read asks for."""
         self.ran_ms = clock.wall_ms
@@ -172,6 +175,7 @@ class Life:
         self.sliced = shape.slice < float("inf")
         """Whether long work is spread over several turns."""
         self.spool = self.core.spool
+        self.spool.snapshots.piece = 1
         self.readiness = SimulatedReadiness()
         self.tick = WatchedTick(
             self.queues,
@@ -306,6 +310,7 @@ class Life:
             or self.background.finished
             or self.tick._again
             or self.tick._woken
+            or self.tick._cut_short
             or len(self.queues.slices.line) > self.queues.is_stuck
             or self.commits.sync_due is not None
         )
@@ -349,6 +354,7 @@ class Life:
         if session is None or not isinstance(asked, operations.Move) or asked.key != name:
             return False
         session.entry.moved.append((name, thing.id))
+        self.movers[name, thing.id] = session.entry
         source = None if thing.origin is None else thing.origin.source
         return move.target == (source if asked.target is None else asked.target)
 
@@ -407,6 +413,11 @@ class Life:
         entry = client.entries[0]
         if told.whole:
             client.entries.popleft()
+        if asked.kind == "look" and not told.failed:
+            (name,), looked = asked.names, [hit[1:] for hit in told.hits]
+            since = entry.begun[name]
+            self.models[name].check_looked_at(asked.first, looked, since, self.clock.wall_ms)
+            return
         for key, flags, data in told.hits:
             name = key.partition(b"/")[0]
             if name not in asked.names or self.sent[data][1] != flags:
@@ -417,7 +428,7 @@ class Life:
         entry.failed = entry.failed or told.failed
         if told.failed:
             self.errors.append((asked, told.line))
-            if told.hits and not entry.did:
+            if told.hits and not (entry.did or entry.buries):
                 raise Violation(f"{client.peer}: {asked} gave items, then failed: {told}")
             return
         if told.line.startswith(b"CLIENT_ERROR") and (entry.did or entry.puts or told.hits):
@@ -442,6 +453,8 @@ class Life:
             self._check_moved(entry, int(told.line.split()[1]))
         if asked.kind in ("delete", "drop") and (told.line != b"NOT_FOUND") != bool(entry.did):
             raise Violation(f"{client.peer}: {asked} is answered {told.line!r}, but did {entry}")
+        if asked.kind == "get" and told.whole and entry.unread and not entry.makes_do:
+            raise Violation(f"{client.peer}: {asked} was told that {entry.unread} are empty")
         if told.whole and not entry.failed and asked.kind != "monitor":
             for name, number in entry.did:
                 self._tell(name, number)
@@ -536,7 +549,35 @@ class Life:
         """Return the settings of a queue."""
         return self.settings()
 
-    readers = consumers = queue_settings
+    readers = queue_settings
+
+    def consumers(self, name: bytes) -> Iterator[Pairs]:
+        """Return who takes from a queue, as the server does."""
+        for each in list(self.tick.connections):
+            pairs = [] if each.dropped else told_of(each.client, name, 0, self.clock.monotonic)
+            if not each.dropped:
+                self._check_consumer(each.client, name, dict(pairs))
+            yield pairs
+
+    def _check_consumer(self, client: Client, name: bytes, told: dict[bytes, bytes]) -> None:
+        """Check what is told of a client that takes from a queue, or does not."""
+        assert isinstance(client, WatchedClient)
+        model, taken = self.models[name], client.taken[name]
+        # What it was given when its wait was over is counted when its turn comes.
+        counted = range(taken - (client.next is not None), taken + 1)
+        waits = self.queues.waits(client.holder, name)
+        right = {
+            b"0:addr": (f"tcp:{client.peer}".replace(" ", "_").encode(),),
+            b"0:name": (client.called,),
+            b"0:takes": tuple(b"%d" % each for each in counted),
+            b"0:open_reads": (b"%d" % model.count(client.reader),),
+            b"0:waits": (b"%d" % waits,),
+        }
+        if not told:
+            told = {b"0:takes": b"0", b"0:open_reads": b"0", b"0:waits": b"0"}
+        wrong = [key for key in right.keys() & told.keys() if told[key] not in right[key]]
+        if wrong:
+            raise model.fail(f"{told} of a consumer for whom {wrong} should be {right}")
 
     @property
     def draining(self) -> bool:

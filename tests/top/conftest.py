@@ -1,4 +1,4 @@
-"""A server for tests that knows one command and answers it from a script."""
+"""A server for tests that knows a few commands and answers them from a script."""
 
 import socket
 import threading
@@ -12,7 +12,8 @@ def serve() -> Iterator[Callable[[Sequence[bytes | None]], int]]:
     """Start a server on loopback and return its port.
 
     Each ``stats`` gets the next answer of the script, whatever connection it comes on, and the last
-    one for ever after. None closes the connection without an answer, ``b""`` gives none.
+    one for ever after. None closes the connection without an answer, ``b""`` gives none. Whatever
+    else is asked for is an ``ERROR``, as from an old server.
     """
     listeners: list[socket.socket] = []
     threads: list[threading.Thread] = []
@@ -42,7 +43,10 @@ def _answer(listener: socket.socket, script: list[bytes | None]) -> None:
         except OSError:
             return
         with connection:
-            while connection.recv(100) == b"stats\r\n":
+            while command := connection.recv(100):
+                if command != b"stats\r\n":
+                    connection.sendall(b"ERROR\r\n")
+                    continue
                 answer = script.pop(0) if len(script) > 1 else script[0]
                 if answer is None:
                     break

@@ -28,7 +28,7 @@ COMMAND = [sys.executable, "-W", "error", "-m", "starling_py.top"]
 def test_once_prints_sorted_lines_as_the_server_said_them(
     serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--once", "-p", str(serve([REPLY]))]) == 0
+    assert main(["--once", "--raw", "-p", str(serve([REPLY]))]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "pid: 12",
         r"queue_b\xff\x1b_items: 3",
@@ -74,6 +74,73 @@ def test_an_ipv6_address_is_told_from_the_port(capsys: pytest.CaptureFixture[str
     assert "cannot reach [::1]:1: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "address"),
+    [
+        (["127.0.0.1:1"], "127.0.0.1:1"),
+        (["--server", "[::1]:1"], "[::1]:1"),
+        (["-h", "127.0.0.1:1"], "127.0.0.1:1"),
+        (["unix:/nowhere/s"], "unix:/nowhere/s"),
+        (["--server", "127.0.0.1", "-p", "1"], "127.0.0.1:1"),
+    ],
+)
+def test_the_server_can_be_given_in_many_ways(
+    arguments: list[str], address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--once", *arguments]) == 1
+    assert f"starling-top: cannot reach {address}: " in capsys.readouterr().err
+
+
+def test_once_prints_a_table_for_people(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--once", "-p", str(serve([REPLY]))]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("version 1.0.0   up ")
+    assert lines[2].split()[:5] == ["QUEUE", "STATE", "ITEMS", "OPEN", "AGE"]
+    assert [line.split()[:3] for line in lines[3:]] == [
+        [r"b\xff\x1b", "3", "-"],
+        ["café", "2", "1"],
+        ["2", "queues", "5"],
+    ]
+    assert len({line.find(line.split()[1]) for line in lines[3:5]}) == 1
+
+
+FOREIGN = {
+    "memcached": (b"STAT version 1.6.18\r\nSTAT libevent 2.1\r\nEND\r\n", "no queues"),
+    "redis": (b"-ERR unknown command 'stats'\r\n", "it answered"),
+    "http": (b"HTTP/1.1 400 Bad Request\r\n\r\n", "it answered 'HTTP/1.1 400 Bad Request'"),
+    "hangs up": (None, "connection closed by the server"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize("mode", [["--once"], ["--json"], []])
+def test_another_kind_of_server_is_one_clear_line(
+    kind: str,
+    mode: list[str],
+    serve: Serve,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    answer, words = FOREIGN[kind]
+    assert main([*mode, "-p", str(serve([answer]))]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("starling-top: ")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_a_closed_output_is_one_line_and_no_traceback(serve: Serve) -> None:
+    command = " ".join([*COMMAND, "--once", "-p", str(serve([REPLY])), ">&-"])
+    done = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("starling-top: cannot write")
+
+
 def test_without_a_terminal_the_live_table_suggests_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -85,7 +152,10 @@ def test_without_a_terminal_the_live_table_suggests_once(
 
 @pytest.mark.parametrize(
     "arguments",
-    ["-p 0", "-p 65536", "-p ²", "-d 0", "-d nan", "-d x", "--sort colour", "--hostn x", "extra"],
+    [
+        *["-p 0", "-p 65536", "-p ²", "-d 0", "-d nan", "-d x", "--sort colour", "--hostn x"],
+        *["a b", "a:0", "[::1", "--server unix:", "--raw", "a --server b", "a -h b", "-h a:x"],
+    ],
 )
 def test_wrong_options_exit_with_status_two(
     arguments: str, capsys: pytest.CaptureFixture[str]
@@ -119,7 +189,7 @@ def test_a_closed_pipe_is_no_error(serve: Serve) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [*COMMAND, "--once", "-p", str(serve([REPLY]))],
+        [*COMMAND, "--once", "--raw", "-p", str(serve([REPLY]))],
         stdout=writing,
         stderr=subprocess.PIPE,
         check=False,
@@ -131,7 +201,7 @@ def test_a_closed_pipe_is_no_error(serve: Serve) -> None:
 
 def test_a_terminal_that_lacks_a_character_gets_an_escape(serve: Serve) -> None:
     done = subprocess.run(
-        [*COMMAND, "--once", "-p", str(serve([REPLY]))],
+        [*COMMAND, "--once", "--raw", "-p", str(serve([REPLY]))],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
         check=True,

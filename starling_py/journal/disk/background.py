@@ -7,7 +7,6 @@ journal's files one piece at a time, and keeps it apart from a healing.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -92,6 +91,30 @@ def _nothing() -> None:
     """Tell nobody: the journal was removed."""
 
 
+class Hold:
+    """Whether files must stay as they are, as a snapshot is taken, and what waits for its end."""
+
+    def __init__(self) -> None:
+        self.held = False
+        """Whether nothing may be removed, or replaced by a copy that leaves out what is dead."""
+        self._waiting: list[Callable[[], None]] = []
+
+    def begin(self) -> None:
+        """Let files stay as they are from now on."""
+        self.held = True
+
+    def when_over(self, call: Callable[[], None]) -> None:
+        """Call something as soon as files may be removed again."""
+        self._waiting.append(call)
+
+    def end(self) -> None:
+        """Let files be removed, and begin with those that were to be removed meanwhile."""
+        self.held = False
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each()
+
+
 Make = Callable[[], tuple[Work, Callable[[], None]]]
 """Builds a piece of work when its turn has come; returns it and what to call when it is done."""
 
@@ -111,16 +134,19 @@ class Chores:
         files: Files,
         heal: Callable[[], None],
         idle: Callable[[], None],
+        hold: Hold,
     ) -> None:
         """``heal`` is called when a healing that had to wait can begin.
 
-        ``idle`` is called when work ends and none is left.
+        ``idle`` is called when work ends and none is left. ``hold`` tells whether files may be
+        removed.
         """
+        self._hold = hold
         self._background = background
         self._files = files
         self._heal = heal
         self._idle = idle
-        self._waiting: deque[Make] = deque()
+        self._waiting: list[Make] = []
         self._heals_next = False
         self.busy = False
         """Whether work or a healing is under way."""
@@ -148,7 +174,9 @@ class Chores:
 
     def remove(self, paths: Sequence[str]) -> None:
         """Remove files in their turn. Until then the journal's directory must stay in its place."""
-        if paths:
+        if self._hold.held:
+            self._hold.when_over(lambda: self.remove(paths))
+        elif paths:
             self.submit(lambda: (Removal(self._files, paths), lambda: None))
 
     def begin_healing(self) -> bool:
@@ -169,6 +197,6 @@ class Chores:
             self._heals_next = False
             self._heal()
         elif self._waiting:
-            self.submit(self._waiting.popleft())
+            self.submit(self._waiting.pop(0))
         else:
             self._idle()

@@ -8,6 +8,9 @@ the note file it learns to write all that it reads of the segment to a fresh fil
 
 A note file is empty and is never synced: it has to outlast the process, not a power cut. After a
 power cut only what the disk has is read, so there is nothing to distrust.
+
+Where the disk takes not even a note, ``UnnotedSyncError`` tells of that. Whoever reads the segment
+again in the same process has to make the note first.
 """
 
 import contextlib
@@ -15,6 +18,7 @@ import logging
 from collections.abc import Iterable
 
 from starling_py.journal.disk.files import Files
+from starling_py.journal.errors import UnnotedSyncError
 from starling_py.journal.format import segment
 from starling_py.journal.format.segment import (
     COMPACTED_SUFFIX,
@@ -29,12 +33,25 @@ _BLOCK = 1 << 20
 
 
 def sync_or_note(files: Files, descriptor: int, path: str) -> None:
-    """Sync the open file of a segment; if that fails, make its note file and raise ``OSError``."""
+    """Sync the open file of a segment; if that fails, make its note file and raise ``OSError``.
+
+    That is an ``UnnotedSyncError`` if the note cannot be made.
+    """
     try:
         files.sync(descriptor)
-    except OSError:
-        _make_note(files, path)
+    except OSError as failure:
+        try:
+            make_note(files, path)
+        except OSError as error:
+            log.error("%s: cannot be marked after a sync that failed: %s", path, error)
+            raise UnnotedSyncError(failure, path) from failure
         raise
+
+
+def make_note(files: Files, path: str) -> None:
+    """Make the note file of a segment. Raises ``OSError``."""
+    # One note for both names of a segment: a sync under way may be about to rename it.
+    files.close(files.create(path.removesuffix(UNFINISHED_SUFFIX) + DISTRUSTED_SUFFIX))
 
 
 def note_files(names: Iterable[str]) -> list[str]:
@@ -81,15 +98,6 @@ def _remove(files: Files, directory: str, notes: Iterable[str]) -> None:
             files.unlink(f"{directory}/{note}")
         except OSError as error:
             log.warning("%s/%s: cannot be removed: %s", directory, note, error)
-
-
-def _make_note(files: Files, path: str) -> None:
-    # One note for both names of a segment: a sync under way may be about to rename it.
-    note = path.removesuffix(UNFINISHED_SUFFIX) + DISTRUSTED_SUFFIX
-    try:
-        files.close(files.create(note))
-    except OSError as error:
-        log.error("%s: cannot be marked after a sync that failed: %s", path, error)
 
 
 def _copy(files: Files, path: str, copy: str) -> None:

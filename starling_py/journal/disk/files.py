@@ -94,8 +94,16 @@ class Files:
 
     def read(self, path: str) -> bytes:
         """Return a whole file's bytes."""
-        with open(_open(path, os.O_RDONLY), "rb") as file:
-            return file.read()
+        descriptor = _open(path, os.O_RDONLY)
+        try:
+            size = os.fstat(descriptor).st_size
+            # One byte more, so that one call tells of the end as well.
+            data = os.read(descriptor, size + 1)
+            while len(data) != size and (more := os.read(descriptor, size + 1)):
+                data += more
+            return data
+        finally:
+            os.close(descriptor)
 
     def read_at(self, path: str, offset: int, size: int) -> bytes:
         """Return ``size`` bytes of a file from ``offset`` on; fewer only where the file ends."""
@@ -208,11 +216,17 @@ class Files:
 
     @contextlib.contextmanager
     def closing(self, descriptor: int) -> Iterator[int]:
-        """Close an open file at the end of the ``with`` block, also after an exception."""
+        """Close an open file at the end of the ``with`` block, also after an exception.
+
+        That exception is what is raised then, whatever the closing itself comes to.
+        """
         try:
             yield descriptor
-        finally:
-            self.close(descriptor)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.close(descriptor)
+            raise
+        self.close(descriptor)
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, replacing the file that had it."""

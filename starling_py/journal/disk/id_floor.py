@@ -23,6 +23,12 @@ STEP = 1_000_000
 _CONTENT = re.compile(rb"(starling ids 1 ([1-9][0-9]{0,18}) )([0-9a-f]{8})\n\Z")
 
 
+def encode(noted: int) -> bytes:
+    """Return the content of a file that says: every id of a deleted queue is below ``noted``."""
+    told = b"starling ids 1 %d " % noted
+    return b"%b%08x\n" % (told, zlib.crc32(told))
+
+
 class IdFloor:
     """The lowest id that a new queue may begin with, in memory and on disk."""
 
@@ -39,6 +45,11 @@ class IdFloor:
         """The number in the file: every id of a deleted queue is below it."""
         self.first_id = self._noted
         """The id of the first item of a new queue."""
+
+    @property
+    def noted(self) -> int:
+        """A number that every id of a deleted queue is below; that in the file if it holds."""
+        return max(self._noted, self.first_id)
 
     def raise_to(self, next_id: int) -> None:
         """Begin queues that are made from now on with ``next_id`` or a higher id.
@@ -78,13 +89,12 @@ class IdFloor:
     def _write(self, noted: int) -> None:
         files = self._files
         unfinished = f"{self._directory}/{UNFINISHED}"
-        told = b"starling ids 1 %d " % noted
         with contextlib.suppress(FileNotFoundError):
             # A leftover is never written to again: a sync of it may have failed.
             files.unlink(unfinished)
         try:
             with files.closing(files.create(unfinished)) as descriptor:
-                files.write_all(descriptor, b"%b%08x\n" % (told, zlib.crc32(told)))
+                files.write_all(descriptor, encode(noted))
                 if self._syncs:
                     files.sync(descriptor)
             files.rename(unfinished, self._path)

@@ -101,7 +101,11 @@ def encode(number: int, salt: int, writes: Sequence[Written]) -> bytes:
         )
         pieces.append(name)
         pieces.extend(each.pieces)
-    body = b"".join(pieces)
+    return sealed(number, salt, b"".join(pieces))
+
+
+def sealed(number: int, salt: int, body: bytes) -> bytes:
+    """Return a batch whose operations are encoded already."""
     told = _BATCH.pack(0, MARK, len(body), number)[_CHECKSUM.size :]
     return b"".join((_CHECKSUM.pack(zlib.crc32(body, zlib.crc32(told, salt))), told, body))
 

@@ -17,6 +17,7 @@ from starling_py.journal.format import segment
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.recovery.recovery import recover
 from starling_py.journal.segment_writer import SegmentWriter
+from starling_py.queues.queue_directory import Rules
 from tests.journal.parts import heal, is_broken, journal_of, place_on, sync_all
 from tests.journal.simulated_disk import CHANGES, Fault, ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import (
@@ -247,6 +248,27 @@ def test_a_start_whose_own_sync_fails_distrusts_the_segment_as_well() -> None:
     found = started(disk)
     assert found == ((1, b"a", 0),)
     assert started(disk.after_power_cut()) == found
+
+
+@pytest.mark.parametrize("calls", [("create",), ("create", "close"), ("close",)])
+def test_a_queue_whose_failed_sync_has_no_note_is_copied_by_a_reload(
+    calls: tuple[str, ...],
+) -> None:
+    harness = Harness(disk := empty_disk(), interval=3600, deferred=True)
+    harness.put_all([b"a"])
+    disk = disk.for_next_process()
+    disk.fault = Fault(1, errno.EIO, frozenset({"sync", *calls}), lasting=True)
+    harness = Harness(disk, refuses=True)
+    harness.queues.reload(Rules())
+    assert harness.queues.directory.refused == 1
+    disk.fault = None
+    harness.queues.reload(Rules())
+    harness.put_all([b"b"])
+    assert harness.datas() == [b"a", b"b"]
+    assert not marks(disk)
+    disk = disk.for_next_process()
+    disk.forget_failed_syncs(Random(1))
+    assert Harness(disk).datas() == [b"a", b"b"]
 
 
 def test_a_start_that_is_refused_leaves_every_byte_of_a_distrusted_segment() -> None:

@@ -184,6 +184,28 @@ def test_a_segment_that_fails_behind_the_log_is_healed_from_the_log() -> None:
         assert again.datas(name) == [b"first", b"first", b"second"]
 
 
+def test_a_file_that_fails_when_it_is_closed_for_others_costs_no_put() -> None:
+    disk = empty_disk()
+    disk.next_salt = SALT
+    harness = Harness(disk, segment_size=1 << 20, log_size=20_000, open_files=2)
+    for name in QUEUES[:2]:
+        put_everywhere(harness, b"first", [name])
+        put_everywhere(harness, b"second", [name])
+    assert behind(harness)
+    disk.fault = Fault(1, errno.EIO, frozenset({"sync"}))
+    for name in QUEUES[2:4]:
+        harness.put(b"first", name)
+    harness.commit()
+    assert disk.fault.struck
+    harness.clock.monotonic += 1
+    harness.commits.sync_if_due()
+    assert harness.commits.healed == 1
+    assert harness.commits.failures == 0
+    again = Harness(disk.after_power_cut())
+    for name in QUEUES[:4]:
+        assert again.datas(name) == [b"first", b"second"][: 2 if name in QUEUES[:2] else 1]
+
+
 def test_with_few_open_files_few_queues_are_behind() -> None:
     disk = empty_disk()
     disk.next_salt = SALT

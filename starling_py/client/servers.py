@@ -1,0 +1,161 @@
+"""The servers of one client: each is asked through its own connection, and left alone if it fails.
+
+Bytes are stored as they are; any other value is stored as JSON.
+"""
+
+import json
+import random
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import attrs
+from pymemcache.client.base import Client
+from pymemcache.exceptions import MemcacheError, MemcacheUnexpectedCloseError
+
+RETRY_DELAY = 30.0
+"""Seconds for which a server that failed is left alone."""
+DEFAULT_PORT = 22122
+
+_JSON = 1
+"""The flag of an item that is stored as JSON."""
+Answer = TypeVar("Answer")
+
+
+class StarlingError(Exception):
+    """No server could do what was asked; the text says why."""
+
+
+class _Values:
+    """How values become items and back; pymemcache calls this a serde."""
+
+    def serialize(self, _key: object, value: object) -> tuple[bytes, int]:
+        if isinstance(value, bytes):
+            return value, 0
+        return json.dumps(value).encode(), _JSON
+
+    def deserialize(self, _key: object, data: bytes, flags: int) -> object:
+        return json.loads(data) if flags == _JSON else data
+
+
+@attrs.define(eq=False)
+class Server:
+    """One server, and whether it is worth asking."""
+
+    address: tuple[str, int]
+    client: Client
+    greeting: str = ""
+    """What each new connection begins with; empty for nothing."""
+    dead_until: float = 0.0
+    """The monotonic time until which it is left alone."""
+
+    def ask(self, what: Callable[[Client], Answer]) -> Answer:
+        """Ask the server; ask once more if it has closed the connection since the last time."""
+        try:
+            return self._ask(what)
+        except (ConnectionError, MemcacheUnexpectedCloseError):
+            self.client.close()
+            return self._ask(what)
+
+    def _ask(self, what: Callable[[Client], Answer]) -> Answer:
+        if self.greeting and self.client.sock is None:
+            self.client.raw_command(self.greeting)
+        return what(self.client)
+
+    def bury(self, error: Exception) -> str:
+        """Leave the server alone for a while, unless ``error`` is an answer of its own.
+
+        Returns what to say about it.
+        """
+        self.client.close()
+        if isinstance(error, (OSError, MemcacheUnexpectedCloseError)):
+            self.dead_until = time.monotonic() + RETRY_DELAY
+        return f"{self.where}: {error}"
+
+    @property
+    def where(self) -> str:
+        """Its address, as ``host:port``."""
+        return f"{self.address[0]}:{self.address[1]}"
+
+
+def _address(server: str) -> tuple[str, int]:
+    host, colon, port = server.rpartition(":")
+    if not colon:
+        return server, DEFAULT_PORT
+    if not port.isdigit():
+        raise ValueError(f"{server}: a server is host:port")
+    return host.strip("[]"), int(port)
+
+
+class Servers:
+    """One server or several, any of which may be asked."""
+
+    def __init__(self, servers: str | Iterable[str], timeout: float, greeting: str = "") -> None:
+        """Take the servers as ``host`` or ``host:port``; connect to none of them yet.
+
+        ``timeout`` is in seconds: how long a server may keep silent before it counts as dead.
+        ``greeting`` is what each connection begins with. Raises ``ValueError``.
+        """
+        names = [servers] if isinstance(servers, str) else list(servers)
+        if not names:
+            raise ValueError("no servers")
+        options = {"default_noreply": False, "serde": _Values(), "no_delay": True}
+        self._all = [
+            Server(
+                address,
+                Client(address, timeout=timeout, connect_timeout=timeout, **options),
+                greeting,
+            )
+            for address in map(_address, names)
+        ]
+
+    def close(self) -> None:
+        """Close every connection."""
+        for server in self._all:
+            server.client.close()
+
+    def ask_any(self, what: Callable[[Client], Answer]) -> Answer:
+        """Ask one server after another, in any order, until one answers.
+
+        Raises ``StarlingError`` when none does.
+        """
+        reason: object = "no server is alive"
+        for server in self._alive():
+            try:
+                return server.ask(what)
+            except (OSError, MemcacheError) as error:
+                reason = server.bury(error)
+        raise StarlingError(str(reason))
+
+    def ask_all(self, what: Callable[[Client], Answer]) -> list[tuple[Server, Answer]]:
+        """Ask every server that is alive. Raises ``StarlingError`` when none answers."""
+        answers = []
+        reason: object = "no server is alive"
+        for server in self._alive():
+            try:
+                answers.append((server, server.ask(what)))
+            except (OSError, MemcacheError) as error:
+                reason = server.bury(error)
+        if not answers:
+            raise StarlingError(str(reason))
+        return answers
+
+    def ask_one_for(self, token: str, what: Callable[[Client], Answer]) -> Answer:
+        """Ask the server that a token goes to, always the same one.
+
+        Raises ``StarlingError`` when it does not answer.
+        """
+        server = self._all[zlib.crc32(token.encode()) % len(self._all)]
+        try:
+            return server.ask(what)
+        except (OSError, MemcacheError) as error:
+            raise StarlingError(server.bury(error)) from error
+
+    def _alive(self) -> list[Server]:
+        """Return the servers that may be asked, in any order; all of them if all seem dead."""
+        now = time.monotonic()
+        alive = [server for server in self._all if server.dead_until <= now]
+        servers = alive or list(self._all)
+        random.shuffle(servers)
+        return servers

@@ -1,0 +1,314 @@
+"""The stream in NATS JetStream: the only module that knows of NATS.
+
+All calls are made in the thread of the link, in its event loop. What NATS answers is judged here: a
+server that is too old, a stream that is not ours, one with too few replicas are refused. Everything
+that may be over by itself (no server, no majority, no answer in time) is ``NotAnsweredError``.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.client import JetStreamContext
+
+from starling_py.replica import operations
+from starling_py.replica.stream import (
+    OWNER,
+    ClusterError,
+    Entry,
+    NotAnsweredError,
+    NotLastError,
+    State,
+)
+
+log = logging.getLogger(__name__)
+
+LEAST_VERSION: Final = (2, 12)
+"""Older ones have lost whole streams, or lack what is used."""
+_NOT_FOUND: Final = frozenset({10037, 10059})
+"""NATS's numbers for a message and a stream that are not there."""
+_NOT_LAST: Final = frozenset({10071, 10164})
+_READS: Final = 64
+"""Messages that are read at once."""
+_ABOUT: Final = "log of starling-py; do not write to it"
+
+
+@attrs.frozen
+class Cluster:
+    """What is told of the NATS servers by the settings."""
+
+    servers: tuple[str, ...]
+    stream: str
+    replicas: int
+    takeover: float
+    """In seconds; decides for how long an answer is waited."""
+    credentials: str | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return how the servers are trusted, if that is told. Raises ``OSError``."""
+        if self.ca is None and self.cert is None:
+            return None
+        context = ssl.create_default_context(cafile=self.ca)
+        if self.cert is not None:
+            context.load_cert_chain(self.cert, self.key)
+        return context
+
+
+class NatsStream:
+    """One stream of one cluster; see ``stream.Stream``."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._name = cluster.stream
+        self._patience = max(cluster.takeover / 2, 0.5)
+        self._client = Client()
+        self._context: JetStreamContext | None = None
+        self._reader: JetStreamContext.PullSubscription | None = None
+        self._read_to = -1
+        self.id = b""
+
+    async def open(self) -> None:
+        """Connect, and find the stream or make it.
+
+        Raises ``NotAnsweredError``, and ``ClusterError`` if it must not be used.
+        """
+        await self._connect()
+        told = self._client.connected_server_version
+        version = told.major, told.minor
+        if version < LEAST_VERSION:
+            raise ClusterError(
+                f"a server of the cluster is NATS {'.'.join(map(str, version))}; 2.12 or newer is"
+                " needed, as older ones have lost streams"
+            )
+        info = await self._api(f"STREAM.INFO.{self._name}", {})
+        if info is None:
+            info = await self._make()
+        self._judge(info["config"])
+
+    async def close(self) -> None:
+        """Leave the cluster."""
+        self._context = None
+        await self._forget_reader()
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(1):
+                await self._client.close()
+
+    async def state(self) -> State:
+        """Return what it has."""
+        info = await self._api(f"STREAM.INFO.{self._name}", {})
+        if info is None:
+            raise NotAnsweredError("the stream is gone")
+        state = info["state"]
+        if not info.get("cluster", {}).get("leader", "one server alone"):
+            raise NotAnsweredError("the stream has no leader")
+        return State(int(state["first_seq"]), int(state["last_seq"]), int(state["bytes"]))
+
+    async def append(self, kind: str, data: bytes, message_id: str, expected: int) -> int:
+        """Append a message, if the last one has the number ``expected``; return its number."""
+        headers = {
+            "Nats-Msg-Id": message_id,
+            "Nats-Expected-Last-Sequence": str(expected),
+            "Nats-Expected-Stream": self._name,
+        }
+        if kind == OWNER:
+            headers["Nats-Rollup"] = "sub"
+        answer = await self._request(f"{self._name}.{kind}", data, headers)
+        error = answer.get("error")
+        if error is None:
+            return int(answer["seq"])
+        if error.get("err_code") in _NOT_LAST:
+            raise NotLastError(error.get("description"))
+        raise NotAnsweredError(str(error.get("description")))
+
+    async def at(self, sequence: int) -> Entry | None:
+        """Return the message with a number; ``None`` if there is none."""
+        if self._context is None:
+            raise NotAnsweredError("not connected")
+        try:
+            async with asyncio.timeout(self._patience):
+                found = await self._context.get_msg(self._name, seq=sequence)
+        except nats.js.errors.NotFoundError:
+            return None
+        except Exception as error:
+            raise NotAnsweredError(repr(error)) from error
+        headers = found.headers or {}
+        kind = str(found.subject).rpartition(".")[2]
+        return Entry(sequence, kind, headers.get("Nats-Msg-Id", ""), found.data or b"")
+
+    async def read(self, after: int, wait: float) -> list[Entry]:
+        """Return some messages behind a number, in order; wait for them for so many seconds."""
+        if self._reader is None or self._read_to != after:
+            await self._begin_reading(after)
+        reader = self._reader
+        if reader is None:
+            return []
+        try:
+            messages = await reader.fetch(_READS, timeout=max(wait, 0.05))
+        except TimeoutError:
+            return []
+        except Exception as error:
+            await self._forget_reader()
+            raise NotAnsweredError(repr(error)) from error
+        entries = [_entry(each) for each in messages]
+        if entries:
+            self._read_to = entries[-1].sequence
+        return entries
+
+    async def read_anew(self) -> None:
+        """Let the next ``read`` begin with a consumer of its own."""
+        await self._forget_reader()
+
+    async def purge(self, first: int) -> None:
+        """Drop all messages before a number."""
+        await self._api(f"STREAM.PURGE.{self._name}", {"seq": first})
+
+    async def _connect(self) -> None:
+        cluster = self._cluster
+        await self.close()
+        self._client = Client()
+
+        async def told(error: Exception) -> None:
+            log.debug("NATS: %r", error)
+
+        options: dict[str, Any] = {
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": 0.1,
+            "connect_timeout": max(1, int(self._patience)),
+            # A server that has stopped without a word is left for another one soon.
+            "ping_interval": max(0.5, self._patience / 2),
+            "max_outstanding_pings": 2,
+            "tls": cluster.tls(),
+            "user_credentials": cluster.credentials,
+        }
+        try:
+            async with asyncio.timeout(max(4 * self._patience, 5)):
+                await self._client.connect(
+                    list(cluster.servers), name="starling-py", error_cb=told, **options
+                )
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise NotAnsweredError(repr(error)) from error
+        self._context = self._client.jetstream(timeout=self._patience)
+
+    async def _make(self) -> Mapping[str, Any]:
+        """Make the stream; whoever else does so at the same time makes the same."""
+        name = self._name
+        config = {
+            "name": name,
+            "description": _ABOUT,
+            "subjects": [f"{name}.log", f"{name}.owner"],
+            "retention": "limits",
+            "storage": "file",
+            "discard": "new",
+            "max_msgs": -1,
+            "max_bytes": -1,
+            "max_age": 0,
+            "max_consumers": -1,
+            "num_replicas": self._cluster.replicas,
+            "allow_rollup_hdrs": True,
+            "deny_delete": True,
+            "duplicate_window": 120 * 10**9,
+            "metadata": {
+                "starling-format": str(operations.FORMAT),
+                "starling-id": os.urandom(16).hex(),
+            },
+        }
+        made = await self._api(f"STREAM.CREATE.{name}", config, exists=True)
+        if made is None:
+            made = await self._api(f"STREAM.INFO.{name}", {})
+        if made is None:
+            raise NotAnsweredError("the stream could not be made")
+        log.info("stream %s was made, with %d replicas", name, self._cluster.replicas)
+        return made
+
+    def _judge(self, config: Mapping[str, Any]) -> None:
+        """Raise ``ClusterError`` unless the stream may be used."""
+        metadata = config.get("metadata") or {}
+        version = metadata.get("starling-format")
+        if version is None or "starling-id" not in metadata:
+            raise ClusterError(
+                f"stream {self._name} is not of starling-py; name another one with 'stream'"
+            )
+        if version != str(operations.FORMAT):
+            raise ClusterError(
+                f"stream {self._name} has format {version}, and this server knows"
+                f" {operations.FORMAT}; use the version of the server that it was made with"
+            )
+        replicas = int(config.get("num_replicas", 1))
+        if replicas < min(self._cluster.replicas, 3):
+            raise ClusterError(
+                f"stream {self._name} has {replicas} replicas, which survive no death; 3 are"
+                f" needed, or 'replicas: {replicas}' in the configuration"
+            )
+        self.id = bytes.fromhex(metadata["starling-id"])
+
+    async def _begin_reading(self, after: int) -> None:
+        await self._forget_reader()
+        if self._context is None:
+            raise NotAnsweredError("not connected")
+        config = ConsumerConfig(
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=after + 1,
+            ack_policy=AckPolicy.NONE,
+            mem_storage=True,
+            num_replicas=1,
+            inactive_threshold=30.0,
+        )
+        try:
+            async with asyncio.timeout(2 * self._patience):
+                self._reader = await self._context.pull_subscribe(
+                    "", stream=self._name, config=config
+                )
+        except Exception as error:
+            raise NotAnsweredError(repr(error)) from error
+        self._read_to = after
+
+    async def _forget_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            with contextlib.suppress(Exception):
+                await reader.unsubscribe()
+
+    async def _api(
+        self, what: str, told: Mapping[str, Any], *, exists: bool = False
+    ) -> Mapping[str, Any] | None:
+        """Ask JetStream; return ``None`` for what is not there, or with ``exists``, is there."""
+        answer = await self._request(f"$JS.API.{what}", json.dumps(told).encode(), None)
+        error = answer.get("error")
+        if error is None:
+            return answer
+        if error.get("err_code") in _NOT_FOUND or (exists and error.get("err_code") == 10058):
+            return None
+        raise NotAnsweredError(str(error.get("description")))
+
+    async def _request(
+        self, subject: str, data: bytes, headers: dict[str, str] | None
+    ) -> Mapping[str, Any]:
+        try:
+            answer = await self._client.request(
+                subject, data, timeout=self._patience, headers=headers
+            )
+            found: Mapping[str, Any] = json.loads(answer.data)
+        except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
+            raise NotAnsweredError(repr(error)) from error
+        return found
+
+
+def _entry(message: Msg) -> Entry:
+    kind = message.subject.rpartition(".")[2]
+    headers = message.headers or {}
+    sequence = message.metadata.sequence.stream
+    return Entry(sequence, kind, headers.get("Nats-Msg-Id", ""), message.data)

@@ -1,0 +1,250 @@
+"""A server of a group: it follows, serves while it is the owner, and follows again.
+
+Each phase has a run of trio of its own, on the same listening sockets. While it follows, clients
+are told where the owner is. When it is elected, the queues are read back and served by ``Server``,
+whose files tell the stream what they do. If the stream stops answering, the clients are let go, and
+nothing is told to anybody until it answers again; if another server is the owner, what this one has
+in memory is dropped. A stop hands the stream over, so that another server need not wait.
+"""
+
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import attrs
+import trio
+
+from starling_py import __version__, stats
+from starling_py.clock import Clock
+from starling_py.journal.commit import GroupCommit, Syncer
+from starling_py.journal.errors import SpoolError
+from starling_py.replica.link import Link
+from starling_py.replica.shipped_commit import SILENT, ShippedCommit
+from starling_py.server import process
+from starling_py.server.accounts import Accounts
+from starling_py.server.core import Core, Storage
+from starling_py.server.errors import StartError
+from starling_py.server.host import LogLines
+from starling_py.server.server import Server
+from starling_py.server.signals import Signals, hold
+from starling_py.server.standby import Standby
+from starling_py.server.threads import Threads
+from starling_py.server.web_opening import Opened
+from starling_py.settings.server_settings import Settings
+from starling_py.stats import Pairs
+
+log = logging.getLogger(__name__)
+
+_LOOKS: Final = 0.05
+"""Seconds from one look at the cluster to the next, for what no event tells."""
+
+
+@attrs.frozen
+class Told:
+    """What clients are told by a server that does not serve."""
+
+    link: Link
+    since: float
+    """When that began, on the monotonic clock."""
+    patience: float
+    """Seconds for which commands wait for a cluster that does not answer."""
+
+    def refusal(self) -> str | None:
+        """Return what commands are answered; ``None`` to let them wait."""
+        link = self.link
+        owner = link.owner_address
+        if link.role == "owner" or (not owner and not link.answers):
+            waited = link.is_given_up or time.monotonic() - self.since > self.patience
+            return SILENT if waited else None
+        if owner:
+            return f"this server follows; the owner is {owner}"
+        return "this server follows; there is no owner yet"
+
+    def stats(self) -> Pairs:
+        """Return what is told of a server that does not serve."""
+        told = [("pid", process.usage()[0]), ("version", __version__), ("accepting_conns", 0)]
+        return stats.encoded([*told, *replica_numbers(self.link)])
+
+
+def replica_numbers(link: Link) -> list[tuple[str, object]]:
+    """Return what ``stats`` tells of a server's place in its group."""
+    return [
+        ("replica_role", link.role),
+        ("replica_owner", link.owner_address),
+        ("replica_epoch", link.epoch),
+        ("replica_lag", link.lag),
+        ("replica_silent_ms", int(link.silent_for * 1000)),
+        ("replica_last_takeover", link.took_over),
+    ]
+
+
+class Member:
+    """A server of a group, until it is stopped."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        segments: int,
+        link: Link,
+        listeners: Sequence[socket.socket],
+        read_settings: Callable[[], Settings],
+        lines: LogLines,
+        signals: Signals,
+        on_serving: Callable[[], None],
+        accounts: Accounts | None = None,
+        web: Opened | None = None,
+    ) -> None:
+        """Take what ``Server`` takes; ``segments`` is how many may be open."""
+        self._settings = settings
+        self._segments = segments
+        self._link = link
+        self._listeners = listeners
+        self._read_settings = read_settings
+        self._lines = lines
+        self._signals = signals
+        self._on_serving = on_serving
+        self._accounts = accounts
+        self._web = web
+        self._stopping = False
+        self._stop: Callable[[str], None] = lambda _: None
+        self._reload: Callable[[], None] = lambda: None
+
+    def run(self) -> None:
+        """Follow and serve until stopped. Raises ``StartError`` and ``SpoolError``."""
+        link = self._link
+        if self._settings.sync.kind == "always":
+            log.warning(
+                "a power cut of all machines at once loses everything unless each NATS server has"
+                " sync_interval: always; NATS syncs every two minutes otherwise (docs/cluster.md)"
+            )
+        hold()
+        link.start()
+        self._signals.obey(self._stopped, lambda: self._reload())
+        try:
+            while not self._stopping:
+                trio.run(self._follow)
+                if link.phase == "failed":
+                    raise StartError(link.why)
+                if self._stopping or link.phase != "elected":
+                    continue  # it is looked at again
+                server = self._read_back()
+                if server is not None:
+                    trio.run(server.run)
+                    self._stopping = self._stopping or not server.lost
+                link.leave()
+        finally:
+            link.hand_over(5 * self._settings.takeover)
+
+    def _stopped(self, name: str) -> None:
+        self._stopping = True
+        self._stop(name)
+
+    def obey(self, stop: Callable[[str], None], reload: Callable[[], None]) -> None:
+        """Have a server stopped and reloaded by the signals; see ``Signals.obey``."""
+        self._stop, self._reload = stop, reload
+        if self._stopping:
+            stop("SIGTERM")
+
+    async def _follow(self) -> None:
+        """Tell clients where the owner is until this server is it, or ends."""
+        link = self._link
+        token = trio.lowlevel.current_trio_token()
+        changed = trio.Event()
+
+        def set_changed() -> None:
+            changed.set()
+
+        def wake() -> None:
+            with contextlib.suppress(trio.RunFinishedError):
+                token.run_sync_soon(set_changed)
+
+        link.on_change = wake
+        self._stop = lambda _: wake()
+        told = Told(link, time.monotonic(), 5 * self._settings.takeover)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._standby(told).run)
+            for listener in self._listeners:
+                log.info("following; answering on %s", listener.getsockname())
+            self._on_serving()
+            self._on_serving = lambda: None
+            while link.phase in ("connects", "follows") and not self._stopping:
+                await changed.wait()
+                changed = trio.Event()
+            link.on_change = lambda: None
+            self._stop = lambda _: None
+            nursery.cancel_scope.cancel()
+
+    def _standby(self, told: Told) -> Standby:
+        settings = self._settings
+        return Standby(
+            self._listeners,
+            told,
+            settings.item_size_max,
+            settings.max_connections,
+            proxied=settings.proxy_protocol,
+        )
+
+    def _read_back(self) -> Server | None:
+        """Return the server of this spool's queues; ``None`` if another one owns them by now."""
+        link, settings = self._link, self._settings
+        storage = attrs.evolve(Storage.of(settings, self._segments), log_size=0)
+        threads = Threads(waits=True, flush=link.flush)
+
+        def commits(interval: float | None, syncer: Syncer, clock: Clock) -> GroupCommit:
+            return ShippedCommit(interval, syncer, clock, link)
+
+        try:
+            with process.without_collector():
+                core = Core.open(
+                    storage, Clock(), link.shipped_files(), threads, make_commits=commits
+                )
+        except SpoolError:
+            if link.phase != "lost":
+                raise
+            return None
+        process.collect_only_the_young()
+        link.serve()
+        web = self._web
+        if web is not None:
+            web = attrs.evolve(web, listeners=[each.dup() for each in web.listeners])
+        return Server(
+            settings,
+            core,
+            threads,
+            [each.dup() for each in self._listeners],
+            self._read_settings,
+            self._lines,
+            self,
+            accounts=self._accounts,
+            web=web,
+            watch=self._watch,
+            extra=lambda: replica_numbers(link),
+        )
+
+    async def _watch(self, server: Server) -> None:
+        """Look after what the stream has to do with the clients, while the server serves."""
+        link = self._link
+        answering: trio.CancelScope | None = None
+        async with trio.open_nursery() as nursery:
+            while not link.is_over:
+                await trio.sleep(_LOOKS)
+                if link.is_stalled and answering is None:
+                    log.error("the cluster does not answer; the clients are let go")
+                    server.suspend()
+                    answering = trio.CancelScope()
+                    nursery.start_soon(self._answer, answering)
+                elif answering is not None and not link.is_stalled:
+                    answering.cancel()
+                    answering = None
+                    log.warning("the cluster answers again")
+                    server.resume()
+            nursery.cancel_scope.cancel()
+        server.lose()
+
+    async def _answer(self, scope: trio.CancelScope) -> None:
+        told = Told(self._link, time.monotonic(), 3 * self._settings.takeover)
+        with scope:
+            await self._standby(told).run()

@@ -1,0 +1,70 @@
+"""What is wrong, with a queue or with the server, in a word or a few.
+
+Nothing is called wrong that the server does not tell: an older one may have no marks at all.
+"""
+
+from starling_py.top.course import History
+from starling_py.top.formats import printable
+from starling_py.top.snapshot import Queue, Snapshot
+
+STUCK_MS = 60_000
+"""Milliseconds that items wait and nobody takes any, before a queue is called stuck."""
+GROWTH_SECONDS = 60.0
+"""A queue grows that has a tenth more items than so long ago, and ten more at least."""
+
+
+def marks(name: bytes, queue: Queue, history: History, now: float) -> tuple[str, ...]:
+    """Return what is wrong with a queue, words of ``rows.MARKS``, the worst first."""
+    found = []
+    if queue.is_broken:
+        found.append("broken")
+    if queue.is_full:
+        found.append("full")
+    if not queue.is_paused and _is_stuck(queue, now):
+        found.append("stuck")
+    last = history.last(name)
+    before = history.before(name, now, GROWTH_SECONDS)
+    if last is not None and before is not None and before is not last:
+        if last.dead > before.dead:
+            found.append("dying")
+        if queue.items >= before.items + max(10, before.items // 10):
+            found.append("growing")
+    if queue.is_paused:
+        found.append("paused")
+    return tuple(found)
+
+
+def _is_stuck(queue: Queue, now: float) -> bool:
+    """Tell whether items wait for long, and nobody has taken any for as long."""
+    if queue.due <= 0 or queue.age is None or queue.last_get is None:
+        return False
+    since = (now - queue.told) * 1000
+    not_taken = queue.last_get < 0 or queue.last_get + since >= STUCK_MS
+    return queue.age + since >= STUCK_MS and not_taken
+
+
+def alerts(snapshot: Snapshot) -> list[str]:
+    """Return what is wrong with the server, or keeps it from accepting puts, in a few words each.
+
+    The one that can be long is the last.
+    """
+    found = []
+    if snapshot.number("disk_full"):
+        found.append("disk full")
+    if snapshot.number("disk_low"):
+        found.append("disk nearly full")
+    if snapshot.number("memory_high"):
+        found.append("memory_max reached")
+    if snapshot.number("clients_paused"):
+        found.append("client_memory used up")
+    if lost := snapshot.number("files_lost"):
+        found.append("files lost" if lost == 1 else f"files lost {lost} times")
+    if refused := snapshot.number("refused_queues"):
+        found.append("1 queue refused" if refused == 1 else f"{refused} queues refused")
+    if snapshot.number("accepting_conns") == 0:
+        found.append("draining: no puts are accepted")
+    broken = [printable(name) for name, queue in snapshot.queues.items() if queue.is_broken]
+    if broken:
+        what = "journal broken" if len(broken) == 1 else f"{len(broken)} journals broken"
+        found.append(f"{what}: {', '.join(sorted(broken))}")
+    return found

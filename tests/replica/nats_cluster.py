@@ -1,0 +1,122 @@
+"""Real NATS servers on loopback, with stores of their own, for tests that kill them."""
+
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import attrs
+
+from tests.process.server_process import PATIENCE, free_port
+
+CONFIGURATION = """\
+server_name: {name}
+listen: 127.0.0.1:{port}
+jetstream {{ store_dir: "{store}", sync_interval: {sync} }}
+cluster {{ name: test, listen: 127.0.0.1:{route}, routes: [{routes}] }}
+"""
+ALONE = """\
+server_name: {name}
+listen: 127.0.0.1:{port}
+jetstream {{ store_dir: "{store}", sync_interval: {sync} }}
+"""
+
+
+def command() -> str:
+    """Return the path of the server that comes with the tests."""
+    path = Path(sysconfig.get_path("scripts")) / "nats-server"
+    return str(path if path.exists() else shutil.which("nats-server"))
+
+
+@attrs.define
+class NatsServer:
+    """One server."""
+
+    name: str
+    port: int
+    folder: Path
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def start(self) -> None:
+        """Start it, again if it was killed."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [command(), "-c", self.folder / "conf"], stdout=log, stderr=log
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal; wait for its end if that kills it."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            self.process.wait(PATIENCE)
+            self.process = None
+
+    def wipe(self) -> None:
+        """Lose its disk."""
+        shutil.rmtree(self.folder / "store")
+
+
+class NatsCluster:
+    """Some servers that form one cluster, or one alone."""
+
+    def __init__(self, folder: Path, size: int = 3, sync: str = "always") -> None:
+        self._ports = contextlib.ExitStack()
+        ports = [self._ports.enter_context(free_port()) for _ in range(2 * size)]
+        routes = ", ".join(f"nats://127.0.0.1:{each}" for each in ports[size:])
+        self.servers = []
+        for at in range(size):
+            name = f"n{at}"
+            own = folder / name
+            own.mkdir()
+            text = (CONFIGURATION if size > 1 else ALONE).format(
+                name=name,
+                port=ports[at],
+                route=ports[size + at],
+                routes=routes,
+                store=own / "store",
+                sync=sync,
+            )
+            (own / "conf").write_text(text)
+            self.servers.append(NatsServer(name, ports[at], own))
+
+    @property
+    def urls(self) -> str:
+        """Return where the servers are."""
+        return ",".join(f"nats://127.0.0.1:{each.port}" for each in self.servers)
+
+    def __enter__(self) -> Self:
+        for each in self.servers:
+            each.start()
+        for each in self.servers:
+            until_connected(each.port)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self.servers:
+            if each.process is not None:
+                each.process.kill()
+                each.process.wait()
+        self._ports.close()
+
+
+def until_connected(port: int) -> None:
+    """Return when somebody listens at a port."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, "nobody listens"
+            time.sleep(0.05)
+
+
+def leader(answer: dict[str, Any]) -> str:
+    """Return the name of the server that leads a stream, of the answer about it."""
+    return str(answer["cluster"]["leader"])

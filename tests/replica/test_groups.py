@@ -1,0 +1,133 @@
+"""Groups of real servers: what they refuse, what clients are told, and who comes back."""
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.process.raw_client import RawClient
+from tests.process.server_process import COMMAND, environment, expect_refusal, free_port
+from tests.replica.group import Servers, stats_of, wait_until
+from tests.replica.nats_cluster import NatsCluster
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[NatsCluster]:
+    (tmp_path / "nats").mkdir()
+    with NatsCluster(tmp_path / "nats", 1) as cluster:
+        yield cluster
+
+
+def ask(port: int, command: bytes) -> bytes:
+    """Return the first that a server says to a command."""
+    with socket.create_connection(("127.0.0.1", port), 30) as client:
+        client.sendall(command)
+        return client.recv(1 << 16)
+
+
+def test_without_an_answer_clients_wait_and_then_are_told(
+    alone: NatsCluster, tmp_path: Path
+) -> None:
+    with Servers(alone, tmp_path, size=1, takeover="300ms") as group:
+        port = group.owner.port
+        assert ask(port, b"set jobs 0 0 5\r\nfirst\r\n") == b"STORED\r\n"
+        alone.servers[0].signal(signal.SIGSTOP)
+        begun = time.monotonic()
+        # Its outcome is not known, so it is told nothing.
+        assert ask(port, b"set jobs 0 0 6\r\nsecond\r\n") == b""
+        assert time.monotonic() - begun > 0.5
+        assert ask(port, b"get jobs\r\n") == b"SERVER_ERROR the cluster does not answer\r\n"
+        assert time.monotonic() - begun > 1.4
+        alone.servers[0].signal(signal.SIGCONT)
+        wait_until(lambda: stats_of(port).get("curr_items") is not None)
+        assert ask(port, b"get jobs\r\n") == b"VALUE jobs 0 5\r\nfirst\r\nEND\r\n"
+        assert ask(port, b"get jobs\r\n") in (b"VALUE jobs 0 6\r\nsecond\r\nEND\r\n", b"END\r\n")
+        assert stats_of(port)["journal_failures"] == "0"
+
+
+def test_all_that_a_queue_knows_is_the_same_after_a_fail_over(
+    alone: NatsCluster, tmp_path: Path
+) -> None:
+    with Servers(alone, tmp_path, takeover="300ms") as group:
+        owner = group.owner
+        with RawClient(owner.port) as client:
+            for number in range(8):
+                client.send(b"set jobs %d 0 1\r\n%d\r\n" % (number, number))
+                assert client._replies.readline() == b"STORED\r\n"
+            client.send(b"get jobs\r\nget jobs/open\r\npause mail 100\r\n")
+            client.send(b"set later/delay=3600 0 0 1\r\nx\r\n")
+            client.send(b"set jobs/once=token 0 0 1\r\n8\r\n")
+            told = [client._replies.readline() for _ in range(9)]
+            assert told[-1] == b"STORED\r\n", told
+            owner.signal(signal.SIGKILL)
+        wait_until(lambda: group.find_owner() is not None)
+        port = group.owner.port
+        assert ask(port, b"set jobs/once=token 0 0 1\r\n8\r\n") == b"STORED\r\n"
+        numbers = stats_of(port)
+        assert numbers["queue_jobs_items"] == "8"
+        assert numbers["queue_later_delayed"] == "1"
+        assert int(numbers["replica_last_takeover"]) > 0
+        for number in range(1, 9):
+            flags = number if number < 8 else 0
+            expected = b"VALUE jobs %d 1\r\n%d\r\nEND\r\n" % (flags, number)
+            assert ask(port, b"get jobs\r\n") == expected
+
+
+def test_a_spool_that_exists_becomes_the_beginning_of_the_stream(
+    alone: NatsCluster, tmp_path: Path
+) -> None:
+    with free_port() as port:
+        spool = tmp_path / "spool0"
+        local = subprocess.Popen(
+            [*COMMAND, "-p", str(port), "-q", str(spool)],
+            env=environment(),
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(lambda: "pid" in stats_of(port))
+        assert ask(port, b"set jobs 0 0 3\r\nold\r\n") == b"STORED\r\n"
+        local.terminate()
+        local.wait()
+    group = Servers(alone, tmp_path, takeover="300ms")
+    first, second = group.nodes
+    try:
+        first.start()
+        wait_until(lambda: first.role == "owner")
+        second.start()
+        wait_until(lambda: second.is_ready)
+        first.signal(signal.SIGKILL)
+        wait_until(lambda: second.role == "owner")
+        assert ask(second.port, b"get jobs\r\n") == b"VALUE jobs 0 3\r\nold\r\nEND\r\n"
+    finally:
+        group.__exit__()
+
+
+def test_what_a_group_must_not_be_built_on_is_refused(alone: NatsCluster, tmp_path: Path) -> None:
+    options = ("--engine", "jetstream", "-q", tmp_path / "spool", "-p", "0")
+    assert "needs 'servers'" in expect_refusal(2, *options)
+    joined = (*options, "--servers", alone.urls)
+    assert "not never" in expect_refusal(2, *joined, "--sync", "never")
+    with Servers(alone, tmp_path, size=1):
+        pass
+    assert "has 1 replicas" in expect_refusal(1, *joined)
+
+
+def test_a_spool_with_queues_is_not_thrown_away_for_a_stream(
+    alone: NatsCluster, tmp_path: Path
+) -> None:
+    with Servers(alone, tmp_path, takeover="300ms") as group:
+        owner = group.owner
+        assert ask(owner.port, b"set jobs 0 0 1\r\nx\r\n") == b"STORED\r\n"
+        follower = group.followers[0]
+        wait_until(lambda: (follower.spool / "jobs").exists())
+        follower.signal(signal.SIGTERM)
+        (follower.spool / ".replica").unlink()
+        follower.start()
+        assert follower.process is not None
+        assert follower.process.wait(60) == 1
+        follower.process = None
+        assert "has queues that are not of the stream" in follower.log
+        assert (follower.spool / "jobs").exists()

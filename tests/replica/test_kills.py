@@ -1,0 +1,123 @@
+"""Real servers of NATS and of the queues are killed under load: nothing that was told is lost."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.replica.group import Load, Servers, wait_until
+from tests.replica.nats_cluster import NatsCluster
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Servers]:
+    (tmp_path / "nats").mkdir()
+    with NatsCluster(tmp_path / "nats") as cluster, Servers(cluster, tmp_path) as group:
+        yield group
+
+
+def kill_owner(group: Servers) -> None:
+    """Kill the owner, wait for another one, and start it again."""
+    owner = group.owner
+    owner.signal(signal.SIGKILL)
+    wait_until(lambda: group.find_owner() is not None)
+    owner.start()
+    wait_until(lambda: owner.is_ready)
+
+
+def stop_owner(group: Servers) -> None:
+    """Stop the owner in order, and start it again."""
+    owner = group.owner
+    owner.signal(signal.SIGTERM)
+    wait_until(lambda: group.find_owner() is not None)
+    owner.start()
+    wait_until(lambda: owner.is_ready)
+
+
+def freeze_owner(group: Servers) -> None:
+    """Let the owner sleep until another one has taken over, then let it go on."""
+    owner = group.owner
+    owner.signal(signal.SIGSTOP)
+    others = [each for each in group.nodes if each is not owner]
+    wait_until(lambda: any(each.role == "owner" for each in others))
+    owner.signal(signal.SIGCONT)
+    wait_until(lambda: owner.is_ready)
+
+
+def kill_leader(group: Servers) -> None:
+    """Kill the NATS server that leads the stream, and start it again."""
+    server = group.cluster.servers[group.stream_leader()]
+    server.signal(signal.SIGKILL)
+    wait_until(lambda: group.find_owner() is not None)
+    server.start()
+
+
+def kill_nats_follower(group: Servers) -> None:
+    """Kill a NATS server that does not lead, and start it again."""
+    server = group.cluster.servers[(group.stream_leader() + 1) % 3]
+    server.signal(signal.SIGKILL)
+    time.sleep(1)
+    server.start()
+
+
+def kill_machine(group: Servers) -> None:
+    """Kill the owner and the stream's leader at once."""
+    server = group.cluster.servers[group.stream_leader()]
+    server.signal(signal.SIGKILL)
+    kill_owner(group)
+    server.start()
+
+
+def wipe_leader(group: Servers) -> None:
+    """Kill the stream's leader, and lose its disk."""
+    server = group.cluster.servers[group.stream_leader()]
+    server.signal(signal.SIGKILL)
+    server.wipe()
+    server.start()
+
+
+def kill_all_nats(group: Servers) -> None:
+    """Kill all NATS servers, and start them again."""
+    for each in group.cluster.servers:
+        each.signal(signal.SIGKILL)
+    time.sleep(1)
+    for each in group.cluster.servers:
+        each.start()
+
+
+SHORT = (kill_owner, stop_owner, freeze_owner, kill_leader)
+LONG = (kill_nats_follower, kill_machine, wipe_leader, kill_all_nats)
+
+
+def check_survives(group: Servers, what: Callable[[Servers], None], times: int) -> None:
+    """Have something done to a group under load, and expect that nothing was lost."""
+    with Load([each.port for each in group.nodes]) as load:
+        for _ in range(times):
+            before = len(load.acknowledged)
+            wait_until(lambda before=before: len(load.acknowledged) > before + 200)  # type: ignore[misc]
+            what(group)
+            before = len(load.acknowledged)
+            wait_until(lambda before=before: len(load.acknowledged) > before + 100)  # type: ignore[misc]
+        load.finish()
+    print(
+        f"{what.__name__}: {len(load.acknowledged)} acknowledged, 0 lost, {load.twice} twice,"
+        f" {len(load.disordered)} out of order, {load.outage:.2f} s without an answer"
+    )
+    load.check()
+
+
+@pytest.mark.parametrize("what", SHORT)
+def test_nothing_is_lost_when_a_server_ends(
+    servers: Servers, what: Callable[[Servers], None]
+) -> None:
+    check_survives(servers, what, 1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("what", SHORT + LONG)
+def test_nothing_is_lost_when_servers_end_again_and_again(
+    servers: Servers, what: Callable[[Servers], None]
+) -> None:
+    check_survives(servers, what, 3)
