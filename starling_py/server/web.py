@@ -47,6 +47,8 @@ _PART: Final = 1 << 16
 """Bytes of an answer that are collected before they are sent."""
 _LINGER: Final = 1.0
 """Seconds in which a client can read why it is refused, while what it sends is thrown away."""
+_MOST_READ_OUT: Final = 64
+"""Pieces of it that are read meanwhile."""
 _REST: Final = 0.5
 """Seconds in which nobody is accepted, after that has failed."""
 
@@ -258,5 +260,6 @@ class _Visit:
             with contextlib.suppress(Exception):  # h11 may be past answering
                 await self.stream.send_all(self._exchange.whole(answer, close=True))
             await self.stream.send_eof()
-            while await self.stream.receive_some(READ_SIZE):
-                pass
+            for _ in range(_MOST_READ_OUT):
+                if not await self.stream.receive_some(READ_SIZE):
+                    return
