@@ -7,6 +7,7 @@ wrong configuration or usage and 1 for everything else. A traceback means a defe
 import contextlib
 import errno
 import logging
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -146,6 +147,9 @@ def serve(
     with contextlib.ExitStack() as at_the_end:
         listeners.open_paths()
         at_the_end.callback(listeners.close)
+        if web is not None:
+            web.open_path()
+            at_the_end.callback(web.close)
         at_the_end.callback(signals.hold)
         pid_file = PidFile(settings.pid_file) if settings.pid_file is not None else None
         if pid_file is not None:
@@ -189,9 +193,8 @@ def serve(
                 web,
             ).run()
             return
-        waiting = [] if web is None else web.listeners
-        with process.without_collector(), answering(waiting):
-            core, threads = _read_back(settings, segments)
+        with process.without_collector():
+            core, threads = _read_back(settings, segments, [] if web is None else web.listeners)
         if pid_file is not None:
             pid_file.write()
         process.collect_only_the_young()
@@ -222,16 +225,18 @@ def _certificates(settings: Settings) -> Certificates | None:
     return None if settings.tls_cert is None else Certificates(settings)
 
 
-def _read_back(settings: Settings, segments: int) -> tuple[Core, Threads]:
+def _read_back(
+    settings: Settings, segments: int, asked: Sequence[socket.socket]
+) -> tuple[Core, Threads]:
     """Read the queues back, unless SIGTERM comes; from then on, signals are held back.
 
-    ``segments`` is how many may be open. What reads the pid file may send a signal at once; that
-    waits for the server.
+    ``segments`` is how many may be open. Who asks by HTTP at ``asked`` is told that it starts. What
+    reads the pid file may send a signal at once; that waits for the server.
     """
     storage = Storage.of(settings, segments)
     threads = Threads(waits=storage.waits)
     try:
-        with signals.stopped_by_sigterm():
+        with signals.stopped_by_sigterm(), answering(asked):
             core = Core.open(storage, Clock(), Files(), threads)
             signals.hold()
     except StartStoppedError as stopped:

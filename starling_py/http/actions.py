@@ -61,14 +61,14 @@ def read(body: bytes) -> Action:
 def told(request: Request, who: str, action: Action, replies: Sequence[Reply]) -> Answer:
     """Return what became of an action, and log that."""
     (reply,) = replies
-    audit.info("page: %s (%s): %s: %s", request.peer, who, action.words, reply.end)
+    audit.info("%s (page:%s): asked: %s: %s", request.peer, who, action.words, reply.end)
     done = reply.end.split(" ")[0] in _DONE
     return _answer(200 if done else 409, "told" if done else "error", reply.end)
 
 
 def refused(request: Request, who: str, reason: str) -> Answer:
     """Return why there is no action, and log that."""
-    audit.warning("page: %s (%s): refused: %s", request.peer, who, reason)
+    audit.warning("%s (page:%s): refused: %s", request.peer, who, reason)
     return _answer(400, "error", reason)
 
 

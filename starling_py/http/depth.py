@@ -34,6 +34,8 @@ def commands(name: bytes, first_id: int) -> list[bytes]:
 def told(name: bytes, replies: Sequence[Reply]) -> Answer:
     """Return what the replies tell, for the page."""
     about, consumers, items = replies
+    if about.end != "END":
+        return Answer(403, json.dumps({"error": about.end}).encode(), JSON)
     found = numbers(about.lines, b"queue_%b_" % one_token(name))
     if not found:
         return Answer(404, json.dumps({"error": "there is no such queue"}).encode(), JSON)
@@ -67,8 +69,10 @@ def item_commands(name: bytes, item_id: int) -> list[bytes]:
 def item_told(replies: Sequence[Reply]) -> Answer:
     """Return an item's data, as text where it is text, else in hexadecimal digits."""
     (reply,) = replies
+    if reply.end != "END":
+        return Answer(403, json.dumps({"error": reply.end}).encode(), JSON)
     if not reply.data:
-        return Answer(404, json.dumps({"error": f"it is not there ({reply.end})"}).encode(), JSON)
+        return Answer(404, json.dumps({"error": "it is not there"}).encode(), JSON)
     data = reply.data[0]
     shown, is_text = data[:SHOWN], True
     try:

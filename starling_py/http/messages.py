@@ -59,8 +59,8 @@ class Talk:
     commands: Sequence[bytes]
     made: Callable[[list[Reply]], Answer]
     """Makes the answer of the replies."""
-    who: str = ""
-    """Who says them, if they change anything: the name of a token."""
+    who: str
+    """Who says them: the name of a token."""
 
 
 def told(status: int, text: str, headers: Headers = ()) -> Answer:

@@ -112,21 +112,26 @@ class Page:
         if not first.isdigit() or len(first) > 18:
             return told(400, "no such item")
         try:
-            return Talk(depth.commands(name, int(first)), lambda replies: depth.told(name, replies))
+            commands = depth.commands(name, int(first))
         except NameRefused as problem:
             return told(400, str(problem))
+        return Talk(commands, lambda replies: depth.told(name, replies), self._who(request))
+
+    def _who(self, request: Request) -> str:
+        return self._gate.who(request) or "nobody"
 
     def _item(self, request: Request) -> Told:
         name, item_id = request.query.get("name", b""), request.query.get("id", b"")
         if not item_id.isdigit() or len(item_id) > 18:
             return told(400, "no such item")
         try:
-            return Talk(depth.item_commands(name, int(item_id)), depth.item_told)
+            commands = depth.item_commands(name, int(item_id))
         except NameRefused as problem:
             return told(400, str(problem))
+        return Talk(commands, depth.item_told, self._who(request))
 
     def _do(self, request: Request) -> Told:
-        who = self._gate.who(request) or "nobody"
+        who = self._who(request)
         try:
             action = actions.read(request.body)
         except actions.ActionRefused as problem:

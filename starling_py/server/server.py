@@ -25,6 +25,7 @@ from starling_py.server.file_limit import GUESTS
 from starling_py.server.gate import Gate
 from starling_py.server.handshakes import Handshakes
 from starling_py.server.host import Host, LogLines
+from starling_py.server.inner import Inner
 from starling_py.server.listening import address_of
 from starling_py.server.supervisor import READY, STOPPING, Supervisor
 from starling_py.server.threads import Threads
@@ -258,7 +259,9 @@ class Server:
         given = web.settings
         offer = Offer(given.metrics, given.metrics_max_queues, given.dashboard, given.actions)
         site = Site(source, web.gate, offer)
-        return web.serve(web.listeners, site, tick, core.commits.guard, core.clock.now)
+        find = (lambda _: None) if self.gate is None else self.gate.accounts.find
+        inner = Inner(tick, find)
+        return web.serve(web.listeners, site, inner, core.commits.guard, core.clock.now)
 
     def _drop_overdue_handshakes(self) -> None:
         if self._handshakes is not None:

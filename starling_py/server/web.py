@@ -22,7 +22,6 @@ from starling_py.http.site import Site, Told
 from starling_py.http.talk import TalkError
 from starling_py.server.inner import Inner
 from starling_py.server.listening import address_of, printed
-from starling_py.server.tick import Tick
 from starling_py.server.watching import Watching
 
 log = logging.getLogger(__name__)
@@ -48,6 +47,8 @@ _PART: Final = 1 << 16
 """Bytes of an answer that are collected before they are sent."""
 _LINGER: Final = 1.0
 """Seconds in which a client can read why it is refused, while what it sends is thrown away."""
+_MOST_READ_OUT: Final = 64
+"""Pieces of it that are read meanwhile."""
 _REST: Final = 0.5
 """Seconds in which nobody is accepted, after that has failed."""
 
@@ -59,14 +60,14 @@ class Web:
         self,
         listeners: list[socket.socket],
         site: Site,
-        tick: Tick,
+        inner: Inner,
         guard: Guard,
         now: Callable[[], float],
     ) -> None:
-        """``now`` returns seconds on the monotonic clock."""
+        """``inner`` talks with the server; ``now`` returns seconds on the monotonic clock."""
         self._listeners = listeners
         self._site = site
-        self.inner = Inner(tick)
+        self.inner = inner
         self._guard = guard
         self._now = now
         self._turn = trio.Lock()
@@ -233,9 +234,8 @@ class _Visit:
 
     async def _talk(self, talk: Talk) -> Answer:
         """Say something to the server, and return the answer that its replies make."""
-        name = "page" if not talk.who else f"page:{talk.who}".encode("ascii", "replace").decode()
         try:
-            return talk.made(await self._web.inner.say(self.peer, name[:64], talk.commands))
+            return talk.made(await self._web.inner.say(self.peer, talk.who, talk.commands))
         except TalkError as problem:
             log.warning("%s: a conversation for the page failed: %s", self.peer, problem)
             return told(503, str(problem))
@@ -260,5 +260,6 @@ class _Visit:
             with contextlib.suppress(Exception):  # h11 may be past answering
                 await self.stream.send_all(self._exchange.whole(answer, close=True))
             await self.stream.send_eof()
-            while await self.stream.receive_some(READ_SIZE):
-                pass
+            for _ in range(_MOST_READ_OUT):
+                if not await self.stream.receive_some(READ_SIZE):
+                    return

@@ -15,8 +15,10 @@ from starling_py.http import tokens
 from starling_py.http.gate import Gate
 from starling_py.http.site import Site
 from starling_py.server.errors import StartError
+from starling_py.server.inner import Inner
 from starling_py.server.listening import listen
-from starling_py.server.tick import Tick
+from starling_py.server.unix_socket import UnixSocket
+from starling_py.settings.endpoints import UNIX
 from starling_py.settings.http_settings import HttpSettings
 
 _MOST_TOKENS = 1 << 16
@@ -29,7 +31,7 @@ class Web(Protocol):
         """Serve until it is cancelled."""
 
 
-Serve = Callable[[list[socket.socket], Site, Tick, Guard, Callable[[], float]], Web]
+Serve = Callable[[list[socket.socket], Site, Inner, Guard, Callable[[], float]], Web]
 
 
 @attrs.frozen
@@ -41,6 +43,21 @@ class Opened:
     gate: Gate
     serve: Serve
     """Makes what serves it."""
+    _paths: list[UnixSocket] = attrs.field(factory=list)
+
+    def open_path(self) -> None:
+        """Open the socket on a path, as the user that the server runs as; raise ``StartError``."""
+        where = self.settings.listen
+        if where.kind == UNIX:
+            self._paths.append(UnixSocket(where.path, where.mode))
+            self.listeners.append(self._paths[0].socket)
+
+    def close(self) -> None:
+        """Close the sockets, and remove the name of one on a path."""
+        for path in self._paths:
+            path.remove()
+        for sock in self.listeners:
+            sock.close()
 
 
 def open_web(settings: HttpSettings | None) -> Opened | None:
@@ -55,7 +72,9 @@ def open_web(settings: HttpSettings | None) -> Opened | None:
     known = _tokens(settings)
     hosts = {settings.listen.host, socket.gethostname(), *(settings.hosts or "").split(",")}
     gate = Gate(known, frozenset(each.lower() for each in hosts))
-    return Opened(settings, listen(settings.listen.host, settings.listen.port), gate, serving.Web)
+    where = settings.listen
+    listeners = [] if where.kind == UNIX else listen(where.host, where.port)
+    return Opened(settings, listeners, gate, serving.Web)
 
 
 def _tokens(settings: HttpSettings) -> dict[bytes, str]:

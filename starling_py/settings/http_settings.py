@@ -13,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from starling_py.settings.endpoints import TLS, UNIX, Endpoint
 from starling_py.settings.kinds import FLAG, Kind, setting, table, text_of, whole
 from starling_py.settings.paths import PATH
 from starling_py.settings.problems import Fault
@@ -20,46 +21,21 @@ from starling_py.settings.problems import Fault
 _NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
 
 
-@attrs.frozen
-class Place:
-    """An address to listen on; ``str()`` gives the form of a file."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def is_local(self) -> bool:
-        """Whether nobody but this machine can reach it; a name but localhost may be anything."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
-    @classmethod
-    def parse(cls, text: str) -> "Place":
-        """Read ``HOST:PORT`` or ``[ADDRESS]:PORT``; else raise ``ValueError``."""
-        match = re.fullmatch(rf"({_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\]):(0|[1-9][0-9]{{0,4}})", text)
-        if match is None or int(match[3]) > 65535:
-            raise ValueError
-        if match[1].startswith("["):
-            _ipv6(match[1][1:-1])
-        return cls(match[1].strip("[]"), int(match[3]))
+def _listen(value: object) -> Endpoint:
+    endpoint = value if isinstance(value, Endpoint) else Endpoint.parse(text_of(value))
+    if endpoint.kind == TLS:
+        raise ValueError("has no TLS; put a proxy that has in front of it")
+    return endpoint
 
 
-def _ipv6(text: str) -> None:
+def is_local(endpoint: Endpoint) -> bool:
+    """Tell whether nobody but this machine can reach it; a name but localhost may be anything."""
+    if endpoint.kind == UNIX or endpoint.host == "localhost":
+        return True
     try:
-        ipaddress.IPv6Address(text)
+        return ipaddress.ip_address(endpoint.host).is_loopback
     except ValueError:
-        raise ValueError from None
-
-
-def _place(value: object) -> Place:
-    return value if isinstance(value, Place) else Place.parse(text_of(value))
+        return False
 
 
 def _names(value: object) -> str:
@@ -69,7 +45,7 @@ def _names(value: object) -> str:
     return ",".join(names)
 
 
-_LISTEN: Final = Kind("an address with a port, such as 127.0.0.1:22180 or [::1]:22180", _place)
+_LISTEN: Final = Kind("HOST:PORT or unix:/PATH?mode=0660", _listen)
 _HOSTS: Final = Kind("names of hosts with commas between them", _names)
 _QUEUES: Final = whole(0, 10_000, "a whole number from 0 to 10000")
 
@@ -79,7 +55,7 @@ class HttpSettings:
     """What is told by HTTP, where, and to whom."""
 
     # fmt: off
-    listen: Place = setting("HTTP", "127.0.0.1:22180", _LISTEN,
+    listen: Endpoint = setting("HTTP", "127.0.0.1:22180", _LISTEN,
         "Where to listen")
     metrics: bool = setting("HTTP", True, FLAG,
         "Tell the statistics at /metrics, as Prometheus reads them")
@@ -106,7 +82,7 @@ def contradictions(good: Mapping[str, object]) -> list[Fault]:
     faults = []
     if made.actions and not made.dashboard:
         faults.append(Fault(("actions",), "needs 'dashboard: true', as only the page has actions"))
-    if not made.listen.is_local and made.token_file is None:
+    if not is_local(made.listen) and made.token_file is None:
         message = "can be reached from other machines, which needs a 'token_file'"
         faults.append(Fault(("listen",), message))
     return faults

@@ -123,9 +123,9 @@ def test_an_action_is_done_only_when_the_name_is_typed(browser: Browser, paged: 
         page.locator("#yes").click()
         expect(page.locator("#notice")).to_have_text("flush: END")
         expect(row(page, "jobs").locator("td").nth(1)).to_have_text("0")
-    audit = [line for line in paged.server.log if "starling_py.audit" in line]
+    audit = [line for line in paged.server.log if "asked: flush" in line]
     assert len(audit) == 1
-    assert audit[0].rstrip().endswith("(anybody): flush jobs: END")
+    assert audit[0].rstrip().endswith("(page:anybody): asked: flush jobs: END")
 
 
 def test_a_queue_is_paused_and_resumed_moved_and_deleted(browser: Browser, paged: Paged) -> None:
@@ -166,7 +166,7 @@ def test_without_a_token_nothing_is_shown(browser: Browser, locked: Paged) -> No
         page.get_by_role("button", name="Pause", exact=True).click()
         page.locator("#yes").click()
         expect(row(page, "jobs").locator(".mark")).to_have_text("paused")
-    assert any("(ops): pause jobs: OK" in line for line in locked.server.log)
+    assert any("(page:ops): asked: pause jobs: OK" in line for line in locked.server.log)
 
 
 def test_another_site_cannot_act(browser: Browser, paged: Paged) -> None:

@@ -95,7 +95,7 @@ def test_every_action_is_in_the_audit_log_with_who_and_from_where(
         assert answer.status == 409
         actions.refused(request, "ops", "it is not confirmed")
     assert [each.getMessage() for each in caplog.records] == [
-        "page: 10.1.2.3:4567 (ops): flush jobs: END",
-        "page: 10.1.2.3:4567 (ops): flush jobs: ERROR: pause not enabled",
-        "page: 10.1.2.3:4567 (ops): refused: it is not confirmed",
+        "10.1.2.3:4567 (page:ops): asked: flush jobs: END",
+        "10.1.2.3:4567 (page:ops): asked: flush jobs: ERROR: pause not enabled",
+        "10.1.2.3:4567 (page:ops): refused: it is not confirmed",
     ]

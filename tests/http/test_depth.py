@@ -53,6 +53,15 @@ def test_a_queue_that_is_not_there_is_told() -> None:
     assert depth.item_told(replies_of(b"END\r\n", 1).found).status == 404
 
 
+def test_that_it_may_not_be_looked_at_is_told_and_not_that_it_is_not_there() -> None:
+    refusal = b"CLIENT_ERROR unauthenticated\r\n"
+    for answer in (
+        depth.told(b"jobs", replies_of(refusal * 3, 3).found),
+        depth.item_told(replies_of(refusal, 1).found),
+    ):
+        assert (answer.status, answer.body) == (403, b'{"error": "CLIENT_ERROR unauthenticated"}')
+
+
 def test_a_name_that_cannot_be_said_is_refused() -> None:
     with pytest.raises(NameRefused):
         depth.commands(b"a b", 1)

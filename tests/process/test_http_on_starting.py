@@ -1,6 +1,7 @@
 """What a server tells by HTTP while it reads its queues back, and what keeps it from starting."""
 
 import contextlib
+import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -70,6 +71,22 @@ def test_a_server_that_serves_is_ready_and_tells_its_numbers(tmp_path: Path) -> 
         assert 'starling_queue_items{queue="jobs"} 1\n' in answer(port, "/metrics")[1]
         assert answer(port, "/")[0] == 404
         assert server.stop() == 0
+
+
+def test_it_is_served_on_a_path_of_this_machine(tmp_path: Path) -> None:
+    path, file = tmp_path / "http.sock", tmp_path / "starling.yml"
+    file.write_text(f"http:\n  listen: unix:{path}\n")
+    with ServerProcess(tmp_path / "spool", "-f", file) as server:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            client.connect(str(path))
+            client.sendall(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            told = b""
+            while data := client.recv(4096):
+                told += data
+        assert told.endswith(b"\r\n\r\nready\n")
+        assert server.stop() == 0
+    assert not path.exists()
 
 
 def test_a_port_that_is_taken_keeps_it_from_starting(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starling_py.server.file_limit import FEWEST_CLIENTS, FEWEST_SEGMENTS, GUESTS, OWN, share_out
-from starling_py.server.fitting import fitted
+from starling_py.server.fitting import HTTP, fitted
+from starling_py.settings.http_settings import HttpSettings
 from starling_py.settings.server_settings import Settings
 
 ENOUGH = OWN + GUESTS + FEWEST_CLIENTS + FEWEST_SEGMENTS
@@ -38,3 +39,11 @@ def test_settings_that_do_not_fit_are_fitted_with_a_warning() -> None:
     assert settings.max_connections == 1024 - 128 - OWN - GUESTS
     assert settings.client_memory == 4 << 30
     assert [each.partition(":")[0] for each in warnings] == ["max_connections", "client_memory"]
+
+
+def test_what_http_may_open_is_kept_from_clients_and_segments() -> None:
+    plain, segments, _ = fitted(Settings(), 1024)
+    told, fewer, warnings = fitted(Settings(http=HttpSettings()), 1024)
+    assert (told.max_connections, fewer) < (plain.max_connections, segments)
+    assert told.max_connections + fewer + HTTP <= 1024
+    assert len(warnings) == 1

@@ -77,3 +77,16 @@ def test_without_its_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 def test_without_the_section_its_library_is_not_loaded() -> None:
     program = "import sys, starling_py.cli; sys.exit('h11' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_socket_on_a_path_is_opened_and_its_name_removed(tmp_path: Path) -> None:
+    path = tmp_path / "http.sock"
+    opened = open_web(HttpSettings(listen=f"unix:{path}?mode=0600"))  # type: ignore[arg-type]
+    assert opened is not None
+    assert opened.listeners == []
+    opened.open_path()
+    assert path.stat().st_mode & 0o777 == 0o600
+    (listener,) = opened.listeners
+    assert listener.getsockname() == str(path)
+    opened.close()
+    assert not path.exists()
