@@ -136,7 +136,7 @@ class Host:
                 audit.log.info("%s: closed, as its user has changed", connection.client.who)
                 self.tick.connections.drop(connection)
             else:
-                session.know(account)
+                session.know_anew(account)
 
     def snapshot(self) -> stats.Snapshot:
         """Return the state of the server, without its queues."""

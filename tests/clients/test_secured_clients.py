@@ -56,9 +56,9 @@ def test_the_client_is_let_in_and_no_further_than_it_may(
     if not interpreter.exists():
         interpreter = Path(sys.executable)
     where = (tls, authority) if with_tls else (plain,)
-    command = [interpreter, DRIVERS / "python/secured.py", client]
+    command = [str(interpreter), str(DRIVERS / "python/secured.py"), client]
     if client == "dalli":
-        command = ["ruby", DRIVERS / "ruby/secured.rb"]
+        command = ["ruby", str(DRIVERS / "ruby/secured.rb")]
     done = subprocess.run(
         [*command, *map(str, where)],
         capture_output=True,
