@@ -12,6 +12,7 @@ import trio
 
 from starling_py.clock import Clock
 from starling_py.journal.disk.files import Files
+from starling_py.server.access import Access
 from starling_py.server.accounts import Accounts
 from starling_py.server.core import Core, Storage
 from starling_py.server.listening import listen
@@ -241,9 +242,7 @@ class Servers:
             core,
             threads,
             listeners,
-            accounts=Accounts.of(made),
-            secured=secured,
-            certificates=certificates,
+            access=Access(Accounts.of(made), secured, certificates),
         )
         running = RunningServer(server, core, files, listeners[0].getsockname()[1])
         running.tls_port = secured[0].getsockname()[1] if secured else 0
