@@ -52,6 +52,7 @@ PURE = (
     "journal/spool",
     "journal/sync_on_demand",
     "queues/housekeeping",
+    "server/access",
     "server/accounts",
     "server/activation",
     "server/core",

@@ -19,13 +19,13 @@ from starling_py.clock import Clock
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import SpoolError
 from starling_py.server import culprits, fitting, process, signals, streams
-from starling_py.server.accounts import Accounts
+from starling_py.server.access import Access
 from starling_py.server.core import Core, Storage
 from starling_py.server.detaching import detach
 from starling_py.server.errors import ProcessError, StartError, StartStoppedError
 from starling_py.server.identity import change_identity
 from starling_py.server.listeners import Listeners
-from starling_py.server.log.start import start_audit_log, start_log
+from starling_py.server.log.start import start_logs
 from starling_py.server.pid_file import PidFile
 from starling_py.server.preloading import preload
 from starling_py.server.server import Server
@@ -33,7 +33,6 @@ from starling_py.server.signals import Signals
 from starling_py.server.start_answers import answering
 from starling_py.server.supervisor import Supervisor
 from starling_py.server.threads import Threads
-from starling_py.server.tls import Certificates
 from starling_py.server.web_opening import open_web
 from starling_py.settings import cluster, command_line, sample
 from starling_py.settings.errors import ConfigError
@@ -62,8 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if given.check_config:
         try:
-            Accounts.of(given.settings)
-            _certificates(given.settings)
+            Access.read(given.settings)
         except ConfigError as error:
             for problem in error.problems:
                 print(f"starling-py: {problem}", file=sys.stderr)
@@ -154,28 +152,16 @@ def serve(
         pid_file = PidFile(settings.pid_file) if settings.pid_file is not None else None
         if pid_file is not None:
             at_the_end.callback(pid_file.remove)
-        lines = start_log(settings)
+        lines = start_logs(settings)
         at_the_end.callback(lines.finish, streams.PATIENCE)
-        audit_lines = start_audit_log(settings)
-        if audit_lines is not None:
-            at_the_end.callback(audit_lines.finish, streams.PATIENCE)
-
-        def open_anew() -> None:
-            lines.open_anew()
-            if audit_lines is not None:
-                audit_lines.open_anew()
-
-        taken = Signals(open_anew)
+        taken = Signals(lines.open_anew)
         at_the_end.callback(taken.end)
         log.info(
             "starling-py %s, spool %s, sync %s", described(), settings.queue_path, settings.sync
         )
         for warning in warnings:
             log.warning("%s", warning)
-        try:
-            accounts, certificates = Accounts.of(settings), _certificates(settings)
-        except ConfigError as error:
-            raise StartError("; ".join(error.problems)) from error
+        access = _access(settings, listeners)
         if settings.engine == "jetstream":
             if pid_file is not None:
                 pid_file.write()
@@ -189,7 +175,8 @@ def serve(
                 lines,
                 taken,
                 on_serving,
-                accounts,
+                access,
+                supervisor,
                 web,
             ).run()
             return
@@ -207,11 +194,9 @@ def serve(
             lines,
             taken,
             on_serving,
-            accounts,
+            access,
+            supervisor,
             web,
-            secured=listeners.tls,
-            certificates=certificates,
-            supervisor=supervisor,
         )
         try:
             trio.run(server.run)
@@ -220,9 +205,12 @@ def serve(
             raise ProcessError(f"the server failed, as the log tells: {error!r}") from error
 
 
-def _certificates(settings: Settings) -> Certificates | None:
-    """Read what is needed to speak TLS, if there is a certificate; raise ``ConfigError``."""
-    return None if settings.tls_cert is None else Certificates(settings)
+def _access(settings: Settings, listeners: Listeners) -> Access:
+    """Read who may use the server, and what it shows them; raise ``StartError``."""
+    try:
+        return Access.read(settings, listeners.tls)
+    except ConfigError as error:
+        raise StartError("; ".join(error.problems)) from error
 
 
 def _read_back(

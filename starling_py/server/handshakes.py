@@ -32,6 +32,7 @@ NO_TLS: Final = b"ERROR this port speaks TLS\r\n"
 class _Shaking:
     """A client that shakes hands."""
 
+    descriptor: int
     socket: socket.socket
     peer: str
     since: float
@@ -74,8 +75,9 @@ class Handshakes:
 
     def begin(self, sock: socket.socket, peer: str, now: float) -> None:
         """Take in a client on a non-blocking socket."""
-        self._shaking[sock.fileno()] = _Shaking(sock, peer, now)
-        self._readiness.register(sock.fileno(), READ)
+        descriptor = sock.fileno()
+        self._readiness.register(descriptor, READ)
+        self._shaking[descriptor] = _Shaking(descriptor, sock, peer, now)
 
     def go_on(self, descriptor: int, now: float) -> Arrival | None:
         """Do the next step with a client that is ready; return it if that was the last one."""
@@ -137,11 +139,10 @@ class Handshakes:
         return shaking.tls
 
     def _fail(self, shaking: _Shaking, why: str) -> None:
-        sock = _socket_of(shaking)
-        self._forget(sock.fileno())
+        self._forget(shaking.descriptor)
         self._counters.ssl_handshake_errors += 1
         log.info("%s: no handshake: %s", shaking.peer, why)
-        sock.close()
+        _socket_of(shaking).close()
 
     def _watch(self, descriptor: int, shaking: _Shaking, interest: int) -> None:
         if interest != shaking.interest:
@@ -150,7 +151,9 @@ class Handshakes:
 
     def _forget(self, descriptor: int) -> None:
         del self._shaking[descriptor]
-        self._readiness.unregister(descriptor)
+        # A client that was gone when its handshake began has had its descriptor closed.
+        with contextlib.suppress(OSError, ValueError):
+            self._readiness.unregister(descriptor)
 
 
 RECEIVED: Final = 1 << 16

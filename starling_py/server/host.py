@@ -142,7 +142,7 @@ class Host:
                 audit.log.info("%s: closed, as its user has changed", connection.client.who)
                 self.tick.connections.drop(connection)
             else:
-                session.know(account)
+                session.know_anew(account)
 
     def _changed_in_vain(self, settings: Settings) -> Iterator[str]:
         """Yield the settings of the server that are others now and cannot be had by a reload."""

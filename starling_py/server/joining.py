@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 
 from starling_py.journal.disk.files import Files
 from starling_py.replica.link import Group, Link
-from starling_py.server.accounts import Accounts
+from starling_py.server.access import Access
 from starling_py.server.errors import StartError
 from starling_py.server.host import LogLines
 from starling_py.server.listening import address_of
 from starling_py.server.replicated import Member
 from starling_py.server.signals import Signals
+from starling_py.server.supervisor import Supervisor
 from starling_py.server.web_opening import Opened
 from starling_py.settings.server_settings import Settings
 
@@ -30,7 +31,8 @@ def member(
     lines: LogLines,
     signals: Signals,
     on_serving: Callable[[], None],
-    accounts: Accounts | None,
+    access: Access,
+    supervisor: Supervisor,
     web: Opened | None,
 ) -> Member:
     """Return a server of the group that the settings name. Raises ``StartError``."""
@@ -69,6 +71,7 @@ def member(
         lines,
         signals,
         on_serving,
-        accounts,
+        access,
+        supervisor,
         web,
     )

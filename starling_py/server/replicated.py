@@ -8,6 +8,7 @@ in memory is dropped. A stop hands the stream over, so that another server need 
 """
 
 import contextlib
+import itertools
 import logging
 import socket
 import time
@@ -24,13 +25,15 @@ from starling_py.journal.errors import SpoolError
 from starling_py.replica.link import Link
 from starling_py.replica.shipped_commit import SILENT, ShippedCommit
 from starling_py.server import process
-from starling_py.server.accounts import Accounts
+from starling_py.server.access import Access
 from starling_py.server.core import Core, Storage
 from starling_py.server.errors import StartError
 from starling_py.server.host import LogLines
 from starling_py.server.server import Server
 from starling_py.server.signals import Signals, hold
 from starling_py.server.standby import Standby
+from starling_py.server.start_answers import answering
+from starling_py.server.supervisor import READY, Supervisor
 from starling_py.server.threads import Threads
 from starling_py.server.web_opening import Opened
 from starling_py.settings.server_settings import Settings
@@ -94,7 +97,8 @@ class Member:
         lines: LogLines,
         signals: Signals,
         on_serving: Callable[[], None],
-        accounts: Accounts | None = None,
+        access: Access,
+        supervisor: Supervisor,
         web: Opened | None = None,
     ) -> None:
         """Take what ``Server`` takes; ``segments`` is how many may be open."""
@@ -106,7 +110,8 @@ class Member:
         self._lines = lines
         self._signals = signals
         self._on_serving = on_serving
-        self._accounts = accounts
+        self._access = access
+        self._supervisor = supervisor
         self._web = web
         self._stopping = False
         self._stop: Callable[[str], None] = lambda _: None
@@ -125,7 +130,8 @@ class Member:
         self._signals.obey(self._stopped, lambda: self._reload())
         try:
             while not self._stopping:
-                trio.run(self._follow)
+                with answering([] if self._web is None else self._web.listeners, "following"):
+                    trio.run(self._follow)
                 if link.phase == "failed":
                     raise StartError(link.why)
                 if self._stopping or link.phase != "elected":
@@ -166,6 +172,7 @@ class Member:
         told = Told(link, time.monotonic(), 5 * self._settings.takeover)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._standby(told).run)
+            nursery.start_soon(self._tell_supervisor)
             for listener in self._listeners:
                 log.info("following; answering on %s", listener.getsockname())
             self._on_serving()
@@ -177,6 +184,13 @@ class Member:
             self._stop = lambda _: None
             nursery.cancel_scope.cancel()
 
+    async def _tell_supervisor(self) -> None:
+        """Tell that it is ready to take over, and that it is well, until cancelled."""
+        self._supervisor.tell(READY, "STATUS=following")
+        for turn in itertools.count():
+            self._supervisor.is_well(turn, time.monotonic())
+            await trio.sleep(1)
+
     def _standby(self, told: Told) -> Standby:
         settings = self._settings
         return Standby(
@@ -185,6 +199,8 @@ class Member:
             settings.item_size_max,
             settings.max_connections,
             proxied=settings.proxy_protocol,
+            secured=self._access.secured,
+            tells=self._access.accounts is None,
         )
 
     def _read_back(self) -> Server | None:
@@ -207,7 +223,7 @@ class Member:
             return None
         process.collect_only_the_young()
         link.serve()
-        web = self._web
+        web, access = self._web, self._access
         if web is not None:
             web = attrs.evolve(web, listeners=[each.dup() for each in web.listeners])
         return Server(
@@ -218,7 +234,8 @@ class Member:
             self._read_settings,
             self._lines,
             self,
-            accounts=self._accounts,
+            access=attrs.evolve(access, secured=[each.dup() for each in access.secured]),
+            supervisor=self._supervisor,
             web=web,
             watch=self._watch,
             extra=lambda: replica_numbers(link),

@@ -11,14 +11,14 @@ import functools
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
 from starling_py.http.site import Offer, Site
 from starling_py.server import process, readiness
 from starling_py.server.acceptor import Acceptor
-from starling_py.server.accounts import Accounts
+from starling_py.server.access import Access
 from starling_py.server.budget import Budget
 from starling_py.server.core import Core
 from starling_py.server.file_limit import GUESTS
@@ -30,7 +30,6 @@ from starling_py.server.listening import address_of
 from starling_py.server.supervisor import READY, STOPPING, Supervisor
 from starling_py.server.threads import Threads
 from starling_py.server.tick import Tick
-from starling_py.server.tls import Certificates
 from starling_py.server.turn_times import TurnTimes
 from starling_py.server.web_opening import Opened, Web
 from starling_py.server.web_source import WebSource
@@ -43,6 +42,7 @@ from starling_py.stats import Counters, Histogram
 
 log = logging.getLogger(__name__)
 
+_EVERYBODY: Final = Access()
 _HOUSEKEEPING = 0.5
 """Seconds from one housekeeping to the next."""
 _WORTH_GIVING = 1 << 24
@@ -69,22 +69,19 @@ class Server:
         lines: LogLines | None = None,
         signals: Obeying | None = None,
         on_serving: Callable[[], None] = lambda: None,
-        accounts: Accounts | None = None,
+        access: Access = _EVERYBODY,
+        supervisor: Supervisor | None = None,
         web: Opened | None = None,
         watch: Callable[["Server"], Awaitable[None]] | None = None,
         extra: Callable[[], list[tuple[str, object]]] = list,
-        secured: Sequence[socket.socket] = (),
-        certificates: Certificates | None = None,
-        supervisor: Supervisor | None = None,
     ) -> None:
         """``threads`` are those of the core, and are started here.
 
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
         what the log leaves out. ``on_serving`` is called when the server listens and obeys
-        ``signals``. ``accounts`` are those who may use the server; ``None`` is everybody.
-        ``web`` is where HTTP is served, if it is. ``watch`` runs beside the tick; ``extra`` returns
-        more statistics. At listeners that are ``secured``, clients are shown the ``certificates``
-        and speak TLS. The ``supervisor`` is told when the server serves, is well, and stops.
+        ``signals``. ``access`` says who may use the server, and where TLS is spoken. The
+        ``supervisor`` is told when the server serves, is well, and stops. ``web`` is where HTTP is
+        served, if it is. ``watch`` runs beside the tick; ``extra`` returns more statistics.
         """
         self._watch = watch
         self.lost = False
@@ -93,7 +90,7 @@ class Server:
         self._core = core
         self._addresses = [
             *map(address_of, listeners),
-            *(f"tls:{address_of(each)}" for each in secured),
+            *(f"tls:{address_of(each)}" for each in access.secured),
         ]
         self._counters = Counters()
         self._stop = trio.Event()
@@ -127,6 +124,7 @@ class Server:
         )
         threads.start()
         guard = core.commits.guard
+        accounts, certificates = access.accounts, access.certificates
         self.gate = None if accounts is None else Gate(accounts, guard, lambda: self._tick.nudge())
         self._host = Host(
             settings,
@@ -160,7 +158,7 @@ class Server:
                 # Who comes through a proxy on this machine is not of this machine.
                 0 if settings.proxy_protocol else GUESTS,
                 settings.allow_from,
-                secured,
+                access.secured,
             ),
             Budget(settings.client_memory),
             self._handshakes,

@@ -7,7 +7,7 @@ may be only a moment. Clients are few here and told little, so each is a task of
 
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import trio
@@ -48,8 +48,16 @@ class Standby:
         most: int,
         *,
         proxied: bool,
+        secured: Sequence[socket.socket] = (),
+        tells: bool = True,
     ) -> None:
-        """``most`` is how many clients may be connected; ``proxied``: each sends a PROXY header."""
+        """``most`` is how many clients may be connected; ``proxied``: each sends a PROXY header.
+
+        Who comes to listeners that are ``secured`` is closed at once. Without ``tells``, nobody is
+        told any statistics, as nobody has said who it is.
+        """
+        self._secured = secured
+        self._tells = tells
         self._listeners = listeners
         self._reason = reason
         self._item_size_max = item_size_max
@@ -60,10 +68,16 @@ class Standby:
         """Answer until cancelled; the clients that are left are disconnected."""
         async with trio.open_nursery() as nursery:
             for listener in self._listeners:
-                nursery.start_soon(self._accept, trio.socket.from_stdlib_socket(listener.dup()))
+                nursery.start_soon(self._accept, listener.dup(), self._serve)
+            for listener in self._secured:
+                nursery.start_soon(self._accept, listener.dup(), self._turn_away)
 
-    async def _accept(self, listener: "trio.socket.SocketType") -> None:
-        with listener:
+    async def _accept(
+        self,
+        listening: socket.socket,
+        serve: Callable[["trio.socket.SocketType"], Awaitable[None]],
+    ) -> None:
+        with trio.socket.from_stdlib_socket(listening) as listener:
             async with trio.open_nursery() as nursery:
                 while True:
                     try:
@@ -72,7 +86,10 @@ class Standby:
                         log.info("a client could not be accepted: %s", error)
                         await trio.sleep(_LOOKS)
                         continue
-                    nursery.start_soon(self._serve, client)
+                    nursery.start_soon(serve, client)
+
+    async def _turn_away(self, client: "trio.socket.SocketType") -> None:
+        client.close()
 
     async def _serve(self, client: "trio.socket.SocketType") -> None:
         stream = trio.SocketStream(client)
@@ -119,7 +136,7 @@ class Standby:
             return command.reply
         if isinstance(command, commands.Version):
             return writer.version(__version__)
-        if isinstance(command, commands.Stats) and not command.words:
+        if isinstance(command, commands.Stats) and not command.words and self._tells:
             return writer.stats_part(self._reason.stats()) + writer.end_of_stats()
         why = self._reason.refusal()
         while why is None:

@@ -24,22 +24,18 @@ _PATIENCE: Final = 0.2
 _MOST: Final = 8192
 """Bytes of a request that are read."""
 _WELL: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
-_STARTS: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 9\r\nRetry-After: 1\r\n"
-    b"Connection: close\r\n\r\nstarting\n"
-)
 
 
 @contextlib.contextmanager
-def answering(listeners: Sequence[socket.socket]) -> Iterator[None]:
-    """Answer who asks at some listening sockets, within the ``with`` block."""
+def answering(listeners: Sequence[socket.socket], what: str = "starting") -> Iterator[None]:
+    """Answer who asks at some listening sockets, within the ``with`` block, with what it does."""
     if not listeners:
         yield
         return
     over, end = socket.socketpair()
     with over, end:
         thread = threading.Thread(
-            target=_answer_all, args=(listeners, over), name="start", daemon=True
+            target=_answer_all, args=(listeners, over, _unready(what)), name="start", daemon=True
         )
         thread.start()
         try:
@@ -49,7 +45,14 @@ def answering(listeners: Sequence[socket.socket]) -> Iterator[None]:
             thread.join()
 
 
-def _answer_all(listeners: Sequence[socket.socket], over: socket.socket) -> None:
+def _unready(what: str) -> bytes:
+    return (
+        f"HTTP/1.1 503 Service Unavailable\r\nContent-Length: {len(what) + 1}\r\nRetry-After: 1\r\n"
+        f"Connection: close\r\n\r\n{what}\n"
+    ).encode()
+
+
+def _answer_all(listeners: Sequence[socket.socket], over: socket.socket, unready: bytes) -> None:
     signals.hold()  # they are for the main thread
     while True:
         ready = select.select([over, *listeners], [], [])[0]
@@ -63,10 +66,10 @@ def _answer_all(listeners: Sequence[socket.socket], over: socket.socket) -> None
                 time.sleep(_PATIENCE)
                 continue
             with client, contextlib.suppress(OSError):
-                _answer(client)
+                _answer(client, unready)
 
 
-def _answer(client: socket.socket) -> None:
+def _answer(client: socket.socket, unready: bytes) -> None:
     until = time.monotonic() + _PATIENCE
     asked = b""
     while b"\n\r\n" not in asked and len(asked) < _MOST:
@@ -76,4 +79,4 @@ def _answer(client: socket.socket) -> None:
             break
         asked += data
     path = asked.split(b" ", 2)[1:2]
-    client.sendall(_WELL if path == [b"/healthz"] else _STARTS)
+    client.sendall(_WELL if path == [b"/healthz"] else unready)

@@ -216,6 +216,12 @@ class GuardedSession(Session):
         client.may_put = rights.may_put
         client.replies.may_tell = None if rights.is_admin else rights.sees
 
+    def know_anew(self, account: Account) -> None:
+        """Go by other rights from now on: what is waited for may not be permitted any more."""
+        if self.account is not None and account.rights != self.account.rights:
+            self._end_wait()
+        self.know(account)
+
     def _turn_away(self, writer: Writer, why: str) -> None:
         client = self.client
         client.counters.auth_errors += 1

@@ -56,9 +56,14 @@ def test_users_are_read_again_and_who_has_changed_is_closed(tmp_path: Path) -> N
         assert ask(anna, token("anna", "geheim")) == b"STORED\r\n"
         assert ask(bob, token("bob", "geheim")) == b"STORED\r\n"
         assert ask(bob, b"get other\r\n") == b"CLIENT_ERROR not permitted: get other\r\n"
-        configure(tmp_path, OTHER, bob="other")
-        os.kill(server.pid, signal.SIGHUP)
+        bob.sendall(b"get jobs/t=600000\r\n")
+        with connected(server.port) as again:
+            assert ask(again, token("anna", "geheim")) == b"STORED\r\n"
+            configure(tmp_path, OTHER, bob="other")
+            os.kill(server.pid, signal.SIGHUP)
+            assert again.recv(100) == b""
         assert anna.recv(100) == b""
+        assert bob.recv(100) == b"END\r\n", "it may wait for that no longer"
         assert ask(bob, b"get other\r\n") == b"END\r\n"
         assert ask(bob, b"get jobs\r\n") == b"CLIENT_ERROR not permitted: get jobs\r\n"
         with connected(server.port) as again:

@@ -12,6 +12,7 @@ import trio
 
 from starling_py.clock import Clock
 from starling_py.journal.disk.files import Files
+from starling_py.server.access import Access
 from starling_py.server.accounts import Accounts
 from starling_py.server.core import Core, Storage
 from starling_py.server.listening import listen
@@ -255,10 +256,8 @@ class Servers:
             core,
             threads,
             listeners,
-            accounts=Accounts.of(made),
+            access=Access(Accounts.of(made), secured, certificates),
             web=web,
-            secured=secured,
-            certificates=certificates,
         )
         port = listeners[0].getsockname()[1]
         running = RunningServer(server, core, files, port, stream=stream)

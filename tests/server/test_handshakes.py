@@ -5,16 +5,19 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
 
 from starling_py.protocol.foreign import ALERT
-from starling_py.server import handshakes
+from starling_py.server import handshakes, tls
 from starling_py.server.connection import READ_SIZE
-from starling_py.server.handshakes import NO_TLS
+from starling_py.server.handshakes import NO_TLS, Handshakes
+from starling_py.server.readiness import best
 from starling_py.server.tick import READ_LEAST
 from starling_py.server.tls import RECORD
+from starling_py.stats import Counters
 from tests.server import certificates
 from tests.server.in_process import PATIENCE, RunningServer, Servers, item, put
 from tests.server.test_gate import USERS, hashed, token
@@ -149,6 +152,44 @@ async def test_garbage_in_a_handshake_costs_nobody_else_anything(running: Runnin
             with socket.create_connection(("127.0.0.1", running.tls_port)) as raw:
                 raw.sendall(garbage)
                 await client.expect_reply(b"version\r\n", VERSION)
+
+
+async def test_clients_that_are_gone_before_it_begins_leave_nothing_behind(
+    running: RunningServer,
+) -> None:
+    for said in (b"", b"\x16", b"\x16\x03\x01\x00\x05hello", b"x"):
+        for _ in range(10):
+            with socket.socket() as raw:
+                raw.connect(("127.0.0.1", running.tls_port))
+                raw.sendall(said)
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    async with running.client() as plain:
+        await plain.until_stat("ssl_handshake_errors", "40")
+        assert (await plain.stats())["internal_errors"] == "0"
+    assert len(running.server._handshakes or ()) == 0
+
+
+def test_a_socket_that_is_closed_when_it_is_wrapped_is_forgotten() -> None:
+    class Certificates:
+        """Does what Python does with a socket whose client is gone."""
+
+        def wrap(self, sock: socket.socket) -> ssl.SSLSocket:
+            sock.close()
+            raise ssl.SSLError("closed before TLS handshake with data in recv buffer")
+
+    counters, watched = Counters(), best()
+    shaking = Handshakes(cast(tls.Certificates, Certificates()), watched, counters)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.setblocking(False)
+        descriptor = ours.fileno()
+        shaking.begin(ours, "somebody", 1.0)
+        theirs.send(b"\x16")
+        assert shaking.go_on(descriptor, 2.0) is None
+    assert len(shaking) == 0
+    assert counters.ssl_handshake_errors == 1
+    shaking.drop_overdue(1000.0)
+    watched.close()
 
 
 async def test_many_that_shake_hands_at_once_all_come_in(running: RunningServer) -> None:

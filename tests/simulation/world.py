@@ -383,9 +383,9 @@ class Life:
             raise model.fail(f"items, bytes, total, open: {counted} instead of {expected}")
         queue = self.queues.directory.find(told.name)
         assert queue is not None
-        behind = queue.waiting.window.behind or bool(queue.waiting.missing)
-        waiting = queue.waiting
-        if waiting.oldest_to_come() is None and not (waiting.unreadable or queue.journal.refused):
+        items = queue.waiting
+        behind = items.window.behind or bool(items.missing)
+        if items.oldest_to_come() is None and not (items.unreadable or queue.journal.refused):
             model.check_age(told.age, self.clock.wall_ms, self.ran_ms)
         model.check_delayed(told.delayed, self.clock.wall_ms, self.ran_ms, behind=behind)
 

@@ -18,7 +18,41 @@ _SYSLOG_SOCKETS: Final = ("/dev/log", "/var/run/syslog")
 log = logging.getLogger(__name__)
 
 
-def start_log(settings: Settings) -> Log:
+class Logs:
+    """The log of this process, and the audit log if that has a file of its own."""
+
+    def __init__(self, *each: Log) -> None:
+        self._each = each
+
+    @property
+    def dropped(self) -> int:
+        """Lines that could not be written."""
+        return sum(log.dropped for log in self._each)
+
+    @property
+    def held_back(self) -> int:
+        """Lines of which there were too many of their kind."""
+        return sum(log.held_back for log in self._each)
+
+    def open_anew(self) -> None:
+        """Open them anew, and say so in them; may be called in any thread."""
+        for log in self._each:
+            log.open_anew()
+
+    def finish(self, seconds: float) -> None:
+        """Write what is left, for at most so many seconds each."""
+        for log in self._each:
+            log.finish(seconds)
+
+
+def start_logs(settings: Settings) -> Logs:
+    """Send all that is logged where the settings say. Raises ``ProcessError``."""
+    made = _start_log(settings)
+    audit_log = _start_audit_log(settings)
+    return Logs(made) if audit_log is None else Logs(made, audit_log)
+
+
+def _start_log(settings: Settings) -> Log:
     """Send the log of this process where the settings say. Raises ``ProcessError``."""
     place = "syslog" if settings.syslog_channel is not None else settings.logger
     try:
@@ -39,7 +73,7 @@ def start_log(settings: Settings) -> Log:
     return made
 
 
-def start_audit_log(settings: Settings) -> Log | None:
+def _start_audit_log(settings: Settings) -> Log | None:
     """Send the audit log to a file of its own, if the settings name one; raise ``ProcessError``.
 
     What is in it is not in the other log then.
