@@ -34,6 +34,16 @@ class Answering:
     is_over: bool = False
 
 
+class SyncedFiles(ShippedFiles):
+    """Files that are synced as well, as tests hold syncs or let them fail."""
+
+    def sync(self, descriptor: int) -> None:
+        self._inner.sync(descriptor)
+
+    def sync_directory(self, path: str) -> None:
+        self._inner.sync_directory(path)
+
+
 class StreamInMemory:
     """Takes what an owner's outbox has, and applies it to a follower's files."""
 
@@ -48,7 +58,7 @@ class StreamInMemory:
         self.outbox = Outbox(wake=self._woken.set)
         self._sequence = 0
         Path(self.spool).mkdir(parents=True, exist_ok=True)
-        self.files = ShippedFiles(files, self.spool, self.outbox)
+        self.files = SyncedFiles(files, self.spool, self.outbox)
         self._follower.whole_at = 1 << 60  # until it has all that was there before
         for path in shared_files(Files(), self.spool):
             for _ in self.files.restate(path):
