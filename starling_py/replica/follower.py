@@ -110,8 +110,11 @@ class Follower:
     def apply(self, sequence: int, data: bytes) -> None:
         """Apply a message that has this number in the stream.
 
-        Raises ``DivergedError`` if messages before it are missing, and ``OSError``.
+        Raises ``DivergedError`` if messages before it are missing, ``ForeignFilesError`` if the
+        files were to begin the stream, and ``OSError``.
         """
+        if self.adopts:
+            raise ForeignFilesError(f"{self._spool}: another server has begun the stream")
         try:
             number, changes = operations.decode(data)
         except OperationsError as error:

@@ -213,6 +213,8 @@ def test_queues_that_no_stream_has_are_not_thrown_away() -> None:
     node = follower(disk)
     node.start(0, 0)
     assert node.adopts
+    with pytest.raises(ForeignFilesError, match="another server has begun"):
+        node.apply(1, owner.outbox.messages[1])
     assert shared(disk) == shared(owner.disk)
 
 
