@@ -7,6 +7,8 @@ as it stands. Different queues have different directories, also where the file s
 import hashlib
 import re
 
+POSITION = ".replica"
+"""A file in the spool of a server that is one of a group: how far its files have come."""
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-.")
 _LONGEST_DIRECTORY_NAME = 200
 _DIRECTORY_NAME = re.compile(

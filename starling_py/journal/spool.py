@@ -52,7 +52,15 @@ log = logging.getLogger(__name__)
 
 LOCK = spool_lock.NAME
 OWN_FILES = frozenset(
-    {LOCK, reserve.NAME, id_floor.NAME, id_floor.UNFINISHED, *spool_log.NAMES, snapshots.DIRECTORY}
+    {
+        LOCK,
+        reserve.NAME,
+        id_floor.NAME,
+        id_floor.UNFINISHED,
+        *spool_log.NAMES,
+        snapshots.DIRECTORY,
+        directory_names.POSITION,
+    }
 )
 """The server's own files in a spool, beside the directories of queues."""
 IDLE_FILES = 64
@@ -216,6 +224,8 @@ class Spool:
         found = []
         try:
             entries = self.files.list_directory(self.path)
+            if directory_names.POSITION in entries:
+                self._leave_group()
             synced = self._sync_all(entries)
             self._log_found = replay.read(
                 self.files, self.path, entries, quarantine=self.quarantine
@@ -373,6 +383,15 @@ class Spool:
         """Return what changes whenever what is read of some journal's files may be wrong."""
         commits = self.commits
         return commits.failures, commits.lost_files, len(self.refused)
+
+    def _leave_group(self) -> None:
+        """Forget how far a stream had come: what is done here, the stream does not know.
+
+        The files of a server that is one of a group do not show it.
+        """
+        log.warning("%s: was one of a group's; it is served alone now", self.path)
+        self.files.unlink(f"{self.path}/{directory_names.POSITION}")
+        self.files.sync_directory(self.path)
 
     def _end_replay(self) -> None:
         """Remove the log of the server before this one, unless it is still needed."""

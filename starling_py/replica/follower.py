@@ -110,8 +110,11 @@ class Follower:
     def apply(self, sequence: int, data: bytes) -> None:
         """Apply a message that has this number in the stream.
 
-        Raises ``DivergedError`` if messages before it are missing, and ``OSError``.
+        Raises ``DivergedError`` if messages before it are missing, ``ForeignFilesError`` if the
+        files were to begin the stream, and ``OSError``.
         """
+        if self.adopts:
+            raise ForeignFilesError(f"{self._spool}: another server has begun the stream")
         try:
             number, changes = operations.decode(data)
         except OperationsError as error:
@@ -129,9 +132,12 @@ class Follower:
                 except FileNotFoundError:
                     if not building and not self._redo:
                         raise DivergedError(f"message {sequence}: {each.path} is missing") from None
-            self._redo = False
-            if each.kind in operations.STRUCTURAL and at + 1 < len(changes):
-                self._note(attrs.evolve(self.position, done=at + 1))
+            if each.kind in operations.STRUCTURAL:
+                # What comes before it in the message may have been done by a process that died.
+                self._redo = False
+                if at + 1 < len(changes):
+                    self._note(attrs.evolve(self.position, done=at + 1))
+        self._redo = False
         self.ledger.note(sequence, changes)
         self._pass(sequence, number)
 

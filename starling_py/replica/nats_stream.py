@@ -302,7 +302,8 @@ class NatsStream:
                 subject, data, timeout=self._patience, headers=headers
             )
             found: Mapping[str, Any] = json.loads(answer.data)
-        except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
+        except Exception as error:
+            # Whatever the client library stumbles over, the next question may be answered.
             raise NotAnsweredError(repr(error)) from error
         return found
 

@@ -14,8 +14,8 @@ from typing import Final
 
 import attrs
 
+from starling_py.journal.directory_names import POSITION
 from starling_py.journal.disk.files import Files
-from starling_py.replica.shared_names import POSITION
 
 FOLLOWS: Final = 1
 OWNS: Final = 2

@@ -7,8 +7,6 @@ from starling_py.journal.disk import id_floor
 from starling_py.journal.disk.removed_directories import REMOVED
 from starling_py.journal.format import segment
 
-POSITION: Final = ".replica"
-"""How far a node's files have come: the node's own."""
 _FILES: Final = frozenset({id_floor.NAME, id_floor.UNFINISHED})
 
 

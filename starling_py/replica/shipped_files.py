@@ -14,11 +14,12 @@ from typing import Final
 
 import attrs
 
+from starling_py.journal.directory_names import POSITION
 from starling_py.journal.disk.files import Files, Identity
 from starling_py.replica import operations
 from starling_py.replica.operations import Operation, with_two_paths
 from starling_py.replica.outbox import Outbox
-from starling_py.replica.shared_names import POSITION, is_shared
+from starling_py.replica.shared_names import is_shared
 
 PIECE: Final = 512 << 10
 """Bytes of a file that are told again at once."""

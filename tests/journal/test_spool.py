@@ -601,3 +601,10 @@ def test_the_real_files_rotate_give_up_delete_and_recover(tmp_path: Path) -> Non
     assert sorted(os.listdir(path)) == [".ids", ".lock", ".reserve", "jobs"]  # noqa: PTH208
     assert oct((Path(path) / "jobs").stat().st_mode & 0o777) <= "0o750"
     harness.close()
+
+
+def test_a_spool_that_is_served_alone_is_of_no_group_any_more() -> None:
+    disk = empty_disk()
+    disk.put(f"{SPOOL}/.replica", b"a position")
+    Harness(disk).close()
+    assert f"{SPOOL}/.replica" not in disk.contents(SPOOL)

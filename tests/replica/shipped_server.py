@@ -34,6 +34,16 @@ class Answering:
     is_over: bool = False
 
 
+class SyncedFiles(ShippedFiles):
+    """Files that are synced as well, as tests hold syncs or let them fail."""
+
+    def sync(self, descriptor: int) -> None:
+        self._inner.sync(descriptor)
+
+    def sync_directory(self, path: str) -> None:
+        self._inner.sync_directory(path)
+
+
 class StreamInMemory:
     """Takes what an owner's outbox has, and applies it to a follower's files."""
 
@@ -44,16 +54,18 @@ class StreamInMemory:
         position = PositionFile(Files(), copy, STARTED)
         self._follower = Follower(Files(), copy, position, STREAM)
         self._follower.start(1, 0)
-        self.outbox = Outbox(wake=self._send)
-        self._lock = threading.Lock()
+        self._woken, self._ends = threading.Event(), threading.Event()
+        self.outbox = Outbox(wake=self._woken.set)
         self._sequence = 0
         Path(self.spool).mkdir(parents=True, exist_ok=True)
-        self.files = ShippedFiles(files, self.spool, self.outbox)
+        self.files = SyncedFiles(files, self.spool, self.outbox)
         self._follower.whole_at = 1 << 60  # until it has all that was there before
         for path in shared_files(Files(), self.spool):
             for _ in self.files.restate(path):
                 self._send()
         self._follower.whole_at = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def threads(self, storage: Storage) -> Threads:
         """Return the threads of a server whose batches wait for the stream."""
@@ -70,6 +82,9 @@ class StreamInMemory:
 
     def check(self) -> None:
         """Expect the follower's files to be the owner's; called when the server has ended."""
+        self._ends.set()
+        self._woken.set()
+        self._thread.join()
         self._send()
         mine, copy = self._files(self.spool), self._files(self._copy.name)
         self._follower.close()
@@ -79,9 +94,14 @@ class StreamInMemory:
     def _files(self, spool: str) -> dict[str, bytes]:
         return {each: (Path(spool) / each).read_bytes() for each in shared_files(Files(), spool)}
 
+    def _run(self) -> None:
+        while not self._ends.is_set():
+            self._woken.wait()
+            self._woken.clear()
+            self._send()
+
     def _send(self) -> None:
-        with self._lock:
-            while (message := self.outbox.take(all_of_it=True)) is not None:
-                self._sequence += 1
-                self._follower.apply(self._sequence, message.encode())
-                self.outbox.answer(message)
+        while (message := self.outbox.take(all_of_it=True)) is not None:
+            self._sequence += 1
+            self._follower.apply(self._sequence, message.encode())
+            self.outbox.answer(message)

@@ -89,6 +89,30 @@ def test_at_any_crash_a_followers_files_are_a_prefix_of_the_owners(
     assert node.ledger.live == sum(map(len, shared(disk).values()))
 
 
+def test_a_follower_that_dies_in_any_call_goes_on_where_it_was() -> None:
+    owner = Owner()
+    steps = [("put", b"jobs", 20)] * 9 + [("restart", b"", 0), ("delete", b"jobs", 0)]
+    play(owner, [*steps, ("put", b"Mail", 20), ("take", b"Mail", 1)])
+    died, calls = True, 0
+    while died:
+        disk = empty_disk()
+        node = follower(disk)
+        node.start(1, 0)
+        disk.kill_process_after(calls)
+        calls += 1
+        died = False
+        try:
+            follow(node, owner.outbox)
+        except ProcessKilled:
+            died = True
+            disk = disk.for_next_process()
+            node = follower(disk)
+            node.start(1, owner.outbox.sequence)
+            follow(node, owner.outbox)
+        assert node.whole
+        assert shared(disk) == shared(owner.disk)
+
+
 def check_is_a_moment(owner: Owner, disk: SimulatedDisk) -> None:
     """Expect a dead follower's files to be the owner's at some moment, but for half a write."""
     found = shared(disk)
@@ -189,6 +213,8 @@ def test_queues_that_no_stream_has_are_not_thrown_away() -> None:
     node = follower(disk)
     node.start(0, 0)
     assert node.adopts
+    with pytest.raises(ForeignFilesError, match="another server has begun"):
+        node.apply(1, owner.outbox.messages[1])
     assert shared(disk) == shared(owner.disk)
 
 

@@ -77,6 +77,8 @@ def wipe_leader(group: Servers) -> None:
     server.signal(signal.SIGKILL)
     server.wipe()
     server.start()
+    # Two of three disks that are lost at once are a majority.
+    wait_until(group.is_whole)
 
 
 def kill_all_nats(group: Servers) -> None:
