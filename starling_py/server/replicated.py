@@ -31,6 +31,7 @@ from starling_py.server.host import LogLines
 from starling_py.server.server import Server
 from starling_py.server.signals import Signals, hold
 from starling_py.server.standby import Standby
+from starling_py.server.start_answers import answering
 from starling_py.server.threads import Threads
 from starling_py.server.web_opening import Opened
 from starling_py.settings.server_settings import Settings
@@ -125,12 +126,13 @@ class Member:
         self._signals.obey(self._stopped, lambda: self._reload())
         try:
             while not self._stopping:
-                trio.run(self._follow)
-                if link.phase == "failed":
-                    raise StartError(link.why)
-                if self._stopping or link.phase != "elected":
-                    continue  # it is looked at again
-                server = self._read_back()
+                with answering([] if self._web is None else self._web.listeners, "following"):
+                    trio.run(self._follow)
+                    if link.phase == "failed":
+                        raise StartError(link.why)
+                    if self._stopping or link.phase != "elected":
+                        continue  # it is looked at again
+                    server = self._read_back()
                 if server is not None:
                     trio.run(server.run)
                     self._stopping = self._stopping or not server.lost
