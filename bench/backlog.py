@@ -37,9 +37,13 @@ SAMPLE = 40_000  # items of one comparison
 
 
 class Backlog:
-    """One server with a queue of many items."""
+    """One server with a queue of many items, or with many queues of one item each."""
 
-    def __init__(self, items: int, size: int, sync: str, deadline: float) -> None:
+    def __init__(
+        self, items: int, size: int, sync: str, deadline: float, *, many: bool = False
+    ) -> None:
+        """``many``: whether each item is in a queue of its own."""
+        self.names = [b"q%06d" % number for number in range(items)] if many else [DEEP]
         self.items = items
         self.size = size
         self.sync = sync
@@ -58,7 +62,7 @@ class Backlog:
         self.server = spawn(command, log, None)
         await_start(self.server, self.address, self.deadline, log)
         with socket.create_connection(self.address, timeout=60) as client:
-            exchange(client, b"get %b/peek\r\n" % DEEP, b"END\r\n")
+            exchange(client, b"get %b/peek\r\n" % self.names[-1], b"END\r\n")
         return time.perf_counter() - began
 
     def end(self, *, kill: bool = False) -> float:
@@ -82,7 +86,7 @@ class Backlog:
         fleet = self.fleet(1)
         for first in range(0, self.items, FILL_ROUND):
             numbers = range(first, min(first + FILL_ROUND, self.items))
-            fleet.drive(self.puts(DEEP, numbers, FILL_DEPTH))
+            fleet.drive(self.puts(self.names, numbers, FILL_DEPTH))
         fleet.close()
         return self.items / (time.perf_counter() - began)
 
@@ -91,9 +95,10 @@ class Backlog:
         assert self.server is not None
         return peak_memory(self.server.pid)
 
-    def puts(self, queue: bytes, numbers: range, depth: int = 1) -> Puts:
-        """Return a round of puts."""
-        return Puts(lambda at: (Text().put(queue, self.size, at),), numbers, depth)
+    def puts(self, queues: Sequence[bytes], numbers: range, depth: int = 1) -> Puts:
+        """Return a round of puts, into the queues by turns."""
+        puts = [Text().put(queue, self.size, 0) for queue in queues]
+        return Puts(lambda _: puts, numbers, depth)
 
     def gets(self, queue: bytes, numbers: range, puts: Puts | None) -> Gets:
         """Return a round of gets of what one connection put, or `puts`."""
@@ -109,7 +114,7 @@ class Backlog:
         for _ in range(3):
             for queue in (EMPTY, DEEP):
                 numbers = range(put_to[queue], put_to[queue] + count)
-                done = self.puts(queue, numbers)
+                done = self.puts([queue], numbers)
                 puts[queue].append(timed(fleet, done))
                 put_to[queue] += count
                 numbers = range(got_to[queue], got_to[queue] + count)
@@ -131,7 +136,8 @@ def timed(fleet: Fleet, work: Puts | Gets) -> float:
 def run(items: int, options: argparse.Namespace) -> None:
     """Measure one depth and print its row."""
     deadline = time.perf_counter() + options.time_limit
-    backlog = Backlog(items, options.size, options.sync, deadline)
+    many = options.queues
+    backlog = Backlog(items, options.size, options.sync, deadline, many=many)
     with backlog.stack:
         backlog.stack.callback(backlog.end)
         empty = backlog.start()
@@ -142,7 +148,7 @@ def run(items: int, options: argparse.Namespace) -> None:
         clean = backlog.start()
         backlog.end(kill=True)
         killed = backlog.start()
-        put_share, get_share = backlog.rates()
+        put_share, get_share = (0.0, 0.0) if many else backlog.rates()
         memory = max(memory, backlog.memory())
         figures = (
             f"{items:,}", f"{disk:.2f}", f"{memory:.0f}", f"{filled:,.0f}", f"{stopped:.2f}",
@@ -163,6 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="backlog", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("items", nargs="*", type=int, default=[1000, 100_000, 1_000_000])
     parser.add_argument("--size", type=int, default=1024, help="bytes of an item (default 1024)")
+    parser.add_argument("--queues", action="store_true", help="a queue for each item, no rates")
     parser.add_argument("--sync", default="50ms", help="never, Nms or always (default 50ms)")
     parser.add_argument("--time-limit", type=int, default=1800, help="seconds for one row")
     options = parser.parse_args(arguments)

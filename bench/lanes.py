@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench import VoidRunError
 from bench.fleet import CHUNK
-from bench.phrases import DIGITS, Get, Put
+from bench.phrases import DIGITS, Get, Put, filler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping, Sequence
@@ -405,3 +405,50 @@ def out_of_order(seen: Iterable[Reply], owners: dict[bytes, int], queues: int) -
         faults += last.get(source, b"") > label
         last[source] = label
     return faults
+
+
+class ComingLane:
+    """Makes a queue by putting an item, takes the item, deletes the queue, and makes another one.
+
+    In memcached's text protocol; each of the three is a request of its own.
+    """
+
+    def __init__(self, following: Callable[[], bytes], size: int, took: list[float]) -> None:
+        self._following, self._size = following, size
+        self._tail = filler(size)
+        self._label, self._step = b"", 0
+        self._right = b""
+        self.due = self.lines = self.room = 0
+        self.took = took
+
+    def ask(self) -> Bytes:
+        """See `Lane`."""
+        if self._step == 0:
+            try:
+                self._label = self._following()
+            except StopIteration:
+                return b""
+        label, data = self._label, self._label + self._tail
+        request, self._right = (
+            (b"set c%b 0 0 %d\r\n%b\r\n" % (label, self._size, data), b"STORED\r\n"),
+            (
+                b"get c%b\r\n" % label,
+                b"VALUE c%b 0 %d\r\n%b\r\nEND\r\n" % (label, self._size, data),
+            ),
+            (b"delete c%b\r\n" % label, b"DELETED\r\n"),
+        )[self._step]
+        self.due = len(self._right)
+        self.lines, self.room = self._right.count(b"\n"), self.due + 1
+        return request
+
+    def probe(self, start: Bytes) -> None:
+        """See `Lane`."""
+        if self._right[: len(start)] != start:
+            raise wrong("a queue that comes and goes", start)
+
+    def hear(self, reply: Reply) -> bool:
+        """See `Lane`."""
+        if reply != self._right:
+            raise wrong("a queue that comes and goes", reply)
+        self._step = (self._step + 1) % 3
+        return self._step == 0

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from bench.dialects import Way
+from bench.dialects import Text, Way
 from bench.phrases import DIGITS, Endless
-from bench.works import ByTurns, Gets, Puts, Together, Visits
+from bench.works import ByTurns, Comings, Gets, Puts, Together, Visits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +33,7 @@ class Kind(Enum):
     RELIABLE = "all items are put, then all are taken on trial and confirmed"
     CHAINED = "the same, each confirmed with the request for the next where that is possible"
     FAN_OUT = "all items are put, then taken from each of ten children of the queue"
+    COMINGS = "each connection puts and takes by turns, then makes a queue for each item"
     VISITS = "these put and take by turns, beside clients that connect, put, take and close"
 
 
@@ -107,6 +108,8 @@ class Scenario:
             return "has no fan-out like this"
         if self.kind is Kind.VISITS and dialect.greets:
             return "opens each connection with a greeting"
+        if self.kind is Kind.COMINGS and not (isinstance(dialect, Text) and dialect.is_queue):
+            return "makes and deletes queues in other ways"
         if self._way not in dialect.ways:
             return f"has no {self._way.value}"
         if self.queues > 1 and not (dialect.many_queues and dialect.is_queue):
@@ -158,6 +161,9 @@ class Scenario:
         match self.kind:
             case Kind.MIXED:
                 yield "put+get", ByTurns(puts, self._gets(server, numbers, puts))
+            case Kind.COMINGS:
+                yield "put+get", ByTurns(puts, self._gets(server, numbers, puts))
+                yield "come+go", Comings(numbers, self.size)
             case Kind.WAITING:
                 gets = self._gets(server, numbers, puts)
                 yield "put>get", Together((gets, puts), items, timed=(gets,))
@@ -227,6 +233,7 @@ SCENARIOS = (
     Scenario("queues-20", queues=20, servers=SYNCED),
     Scenario("queues-200", queues=200, servers=SYNCED),
     Scenario("queues-1000", queues=1000, servers=SYNCED),
+    Scenario("comings", Kind.COMINGS, servers=("starling-50ms", "starling-never")),
     Scenario("fan-out", Kind.FAN_OUT, servers=LAZY),
     Scenario("idle", idle=1000, servers=LAZY),
     Scenario("connections", Kind.VISITS, servers=LAZY),

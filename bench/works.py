@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench import VoidRunError
-from bench.lanes import EchoLane, GetLane, PutLane, Share, TurnLane, VisitLane, out_of_order
+from bench.lanes import (
+    ComingLane,
+    EchoLane,
+    GetLane,
+    PutLane,
+    Share,
+    TurnLane,
+    VisitLane,
+    out_of_order,
+)
 from bench.phrases import DIGITS, Endless, labels
 
 if TYPE_CHECKING:
@@ -188,6 +197,28 @@ class Visits:
     def finish(self) -> None:
         """See `Work`."""
         self._gets.finish()
+
+
+class Comings:
+    """Each connection makes a queue, takes its one item, deletes it, and makes another one."""
+
+    def __init__(self, numbers: range, size: int) -> None:
+        """Make as many queues as there are `numbers`, for items of `size` bytes."""
+        self._following = iter(labels(numbers)).__next__
+        self._size = size
+        self.operations = len(numbers)
+        self._took: list[float] = []
+
+    def lanes(self, connections: range) -> Sequence[Lane]:
+        """See `Work`."""
+        return [ComingLane(self._following, self._size, self._took) for _ in connections]
+
+    def latencies(self) -> list[float]:
+        """See `Work`."""
+        return self._took
+
+    def finish(self) -> None:
+        """Each reply was judged by itself."""
 
 
 class Together:

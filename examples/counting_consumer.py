@@ -1,6 +1,6 @@
 """Take numbers out of a queue as they come, and print them.
 
-    python examples/counting_consumer.py
+    .venv/bin/python examples/counting_consumer.py
 
 It waits for ``counting_producer.py`` if that is slower, and catches up if it was ahead. Start it
 twice, and the two share the numbers: who has waited longest gets the next one.

@@ -1,7 +1,7 @@
 """Put increasing numbers into a queue, one every so often.
 
-    python examples/counting_producer.py
-    python examples/counting_producer.py --count 100 --pause 0
+    .venv/bin/python examples/counting_producer.py
+    .venv/bin/python examples/counting_producer.py --count 100 --pause 0
 
 Start ``counting_consumer.py`` before, after, or several times: each number comes out once.
 """

@@ -1,7 +1,7 @@
 """A distributed logger: programs on many machines log into a queue, one writer keeps the file.
 
-    python examples/distributed_logger.py write app.log
-    python examples/distributed_logger.py demo
+    .venv/bin/python examples/distributed_logger.py write app.log
+    .venv/bin/python examples/distributed_logger.py demo
 
 ``QueueHandler`` is the half that goes into your programs; ``demo`` shows it at work. The writer
 may be stopped and started, and so may the server: what was logged waits in the queue.

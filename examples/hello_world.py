@@ -1,6 +1,6 @@
 """Hello, World: put an item into a queue, and take it out again.
 
-    python examples/hello_world.py
+    .venv/bin/python examples/hello_world.py
 
 Needs a server: ``scripts/server`` starts one on the port that is the default here.
 """

@@ -1,8 +1,8 @@
 """One leader at a time among many workers, who takes over when it dies, as Politics had it.
 
-    python examples/leader.py one
-    python examples/leader.py two
-    python examples/leader.py three
+    .venv/bin/python examples/leader.py one
+    .venv/bin/python examples/leader.py two
+    .venv/bin/python examples/leader.py three
 
 Start some, and one of them leads; kill it (``kill -9``) or stop it (``kill -STOP``), and another
 one leads after the lease is over.

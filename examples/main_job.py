@@ -1,6 +1,6 @@
 """The main job on real input: a log file through a server that is killed on the way.
 
-    python examples/main_job.py [FILE]
+    .venv/bin/python examples/main_job.py [FILE]
 
 Two producers send every line of FILE to one queue, a consumer takes them out, and meanwhile the
 server is killed with SIGKILL several times and started again on the same spool. It starts a

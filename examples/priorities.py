@@ -1,9 +1,9 @@
 """A work queue with three priorities: urgent work first, whoever waits gets what comes first.
 
-    starling-py --port 22122 --queue_path spool
-    python examples/priorities.py put low "tidy up"
-    python examples/priorities.py put high "the house is on fire"
-    python examples/priorities.py work
+    .venv/bin/starling-py --port 22122 --queue_path spool
+    .venv/bin/python examples/priorities.py put low "tidy up"
+    .venv/bin/python examples/priorities.py put high "the house is on fire"
+    .venv/bin/python examples/priorities.py work
 
 A job may be put with a token (``--once order-17``): sent again after a connection broke, it is
 still done once.

@@ -1,10 +1,10 @@
 """A queue whose failures are kept aside, looked at, and tried again.
 
-    starling-py --config examples/redrive.yml
-    python examples/redrive.py put mail-1
-    python examples/redrive.py work --broken
-    python examples/redrive.py failed
-    python examples/redrive.py again
+    .venv/bin/starling-py --config examples/redrive.yml
+    .venv/bin/python examples/redrive.py put mail-1
+    .venv/bin/python examples/redrive.py work --broken
+    .venv/bin/python examples/redrive.py failed
+    .venv/bin/python examples/redrive.py again
 
 A worker buries a job that it cannot do: it goes to the queue ``mail.failed`` at once, which knows
 where it came from. When the reason is gone, ``again`` sends all of them back.
@@ -31,7 +31,7 @@ def main() -> None:
     """Do what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=22122)
+    parser.add_argument("--port", type=int, default=22132)
     what = parser.add_subparsers(dest="what", required=True)
     what.add_parser("put", help="put a job").add_argument("job")
     working = what.add_parser("work", help="do jobs")

@@ -1,6 +1,6 @@
 """Show what is in a server's queues.
 
-    python examples/show_stats.py
+    .venv/bin/python examples/show_stats.py
 
 ``starling-top`` shows the same and more, live; this is how a program of yours reads it.
 """

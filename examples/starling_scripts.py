@@ -1,8 +1,8 @@
 """Scripts that were written for Ruby's Starling class, line by line in Python.
 
-    python examples/starling_scripts.py hello
-    python examples/starling_scripts.py consume &
-    python examples/starling_scripts.py produce --count 100 --pause 0
+    .venv/bin/python examples/starling_scripts.py hello
+    .venv/bin/python examples/starling_scripts.py consume &
+    .venv/bin/python examples/starling_scripts.py produce --count 100 --pause 0
 
 Beside each line stands the Ruby that it was. ``starling_scripts_trio.py`` has the same for trio.
 """

@@ -1,6 +1,6 @@
 """Scripts that were written for Ruby's Starling class, in Python with trio.
 
-    python examples/starling_scripts_trio.py
+    .venv/bin/python examples/starling_scripts_trio.py
 
 What were two programs, a producer and a consumer, are two tasks of one here; each has a client of
 its own, as a client does one thing at a time.

@@ -1,12 +1,12 @@
 """Stock prices to all subscribers, to those of a topic, and to one: RabbitMQ's fanout and topics.
 
-    starling-py --config examples/stock_prices.yml
-    python examples/stock_prices.py watch prices+alice
-    python examples/stock_prices.py watch prices+bob
-    python examples/stock_prices.py send prices "IBM 140"
-    python examples/stock_prices.py send prices+alice "for you alone"
-    python examples/stock_prices.py watch board
-    python examples/stock_prices.py send dow_jones.ibm "IBM 141"
+    .venv/bin/starling-py --config examples/stock_prices.yml
+    .venv/bin/python examples/stock_prices.py watch prices+alice
+    .venv/bin/python examples/stock_prices.py watch prices+bob
+    .venv/bin/python examples/stock_prices.py send prices "IBM 140"
+    .venv/bin/python examples/stock_prices.py send prices+alice "for you alone"
+    .venv/bin/python examples/stock_prices.py watch board
+    .venv/bin/python examples/stock_prices.py send dow_jones.ibm "IBM 141"
 
 - To all: what is put into ``prices`` goes to every child ``prices+NAME``. A child is there as soon
   as somebody asks for it, and keeps what comes while its subscriber is away.
@@ -44,7 +44,7 @@ def main() -> None:
     """Send a price, or watch for prices."""
     parser = argparse.ArgumentParser(description="Stock prices to many.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=22122)
+    parser.add_argument("--port", type=int, default=22134)
     commands = parser.add_subparsers(dest="command", required=True)
     sending = commands.add_parser("send", help="put a price into a queue")
     sending.add_argument("queue", help="prices, prices+NAME, or a topic such as dow_jones.ibm")

@@ -1,10 +1,10 @@
 """Tasks in the background whose status can be asked, as BackgrounDRb had them.
 
-    starling-py --config examples/task_status.yml
-    python examples/task_status.py work
-    python examples/task_status.py start report-7
-    python examples/task_status.py ask report-7
-    python examples/task_status.py ask report-7 --wait
+    .venv/bin/starling-py --config examples/task_status.yml
+    .venv/bin/python examples/task_status.py work
+    .venv/bin/python examples/task_status.py start report-7
+    .venv/bin/python examples/task_status.py ask report-7
+    .venv/bin/python examples/task_status.py ask report-7 --wait
 
 A worker takes tasks out of one queue and writes how far it is into a queue of the task's own,
 ``status.report-7``. That holds one item, and a new one takes the place of the old
@@ -74,7 +74,7 @@ def main() -> None:
     """Start a task, do tasks, or ask for the status of one."""
     parser = argparse.ArgumentParser(description="Tasks whose status can be asked.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=22122)
+    parser.add_argument("--port", type=int, default=22133)
     commands = parser.add_subparsers(dest="command", required=True)
     starting = commands.add_parser("start", help="have a task done")
     starting.add_argument("name")

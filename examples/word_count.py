@@ -1,8 +1,8 @@
 """Map and reduce over a file, as Starfish had it: many workers count the words of its lines.
 
-    python examples/word_count.py map
-    python examples/word_count.py map
-    python examples/word_count.py count FILE
+    .venv/bin/python examples/word_count.py map
+    .venv/bin/python examples/word_count.py map
+    .venv/bin/python examples/word_count.py count FILE
 
 ``count`` puts every line into a queue, and adds up what the mappers make of them. Start and kill
 (``kill -9``) as many mappers as you like: the result stays the same.

@@ -1,11 +1,11 @@
 """A work queue, as Delayed Job has it: retries, failed jobs, jobs for later and urgent ones.
 
-    starling-py --config examples/work_queue.yml
-    python examples/work_queue.py put echo hello
-    python examples/work_queue.py put --later 60 echo "a minute has passed"
-    python examples/work_queue.py put --urgent fail
-    python examples/work_queue.py work
-    python examples/work_queue.py failed [--again]
+    .venv/bin/starling-py --config examples/work_queue.yml
+    .venv/bin/python examples/work_queue.py put echo hello
+    .venv/bin/python examples/work_queue.py put --later 60 echo "a minute has passed"
+    .venv/bin/python examples/work_queue.py put --urgent fail
+    .venv/bin/python examples/work_queue.py work
+    .venv/bin/python examples/work_queue.py failed [--again]
 
 Start as many workers as you like. A worker opens a job and closes it only when the work is done:
 kill it in the middle (``kill -9``), and the job goes to another one at once. A job that fails is
@@ -82,7 +82,7 @@ def main() -> None:
     """Put, work, or look after what failed."""
     parser = argparse.ArgumentParser(description="A work queue with retries.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=22122)
+    parser.add_argument("--port", type=int, default=22131)
     commands = parser.add_subparsers(dest="command", required=True)
     putting = commands.add_parser("put", help="put a job")
     putting.add_argument("--urgent", action="store_true", help="before all that is not urgent")

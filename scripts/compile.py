@@ -37,7 +37,6 @@ COMPILED = (
 
 PURE = (
     # What is done on starting, on stopping, after trouble, or now and then in another thread.
-    "journal/checkpoint",
     "journal/disk/background",
     "journal/disk/failed_syncs",
     "journal/disk/id_floor",
@@ -47,7 +46,6 @@ PURE = (
     "journal/healing",
     "journal/log/replay",
     "journal/lost_names",
-    "journal/recovery",
     "journal/restoring",
     "journal/shared",
     "journal/snapshots",
@@ -60,6 +58,7 @@ PURE = (
     "server/detaching",
     "server/fitting",
     "server/gate",
+    "server/handshakes",
     "server/host",
     "server/identity",
     "server/inner",
@@ -75,8 +74,10 @@ PURE = (
     "server/server",
     "server/start_answers",
     "server/streams",
+    "server/supervisor",
     "server/signals",
     "server/threads",
+    "server/tls",
     "server/watching",
     "server/web",
     "server/web_opening",

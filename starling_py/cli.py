@@ -5,6 +5,7 @@ wrong configuration or usage and 1 for everything else. A traceback means a defe
 """
 
 import contextlib
+import errno
 import logging
 import socket
 import sys
@@ -17,22 +18,24 @@ from starling_py import described
 from starling_py.clock import Clock
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import SpoolError
-from starling_py.server import fitting, process, signals, streams
+from starling_py.server import culprits, fitting, process, signals, streams
 from starling_py.server.accounts import Accounts
 from starling_py.server.core import Core, Storage
 from starling_py.server.detaching import detach
 from starling_py.server.errors import ProcessError, StartError, StartStoppedError
 from starling_py.server.identity import change_identity
 from starling_py.server.listeners import Listeners
-from starling_py.server.log.start import start_log
+from starling_py.server.log.start import start_audit_log, start_log
 from starling_py.server.pid_file import PidFile
 from starling_py.server.preloading import preload
 from starling_py.server.server import Server
 from starling_py.server.signals import Signals
 from starling_py.server.start_answers import answering
+from starling_py.server.supervisor import Supervisor
 from starling_py.server.threads import Threads
+from starling_py.server.tls import Certificates
 from starling_py.server.web_opening import open_web
-from starling_py.settings import cluster, command_line
+from starling_py.settings import cluster, command_line, sample
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.server_settings import Settings
 
@@ -48,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(f"starling-py: {problem}", file=sys.stderr)
         return 2
+    if given.print_config:
+        print(sample.render(), end="")
+        return 0
     settings = given.settings
     missing = cluster.problems(settings.engine, settings.servers, settings.sync.kind)
     if missing:
@@ -57,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.check_config:
         try:
             Accounts.of(given.settings)
+            _certificates(given.settings)
         except ConfigError as error:
             for problem in error.problems:
                 print(f"starling-py: {problem}", file=sys.stderr)
@@ -66,7 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not given.settings.daemonize:
         return _run(given.settings, given.read_again, lambda: None)
     front = detach()
-    code = _run(given.settings, given.read_again, front.let_go)
+
+    def let_go() -> None:
+        if given.settings.logger is None and given.settings.syslog_channel is None:
+            streams.tell("in the background the log goes nowhere; set logger, -L FILE")
+        front.let_go()
+
+    code = _run(given.settings, given.read_again, let_go)
     front.refuse(code or 1)
     return code
 
@@ -74,10 +87,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(
     settings: Settings, read_again: Callable[[], Settings], on_serving: Callable[[], None]
 ) -> int:
+    if settings.logger is not None and not settings.daemonize:
+
+        def on_serving() -> None:  # its log is elsewhere: it must not look as if it hung
+            where = f"{settings.host}:{settings.port}"
+            streams.tell(f"serves {where}, spool {settings.queue_path}, log {settings.logger}")
+
     try:
         serve(settings, read_again, on_serving)
     except (StartError, SpoolError, ProcessError) as problem:
-        streams.tell(str(problem), streams.PATIENCE)
+        streams.tell(f"{problem}{_culprit(problem, settings)}", streams.PATIENCE)
         return 1
     except StartStoppedError:
         return 0
@@ -88,6 +107,16 @@ def _run(
     except KeyboardInterrupt:  # while the queues are read back; nothing is lost by it
         return 130
     return 0
+
+
+def _culprit(problem: Exception, settings: Settings) -> str:
+    """Return who has what the server needs, as far as the system tells."""
+    cause = problem.__cause__
+    if isinstance(cause, BlockingIOError):
+        return culprits.of_file(f"{settings.queue_path}/.lock")
+    if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+        return f"{culprits.of_port(settings.port)}; another port is --port N"
+    return ""
 
 
 def _extent(settings: Settings) -> str:
@@ -107,6 +136,7 @@ def serve(
     ``read_again`` reads the configuration again; it raises ``ConfigError``. Raises
     ``StartError``, ``SpoolError``, ``ProcessError`` and ``StartStoppedError``.
     """
+    supervisor = Supervisor()
     process.settle()
     signals.hold_others()
     preload()
@@ -126,19 +156,31 @@ def serve(
             at_the_end.callback(pid_file.remove)
         lines = start_log(settings)
         at_the_end.callback(lines.finish, streams.PATIENCE)
-        taken = Signals(lines.open_anew)
+        audit_lines = start_audit_log(settings)
+        if audit_lines is not None:
+            at_the_end.callback(audit_lines.finish, streams.PATIENCE)
+
+        def open_anew() -> None:
+            lines.open_anew()
+            if audit_lines is not None:
+                audit_lines.open_anew()
+
+        taken = Signals(open_anew)
         at_the_end.callback(taken.end)
         log.info(
             "starling-py %s, spool %s, sync %s", described(), settings.queue_path, settings.sync
         )
         for warning in warnings:
             log.warning("%s", warning)
+        try:
+            accounts, certificates = Accounts.of(settings), _certificates(settings)
+        except ConfigError as error:
+            raise StartError("; ".join(error.problems)) from error
         if settings.engine == "jetstream":
             if pid_file is not None:
                 pid_file.write()
             from starling_py.server.joining import member
 
-            accounts = _accounts(settings)
             member(
                 settings,
                 segments,
@@ -152,7 +194,6 @@ def serve(
             ).run()
             return
         with process.without_collector():
-            accounts = _accounts(settings)
             core, threads = _read_back(settings, segments, [] if web is None else web.listeners)
         if pid_file is not None:
             pid_file.write()
@@ -168,6 +209,9 @@ def serve(
             on_serving,
             accounts,
             web,
+            secured=listeners.tls,
+            certificates=certificates,
+            supervisor=supervisor,
         )
         try:
             trio.run(server.run)
@@ -176,12 +220,9 @@ def serve(
             raise ProcessError(f"the server failed, as the log tells: {error!r}") from error
 
 
-def _accounts(settings: Settings) -> Accounts | None:
-    """Read who may use the server; raise ``StartError``."""
-    try:
-        return Accounts.of(settings)
-    except ConfigError as error:
-        raise StartError("; ".join(error.problems)) from error
+def _certificates(settings: Settings) -> Certificates | None:
+    """Read what is needed to speak TLS, if there is a certificate; raise ``ConfigError``."""
+    return None if settings.tls_cert is None else Certificates(settings)
 
 
 def _read_back(

@@ -66,6 +66,10 @@ class Counters:
     """Times that it was wrong."""
     permission_errors: int = 0
     """Commands refused as their users may not give them."""
+    ssl_handshakes: int = 0
+    """Handshakes of TLS that went well."""
+    ssl_handshake_errors: int = 0
+    """Those that did not: the client spoke no TLS, had no right certificate, or took too long."""
     clients_over_memory: int = 0
     """Clients that were closed because they held too much of ``client_memory``."""
 

@@ -16,8 +16,17 @@ from pymemcache.exceptions import MemcacheError, MemcacheUnexpectedCloseError
 
 RETRY_DELAY = 30.0
 """Seconds for which a server that failed is left alone."""
+FOLLOWS_DELAY = 1.0
+"""Seconds for which a server of a group that is not the owner is left alone."""
+TAKEOVER_TIME = 10.0
+"""Seconds for which a call waits until a group has an owner that answers."""
+LOOKS = 0.25
+"""Seconds between two looks for it."""
 DEFAULT_PORT = 22122
 
+_READ = 1 << 16
+_FOLLOWS = ("this server follows", "the cluster does not answer")
+"""What a server of a group answers while it is not the owner, or does not know whether it is."""
 _JSON = 1
 """The flag of an item that is stored as JSON."""
 Answer = TypeVar("Answer")
@@ -49,6 +58,8 @@ class Server:
     """What each new connection begins with; empty for nothing."""
     dead_until: float = 0.0
     """The monotonic time until which it is left alone."""
+    in_group: bool = False
+    """Whether it has ever said that another one is the owner."""
 
     def ask(self, what: Callable[[Client], Answer]) -> Answer:
         """Ask the server; ask once more if it has closed the connection since the last time."""
@@ -60,7 +71,7 @@ class Server:
 
     def _ask(self, what: Callable[[Client], Answer]) -> Answer:
         if self.greeting and self.client.sock is None:
-            self.client.raw_command(self.greeting)
+            lines_of(self.client, self.greeting.encode())
         return what(self.client)
 
     def bury(self, error: Exception) -> str:
@@ -71,12 +82,38 @@ class Server:
         self.client.close()
         if isinstance(error, (OSError, MemcacheUnexpectedCloseError)):
             self.dead_until = time.monotonic() + RETRY_DELAY
+        elif any(words in str(error) for words in _FOLLOWS):
+            self.in_group = True
+            self.dead_until = time.monotonic() + FOLLOWS_DELAY
         return f"{self.where}: {error}"
 
     @property
     def where(self) -> str:
         """Its address, as ``host:port``."""
         return f"{self.address[0]}:{self.address[1]}"
+
+
+def lines_of(client: Client, command: bytes) -> list[bytes]:
+    """Send one command and return the lines of its reply, however many there are.
+
+    ``raw_command`` of pymemcache 4.0 returns only what came together with the end of a reply. A
+    reply may have one line or many, so what ends it is that of another command. Raises ``OSError``
+    and ``MemcacheUnexpectedCloseError``.
+    """
+    try:
+        if client.sock is None:
+            client._connect()
+        client.sock.sendall(command + b"\r\nmn\r\n")
+        reply = bytearray(b"\r\n")
+        while not reply.endswith(b"\r\nMN\r\n"):
+            data = client.sock.recv(_READ)
+            if not data:
+                raise MemcacheUnexpectedCloseError
+            reply += data
+    except Exception:
+        client.close()
+        raise
+    return bytes(reply).split(b"\r\n")[1:-2]
 
 
 def _address(server: str) -> tuple[str, int]:
@@ -118,15 +155,20 @@ class Servers:
     def ask_any(self, what: Callable[[Client], Answer]) -> Answer:
         """Ask one server after another, in any order, until one answers.
 
-        Raises ``StarlingError`` when none does.
+        If they are a group, wait until it has an owner again. Raises ``StarlingError`` when none
+        does.
         """
-        reason: object = "no server is alive"
-        for server in self._alive():
-            try:
-                return server.ask(what)
-            except (OSError, MemcacheError) as error:
-                reason = server.bury(error)
-        raise StarlingError(str(reason))
+        end = time.monotonic() + TAKEOVER_TIME
+        while True:
+            reason: object = "no server is alive"
+            for server in self._alive():
+                try:
+                    return server.ask(what)
+                except (OSError, MemcacheError) as error:
+                    reason = server.bury(error)
+            if not self._is_group or time.monotonic() >= end:
+                raise StarlingError(str(reason))
+            time.sleep(LOOKS)
 
     def ask_all(self, what: Callable[[Client], Answer]) -> list[tuple[Server, Answer]]:
         """Ask every server that is alive. Raises ``StarlingError`` when none answers."""
@@ -142,15 +184,22 @@ class Servers:
         return answers
 
     def ask_one_for(self, token: str, what: Callable[[Client], Answer]) -> Answer:
-        """Ask the server that a token goes to, always the same one.
+        """Ask the server that a token goes to, always the same one, or that of a group.
 
         Raises ``StarlingError`` when it does not answer.
         """
+        if self._is_group:
+            return self.ask_any(what)
         server = self._all[zlib.crc32(token.encode()) % len(self._all)]
         try:
             return server.ask(what)
         except (OSError, MemcacheError) as error:
             raise StarlingError(server.bury(error)) from error
+
+    @property
+    def _is_group(self) -> bool:
+        """Whether one of the servers has said that another one is the owner."""
+        return any(server.in_group for server in self._all)
 
     def _alive(self) -> list[Server]:
         """Return the servers that may be asked, in any order; all of them if all seem dead."""

@@ -8,7 +8,7 @@ from typing import Any, Self
 from pymemcache.exceptions import MemcacheError
 
 from starling_py.client.queue_commands import QueueCommands
-from starling_py.client.servers import Server, Servers, StarlingError
+from starling_py.client.servers import Server, Servers, StarlingError, lines_of
 
 WAIT_TIME = 0.25
 """Seconds that a blocking get waits at one server before it asks another one, and after which a
@@ -133,12 +133,10 @@ class Starling(QueueCommands):
         Each comes with ``host:port``. Raises ``StarlingError`` when no server is alive, or one
         refuses.
         """
-        # A reply may have one line or many: what ends it is that of another command.
-        line = f"{command}\r\nmn".encode(errors="surrogateescape")
-        found = self._servers.ask_all(lambda client: client.raw_command(line, b"MN\r\n"))
+        data = command.encode(errors="surrogateescape")
         told = []
-        for server, reply in found:
-            lines = _text(reply).splitlines()
+        for server, reply in self._servers.ask_all(lambda client: lines_of(client, data)):
+            lines = [_text(line) for line in reply]
             wrong = [line for line in lines if "ERROR" in line.partition(" ")[0]]
             if wrong:
                 raise StarlingError(f"{server.where}: {wrong[0]}")

@@ -27,7 +27,7 @@ def move(context: Context) -> int:
     if (options.target is None) is not options.origin:
         raise UsageError("say where to: a queue, or --origin for where each came from")
     target = None if options.target is None else names.typed(options.target)
-    found = context.remote.queues(options.queues)
+    found = _sayable(context)
     waiting = sum(queue.number("items") for queue in found)
     if any(map(names.is_pattern, options.queues)):
         where = "where they came from" if target is None else names.shown(target)
@@ -67,7 +67,7 @@ def _moved(
 
 def flush(context: Context) -> int:
     """Remove all items of queues but the open ones."""
-    found = context.remote.queues(context.options.queues)
+    found = _sayable(context)
     items = sum(queue.number("items") for queue in found)
     context.confirm(f"Flush {_these(found)} ({count(items, 'item')})?")
     for queue in found:
@@ -103,10 +103,21 @@ def resume(context: Context) -> int:
 
 
 def _each(context: Context, verb: str, words: list[int], done: str) -> int:
-    for queue in context.remote.queues(context.options.queues):
+    for queue in _sayable(context):
         context.remote.act(verb, queue.name, *words)
         _tell(context, queue, done)
     return DONE
+
+
+def _sayable(context: Context) -> list[Queue]:
+    """Return the queues that are meant, if a line can name them all.
+
+    Found out before anything is done to one of them. Raises ``UsageError``.
+    """
+    found = context.remote.queues(context.options.queues)
+    for queue in found:
+        names.in_a_line(queue.name)
+    return found
 
 
 def _tell(context: Context, queue: Queue, done: str) -> None:

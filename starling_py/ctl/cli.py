@@ -22,6 +22,7 @@ from starling_py.ctl import (
     looking,
     serving,
     transfer,
+    users,
     watching,
 )
 from starling_py.ctl.checking import UNKNOWN
@@ -39,6 +40,7 @@ COMMANDS: tuple[Command, ...] = (
     *watching.COMMANDS,
     *transfer.COMMANDS,
     *backing_up.COMMANDS,
+    *users.COMMANDS,
     *completing.COMMANDS,
 )
 """All subcommands, in the order in which ``--help`` lists them."""
@@ -175,7 +177,7 @@ def _common(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
         "--server",
         metavar="SERVER",
         default=default(os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER),
-        help="host:port, [::1]:port or unix:/path; "
+        help="host:port, [::1]:port, tls:host:port or unix:/path; "
         f"default: ${SERVER_VARIABLE}, or {DEFAULT_SERVER}",
     )
     parser.add_argument(

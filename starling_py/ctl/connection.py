@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from starling_py.ctl.endpoint import Endpoint
 from starling_py.ctl.errors import CommandRefused, UnreachableError
+from starling_py.ctl.login import with_tls
 
 CONNECT_TIMEOUT: Final = 5.0
 _RECEIVED_AT_ONCE: Final = 1 << 16
@@ -42,6 +43,8 @@ class SocketWire:
         self._where = str(endpoint)
         try:
             self._socket = _connected(endpoint, min(timeout, CONNECT_TIMEOUT))
+            if endpoint.is_tls:
+                self._socket = with_tls(self._socket, endpoint.host)
             self._socket.settimeout(timeout)
         except (OSError, UnicodeError) as error:
             raise UnreachableError(f"cannot reach {endpoint}: {_reason(error)}") from error

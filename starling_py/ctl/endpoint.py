@@ -1,4 +1,7 @@
-"""Where a server is: ``host:port``, ``[::1]:port``, a host alone, or ``unix:/path``."""
+"""Where a server is: ``host:port``, ``[::1]:port``, a host alone, ``tls:`` before these, or a path.
+
+A path is written ``unix:/path``.
+"""
 
 from typing import Final
 
@@ -9,6 +12,7 @@ from starling_py.ctl.errors import UsageError
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 22122
 _UNIX: Final = "unix:"
+_TLS: Final = "tls:"
 
 
 @attrs.frozen
@@ -19,12 +23,15 @@ class Endpoint:
     port: int = DEFAULT_PORT
     path: str = ""
     """The path of a Unix socket; empty for TCP."""
+    is_tls: bool = False
+    """Whether TLS is spoken."""
 
     def __str__(self) -> str:
         """Return it as it can be given again."""
         if self.path:
             return f"{_UNIX}{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{_TLS if self.is_tls else ''}{host}:{self.port}"
 
     @classmethod
     def parse(cls, text: str) -> "Endpoint":
@@ -36,12 +43,13 @@ class Endpoint:
             return cls(path=path)
         if text.startswith("/"):
             return cls(path=text)
-        host, port = _split(text)
+        is_tls = text.startswith(_TLS)
+        host, port = _split(text.removeprefix(_TLS))
         if not port:
-            return cls(host)
+            return cls(host, is_tls=is_tls)
         if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
             raise UsageError(f"{text!r}: {port!r} is not a port (1 to 65535)")
-        return cls(host, int(port))
+        return cls(host, int(port), is_tls=is_tls)
 
 
 def _split(text: str) -> tuple[str, str]:

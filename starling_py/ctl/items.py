@@ -17,7 +17,7 @@ from starling_py.ctl.errors import (
     NotFoundError,
     UsageError,
 )
-from starling_py.ctl.output import count, data_fields, safe, size, span
+from starling_py.ctl.output import count, data_fields, safe, size, span, warn
 from starling_py.ctl.remote import HowPut, Item, Listed, Remote
 from starling_py.keys import MAX_ITEM_ID, MAX_PEEK, MAX_SECONDS, MAX_TOKEN
 
@@ -34,14 +34,20 @@ def put(context: Context) -> int:
     how = HowPut(_put_options(options), options.flags, round(options.expire), options.front)
     remote = context.remote
     stored = under_way = 0
-    for data in _given(options):
-        remote.send_put(name, data, how)
-        under_way += 1
-        if under_way >= _AT_ONCE:
+    try:
+        for data in _given(options):
+            remote.send_put(name, data, how)
+            under_way += 1
+            if under_way >= _AT_ONCE:
+                stored += _read_stored(context, name)
+                under_way -= 1
+        while under_way:
             stored += _read_stored(context, name)
             under_way -= 1
-    for _ in range(under_way):
-        stored += _read_stored(context, name)
+    except CtlError:
+        if options.lines:
+            warn(f"{count(stored, 'item')} put, and perhaps some of the {under_way} behind them")
+        raise
     if stored != 1:
         output.line(f"{count(stored, 'item')} put")
     return DONE
@@ -52,8 +58,8 @@ def _read_stored(context: Context, name: bytes) -> int:
     shown = names.shown(name)
     if item_id is None:
         raise CtlError(f"{shown}: not stored; the queue is full, or one that copies go to is")
-    values = {"queue": shown, "id": item_id}
-    context.output.record(values, f"{shown}: item {item_id} put" if item_id else f"{shown}: put")
+    if context.output.as_json or not context.options.lines:
+        context.output.record({"queue": shown, "id": item_id}, f"{shown}: item {item_id} put")
     return 1
 
 
@@ -96,6 +102,7 @@ def get(context: Context) -> int:
     """Take items: each is confirmed only when it has been written."""
     options, output = context.options, context.output
     name = names.typed(options.queue)
+    options.timeout += options.wait  # the server is silent while it waits
     ask = b"/open/t=%d" % round(options.wait * 1000) if options.wait else b"/open/t=0"
     taken = 0
     for _ in range(options.number):

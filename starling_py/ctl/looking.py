@@ -197,7 +197,8 @@ def consumers(context: Context) -> int:
         found = [
             (queue.shown, each)
             for queue in remote.queues(context.options.queues)
-            for each in remote.consumers(names.in_a_line(queue.name))
+            if names.is_sayable(queue.name)
+            for each in remote.consumers(queue.name)
         ]
     for queue, consumer in found:
         values = ({"queue": queue} if queue else {}) | consumer

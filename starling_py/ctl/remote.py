@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from starling_py.ctl import names
+from starling_py.ctl import login, names
 from starling_py.ctl.connection import Connection, SocketWire, Wire
 from starling_py.ctl.endpoint import Endpoint
 from starling_py.ctl.errors import NotFoundError, UnreachableError
@@ -140,6 +140,12 @@ class Remote:
 
     def _introduce(self) -> None:
         """Say who asks; only this server understands that."""
+        wanted = login.command()
+        if wanted is not None:
+            self.connection.send(wanted)
+            told = self.connection.line()
+            if told != b"STORED" and not told.endswith(b" bad command line format"):
+                raise UnreachableError(f"{self.where}: {safe(told, 200)}")
         self.connection.send(b"hello %b\r\n" % NAME)
         told = self.connection.line()
         if told == b"OK":

@@ -16,7 +16,7 @@ from typing import IO
 
 from starling_py.ctl import lines, names
 from starling_py.ctl.command import Command, Context, queue_argument, queue_patterns, whole
-from starling_py.ctl.errors import DONE, CtlError, UsageError
+from starling_py.ctl.errors import DONE, FAILED, CtlError, UsageError
 from starling_py.ctl.lines import Carried, WrongLineError
 from starling_py.ctl.output import Steps, count, progress, warn
 from starling_py.ctl.remote import HowPut, Listed, Queue, Remote
@@ -29,7 +29,8 @@ _AT_ONCE = 64
 def export(context: Context) -> int:
     """Write items as lines, each queue's in the order in which they would be taken."""
     options, remote = context.options, context.remote
-    found = remote.queues(options.queues)
+    chosen = remote.queues(options.queues)
+    found = [queue for queue in chosen if names.is_sayable(queue.name)]
     total = sum(queue.number("items") + queue.number("open_transactions") for queue in found)
     with ExitStack() as stack:
         target = _opened(stack, options.output, "w") if options.output else sys.stdout
@@ -39,7 +40,10 @@ def export(context: Context) -> int:
     if options.output:
         text = f"{count(written, 'item')} of {count(len(found), 'queue')} in {options.output}"
         context.output.record({"items": written, "queues": len(found)}, text)
-    return DONE
+    for queue in chosen:
+        if queue not in found:
+            warn(f"{queue.shown}: left out, as the protocol has no line for this name")
+    return DONE if len(found) == len(chosen) else FAILED
 
 
 def _export_one(remote: Remote, queue: Queue, target: IO[str], bar: Steps) -> int:

@@ -5,8 +5,7 @@ start reads no other segment.
 """
 
 import struct
-
-import attrs
+from dataclasses import dataclass
 
 from starling_py.journal.format.segment import VERSION, Segment
 from starling_py.journal.id_ranges import IdRanges
@@ -29,7 +28,7 @@ _FIRST_ID = struct.Struct("<Q")
 _PAUSED = struct.Struct("<q")
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class Checkpoint:
     """The journal as it was when a segment was begun."""
 

@@ -385,6 +385,23 @@ class Journal:
         if self.owner is not None and self.all_safe and quiet:
             self.owner.on_all_safe()
 
+    def tell_if_never_safe(self) -> None:
+        """Tell the owner if nothing that was written was ever safe: a deletion can be done at once.
+
+        Not where replies wait for syncs. It is as if the queue had never been; a power cut brings
+        back no more than what came in the time that it may cost anyway.
+        """
+        if (
+            self.owner is not None
+            and self._writer.never_safe
+            and not self._waits
+            and not self._writing
+            and not self.busy
+            and not self.has_pending
+            and self.broken is None
+        ):
+            self.owner.on_never_safe()
+
     def _go_by(self, ledger: Ledger) -> None:
         """Replace the ledger, here and in the recorder."""
         self.ledger = self.recorder.ledger = ledger

@@ -71,6 +71,11 @@ class SegmentWriter:
         """The highest number that a segment had since the server started."""
 
     @property
+    def never_safe(self) -> bool:
+        """Whether nothing of the journal was ever synced, and nothing is being synced now."""
+        return self._new_directory and self._under_way is None and self._trouble is None
+
+    @property
     def ready(self) -> bool:
         """Whether another segment may be begun: the last one has its final name."""
         return self._unfinished is None

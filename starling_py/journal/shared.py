@@ -5,7 +5,7 @@ thread for background work, the room that is reserved on the disk, the files tha
 """
 
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
 
@@ -17,6 +17,9 @@ from starling_py.journal.format.record import Item
 from starling_py.journal.format.segment import Segment
 from starling_py.journal.log.log import WORTH, SomeLog
 
+TOGETHER: Final = 32
+"""Journals of one batch from which on a call for the whole file system is worth it: others may have
+much to write there."""
 Own = TypeVar("Own")
 """The class of journals, which this module cannot import."""
 
@@ -35,6 +38,8 @@ class Durability:
     """Bytes that each of the two files of the log may grow to; with 0 there is no log."""
     log_worth: int = WORTH
     """Syncs that the log must have been able to do before it is made."""
+    together: int = TOGETHER
+    """Journals of one batch from which on they are synced with one call for the file system."""
 
 
 @attrs.frozen
@@ -80,6 +85,9 @@ class JournalOwner(Protocol):
 
     def on_all_safe(self) -> None:
         """Remove the queue if it is deleted: all writes are as safe as the policy makes them."""
+
+    def on_never_safe(self) -> None:
+        """Remove the queue if it is deleted and nobody waits for its safety: nothing was safe."""
 
     def items_in_memory(self) -> list[Item]:
         """Return all items that are in memory, live or not, in any order."""

@@ -16,7 +16,7 @@ from dataclasses import replace
 import attrs
 
 from starling_py.journal import directory_names, snapshots
-from starling_py.journal.commit import GroupCommit
+from starling_py.journal.commit import GroupCommit, Together
 from starling_py.journal.disk import failed_syncs, id_floor, reserve, spool_lock
 from starling_py.journal.disk.background import Background, Hold
 from starling_py.journal.disk.files import NO_ROOM, Files
@@ -132,9 +132,10 @@ class Spool:
         except BlockingIOError as error:
             raise SpoolError(f"{path}: another server is using this spool") from error
         except OSError as error:
-            where = error.filename if isinstance(error, NotPlainError) else path
-            raise SpoolError(f"{where}: {error.strerror or error}") from error
+            raise SpoolError(_unusable(path, error)) from error
         syncs = durability.syncs
+        if syncs:
+            commits.together = Together(lock.sync_all, lambda: lock.device, durability.together)
         try:
             ids = IdFloor(files, path, syncs=syncs)
         except (OSError, JournalDamagedError) as problem:
@@ -176,6 +177,7 @@ class Spool:
         """Release the lock, and the room that was reserved."""
         if self.log is not None:
             self.log.close()
+        self.removed.close()
         self.reserve.close()
         self.lock.close()
 
@@ -463,6 +465,8 @@ class Spool:
             failed_syncs.make_note(self.files, each)
         self._unnoted.pop(entry, None)
         self._log_found.apply(self.files, self.path, entry)
+        # A queue's directory may be a mount point, and its file system was not synced then.
+        synced = synced and self.files.identity(path)[0] == self.lock.device
         for attempt in range(3):
             try:
                 state = recover(
@@ -537,6 +541,18 @@ def _reason(problem: Exception) -> str:
 def _printable(path: str) -> str:
     """Return a foreign path as it can stand in a line of a log."""
     return path if path.isprintable() else ascii(path)[1:-1]
+
+
+def _unusable(path: str, error: OSError) -> str:
+    """Say why a spool cannot be made or locked, and what to do."""
+    reason = error.strerror or str(error)
+    if isinstance(error, NotPlainError):
+        return f"{error.filename}: {reason}"
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return f"{path}: the spool must be a folder, and this is none ({reason}); see queue_path"
+    if isinstance(error, PermissionError):
+        return f"{path}: this user cannot use the spool ({reason}); see queue_path, -q DIR"
+    return f"{path}: {reason}"
 
 
 def make_path(files: Files, path: str, *, syncs: bool) -> None:

@@ -148,6 +148,8 @@ class Syncing:
     """What the log would have to tell in place of the sync; ``None`` if it cannot."""
     logged: bool = False
     """Whether the log has made it safe, so that the file itself need not be synced now."""
+    together: bool = False
+    """Whether its files, then its names are made safe together with those of others."""
     cutting: threading.Lock = field(default_factory=threading.Lock)
     """Held by the tick while it cuts back one of the files, and by ``run`` for its last look."""
 
@@ -166,7 +168,7 @@ class Syncing:
         """
         files = self.place.files
         self._check()
-        if not self.logged:
+        if not self.logged and not self.together:
             for descriptor, path in zip(self.descriptors, self.paths, strict=True):
                 failed_syncs.sync_or_note(files, descriptor, path)
         with self.cutting:
@@ -176,11 +178,27 @@ class Syncing:
                 raise FileLostError(path)
         if self.unfinished is not None:
             files.rename(self.unfinished, self.unfinished.removesuffix(UNFINISHED_SUFFIX))
+        if not self.together:
+            self.sync_names()
+
+    @property
+    def has_names(self) -> bool:
+        """Whether it gives a name, so that directories have to be synced."""
+        return self.unfinished is not None or self.new_directory
+
+    def sync_names(self) -> None:
+        """Make safe the names that were given. Raises ``OSError``."""
+        files = self.place.files
+        if self.unfinished is not None:
             files.sync_directory(self.place.directory)
-            if self.before is not None:
-                self.place.mark_end(self.before, self.end[0])
         if self.new_directory:
             files.sync_directory(self.place.directory.rpartition("/")[0])
+        self.mark_end()
+
+    def mark_end(self) -> None:
+        """Note in the segment before that the new one is in force: its name is safe."""
+        if self.unfinished is not None and self.before is not None:
+            self.place.mark_end(self.before, self.end[0])
 
     def _check(self) -> None:
         """Raise ``trouble``, which the tick may have set by now.

@@ -3,7 +3,7 @@
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from starling_py import keys
@@ -27,7 +27,7 @@ from starling_py.offline.importing import Import, Outcome
 from starling_py.offline.old_spool import Note
 from starling_py.offline.output import Progress
 from starling_py.offline.selection import Choice, Selection
-from starling_py.offline.spool_directory import Place, QueueFiles
+from starling_py.offline.spool_directory import Place, QueueFiles, SegmentFile
 from starling_py.offline.spool_stats import Figures
 from starling_py.offline.verify import Report
 from starling_py.settings.server_settings import Settings
@@ -37,6 +37,8 @@ OLD_SERVERS = tuple(_READERS)
 """The servers whose spools can be imported."""
 _MOST_NOTES = 20
 """Lines about what is left alone; one more says how much else there is."""
+_MOST_NAMES = 10
+"""Names of directories that a message has."""
 _ATTEMPTS = 4
 """How often a queue is read that a server is using, before it counts as damaged."""
 _PAUSE = 0.1
@@ -108,7 +110,7 @@ def run_dump(options: argparse.Namespace) -> int:
     place = _look(Files(), options.path)
     files = logged_files.of(place)
     if place.is_spool:
-        raise WrongPathError(f"{place.path}: this is a spool; give one queue's directory in it")
+        raise WrongPathError(_give_one(place))
     dump = Dump(files, place.path)
     if options.data is not None:
         data = dump.data(options.data)
@@ -121,11 +123,48 @@ def run_dump(options: argparse.Namespace) -> int:
         output.warn(f"{place.path}: there is no item {options.data}{skipped}")
         return 1
     show = _json if options.json else Entry.text
+    progress = DumpProgress(QueueFiles.read(files, place.path))
     for entry in dump.live() if options.live else dump.records():
+        progress.at(entry)
         output.line(show(entry))
+    progress.end()
     for warning in dump.warnings:
         output.warn(warning)
     return 1 if dump.skipped or dump.warnings else 0
+
+
+def _give_one(place: Place) -> str:
+    """Say which directories there are, of a spool where one is wanted."""
+    names = [each.rpartition("/")[2] for each in place.queues]
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    which = f": {', '.join(names[:_MOST_NAMES])}{more}" if names else "; there is none"
+    return f"{place.path}: this is a spool; give one queue's directory in it{which}"
+
+
+class DumpProgress:
+    """Tells how many bytes of a queue's segments a dump has passed."""
+
+    def __init__(self, segments: Iterable[SegmentFile]) -> None:
+        self._before: dict[str, int] = {}
+        """Bytes of the segments in front of each."""
+        total = 0
+        for each in segments:
+            self._before[each.name] = total
+            total += each.size
+        # Lines and a bar on one terminal would be a mess.
+        self._bar = Progress(total, "bytes read", wanted=False, beside_output=True)
+        self._done = 0
+
+    def at(self, entry: Entry) -> None:
+        """Tell where the dump is; what stands in front of the queue comes before its turn."""
+        done = self._before.get(entry.file, 0) + entry.offset
+        if done > self._done:
+            self._bar(done - self._done)
+            self._done = done
+
+    def end(self) -> None:
+        """Tell that it is over."""
+        self._bar.end()
 
 
 def _json(entry: Entry) -> str:
@@ -200,7 +239,8 @@ def run_import(options: argparse.Namespace) -> int:
     importing.refuse_nested(old, new)
     now_ms = time.time_ns() // 1_000_000
     chosen = _select(options.server, old, now_ms, Choice(options.queue, options.rename))
-    progress = Progress(None, "items read", wanted=options.progress)
+    items = sum(queue.count for queue in chosen.queues)
+    progress = Progress(items, "items read", wanted=options.progress)
     work = Import(
         Files(),
         str(new),

@@ -45,39 +45,56 @@ def _trouble(error: OSError) -> Exception:
 
 
 class Progress:
-    """Shows how far the work is, if standard error is a terminal or ``--progress`` is given."""
+    """Shows how far the work is, and how long the rest will take, on a terminal.
 
-    def __init__(self, total: int | None, unit: str, *, wanted: bool) -> None:
-        """``total`` is in units; ``None`` if it is not known. ``wanted``: whether asked for."""
+    Where standard error is none, there are lines in place of a bar, if they are asked for.
+    """
+
+    def __init__(
+        self, total: int | None, unit: str, *, wanted: bool, beside_output: bool = False
+    ) -> None:
+        """``total`` is in units; ``None`` if it is not known. ``wanted``: whether asked for.
+
+        ``beside_output``: whether standard output has lines meanwhile; there is no bar where that
+        is a terminal, too.
+        """
         self._total = total
         self._unit = unit
         self._done = 0
         self._is_terminal = sys.stderr.isatty()
-        self._is_shown = wanted or self._is_terminal
-        self._is_wanted = wanted
+        self._bar = None
+        if self._is_terminal and not (beside_output and sys.stdout.isatty()):
+            from tqdm import tqdm  # loading it takes longer than most of the work there is
+
+            tqdm.monitor_interval = 0  # no thread of its own
+            self._bar = tqdm(
+                total=total,
+                unit=f" {unit}",
+                unit_scale=unit.startswith("bytes"),
+                delay=_EVERY,
+                dynamic_ncols=True,
+            )
+        self._is_told = wanted and not self._is_terminal
         self._next = time.monotonic() + _EVERY
-        self._begun = False
 
     def __call__(self, more: int) -> None:
         """Count ``more`` units as done."""
         self._done += more
-        if self._is_shown and time.monotonic() >= self._next:
-            self._show()
+        if self._bar is not None:
+            self._bar.update(more)
+        elif self._is_told and time.monotonic() >= self._next:
+            self._tell()
 
     def end(self) -> None:
-        """Show the final count, if any was shown before or progress was asked for."""
-        if self._begun or self._is_wanted:
-            self._show()
-            if self._is_terminal:
-                print(file=sys.stderr)
+        """Show the final count, if any was shown before or lines were asked for."""
+        if self._bar is not None:
+            self._bar.close()
+        if self._is_told:
+            self._tell()
 
-    def _show(self) -> None:
-        self._begun = True
+    def _tell(self) -> None:
         self._next = time.monotonic() + _EVERY
         text = f"{self._done} {self._unit}"
         if self._total:
             text = f"{min(100 * self._done // self._total, 100)}%, {text}"
-        if self._is_terminal:
-            print(f"\r{text}", end="", file=sys.stderr, flush=True)
-        else:
-            print(text, file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)

@@ -52,6 +52,8 @@ def look(files: Files, path: str) -> Place:
     path = path.rstrip("/") or "/"
     try:
         entries = files.list_directory(path)
+    except NotADirectoryError as error:
+        raise WrongPathError(f"{path}: {error.strerror}; {_instead(path)}") from error
     except OSError as error:
         raise WrongPathError(f"{error.filename or path}: {error.strerror or error}") from error
     # In a spool such a name is a queue's, which may be called like a segment, or a foreign file's.
@@ -64,6 +66,13 @@ def look(files: Files, path: str) -> Place:
     if LOCK not in entries and not any(_is_queue(files, each) for each in place.queues):
         raise WrongPathError(f"{path}: neither a spool nor a queue's directory")
     return place
+
+
+def _instead(path: str) -> str:
+    """Say what to give in place of a file."""
+    if posixpath.basename(path).endswith(segment.SUFFIX):
+        return f"give the queue's directory, {posixpath.dirname(path) or '.'}"
+    return "give a spool, or one queue's directory"
 
 
 def _sort_in(files: Files, place: Place, entry: str) -> None:

@@ -7,7 +7,8 @@ sockets, trio or queues.
 
 from starling_py.protocol.binary import BinaryDialect
 from starling_py.protocol.binary_replies import REQUEST_MAGIC
-from starling_py.protocol.commands import Dialect
+from starling_py.protocol.dialect import Dialect
+from starling_py.protocol.foreign import HELLO, TlsDialect
 from starling_py.protocol.text import TextDialect
 from starling_py.protocol.wary_text import WaryTextDialect, may_authenticate
 
@@ -19,6 +20,8 @@ def dialect_for(data: bytes, item_size_max: int) -> Dialect:
     """
     if data[0] == REQUEST_MAGIC:
         return BinaryDialect(item_size_max)
+    if data[0] == HELLO:
+        return TlsDialect()
     if may_authenticate(data):
         return WaryTextDialect(item_size_max)
     return TextDialect(item_size_max)

@@ -9,10 +9,12 @@ follows the authentication is left for the dialect that comes after it. No input
 from typing import Final
 
 from starling_py.protocol import commands
-from starling_py.protocol.commands import Command, Dialect, Outcome, Refusal, Verb
+from starling_py.protocol.commands import Command, Refusal, Verb
+from starling_py.protocol.dialect import Dialect
 from starling_py.protocol.lines import readable_length
 from starling_py.protocol.text import MAX_LINE, TextDialect
 from starling_py.protocol.text_replies import TextReplies
+from starling_py.protocol.writer import Outcome
 
 MAX_TOKEN: Final = 2048
 """Bytes of the longest ``USER PASSWORD``."""

@@ -13,7 +13,8 @@ from typing import Final
 
 from starling_py.protocol.binary_replies import REQUEST_MAGIC, BinaryReplies, Opcode, Status
 from starling_py.protocol.binary_requests import FORMS, Request
-from starling_py.protocol.commands import Command, Dialect, Quit, Refusal
+from starling_py.protocol.commands import Command, Quit, Refusal
+from starling_py.protocol.dialect import Dialect
 
 _HEADER: Final = struct.Struct(">xBHBxxxIIQ")
 """Opcode, the lengths of key and extras, the length of the body (extras, key and value), opaque,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 
-from starling_py.protocol.commands import Outcome, Shown, Writer
+from starling_py.protocol.writer import Outcome, Shown, Writer
 
 REQUEST_MAGIC: Final = 0x80
 """The first byte of every request."""

@@ -1,21 +1,17 @@
-"""Commands and replies, the same in every dialect.
+"""Commands, the same in every dialect.
 
 A command must not be changed; it is not frozen because a frozen one takes three times as long to
-make. ``quiet`` on a command is the client's wish for no reply (``noreply`` in text). What writes
-replies derives from ``Writer``: as a ``Protocol``, its methods would be looked up by name in
-compiled code, which calls those of its own classes directly.
+make. ``quiet`` on a command is the client's wish for no reply (``noreply`` in text).
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol
 
-from mypy_extensions import trait
-
 from starling_py.keys import MAX_KEY, RequestError
 from starling_py.protocol.operations import Operation
+from starling_py.protocol.writer import Writer
 
 _PIECE: Final = 1024
 """Bytes of a long line that are parted into words at a time."""
@@ -216,6 +212,13 @@ class Reload:
 
 
 @dataclass
+class RefreshCerts:
+    """Read the certificates again."""
+
+    quiet: bool
+
+
+@dataclass
 class Version:
     """Ask for the server's version."""
 
@@ -268,9 +271,9 @@ class Phrased:
     """A command whose reply has a form of its own, as its request asked for."""
 
     command: "Command"
-    writer: "Writer"
+    writer: Writer
 
-    def __init__(self, command: "Command", writer: "Writer") -> None:
+    def __init__(self, command: "Command", writer: Writer) -> None:
         self.command = command
         self.writer = writer
 
@@ -278,7 +281,7 @@ class Phrased:
 class Form(Protocol):
     """The form that a request wants its reply to have."""
 
-    def writer(self) -> "Writer":
+    def writer(self) -> Writer:
         """Return a new writer for one reply: it may note what it has told."""
 
 
@@ -308,6 +311,7 @@ Command = (
     | DumpConfig
     | Status
     | Reload
+    | RefreshCerts
     | Version
     | Authenticate
     | ListMechanisms
@@ -318,182 +322,3 @@ Command = (
     | Phrased
     | PhrasedAnew
 )
-
-
-class Outcome(Enum):
-    """Plain replies: they carry nothing but themselves."""
-
-    STORED = "stored"
-    NOT_STORED = "not stored"
-    EXISTS = "exists"
-    TOUCHED = "touched"
-    DELETED = "deleted"
-    NOT_FOUND = "not found"
-    OK = "ok"
-    RESET = "reset"
-    END = "end"
-    UNKNOWN = "unknown command"
-    NON_NUMERIC = "non-numeric"
-    """An incr or decr of a queue that has something: what it has is no number."""
-    ERROR = "error"
-    """A confirm of more reads than are open, which clients of Kestrel know in this form."""
-    AUTHENTICATED = "authenticated"
-    NOT_AUTHENTICATED = "authentication failure"
-    """The user or the password is wrong."""
-    UNAUTHENTICATED = "unauthenticated"
-    """The client has to say who it is first."""
-
-    # The default hashes the member's name, in Python code, once a reply.
-    __hash__ = object.__hash__
-
-
-class Shown(Protocol):
-    """An item, as far as replies may tell of it."""
-
-    @property
-    def id(self) -> int:
-        """Its id, which never changes; it serves as memcached's cas number."""
-
-    @property
-    def flags(self) -> int:
-        """The client's 32 bits."""
-
-    @property
-    def data(self) -> bytes:
-        """Its data."""
-
-    @property
-    def added_ms(self) -> int:
-        """When it was put, in milliseconds since the Unix epoch."""
-
-    @property
-    def expiry_ms(self) -> int:
-        """When it dies, in milliseconds since the Unix epoch; 0 for never."""
-
-
-@trait
-class Writer(ABC):
-    """Writes the replies of a connection, or the reply to one command."""
-
-    detailed: bool
-    """Whether ``hit_in_detail`` must be called instead of ``hit``."""
-    tells_origin: bool
-    """Whether ``hit_in_detail`` tells where an item came from."""
-    tells_id: bool
-    """Whether ``stored_as`` must be called before the outcome of a put."""
-
-    @abstractmethod
-    def stored_as(self, item_id: int) -> None:
-        """Note the id of an item that was put, for the outcome that follows."""
-
-    @abstractmethod
-    def hit_in_detail(
-        self, key: bytes, item: Shown, deliveries: int, now_ms: int, origin: bytes
-    ) -> tuple[bytes, ...]:
-        """Return an item in pieces, with what the request wants to be told of it.
-
-        ``deliveries`` is how often it was handed out before, ``now_ms`` the time on the wall clock,
-        ``origin`` where it came from, in a word.
-        """
-
-    @abstractmethod
-    def outcome(self, outcome: Outcome) -> bytes:
-        """Return a plain reply."""
-
-    @abstractmethod
-    def hit(self, key: bytes, flags: int, data: bytes, cas: int | None) -> tuple[bytes, ...]:
-        """Return an item in pieces, so that its data is not copied.
-
-        ``cas`` is the item's id, ``None`` if the client does not want it. One key may have several
-        items: a peek at more than one gives them one after another, and ``end_of_hits`` once after
-        all. A monitor gives ``end_of_hits`` after each, and once more when it is over.
-        """
-
-    @abstractmethod
-    def end_of_hits(self) -> bytes:
-        """Return what closes the reply to a get, or to a monitor."""
-
-    @abstractmethod
-    def client_error(self, text: str) -> bytes:
-        """Return the reply to a command that was wrong."""
-
-    @abstractmethod
-    def server_error(self, text: str) -> bytes:
-        """Return the reply to a command that the server failed at."""
-
-    @abstractmethod
-    def disabled(self, what: str) -> bytes:
-        """Return the reply to a command that the settings do not allow."""
-
-    @abstractmethod
-    def unknown(self) -> bytes:
-        """Return the reply to a command that is not known."""
-
-    @abstractmethod
-    def not_permitted(self, what: str) -> bytes:
-        """Return the reply to a command that its user may not give."""
-
-    @abstractmethod
-    def number(self, number: int) -> bytes:
-        """Return a reply that is only a number."""
-
-    @abstractmethod
-    def word(self, word: str) -> bytes:
-        """Return a reply that is only a word."""
-
-    @abstractmethod
-    def version(self, version: str) -> bytes:
-        """Return the server's version."""
-
-    @abstractmethod
-    def stats_part(self, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """Return some statistics, perhaps none; names and values are one token each."""
-
-    @abstractmethod
-    def end_of_stats(self) -> bytes:
-        """Return what closes the reply with all statistics."""
-
-    @abstractmethod
-    def dump_part(self, name: bytes, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """Return the names and values of one queue, under the queue's name."""
-
-    @abstractmethod
-    def end_of_dump(self) -> bytes:
-        """Return what closes the reply with those of all queues that were asked for."""
-
-
-@trait
-class Dialect(Writer):
-    """Reads one connection's commands, and writes the replies to most of them."""
-
-    more: bool
-    """Whether ``next_command`` may return a command before more bytes come: if not, it need not be
-    called."""
-
-    @abstractmethod
-    def feed(self, data: bytes) -> None:
-        """Take what the client sent."""
-
-    @abstractmethod
-    def next_command(self) -> Command | None:
-        """Return the next whole command; ``None`` when more bytes are needed."""
-
-    @property
-    @abstractmethod
-    def buffered(self) -> int:
-        """Bytes that came and do not belong to a command that was returned, but for a body's."""
-
-    @property
-    @abstractmethod
-    def weight(self) -> int:
-        """Bytes kept of what came: those that are buffered, and of a body that is not whole."""
-
-    @property
-    @abstractmethod
-    def missing(self) -> int:
-        """The most bytes that must come until the command that has begun is whole."""
-
-    @property
-    @abstractmethod
-    def midway(self) -> bool:
-        """Whether a part of a command has come and the rest has not."""

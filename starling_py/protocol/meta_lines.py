@@ -11,15 +11,7 @@ from collections.abc import Callable, Mapping
 from starling_py import keys
 from starling_py.keys import Request, RequestError
 from starling_py.protocol import commands
-from starling_py.protocol.commands import (
-    Command,
-    Outcome,
-    Phrased,
-    PhrasedAnew,
-    Refusal,
-    Store,
-    Verb,
-)
+from starling_py.protocol.commands import Command, Phrased, PhrasedAnew, Refusal, Store, Verb
 from starling_py.protocol.errors import MetaFlagError
 from starling_py.protocol.lines import (
     BAD_EXPTIME,
@@ -30,6 +22,7 @@ from starling_py.protocol.lines import (
 )
 from starling_py.protocol.meta_flags import INVALID_FLAG, Asked, read
 from starling_py.protocol.meta_replies import DETAILS, HIT, MISS, Detail, MetaForm
+from starling_py.protocol.writer import Outcome
 
 _GET_FLAGS = b"vqbkOfstchluTPLo"
 _TOUCH_FLAGS = b"qbkOuTPL"

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from starling_py.protocol.commands import Outcome, Shown
 from starling_py.protocol.text_replies import TextReplies
+from starling_py.protocol.writer import Outcome, Shown
 
 HIT: Final = b"HD"
 MISS: Final = b"EN"

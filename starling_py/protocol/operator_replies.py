@@ -1,6 +1,6 @@
 """The replies to commands of operators that no other command has."""
 
-from starling_py.protocol.commands import Shown
+from starling_py.protocol.writer import Shown
 
 
 def item_line(

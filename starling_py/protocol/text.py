@@ -11,7 +11,8 @@ on their way never changes the commands. No input raises anything: what is wrong
 from dataclasses import dataclass
 from typing import Final
 
-from starling_py.protocol.commands import Command, Dialect, Refusal
+from starling_py.protocol.commands import Command, Refusal
+from starling_py.protocol.dialect import Dialect
 from starling_py.protocol.lines import StoreLine
 from starling_py.protocol.text_lines import (
     KNOWN_LINES,

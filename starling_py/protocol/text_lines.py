@@ -297,7 +297,7 @@ _PARSERS: dict[bytes, Parser] = {
     b"version": _bare(commands.Version),
     b"verbosity": lambda words: _take_number(words, BAD_FORMAT),
     b"cache_memlimit": lambda words: _take_number(words, ERROR),
-    b"refresh_certs": lambda words: commands.Acknowledge(words[-1] == b"noreply"),
+    b"refresh_certs": lambda words: commands.RefreshCerts(words[-1] == b"noreply"),
     b"shutdown": lambda _: commands.Shutdown(),
     b"quit": _bare(commands.Quit),
     b"watch": _fixed(b"CLIENT_ERROR watch commands not allowed\r\n"),

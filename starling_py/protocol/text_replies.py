@@ -7,7 +7,7 @@ look the item up by the key they asked for, and lose it otherwise.
 from collections.abc import Sequence
 from typing import Final
 
-from starling_py.protocol.commands import Outcome, Shown, Writer
+from starling_py.protocol.writer import Outcome, Shown, Writer
 
 _OUTCOMES: Final = {
     Outcome.STORED: b"STORED\r\n",

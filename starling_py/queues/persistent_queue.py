@@ -499,6 +499,11 @@ class PersistentQueue:
         if self.deleted and self._deleted_before:
             self._keeper.queue_removed(self)
 
+    def on_never_safe(self) -> None:
+        """Have the queue removed if it is deleted: it was so before anything of it was safe."""
+        if not self.sync_waits.waiting and not self.traffic.left and not self.traffic.arriving:
+            self.on_all_safe()
+
     def on_rolled_back(self) -> None:
         """Take back what the journal's ledger does not know, and read the queue anew.
 

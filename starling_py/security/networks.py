@@ -43,8 +43,10 @@ class Networks:
 
     @property
     def is_closed(self) -> bool:
-        """Whether an address that no rule is about is refused."""
-        return bool(self._allowed) or all(each in self._denied for each in _EVERYBODY)
+        """Whether somebody is kept out, and not only those that are named."""
+        if self._allowed:
+            return all(each.prefixlen for each in self._allowed)
+        return all(each in self._denied for each in _EVERYBODY)
 
     def allow(self, host: str) -> bool:
         """Tell whether a client at an address may come; IPv4 within IPv6 is the former."""

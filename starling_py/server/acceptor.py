@@ -48,13 +48,17 @@ class Acceptor:
         counters: Counters,
         guests: int = GUESTS,
         allow_from: Networks | None = None,
+        secured: Sequence[socket.socket] = (),
     ) -> None:
         """``guests`` is how many clients from this machine are accepted beyond the others.
 
         ``allow_from`` says from where clients may come at all; ``None`` is from anywhere.
+        At those that are ``secured``, more listening sockets, clients shake hands first.
         """
         self._allow_from = allow_from
+        listeners = [*listeners, *secured]
         self._listeners = {each.fileno(): each for each in listeners}
+        self._secured = {each.fileno() for each in secured}
         self._readiness = readiness
         self.max_connections = max_connections
         self._guests = guests
@@ -75,6 +79,10 @@ class Acceptor:
     def owns(self, descriptor: int) -> bool:
         """Tell whether a descriptor is that of a listening socket."""
         return descriptor in self._listeners
+
+    def shakes_hands(self, descriptor: int) -> bool:
+        """Tell whether clients shake hands first at a listening socket."""
+        return descriptor in self._secured
 
     def accept(self, descriptor: int, connected: int, now: float) -> list[Accepted]:
         """Accept and return clients that wait at a listening socket, at most ``AT_ONCE``.

@@ -20,6 +20,8 @@ from starling_py.settings.users import Users
 
 log = logging.getLogger(__name__)
 
+CERTIFIED: Final = "certificate"
+"""What a user was recognised by that has no password."""
 _MOST_BYTES: Final = 1 << 22
 _OTHERS: Final = 0o007
 
@@ -43,7 +45,7 @@ class Accounts:
         if settings.users_file is not None:
             hashes = _read(settings.users_file)
         for name in settings.users.entries:
-            if name not in hashes:
+            if name not in hashes and settings.tls_client_ca is None:
                 log.warning("user %s has no password, and cannot come in with one", name)
         return cls(settings.users, hashes)
 
@@ -51,6 +53,17 @@ class Accounts:
         """Return the account of a user with a password, if there is one."""
         kept = self.hashes.get(name)
         return None if kept is None else Account(name, self.users.of(name), kept)
+
+    def certified(self, name: str) -> Account | None:
+        """Return the account of a user whose certificate says its name, if there is one."""
+        known = self.users.entries or self.hashes
+        return Account(name, self.users.of(name), CERTIFIED) if name in known else None
+
+    def again(self, account: Account) -> Account | None:
+        """Return what a user is by now; ``None`` if it has to be recognised anew."""
+        is_certified = account.proof == CERTIFIED
+        found = self.certified(account.name) if is_certified else self.find(account.name)
+        return found if found is not None and found.proof == account.proof else None
 
     def hash_of(self, name: str) -> Hash:
         """Return what a user's password is checked against: for nobody, what no password fits."""

@@ -8,7 +8,7 @@ replies that are still on their way.
 """
 
 import socket
-from typing import Final
+from typing import Final, Protocol
 
 from starling_py.server.readiness import HANG_UP, READ, WRITE
 from starling_py.session.session import Session
@@ -18,12 +18,29 @@ READ_SIZE: Final = 65536
 """The most bytes read from one client at a time."""
 
 
+class Stream(Protocol):
+    """A connected socket, with TLS or without; none of its methods blocks."""
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Return what has come; nothing at the end. Raises ``OSError``."""
+
+    def send(self, data: bytes | bytearray | memoryview, /) -> int:
+        """Send some bytes, and return how many; raise ``OSError``."""
+
+    def shutdown(self, how: int, /) -> None:
+        """End this side of the connection; raise ``OSError``."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
 class Connection:
     """A socket and its session."""
 
-    def __init__(
-        self, sock: socket.socket, session: Session, counters: Counters, now: float
-    ) -> None:
+    def __init__(self, sock: Stream, session: Session, counters: Counters, now: float) -> None:
         self.socket = sock
         self.descriptor = sock.fileno()
         self.session = session
@@ -58,6 +75,11 @@ class Connection:
     def peer(self) -> str:
         """The client's address, as the system or the proxy in between tells it."""
         return self.client.peer
+
+    @property
+    def who(self) -> str:
+        """Its address, with its name if it has one: for the log."""
+        return self.client.who
 
     @property
     def finished(self) -> bool:

@@ -7,7 +7,6 @@ so all that it held is free at once, without the collector.
 
 import contextlib
 import logging
-import socket
 import sys
 from collections.abc import Iterator
 from typing import Final
@@ -18,7 +17,7 @@ from starling_py.clock import Clock
 from starling_py.guard import Guard
 from starling_py.server.acceptor import REFUSAL
 from starling_py.server.budget import Budget
-from starling_py.server.connection import Connection
+from starling_py.server.connection import Connection, Stream
 from starling_py.server.readiness import READ, Readiness
 from starling_py.session.session import Session
 from starling_py.stats import Counters
@@ -59,6 +58,8 @@ class Connections:
         self._guard = guard
         self.budget = budget
         """How much the clients hold."""
+        self.budgets: dict[str, Budget] = {}
+        """How much the clients of each user hold that has a bound of its own, by its name."""
         self._places = places
         self._spare = bytes(SPARE)
         """Memory that is given up when there is no more, to have some for making room."""
@@ -71,7 +72,7 @@ class Connections:
     def __iter__(self) -> Iterator[Connection]:
         return iter(self.by_descriptor.values())
 
-    def add(self, sock: socket.socket, session: Session) -> Connection:
+    def add(self, sock: Stream, session: Session) -> Connection:
         """Serve a client on a non-blocking socket."""
         connection = Connection(sock, session, self._counters, self._clock.monotonic)
         self._readiness.register(connection.descriptor, READ)
@@ -86,6 +87,11 @@ class Connections:
         connection.dropped = True
         del self.by_descriptor[connection.descriptor]
         self.budget.forget(connection.descriptor, self._clock.monotonic)
+        own = self.budgets.get(connection.client.user) if self.budgets else None
+        if own is not None:
+            own.forget(connection.descriptor, self._clock.monotonic)
+            if not own.total:
+                del self.budgets[connection.client.user]
         try:
             connection.session.disconnected()
         except Exception:
@@ -101,9 +107,9 @@ class Connections:
         self._counters.session_errors += 1
         with contextlib.suppress(Exception):
             if isinstance(sys.exception(), MemoryError):
-                log.error("%s: out of memory; closed", connection.peer)
+                log.error("%s: out of memory; closed", connection.who)
             else:
-                log.exception("%s: error in the session; closed", connection.peer)
+                log.exception("%s: error in the session; closed", connection.who)
         self.drop(connection)
         if isinstance(sys.exception(), MemoryError):
             self.relieve()
@@ -116,7 +122,7 @@ class Connections:
         self._spare = b""
         with contextlib.suppress(Exception):
             self.budget.lower()
-            self._close_for_memory(self.budget.excess(self._clock.monotonic))
+            self._close_for_memory(self.budget.excess(self._clock.monotonic), self.budget)
 
     def settle(self, connection: Connection) -> None:
         """Count what a client holds now, and watch its socket for what is wanted of it."""
@@ -125,21 +131,31 @@ class Connections:
             now, missing = self._clock.monotonic, connection.session.missing
             connection.counted = weight > 0
             reads = self.budget.note(connection.descriptor, weight, missing, now)
+            if connection.session.allowance is not None:
+                own = self._own(connection, connection.session.allowance)
+                reads = own.note(connection.descriptor, weight, missing, now) and reads
             connection.paused = not reads
         self._watch(connection)
 
     def read_out(self, connection: Connection) -> None:
         """Read on from a paused client that has hung up: it sends nothing beyond what is there."""
         if connection.paused:
-            self.budget.resume(connection.descriptor, self._clock.monotonic)
+            for budget in (self.budget, *self.budgets.values()):
+                budget.resume(connection.descriptor, self._clock.monotonic)
             self._read_on(connection)
 
     def keep_budget(self) -> None:
         """Read again from those for whom there is room; close some if there is none at all."""
-        budget, now = self.budget, self._clock.monotonic
-        for descriptor in budget.resumed(now):
-            self._read_on(self.by_descriptor[descriptor])
-        self._close_for_memory(budget.excess(now))
+        now = self._clock.monotonic
+        for budget in (self.budget, *list(self.budgets.values())):
+            for descriptor in budget.resumed(now):
+                connection = self.by_descriptor[descriptor]
+                own = self.budgets.get(connection.client.user)
+                if descriptor not in self.budget.paused and (
+                    own is None or descriptor not in own.paused
+                ):
+                    self._read_on(connection)
+            self._close_for_memory(budget.excess(now), budget)
 
     def drop_overdue(self) -> None:
         """Drop clients that have held most of the memory for clients for too long."""
@@ -147,7 +163,8 @@ class Connections:
         self.budget.recover()
         if not self._spare:
             self._spare = bytes(SPARE)
-        self._close_for_memory(self.budget.overdue(self._clock.monotonic))
+        for budget in (self.budget, *list(self.budgets.values())):
+            self._close_for_memory(budget.overdue(self._clock.monotonic), budget)
 
     def drop_idle(self, timeout: float) -> None:
         """Drop clients that were silent for ``timeout`` seconds (0: never) or linger too long."""
@@ -170,7 +187,7 @@ class Connections:
             elif connection.guest:
                 self._look_at_guest(connection, silence)
             elif timeout and silence > timeout and connection not in waiting:
-                log.info("%s: idle for %d seconds; closed", connection.peer, silence)
+                log.info("%s: idle for %d seconds; closed", connection.who, silence)
                 self._counters.idle_kicks += 1
                 self.drop(connection)
 
@@ -182,7 +199,7 @@ class Connections:
         if len(self) <= self._places:
             connection.guest = False
         elif silence > (GUEST_SILENCE if connection.session.begun else FIRST_WORD):
-            log.warning("%s: refused, as all places are taken and it is silent", connection.peer)
+            log.warning("%s: refused, as all places are taken and it is silent", connection.who)
             self._counters.rejected_connections += 1
             with contextlib.suppress(OSError):
                 connection.socket.send(REFUSAL)
@@ -198,11 +215,19 @@ class Connections:
         connection.paused = False
         self._watch(connection)
 
-    def _close_for_memory(self, descriptors: list[int]) -> None:
-        """Drop clients that hold too much of the memory that clients may take."""
+    def _own(self, connection: Connection, most: int) -> Budget:
+        """Return the budget of a client's user, which may hold ``most`` bytes."""
+        budget = self.budgets.get(connection.client.user)
+        if budget is None:
+            budget = self.budgets[connection.client.user] = Budget(most)
+        budget.limit = most  # it may have changed
+        return budget
+
+    def _close_for_memory(self, descriptors: list[int], budget: Budget) -> None:
+        """Drop clients that hold too much of the memory that a budget lets clients take."""
         for descriptor in descriptors:
             connection = self.by_descriptor[descriptor]
-            size = self.budget.weight_of(descriptor)
-            log.warning("%s: closed, as client_memory is used up: %d bytes", connection.peer, size)
+            size = budget.weight_of(descriptor)
+            log.warning("%s: closed, as client_memory is used up: %d bytes", connection.who, size)
             self._counters.clients_over_memory += 1
             self.drop(connection)

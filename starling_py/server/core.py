@@ -6,7 +6,7 @@ time, a disk and threads of its own. The core knows no trio and no sockets.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
@@ -16,7 +16,7 @@ from starling_py.journal.disk.background import Background, Work
 from starling_py.journal.disk.files import Files
 from starling_py.journal.errors import SpoolError
 from starling_py.journal.log.log import WORTH
-from starling_py.journal.shared import Durability
+from starling_py.journal.shared import TOGETHER, Durability
 from starling_py.journal.spool import Spool
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.queues.queue_directory import Rules
@@ -50,6 +50,8 @@ class Storage:
     """Bytes that each of the two files of the log may grow to; with 0 there is no log."""
     log_worth: int = WORTH
     """Syncs that the log must have been able to do before it is made."""
+    together: int = TOGETHER
+    """Journals of one batch from which on they are synced with one call for the file system."""
 
     @classmethod
     def of(cls, settings: Settings, open_files: int) -> "Storage":
@@ -81,7 +83,12 @@ class Storage:
             self.waits,
             self.log_size,
             self.log_worth,
+            self.together,
         )
+
+
+RELOADED: Final = frozenset({"max_queues", "max_children", "memory_max", "disk_free_min"})
+"""Settings of the server that ``rules_of`` passes on, so that a reload changes them."""
 
 
 def rules_of(settings: Settings) -> Rules:

@@ -12,9 +12,11 @@ from starling_py.queues.changes import Changes
 from starling_py.queues.errors import NotLoaded
 from starling_py.server import process
 from starling_py.server.accounts import Accounts
-from starling_py.server.core import Core, rules_of
+from starling_py.server.core import RELOADED, Core, rules_of
+from starling_py.server.fitting import fitted
 from starling_py.server.gate import Gate
 from starling_py.server.tick import Tick
+from starling_py.server.tls import Certificates
 from starling_py.session import audit
 from starling_py.session.consumers import told_of
 from starling_py.session.guarded import GuardedSession
@@ -53,14 +55,16 @@ class Host:
         read_settings: Callable[[], Settings] | None = None,
         lines: LogLines | None = None,
         gate: Gate | None = None,
+        certificates: Certificates | None = None,
         extra: Callable[[], list[tuple[str, object]]] = list,
     ) -> None:
         """``stop`` is set to stop the server.
 
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
-        what the log leaves out, if there is a log. ``gate`` knows the users, if there are any.
-        ``extra`` returns more statistics.
+        what the log leaves out, if there is a log. ``gate`` knows the users, if there are any,
+        ``certificates`` are for TLS, if it is spoken. ``extra`` returns more statistics.
         """
+        self._certificates = certificates
         self._gate = gate
         self._extra = extra
         self._settings = settings
@@ -99,6 +103,8 @@ class Host:
         try:
             settings = self._read_settings()
             accounts = None if self._gate is None else Accounts.of(settings)
+            if self._certificates is not None:
+                self._certificates.refresh(settings)
         except ConfigError as error:
             for problem in error.problems:
                 log.error("not reloaded: %s", problem)
@@ -109,6 +115,19 @@ class Host:
         queues.reload(rules_of(settings))
         self.tick.nudge()
         log.info("the settings of the queues were read again")
+        for change in self._changed_in_vain(settings):
+            log.warning("%s: this needs a restart", change)
+        return None
+
+    def refresh_certs(self) -> str | None:
+        """Read the certificates again; return why that failed, if it did."""
+        if self._certificates is not None:
+            try:
+                self._certificates.refresh()
+            except ConfigError as error:
+                log.error("the certificates were not read again: %s", "; ".join(error.problems))
+                return "; ".join(error.problems)
+            log.info("the certificates were read again")
         return None
 
     def _replace_accounts(self, gate: Gate, accounts: Accounts) -> None:
@@ -118,12 +137,21 @@ class Host:
             session = connection.session
             if not isinstance(session, GuardedSession) or session.account is None:
                 continue
-            account = accounts.find(session.account.name)
-            if account is None or account.proof != session.account.proof:
+            account = accounts.again(session.account)
+            if account is None:
                 audit.log.info("%s: closed, as its user has changed", connection.client.who)
                 self.tick.connections.drop(connection)
             else:
                 session.know(account)
+
+    def _changed_in_vain(self, settings: Settings) -> Iterator[str]:
+        """Yield the settings of the server that are others now and cannot be had by a reload."""
+        wanted, _, _ = fitted(settings, process.file_limit())
+        applied = RELOADED if self._gate is None else RELOADED | {"users_file"}
+        for setting in TABLE:
+            old, new = (getattr(each, setting.name) for each in (self._settings, wanted))
+            if old != new and setting.name not in applied:
+                yield f"{setting.name}: {_shown(old)} \u2192 {_shown(new)}"
 
     def snapshot(self) -> stats.Snapshot:
         """Return the state of the server, without its queues."""
@@ -251,7 +279,7 @@ class Host:
 
 
 def _shown(value: object) -> str:
-    """Return a queue's setting as a file has it."""
+    """Return a setting as a file has it."""
     if isinstance(value, bytes):
         return printable(value)
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

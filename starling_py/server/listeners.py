@@ -70,7 +70,9 @@ class Listeners:
 
     def _add(self, sock: socket.socket, is_tls: bool) -> None:
         (self.tls if is_tls else self.plain).append(sock)
+        if is_tls and self._settings.tls_cert is None:
+            raise StartError("a socket for TLS is handed over, and tls_cert is missing")
         if sock.family in (socket.AF_INET, socket.AF_INET6):
-            reason = self._settings.open_to(sock.getsockname()[0])
+            reason = self._settings.open_to(sock.getsockname()[0], is_tls=is_tls)
             if reason is not None:
                 raise StartError(f"cannot listen: {reason}")

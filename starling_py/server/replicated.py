@@ -193,7 +193,7 @@ class Member:
         """Return the server of this spool's queues; ``None`` if another one owns them by now."""
         link, settings = self._link, self._settings
         storage = attrs.evolve(Storage.of(settings, self._segments), log_size=0)
-        threads = Threads(waits=True, flush=link.flush)
+        threads = Threads(waits=True, flush=link.flush, gathers=storage.waits)
 
         def commits(interval: float | None, syncer: Syncer, clock: Clock) -> GroupCommit:
             return ShippedCommit(interval, syncer, clock, link)

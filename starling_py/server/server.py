@@ -23,11 +23,14 @@ from starling_py.server.budget import Budget
 from starling_py.server.core import Core
 from starling_py.server.file_limit import GUESTS
 from starling_py.server.gate import Gate
+from starling_py.server.handshakes import Handshakes
 from starling_py.server.host import Host, LogLines
 from starling_py.server.inner import Inner
 from starling_py.server.listening import address_of
+from starling_py.server.supervisor import READY, STOPPING, Supervisor
 from starling_py.server.threads import Threads
 from starling_py.server.tick import Tick
+from starling_py.server.tls import Certificates
 from starling_py.server.turn_times import TurnTimes
 from starling_py.server.web_opening import Opened, Web
 from starling_py.server.web_source import WebSource
@@ -70,6 +73,9 @@ class Server:
         web: Opened | None = None,
         watch: Callable[["Server"], Awaitable[None]] | None = None,
         extra: Callable[[], list[tuple[str, object]]] = list,
+        secured: Sequence[socket.socket] = (),
+        certificates: Certificates | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
         """``threads`` are those of the core, and are started here.
 
@@ -77,18 +83,23 @@ class Server:
         what the log leaves out. ``on_serving`` is called when the server listens and obeys
         ``signals``. ``accounts`` are those who may use the server; ``None`` is everybody.
         ``web`` is where HTTP is served, if it is. ``watch`` runs beside the tick; ``extra`` returns
-        more statistics.
+        more statistics. At listeners that are ``secured``, clients are shown the ``certificates``
+        and speak TLS. The ``supervisor`` is told when the server serves, is well, and stops.
         """
         self._watch = watch
         self.lost = False
         """Whether another server has the queues: what is in memory counts no more."""
         self._settings = settings
         self._core = core
-        self._addresses = [address_of(each) for each in listeners]
+        self._addresses = [
+            *map(address_of, listeners),
+            *(f"tls:{address_of(each)}" for each in secured),
+        ]
         self._counters = Counters()
         self._stop = trio.Event()
         self._signals = signals
         self._on_serving = on_serving
+        self._supervisor = supervisor or Supervisor()
         self._policy = Policy(
             settings.item_size_max,
             settings.allow_flush_all,
@@ -108,17 +119,30 @@ class Server:
         self._housework: tuple[Callable[[], None], ...] = (
             lambda: self._tick.connections.drop_idle(settings.timeout),
             lambda: self._tick.connections.drop_overdue(),
+            self._drop_overdue_handshakes,
             lambda: core.queues.keep_house(),
             lambda: self._tick.nudge(),
             self._give_memory_back,
+            lambda: self._supervisor.is_well(self._tick.turns, core.clock.monotonic),
         )
         threads.start()
         guard = core.commits.guard
         self.gate = None if accounts is None else Gate(accounts, guard, lambda: self._tick.nudge())
         self._host = Host(
-            settings, core, self._counters, self._stop, read_settings, lines, self.gate, extra
+            settings,
+            core,
+            self._counters,
+            self._stop,
+            read_settings,
+            lines,
+            self.gate,
+            certificates,
+            extra,
         )
         watched = readiness.best()
+        self._handshakes = (
+            None if certificates is None else Handshakes(certificates, watched, self._counters)
+        )
         self._tick = self._host.tick = Tick(
             core.queues,
             core.commits,
@@ -136,8 +160,10 @@ class Server:
                 # Who comes through a proxy on this machine is not of this machine.
                 0 if settings.proxy_protocol else GUESTS,
                 settings.allow_from,
+                secured,
             ),
             Budget(settings.client_memory),
+            self._handshakes,
         )
         self._web = None if web is None else self._served(web, threads.syncer.times)
 
@@ -159,6 +185,7 @@ class Server:
                     log.info("listening on %s", address)
                 task_status.started()
                 self._on_serving()
+                self._supervisor.tell(READY, f"STATUS=listening on {', '.join(self._addresses)}")
                 await self._tick.run()
                 nursery.cancel_scope.cancel()
         finally:
@@ -191,6 +218,7 @@ class Server:
 
     async def _wait_for_stop(self) -> None:
         await self._stop.wait()
+        self._supervisor.tell(STOPPING)
         self._tick.drain(self._settings.grace_time)
 
     def _obey(self, signals: Obeying) -> None:
@@ -235,10 +263,20 @@ class Server:
         inner = Inner(tick, find)
         return web.serve(web.listeners, site, inner, core.commits.guard, core.clock.now)
 
-    def _session(self, peer: str, wake: Callable[[], None]) -> Session:
+    def _drop_overdue_handshakes(self) -> None:
+        if self._handshakes is not None:
+            self._handshakes.drop_overdue(self._core.clock.monotonic)
+
+    def _session(self, peer: str, wake: Callable[[], None], name: str) -> Session:
         queues = self._core.queues
         client = Client(queues, self._counters, self._policy, self._host, peer, wake)
-        return Session(client) if self.gate is None else GuardedSession(client, self.gate)
+        if self.gate is None:
+            return Session(client)
+        session = GuardedSession(client, self.gate)
+        account = self.gate.accounts.certified(name) if name else None
+        if account is not None:
+            session.admit(account)
+        return session
 
 
 def _call_soon(token: trio.lowlevel.TrioToken, call: Callable[..., None], *values: str) -> None:

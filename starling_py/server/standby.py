@@ -14,8 +14,10 @@ import trio
 
 from starling_py import __version__
 from starling_py.protocol import commands, dialect_for, proxy_header
-from starling_py.protocol.commands import Command, Dialect, Outcome, Writer
+from starling_py.protocol.commands import Command
+from starling_py.protocol.dialect import Dialect
 from starling_py.protocol.proxy_header import ProxyHeaderError
+from starling_py.protocol.writer import Outcome, Writer
 from starling_py.stats import Pairs
 
 log = logging.getLogger(__name__)

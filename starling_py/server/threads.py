@@ -172,15 +172,18 @@ class SyncThread:
         waits: bool,
         now: Callable[[], float] = time.perf_counter,
         flush: Callable[[], None] | None = None,
+        gathers: bool | None = None,
     ) -> None:
         """Sync in the tick only if every reply ``waits``; ``now`` returns seconds.
 
+        ``gathers``: whether a turn looks for more before it commits; by default, if it ``waits``.
         With ``flush``, never in the tick: that is called around each batch, and returns when what
         was done is safe elsewhere; it raises ``OSError`` if it never will be.
         """
         self._flush = flush
         self.waits = waits
-        """Whether every reply waits for a sync."""
+        """Whether every reply waits for a sync, or may have to."""
+        self.gathers = waits if gathers is None else gathers
         self._now = now
         self._pace = Pace()
         self._thread = WorkThread("sync")
@@ -277,9 +280,15 @@ class BackgroundThread:
 class Threads:
     """Both threads of a server."""
 
-    def __init__(self, *, waits: bool, flush: Callable[[], None] | None = None) -> None:
-        """Make them; ``waits``: whether every reply waits for a sync, ``flush``: as there."""
-        self.syncer = SyncThread(waits=waits, flush=flush)
+    def __init__(
+        self,
+        *,
+        waits: bool,
+        flush: Callable[[], None] | None = None,
+        gathers: bool | None = None,
+    ) -> None:
+        """Make them; ``waits``: whether every reply waits for a sync; the others: as there."""
+        self.syncer = SyncThread(waits=waits, flush=flush, gathers=gathers)
         self.background = BackgroundThread()
 
     def start(self) -> None:

@@ -9,7 +9,6 @@ What clients make the server hold goes by the budget.
 """
 
 import logging
-import socket
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -23,8 +22,9 @@ from starling_py.journal.commit import GroupCommit
 from starling_py.queues.queue_collection import QueueCollection
 from starling_py.server.acceptor import Acceptor
 from starling_py.server.budget import Budget
-from starling_py.server.connection import READ_SIZE, Connection
+from starling_py.server.connection import READ_SIZE, Connection, Stream
 from starling_py.server.connections import Connections
+from starling_py.server.handshakes import Handshakes
 from starling_py.server.idle_wait import IdleWait
 from starling_py.server.readiness import HANG_UP, READ, WRITE, Readiness, Ready
 from starling_py.server.threads import BackgroundThread, SyncThread
@@ -52,8 +52,9 @@ MANY: Final = 8
 
 Received = tuple[Connection, bytes]
 """What a client has sent; nothing for one whose session is to go on."""
-MakeSession = Callable[[str, Callable[[], None]], Session]
-"""Makes a session from the client's address and a function that wakes it, when a wait is over."""
+MakeSession = Callable[[str, Callable[[], None], str], Session]
+"""Makes a session from the client's address, a function that wakes it, when a wait is over, and the
+name in its certificate."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -72,7 +73,10 @@ class Tick:
         make_session: MakeSession,
         acceptor: Acceptor,
         budget: Budget,
+        handshakes: Handshakes | None = None,
     ) -> None:
+        """``handshakes`` has those that shake hands first, if anybody does."""
+        self._handshakes = handshakes
         self._queues = queues
         self._commits = commits
         self._guard: Guard = commits.guard
@@ -102,6 +106,8 @@ class Tick:
         """Those whose waits are over, in the order in which that happened."""
         self._cut_short = False
         """Whether there may be room left that nobody who waits for it was offered."""
+        self.turns = 0
+        """How many turns have come to their end."""
         self._stop_at: float | None = None
         """When the grace time is over, on the monotonic clock; ``None`` while not stopping."""
         self._nap = trio.CancelScope()
@@ -114,9 +120,9 @@ class Tick:
         readiness.register(syncer.fileno(), READ)
         readiness.register(background.fileno(), READ)
 
-    def add(self, sock: socket.socket, peer: str) -> Connection:
-        """Serve a client on a non-blocking socket."""
-        session = self._make_session(peer, lambda: self._woken.append(connection))
+    def add(self, sock: Stream, peer: str, name: str = "") -> Connection:
+        """Serve a client on a non-blocking socket; ``name`` is what its certificate says."""
+        session = self._make_session(peer, lambda: self._woken.append(connection), name)
         connection = self.connections.add(sock, session)
         return connection
 
@@ -203,7 +209,7 @@ class Tick:
         if self._again:
             self._go_on()
         self._execute(received)
-        if self._syncer.waits:
+        if self._syncer.gathers:
             self._gather()
         try:
             self._queues.run_due()
@@ -222,10 +228,15 @@ class Tick:
             self._touched.update(dict.fromkeys(self._release()))
         touched, self._touched = self._touched, {}
         self._send(touched)
-        if self._budget.paused or self._budget.total > self._budget.limit:
+        if (
+            self._budget.paused
+            or self._budget.total > self._budget.limit
+            or self.connections.budgets
+        ):
             self.connections.keep_budget()
         if self.times is not None:
             self.times.end(self._commits.finished)
+        self.turns += 1
 
     def drain(self, grace_time: float) -> None:
         """Begin to stop: drop the clients that have nothing under way, give time to the others.
@@ -233,6 +244,8 @@ class Tick:
         ``grace_time`` is in seconds; when called again, the shorter time counts.
         """
         self._acceptor.close()
+        if self._handshakes is not None:
+            self._handshakes.close()
         self._clock.refresh()
         stop_at = self._clock.monotonic + grace_time
         self._stop_at = stop_at if self._stop_at is None else min(stop_at, self._stop_at)
@@ -253,6 +266,8 @@ class Tick:
     def close(self) -> None:
         """Drop every client that is left, and accept none."""
         self._acceptor.close()
+        if self._handshakes is not None:
+            self._handshakes.close()
         for connection in list(self._connections.values()):
             self.connections.drop(connection)
 
@@ -326,14 +341,24 @@ class Tick:
 
         ``descriptor`` is none of a client.
         """
+        handshakes, now = self._handshakes, self._clock.monotonic
         if self._acceptor.owns(descriptor):
-            now = self._clock.monotonic
-            accepted = self._acceptor.accept(descriptor, len(self._connections), now)
+            count = len(self._connections) + (0 if handshakes is None else len(handshakes))
+            accepted = self._acceptor.accept(descriptor, count, now)
+            if handshakes is not None and self._acceptor.shakes_hands(descriptor):
+                for sock, peer in accepted:
+                    handshakes.begin(sock, peer, now)
+                return []
             return [(self.add(sock, peer).descriptor, READ) for sock, peer in accepted]
         if descriptor == self._background.fileno():
             self._background.collect(self._guard)
         elif descriptor == self._syncer.fileno():
             self._take_syncs()
+        elif handshakes is not None and handshakes.owns(descriptor):
+            arrival = handshakes.go_on(descriptor, now)
+            if arrival is not None:
+                added = self.add(arrival.socket, arrival.peer, arrival.name)
+                return [(added.descriptor, READ)]
         return []
 
     def _take_syncs(self) -> None:

@@ -12,7 +12,7 @@ from starling_py import keys
 from starling_py.journal.errors import JournalError
 from starling_py.keys import RequestError, printable
 from starling_py.protocol import commands
-from starling_py.protocol.commands import Outcome
+from starling_py.protocol.writer import Outcome
 from starling_py.queues.errors import NotLoaded, NotSwept
 from starling_py.queues.expiry import reckoned
 from starling_py.queues.persistent_queue import PersistentQueue
@@ -232,6 +232,23 @@ def reload(client: Client, _: commands.Reload) -> None:
     client.at_length(_reloading(client))
 
 
+def refresh_certs(client: Client, command: commands.RefreshCerts) -> None:
+    """Read the certificates again, where there are any; that is for operators."""
+    permission, is_user = client.policy.permission, bool(client.user)
+    if not permission.allows("refresh_certs", client.peer, is_user=is_user):
+        told = client.replies.writer.disabled("refresh_certs")
+        reason = "refresh_certs is not enabled for it"
+        client.replies.add_error(told, reason, quiet=command.quiet)
+        return
+    audit.log.info("%s: asked for the certificates to be read again", client.who)
+    problem = client.host.refresh_certs()
+    if problem is None:
+        client.replies.add_outcome(Outcome.OK, quiet=command.quiet)
+    else:
+        told = client.replies.writer.server_error(problem)
+        client.replies.add_error(told, problem, quiet=command.quiet)
+
+
 def _reloading(client: Client) -> Steps:
     problem = client.host.reload()
     while client.queues.reloading:
@@ -291,6 +308,7 @@ HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {
     commands.Version: report,
     commands.Status: status,
     commands.Reload: reload,
+    commands.RefreshCerts: refresh_certs,
     commands.Acknowledge: acknowledge,
     commands.Authenticate: unknown,
     commands.ListMechanisms: unknown,

@@ -128,7 +128,7 @@ class Client:
 
     def introduce(self, address: str) -> None:
         """Know the client by another address than that of the connection, which is a proxy's."""
-        self.peer = self.replies.peer = address
+        self.peer = address
         self.call_it()
 
     def call_it(self) -> None:
@@ -138,7 +138,7 @@ class Client:
         """
         user = f"[{self.user}]" if self.user else ""
         name = f" ({self.name})" if self.name else ""
-        self.who = f"{self.peer}{user}{name}"
+        self.who = self.replies.who = f"{self.peer}{user}{name}"
 
     def leave(self) -> None:
         """Wait for nothing, go on with nothing: the client is gone.

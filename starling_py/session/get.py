@@ -248,18 +248,21 @@ class _Reading:
             answer.end()
 
     def _load(self) -> Steps:
-        """Wait until the first items of all queues are in memory, or one of them cannot be read."""
+        """Wait until the first items of all queues are in memory that can be read for now."""
+        unreadable: set[bytes] = set()
         again = True
         while again:
             again = False
             for request in self._requests:
+                if request.name in unreadable:
+                    continue
                 try:
                     self._client.queues.require_first(request.name)
                 except NotLoaded as missing:
                     try:
                         yield missing
                     except JournalError:
-                        return
+                        unreadable.add(request.name)
                     again = True
                 except JournalError:
                     pass  # it is told when the queue is read from

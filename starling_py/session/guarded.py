@@ -20,18 +20,18 @@ from starling_py.protocol.binary_replies import REQUEST_MAGIC
 from starling_py.protocol.commands import (
     Authenticate,
     Command,
-    Dialect,
     ListMechanisms,
     LongGet,
-    Outcome,
     Phrased,
     PhrasedAnew,
     Quit,
     Refusal,
     Version,
-    Writer,
 )
+from starling_py.protocol.dialect import Dialect
+from starling_py.protocol.foreign import HELLO
 from starling_py.protocol.text import TextDialect
+from starling_py.protocol.writer import Outcome, Writer
 from starling_py.queues.slices import Steps
 from starling_py.session import audit, permission
 from starling_py.session.client import Client, Parked
@@ -110,7 +110,7 @@ class GuardedSession(Session):
         super().run(data)
 
     def _begin(self, data: bytes) -> Dialect:
-        if self.account is not None:
+        if self.account is not None or data[0] == HELLO:
             return super()._begin(data)
         dialect: Dialect
         if data[0] == REQUEST_MAGIC:
@@ -210,6 +210,7 @@ class GuardedSession(Session):
         client, rights = self.client, account.rights
         self.account = account
         client.user = account.name
+        self.allowance = rights.client_memory
         client.call_it()
         client.sight = client.host if rights.is_admin else View(client.host, rights)
         client.may_put = rights.may_put

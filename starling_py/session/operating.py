@@ -13,8 +13,8 @@ from starling_py.journal.format.record import Item
 from starling_py.journal.ledger import FOR_EVER
 from starling_py.keys import RequestError, printable
 from starling_py.protocol import commands, operations
-from starling_py.protocol.commands import Outcome
 from starling_py.protocol.operator_replies import item_line
+from starling_py.protocol.writer import Outcome
 from starling_py.queues.by_hand import HandMove
 from starling_py.queues.listing import Listing, find, listed, waits
 from starling_py.queues.persistent_queue import PersistentQueue
@@ -192,12 +192,12 @@ def _taking_snapshot(client: Client, name: str) -> Steps:
     try:
         if directory.has_snapshot(name):
             raise RequestError("there is a snapshot of this name")
-        log.info("%s: takes the snapshot %s", client.who, name)
+        audit.log.info("%s: takes the snapshot %s", client.who, name)
         yield directory.take_snapshot(name)
     except (RequestError, JournalError) as problem:
         client.fail(problem)
         return
-    log.info("%s: the snapshot %s is made", client.who, name)
+    audit.log.info("%s: the snapshot %s is made", client.who, name)
     client.replies.add_outcome(Outcome.OK)
 
 

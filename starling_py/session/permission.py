@@ -200,6 +200,7 @@ _RULES: Final[dict[type[Command], Callable[[User, Any], str | None]]] = {
     commands.DumpConfig: _dump_config,
     commands.Status: _status,
     commands.Reload: _server,
+    commands.RefreshCerts: _server,
     commands.Shutdown: _server,
     commands.Version: _nothing,
     commands.Acknowledge: _nothing,
@@ -212,4 +213,5 @@ _RULES: Final[dict[type[Command], Callable[[User, Any], str | None]]] = {
     operations.Move: _move,
     operations.Snapshot: _server,
     operations.Hello: _nothing,
+    operations.Snapshot: _server,
 }

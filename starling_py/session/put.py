@@ -13,7 +13,8 @@ from starling_py import keys
 from starling_py.journal.errors import JournalError
 from starling_py.keys import RequestError, StoreRequest
 from starling_py.protocol import commands
-from starling_py.protocol.commands import Outcome, Verb
+from starling_py.protocol.commands import Verb
+from starling_py.protocol.writer import Outcome
 from starling_py.queues.delivery import Put
 from starling_py.queues.errors import NotLoaded, QueueFullRefused, QueueRefused
 from starling_py.queues.once import digest_of

@@ -10,7 +10,7 @@ from typing import Any
 from starling_py import keys
 from starling_py.keys import Request, RequestError
 from starling_py.protocol import commands
-from starling_py.protocol.commands import Outcome
+from starling_py.protocol.writer import Outcome
 from starling_py.queues.expiry import PLAINLY_MS, reckoned, warn_of_milliseconds
 from starling_py.queues.open_reads import OpenRead
 from starling_py.queues.slices import Steps
@@ -153,7 +153,7 @@ def lease_of(client: Client, exptime: int) -> tuple[float | None, int]:
     if exptime <= 0:
         return None, 0
     if exptime >= PLAINLY_MS:
-        warn_of_milliseconds(exptime, client.peer)
+        warn_of_milliseconds(exptime, client.who)
     return reckoned(exptime, client.queues.clock.wall_ms)
 
 

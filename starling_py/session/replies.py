@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from starling_py.journal.journal import Journal
-from starling_py.protocol.commands import Outcome, Writer
+from starling_py.protocol.writer import Outcome, Writer
 from starling_py.queues.waiters import Hit
 from starling_py.session.origins import MayTell, in_a_word
 from starling_py.stats import Counters
@@ -38,8 +38,8 @@ class Replies:
 
     def __init__(self, counters: Counters, peer: str) -> None:
         self._counters = counters
-        self.peer = peer
-        """The client's address, for the log."""
+        self.who = peer
+        """The client's address, with its name if it has one: for the log."""
         self.writer: Writer
         """Writes the replies to the present command; set with the client's first byte."""
         self.chunks: list[bytes | bytearray] = []
@@ -238,4 +238,4 @@ class Replies:
 
     def _count_silent(self, reason: str) -> None:
         self._counters.noreply_errors += 1
-        log.info("%s: a command without reply failed: %s", self.peer, reason)
+        log.info("%s: a command without reply failed: %s", self.who, reason)

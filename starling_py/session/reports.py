@@ -12,15 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
 from starling_py import stats
-from starling_py.protocol.commands import (
-    DumpConfig,
-    DumpStats,
-    Outcome,
-    Stats,
-    Status,
-    Version,
-    Writer,
-)
+from starling_py.protocol.commands import DumpConfig, DumpStats, Stats, Status, Version
+from starling_py.protocol.writer import Outcome, Writer
 from starling_py.queues.changes import Changes, Found
 from starling_py.queues.errors import NotLoaded
 from starling_py.stats import Pairs
@@ -35,6 +28,9 @@ _CHANGED: Final = 1000
 _MOST_CHANGED: Final = 100_000
 _TOLD_AT_ONCE: Final = 16
 """Queues that it tells of in one step."""
+
+_TRIES: Final = 3
+"""How often the oldest item of a queue is waited for: it may be taken, or not be readable."""
 
 LongQuestion = Stats | DumpStats | DumpConfig
 Question = LongQuestion | Status | Version
@@ -100,6 +96,9 @@ class ServerHost(Protocol):
     def reload(self) -> str | None:
         """Read the settings of the queues again; return why that failed, if it did."""
 
+    def refresh_certs(self) -> str | None:
+        """Read the certificates again; return why that failed, if it did."""
+
     def shut_down(self) -> None:
         """Begin to stop the server."""
 
@@ -123,8 +122,8 @@ def parts(question: LongQuestion, host: ServerHost, writer: Writer) -> Iterator[
         yield from _stats(question.words, host, writer)
         return
     for name in _wanted(host, question.keys):
-        if name is not None and (missing := host.to_be_loaded(name)) is not None:
-            yield missing
+        if name is not None:
+            yield from _loading(name, host)
         queue = None if name is None else host.queue_snapshot(name)
         if queue is None:
             yield b""
@@ -212,8 +211,8 @@ def _everything(host: ServerHost) -> Iterator[Numbers]:
 def _queues(host: ServerHost, names: Iterable[bytes | None]) -> Iterator[Numbers]:
     """Return the numbers of queues; the oldest item of each is loaded first, for its age."""
     for name in names:
-        if name is not None and (missing := host.to_be_loaded(name)) is not None:
-            yield missing
+        if name is not None:
+            yield from _loading(name, host)
         queue = None if name is None else host.queue_snapshot(name)
         yield [] if queue is None else stats.named_pairs(queue)
 
@@ -248,8 +247,7 @@ def _changes(host: ServerHost, changes: Changes, token: bytes, most: int) -> Ite
     )
     told: Pairs = []
     for name in found.names:
-        if (missing := host.to_be_loaded(name)) is not None:
-            yield missing
+        yield from _loading(name, host)
         numbers = changes.numbers(name)
         value = b"gone" if numbers is None else stats.joined(numbers)
         told.append((b"queue_" + stats.one_token(name), value))
@@ -257,6 +255,14 @@ def _changes(host: ServerHost, changes: Changes, token: bytes, most: int) -> Ite
             yield told
             told = []
     yield told
+
+
+def _loading(name: bytes, host: ServerHost) -> Iterator[NotLoaded]:
+    """Have the oldest item of a queue loaded, again if others have taken it meanwhile."""
+    for _ in range(_TRIES):
+        if (missing := host.to_be_loaded(name)) is None:
+            return
+        yield missing
 
 
 def _queue(name: bytes, host: ServerHost) -> Iterator[Numbers]:

@@ -18,7 +18,8 @@ from mypy_extensions import mypyc_attr
 from starling_py.guard import Guard
 from starling_py.journal.journal import Journal
 from starling_py.protocol import dialect_for, proxy_header
-from starling_py.protocol.commands import Command, Dialect, Phrased, PhrasedAnew, Store
+from starling_py.protocol.commands import Command, Phrased, PhrasedAnew, Store
+from starling_py.protocol.dialect import Dialect
 from starling_py.protocol.proxy_header import ProxyHeaderError
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.open_reads import ReadHolder, ReadQueue
@@ -63,6 +64,9 @@ class Session:
         self._input_ended = False
         self.admitted = True
         """Whether the client need not say who it is, or no more."""
+        self.allowance: int | None = None
+        """Bytes that all clients of its user together may make the server hold; ``None`` if there
+        is no such bound."""
         self.introduced = not client.policy.proxy_protocol
         """Whether the client's first bytes are its own, and no PROXY header is to come."""
         self._header = b""

@@ -97,6 +97,10 @@ class View:
         """Read the settings again; return why that failed, if it did."""
         return self._host.reload() if self._user.is_admin else "not permitted"
 
+    def refresh_certs(self) -> str | None:
+        """Read the certificates again; return why that failed, if it did."""
+        return self._host.refresh_certs() if self._user.is_admin else "not permitted"
+
     def shut_down(self) -> None:
         """Begin to stop the server."""
         if self._user.is_admin:

@@ -6,6 +6,7 @@ prints only what argparse prints: help, version and usage errors.
 """
 
 import argparse
+import difflib
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -36,7 +37,8 @@ in docs/configuration.md; conf/production.yml has every setting with its default
 class CommandLine:
     """What the command line asks for.
 
-    ``settings`` are complete. ``check_config`` asks to stop once they have been judged good.
+    ``settings`` are complete. ``check_config`` asks to stop once they have been judged good,
+    ``print_config`` to print a file with all settings and nothing more.
     ``config`` is the path of the file they came from, as given; None if there is no file.
     ``read_again`` reads the file again under the same options, from any working directory, and
     raises ``ConfigError``; anything but a regular file is refused then.
@@ -45,6 +47,7 @@ class CommandLine:
     settings: Settings
     check_config: bool
     config: Path | None
+    print_config: bool = False
     read_again: Callable[[], Settings] = attrs.field(default=Settings, eq=False, repr=False)
 
 
@@ -57,27 +60,38 @@ def parse(argv: Sequence[str] | None = None) -> CommandLine:
     """
     given = _given(sys.argv[1:] if argv is None else argv)
     check_config: bool = given.pop("check_config")
+    print_config: bool = given.pop("print_config")
     config: Path | None = given.pop("config")
     path = None if config is None else config.absolute()
     return CommandLine(
-        load(config, given), check_config, config, partial(load, path, given, serving=True)
+        load(config, given),
+        check_config,
+        config,
+        print_config,
+        partial(load, path, given, serving=True),
     )
 
 
 def _given(argv: Sequence[str]) -> dict[str, Any]:
     """Return what the options give, as text; ends as ``parse`` does."""
     reader = parser()
+    if list(argv) == ["-h"]:  # the first reflex; with a value, it is the host
+        reader.print_help()
+        reader.exit()
     reason = old_options.refused(argv)
     if reason is None:
         found, left = reader.parse_known_args(argv)
         given = vars(found)
         config = given["config"]
         if left:
-            reason = old_options.unrecognized(left, argv, given.get("pid_file"))
+            flags = [flag for action in reader._actions for flag in action.option_strings]
+            reason = old_options.unrecognized(left, argv, given.get("pid_file"), flags)
         else:
             reason = old_options.confused(given, None if config is None else str(config))
     if reason is not None:
         reader.error(reason)
+    for name, value in given.pop("set"):
+        given.setdefault(name, value)
     return given
 
 
@@ -107,6 +121,17 @@ def parser() -> argparse.ArgumentParser:
         "--check-config", action="store_true", help="Check all settings, print what is wrong, exit"
     )
     general.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_assignment,
+        metavar="NAME=VALUE",
+        help="Give any setting of the server its value; repeatable",
+    )
+    general.add_argument(
+        "--print-config", action="store_true", help="Print a file with all settings, and exit"
+    )
+    general.add_argument(
         "-V", "--version", action="version", version=f"%(prog)s {described()}", help="Print version"
     )
     general.add_argument("-?", "--help", action="help", help="Print this help")
@@ -116,6 +141,19 @@ def parser() -> argparse.ArgumentParser:
             if setting.section == section and setting.flags:
                 _add(group, setting)
     return made
+
+
+def _assignment(text: str) -> tuple[str, str | bool]:
+    """Read ``NAME=VALUE``; whether the value is right is judged with all others."""
+    name, equals, value = text.partition("=")
+    known = [setting.name for setting in TABLE]
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=VALUE")
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise argparse.ArgumentTypeError(f"there is no setting {name!r}{hint}")
+    return name, {"true": True, "false": False}.get(value, value)
 
 
 def _add(group: "argparse._ArgumentGroup", setting: Setting) -> None:

@@ -5,6 +5,7 @@ took without a value, and what its relatives call by the same letters is told in
 command that is right here. Nothing of it is ever accepted.
 """
 
+import difflib
 import ipaddress
 import re
 import shlex
@@ -66,10 +67,13 @@ def refused(argv: Sequence[str]) -> str | None:
     return None
 
 
-def unrecognized(left: Sequence[str], argv: Sequence[str], pid_file: str | None) -> str:
+def unrecognized(
+    left: Sequence[str], argv: Sequence[str], pid_file: str | None, known: Sequence[str] = ()
+) -> str:
     """Say what to write in place of arguments that are none here.
 
     ``left`` are these, of all in ``argv``. ``pid_file`` is the one that was asked for, if any.
+    ``known`` are the options that there are.
     """
     for each in left:
         if each in _COMMANDS:
@@ -88,7 +92,11 @@ def unrecognized(left: Sequence[str], argv: Sequence[str], pid_file: str | None)
             return f"{what} ({long if each.startswith('--') else each[:2]} is {hint}; {_MORE})"
     if "-d" in argv and argv[argv.index("-d") + 1 : argv.index("-d") + 2] == left[:1]:
         return f"{what} (-d takes no value; a folder of queues is -q DIR; {_MORE})"
-    return what
+    for each in left:
+        near = difflib.get_close_matches(each.partition("=")[0], known, 1)
+        if each.startswith("--") and near:
+            return f"{what}; did you mean {near[0]}?"
+    return f"{what}; try --help"
 
 
 def without_value(message: str) -> str:

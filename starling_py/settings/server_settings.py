@@ -26,7 +26,7 @@ from starling_py.settings.cluster import (
     TAKEOVER,
     Servers,
 )
-from starling_py.settings.endpoints import TCP, Endpoint, Endpoints, is_beyond
+from starling_py.settings.endpoints import TCP, TLS, Endpoint, Endpoints, is_beyond
 from starling_py.settings.http_settings import HttpSettings
 from starling_py.settings.kinds import (
     COUNT,
@@ -123,7 +123,7 @@ def _routes(value: Routes | Mapping[str, Sequence[str]]) -> Routes:
 
 _SHORT_FORM: Final = ("127.0.0.1", 22122)
 """The host and the port that are listened on if nothing is said."""
-_LISTEN: Final = Kind("a list of HOST:PORT and unix:/PATH", _endpoints)
+_LISTEN: Final = Kind("a list of HOST:PORT, tls:HOST:PORT and unix:/PATH", _endpoints)
 _NETWORKS: Final = Kind("a list of addresses and networks", _networks)
 _LEVEL: Final = Kind("DEBUG, INFO, WARN, ERROR or FATAL", _level)
 _SYNC: Final = Kind("never, always or a time from 1ms to 3600s", _sync)
@@ -131,6 +131,7 @@ _FORMAT: Final = word("text|json", "text or json")
 _HOST: Final = word(r"\S{1,253}", "a host name or an address")
 _IDENT: Final = word(r"[^\s:\[\]]{1,48}", "a name without spaces, colons and brackets")
 _OWNER: Final = word(r"[^\s:/+-][^\s:/]{0,63}", "a name or a number", numbers=True)
+_TLS: Final = word(r"1\.[23]", "1.2 or 1.3", numbers=True)
 _PORT: Final = whole(0, 65535, "a whole number from 0 to 65535")
 _SEGMENT_SIZE: Final = whole(4096, 1 << 30, "bytes from 4k to 1g, such as 16m", "[kmg]?")
 _WINDOW_SIZE: Final = whole(4096, 1 << 40, "bytes from 4k to 1024g, such as 8m", "[kmg]?")
@@ -160,6 +161,14 @@ class Settings:
         "Networks that clients may come from; none: any", "--allow_from LIST")
     users_file: Path | None = setting("Network", None, PATH,
         "File with the hash of each user's password; none: clients need no password")
+    tls_cert: Path | None = setting("Network", None, PATH,
+        "File with the certificate that clients are shown, and those that it depends on")
+    tls_key: Path | None = setting("Network", None, PATH,
+        "File with its private key; none: it stands in the same file")
+    tls_client_ca: Path | None = setting("Network", None, PATH,
+        "File with the authorities that a client's certificate must be from; none: it needs none")
+    tls_min_version: str = setting("Network", "1.2", _TLS,
+        "Oldest version of TLS that is spoken")
     insecure: bool = setting("Network", False, FLAG,
         "Listen beyond this machine although everybody who reaches the server may use it",
         "--insecure", const=True)
@@ -180,7 +189,7 @@ class Settings:
     allow_reload: bool = setting("Network", False, FLAG,
         "Let clients make the server read its configuration file again with the reload command")
     allow_drain: bool = setting("Network", False, FLAG,
-        "Let clients stop and restart the taking of items with the status command")
+        "Let clients end and begin the accepting of puts with the status command")
     allow_admin: bool | str = setting("Network", "local", WHO,
         "Who may use the commands of operators; local: clients of this machine")
     allow_pause: bool | str | None = setting("Network", None, WHO,
@@ -250,6 +259,8 @@ class Settings:
         "File that the log goes to instead of standard error", "-L --log FILE", alias="log_file")
     syslog_channel: str | None = setting("Logging", None, _IDENT,
         "Program name for the log in syslog", "-l --syslog CHANNEL")
+    audit_log: Path | None = setting("Logging", None, PATH,
+        "File for the audit log, which is a part of the log otherwise")
     log_level: str = setting("Logging", "INFO", _LEVEL,
         "Least severe messages that are logged", "-v --verbose", const="DEBUG")
     log_format: str = setting("Logging", "text", _FORMAT,
@@ -272,10 +283,17 @@ class Settings:
         name = "host" if self.listen is None else "listen"
         if self.listen is not None and (self.host, self.port) != _SHORT_FORM:
             yield Fault(("listen",), "host and port say the same in short; leave them out")
-        if self.users and self.users_file is None:
-            yield Fault(("users",), "nobody can say who it is: users_file is missing")
+        if self.users and self.users_file is None and self.tls_client_ca is None:
+            told = "nobody can say who it is: users_file or tls_client_ca is missing"
+            yield Fault(("users",), told)
         for each in self.endpoints:
-            reason = self.open_to(each.host) if each.host else None
+            if each.kind == TLS and self.tls_cert is None:
+                yield Fault((name,), f"{each}: tls_cert is missing")
+            if each.kind == TLS and self.proxy_protocol:
+                told = "a PROXY header in front of TLS is not understood; let the proxy end TLS"
+                yield Fault(("proxy_protocol",), told)
+            is_tls = each.kind == TLS
+            reason = self.open_to(each.host, is_tls=is_tls) if each.host else None
             if reason is not None:
                 yield Fault((name,), reason)
 
@@ -284,13 +302,14 @@ class Settings:
         """Whether clients have to say who they are."""
         return self.users_file is not None or len(self.users) > 0
 
-    def open_to(self, host: str) -> str | None:
+    def open_to(self, host: str, *, is_tls: bool) -> str | None:
         """Return why not to listen on an address; ``None`` if nothing is against it.
 
         Beyond this machine, somebody has to be kept out, or the settings say that nobody is meant
         to be.
         """
         is_kept = self.allow_from is not None and self.allow_from.is_closed
+        is_kept = is_kept or (is_tls and self.tls_client_ca is not None)
         if self.insecure or self.has_users or is_kept or not is_beyond(host):
             return None
         return (

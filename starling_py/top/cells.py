@@ -5,6 +5,7 @@ character may take two cells, or none. Invariant: a name that is too long loses 
 names differ at their ends; a number is never cut.
 """
 
+import functools
 from collections.abc import Sequence
 
 import urwid
@@ -17,6 +18,12 @@ Line = list[Piece]
 def width(text: str) -> int:
     """Return how many cells a text takes."""
     return urwid.calc_width(text, 0, len(text))
+
+
+@functools.lru_cache(1 << 15)
+def name_width(text: str) -> int:
+    """Return what ``width`` returns, remembered: there may be ten thousand names."""
+    return width(text)
 
 
 def unicode() -> bool:

@@ -30,6 +30,8 @@ from starling_py.top.rows import (
 from starling_py.top.snapshot import Snapshot
 
 _RATE_SECONDS = 60.0
+_MARKED_EVERY = 10
+"""Looks after which the marks of a queue are worked out anew though it has not changed."""
 
 
 class Monitor:
@@ -51,6 +53,11 @@ class Monitor:
         self._table: Table | None = None
         self._history = History()
         self._rows: list[Row] = []
+        self._all: list[Row] = []
+        self._marked_table: Table | None = None
+        self._seen: dict[bytes, tuple[Row, Row]] = {}
+        """Of each queue its row as it was, and with its marks."""
+        self._looks = 0
         self._longest_name = 0
         self._now = 0.0
         self._restarted_at: str | None = None
@@ -290,19 +297,32 @@ class Monitor:
         snapshot, table = self._snapshot, self._table
         if snapshot is None or table is None:
             return
-        rows = matching(self._marked(snapshot, table), self.pattern)
+        if table is not self._marked_table:
+            self._marked_table, self._all = table, self._marked(snapshot, table)
+        rows = matching(self._all, self.pattern)
         self._rows = sort_rows(rows, self.sort, self.reverse)
-        self._longest_name = max((cells.width(row.name) for row in rows), default=0)
+        self._longest_name = max((cells.name_width(row.name) for row in rows), default=0)
         if self._cursor is not None:
             places = (at for at, row in enumerate(self._rows) if row.key == self._cursor)
             self._place = next(places, self._place)
         self._place = max(0, min(self._place, len(self._rows) - 1))
 
     def _marked(self, snapshot: Snapshot, table: Table) -> list[Row]:
+        """Return all rows with their marks.
+
+        Those of a queue are worked out when it has changed, and now and then, as time alone makes
+        some: of ten thousand queues a tenth in each look.
+        """
+        seen, self._seen = self._seen, {}
+        self._looks += 1
         rows = []
-        for name, row in table.rows.items():
-            marks = wrong.marks(name, snapshot.queues[name], self._history, self._now)
-            rows.append(row if marks == row.marks else _marked(row, marks))
+        for place, (name, row) in enumerate(table.rows.items(), self._looks):
+            known = seen.get(name)
+            if known is None or known[0] is not row or not place % _MARKED_EVERY:
+                marks = wrong.marks(name, snapshot, self._history)
+                known = (row, _marked(row, marks) if marks else row)
+            self._seen[name] = known
+            rows.append(known[1])
         return rows
 
     # Lines.
@@ -387,7 +407,7 @@ class Monitor:
         if row is None or self._snapshot is None:
             gone = f" {printable(queue)} does not exist any more"
             return [*self._server_lines(), queue_screen.padded([("broken", gone)], width)]
-        marks = wrong.marks(queue, self._snapshot.queues[queue], self._history, self._now)
+        marks = wrong.marks(queue, self._snapshot, self._history)
         row = _marked(row.at(self._now), marks)
         course = self._history.course(queue, self._now, queue_screen.pieces(width))
         minute = self._history.course(queue, self._now, 1, _RATE_SECONDS)

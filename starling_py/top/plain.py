@@ -26,7 +26,7 @@ def table(snapshot: Snapshot, sort: Column, reverse: bool, width: int | None) ->
     """Return the lines; ``width`` cells at most, but for names, or as wide as they are."""
     history = History()
     rows = [
-        evolve(row, marks=marks(name, snapshot.queues[name], history, snapshot.taken))
+        evolve(row, marks=marks(name, snapshot, history))
         for name, row in make_table(None, snapshot).rows.items()
     ]
     ordered = sort_rows(rows, sort, reverse)

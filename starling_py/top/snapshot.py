@@ -146,6 +146,8 @@ def take_changes(
             queue = _changed_queue(numbers, taken)
             if queue is not None:
                 queues[key[len(_PREFIX) :]] = queue
+    if anew:
+        queues = dict(sorted(queues.items()))  # so that sorting them by name again is quick
     left = _counter(stats.get(b"changes_left")) or 0
     return Snapshot(taken, own, queues, token, left)
 

@@ -13,18 +13,19 @@ GROWTH_SECONDS = 60.0
 """A queue grows that has a tenth more items than so long ago, and ten more at least."""
 
 
-def marks(name: bytes, queue: Queue, history: History, now: float) -> tuple[str, ...]:
+def marks(name: bytes, snapshot: Snapshot, history: History) -> tuple[str, ...]:
     """Return what is wrong with a queue, words of ``rows.MARKS``, the worst first."""
+    queue, now = snapshot.queues[name], snapshot.taken
     found = []
     if queue.is_broken:
         found.append("broken")
     if queue.is_full:
         found.append("full")
-    if not queue.is_paused and _is_stuck(queue, now):
+    if queue.items and not queue.is_paused and _is_stuck(queue, snapshot):
         found.append("stuck")
     last = history.last(name)
-    before = history.before(name, now, GROWTH_SECONDS)
-    if last is not None and before is not None and before is not last:
+    if last is not None and last.when > now - GROWTH_SECONDS:
+        before = history.before(name, now, GROWTH_SECONDS) or last
         if last.dead > before.dead:
             found.append("dying")
         if queue.items >= before.items + max(10, before.items // 10):
@@ -34,13 +35,16 @@ def marks(name: bytes, queue: Queue, history: History, now: float) -> tuple[str,
     return tuple(found)
 
 
-def _is_stuck(queue: Queue, now: float) -> bool:
+def _is_stuck(queue: Queue, snapshot: Snapshot) -> bool:
     """Tell whether items wait for long, and nobody has taken any for as long."""
     if queue.due <= 0 or queue.age is None or queue.last_get is None:
         return False
-    since = (now - queue.told) * 1000
-    not_taken = queue.last_get < 0 or queue.last_get + since >= STUCK_MS
-    return queue.age + since >= STUCK_MS and not_taken
+    since = (snapshot.taken - queue.told) * 1000
+    if queue.age + since < STUCK_MS:
+        return False
+    if queue.last_get < 0:  # nobody has since the server was started
+        return (snapshot.number("uptime") or 0) * 1000 >= STUCK_MS
+    return queue.last_get + since >= STUCK_MS
 
 
 def alerts(snapshot: Snapshot) -> list[str]:
@@ -61,8 +65,13 @@ def alerts(snapshot: Snapshot) -> list[str]:
         found.append("files lost" if lost == 1 else f"files lost {lost} times")
     if refused := snapshot.number("refused_queues"):
         found.append("1 queue refused" if refused == 1 else f"{refused} queues refused")
-    if snapshot.number("accepting_conns") == 0:
+    if snapshot.stats.get(b"replica_role") == b"follower":
+        owner = printable(snapshot.stats.get(b"replica_owner", b""))
+        found.append(f"follows {owner}, {snapshot.number('replica_lag')} messages behind")
+    elif snapshot.number("accepting_conns") == 0:
         found.append("draining: no puts are accepted")
+    if silent := (snapshot.number("replica_silent_ms") or 0) // 1000:
+        found.append(f"the cluster is silent for {silent} s")
     broken = [printable(name) for name, queue in snapshot.queues.items() if queue.is_broken]
     if broken:
         what = "journal broken" if len(broken) == 1 else f"{len(broken)} journals broken"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.rows import PAGE, README, ROWS, is_in_effect
+from tests.clients.rows import PAGE, ROWS, is_in_effect
 from tests.clients.table import Result, markdown, write_into
 from tests.process.server_process import ServerProcess, settings_file
 
@@ -47,4 +47,4 @@ def pytest_terminal_summary(
         terminalreporter.section("clients")
         terminalreporter.write(markdown(results))
         if "CLIENTS_WRITE" in os.environ:
-            write_into(PAGE, README, results, [row.name for row in ROWS])
+            write_into(PAGE, results, [row.name for row in ROWS])

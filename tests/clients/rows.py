@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 ROOT = Path(__file__).parent.parent.parent
-PAGE, README = ROOT / "docs" / "clients.md", ROOT / "README.md"
+PAGE = ROOT / "docs" / "clients.md"
 DRIVERS = Path(__file__).parent / "drivers"
 
 TIERS = {"checkout": 5, "always": 21, "full": 39, "all": 42, "sources": 47}

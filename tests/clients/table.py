@@ -1,7 +1,6 @@
-"""The table of what passed, and the pages that show it."""
+"""The table of what passed, and the page that shows it."""
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from pathlib import Path
 
 import attrs
@@ -11,7 +10,6 @@ Line = tuple[str, ...]
 
 _BEGIN, _END = "<!-- the table: scripts/clients --write -->", "<!-- end of the table -->"
 _HEAD = ("client", "version", "language", "dialect", "passed", "has no means for", "note")
-_SHORT_HEAD = ("language", "clients", "set-ups", "checks passed")
 
 
 @attrs.frozen
@@ -39,8 +37,8 @@ def markdown(results: Iterable[Result]) -> str:
     return _table(_HEAD, [result.cells() for result in results])
 
 
-def write_into(page: Path, short: Path, results: Sequence[Result], order: Sequence[str]) -> None:
-    """Put what passed into the table of a page, and its short form into that of another.
+def write_into(page: Path, results: Sequence[Result], order: Sequence[str]) -> None:
+    """Put what passed into the table of a page.
 
     The rows stand in the order of their names; one that was not tried this time stays as it is.
     """
@@ -48,34 +46,12 @@ def write_into(page: Path, short: Path, results: Sequence[Result], order: Sequen
     lines |= {result.client: result.cells() for result in results}
     known = [lines[name] for name in order if name in lines]
     _replace(page, _table(_HEAD, known))
-    _replace(short, summary(known))
-
-
-def summary(lines: Iterable[Line]) -> str:
-    """Return the short form of the table: a line for each language."""
-    shown = []
-    for language, group in groupby(
-        sorted(lines, key=lambda line: line[2].lower()), lambda line: line[2]
-    ):
-        of_language = list(group)
-        passed, tried = (
-            sum(int(line[4].split("/")[which]) for line in of_language) for which in (0, 1)
-        )
-        clients = dict.fromkeys(f"{line[0].partition(',')[0]} {line[1]}" for line in of_language)
-        cells = (language, ", ".join(clients), str(len(of_language)), f"{passed} of {tried}")
-        shown.append(cells)
-    return _table(_SHORT_HEAD, shown)
 
 
 def lines_in(page: Path) -> list[Line]:
     """Return the lines of a page's table."""
     table = _shown(page).strip().splitlines()[2:]
     return [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in table]
-
-
-def shows(page: Path, table: str) -> bool:
-    """Tell whether a page has just this table."""
-    return _shown(page).strip() == table.strip()
 
 
 def _shown(page: Path) -> str:

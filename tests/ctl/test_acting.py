@@ -66,6 +66,17 @@ def test_queues_are_flushed_and_deleted_by_patterns(ctl: Ctl) -> None:
     assert ctl("delete", "a*", "--yes").status == 3
 
 
+def test_nothing_is_done_where_one_of_the_names_cannot_be_said(client: Client, ctl: Ctl) -> None:
+    ctl("put", "a", "x")
+    ctl("put", r"b\x20c", "x")
+    for words in (["flush", "*", "--yes"], ["pause", "*"], ["move", "*", "d", "--yes"]):
+        done = ctl(*words)
+        assert (done.status, done.out) == (2, "")
+        assert "this command has no form for a name with a blank" in done.err
+    assert b"STAT queue_a_paused 0" in client.ask(b"stats queue a\r\n")
+    assert ctl("ls", "--json").objects()[0]["items"] == 1
+
+
 def test_a_queue_that_must_stay_is_told(core: CoreHarness, ctl: Ctl) -> None:
     core.queues.reload(Rules(QueueTable({"jobs": {"refuse_delete": True}})))
     ctl("put", "jobs", "a")

@@ -64,13 +64,13 @@ def test_a_server_that_cannot_be_reached_has_a_status_of_its_own(
 
 def test_commands_can_stand_below_others(monkeypatch: pytest.MonkeyPatch, ctl: Ctl) -> None:
     def add(context: object) -> int:
-        return 0 if getattr(context, "options").command == "user add" else 1  # noqa: B009
+        return 0 if getattr(context, "options").command == "group add" else 1  # noqa: B009
 
-    user = Command("user", "manage users", add, family=[Command("add", "add one", add)])
-    monkeypatch.setattr(cli, "COMMANDS", (*cli.COMMANDS, user))
-    assert ctl("user", "add").status == 0
-    assert ctl("user").status == 2
-    assert "add one" in ctl("user", "--help").out
+    group = Command("group", "manage groups", add, family=[Command("add", "add one", add)])
+    monkeypatch.setattr(cli, "COMMANDS", (*cli.COMMANDS, group))
+    assert ctl("group", "add").status == 0
+    assert ctl("group").status == 2
+    assert "add one" in ctl("group", "--help").out
 
 
 def test_the_page_has_every_command_and_every_status() -> None:

@@ -96,6 +96,14 @@ def test_what_stands_before_a_wrong_line_is_put(ctl: Ctl) -> None:
     assert ctl("get", "jobs").out == "a\n"
 
 
+def test_a_queue_that_cannot_be_exported_is_told_and_the_others_are(ctl: Ctl) -> None:
+    ctl("put", "a", "x")
+    ctl("put", r"b\x20c", "x")
+    done = ctl("export")
+    assert (done.status, [each["queue"] for each in done.objects()]) == (1, ["a"])
+    assert r"b\x20c: left out" in done.err
+
+
 @pytest.mark.parametrize("words", [["export", "-o", "/nowhere/x"], ["import", "/nowhere/x"]])
 def test_a_file_that_cannot_be_opened_is_one_line(ctl: Ctl, words: list[str]) -> None:
     ctl("put", "jobs", "a")

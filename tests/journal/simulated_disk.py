@@ -443,6 +443,10 @@ class SimulatedDisk(Files):
         node.pending.clear()
         self._called()
 
+    def sync_all_beside(self, descriptor: int) -> bool:
+        assert descriptor in self._locks
+        return self.sync_file_system("/")
+
     def sync_file_system(self, path: str) -> bool:
         self._call("sync_file_system", path)
         for file in _files_in(self._root):
@@ -518,7 +522,9 @@ class SimulatedDisk(Files):
 
     def lock_directory(self, path: str) -> int | None:
         self._find(path)
-        return None
+        self._next_descriptor += 1
+        self._locks[self._next_descriptor] = _File()
+        return self._next_descriptor
 
     def _used(self) -> int:
         """Return how many bytes all files take up."""

@@ -18,6 +18,7 @@ from tests.journal.simulated_disk import Fault, ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import (
     DIRECTORY,
     NAME,
+    SPOOL,
     DeferredSyncer,
     Harness,
     StandingClock,
@@ -50,6 +51,9 @@ class Owner:
 
     def on_all_safe(self) -> None:
         self.heard.append("all safe")
+
+    def on_never_safe(self) -> None:
+        self.heard.append("never safe")
 
     def items_in_memory(self) -> list[Item]:
         return []
@@ -474,6 +478,8 @@ def test_a_deletion_made_safe_by_a_rotation_disturbs_no_commit(
 ) -> None:
     harness = Harness(disk, interval=3600, segment_size=150)
     harness.put_all([b"x" * 50])
+    harness.clock.monotonic += 4000
+    harness.commits.sync_if_due()  # else it would be gone at once
     harness.queues.delete(NAME)
     harness.commit()
     (full,) = disk.contents(DIRECTORY).values()
@@ -733,3 +739,65 @@ def test_few_journals_at_a_time_are_synced_where_nobody_waits(
         harness.deferred.sync_one()
     assert [len(each) for each in batches] == [AT_ONCE, AT_ONCE, 5]
     assert len({journal for each in batches for journal in each}) == len(names)
+
+
+def many(disk: SimulatedDisk, count: int, *, interval: float = 3600) -> Harness:
+    """Return a server that has made so many queues, none of which is synced."""
+    harness = Harness(disk, interval=interval)
+    for number in range(count):
+        harness.put(b"1", b"queue-%d" % number)
+    harness.commit()
+    return harness
+
+
+def test_many_new_queues_are_made_safe_with_two_calls(disk: SimulatedDisk) -> None:
+    harness = many(disk, 40)
+    calls = len(disk.calls)
+    harness.commits.sync_everything()
+    made = disk.calls[calls:]
+    assert sum(call.startswith("sync") for call in made) == 2
+    assert sum(call.startswith("sync_file_system") for call in made) == 2
+    found = Harness(disk.after_power_cut())
+    assert len(found.queues.names()) == 40
+
+
+def test_where_that_fails_each_is_synced_and_one_bad_file_is_one_queues(
+    disk: SimulatedDisk,
+) -> None:
+    harness = many(disk, 40)
+    disk.fault = Fault(1, errno.EIO, frozenset({"sync_file_system"}), lasting=True)
+    harness.clock.monotonic += 4000
+    harness.commits.sync_if_due()
+    assert not harness.commits.broken
+    found = Harness(disk.after_power_cut())
+    assert len(found.queues.names()) == 40
+
+
+def test_a_queue_deleted_before_its_first_sync_takes_none_to_go(disk: SimulatedDisk) -> None:
+    harness = Harness(disk, interval=3600)
+    for _ in range(3):
+        harness.put(b"1")
+        harness.commit()
+        assert harness.pop() == b"1"
+        harness.queues.delete(NAME)
+        harness.commit()
+        assert "jobs" not in disk.list_directory(SPOOL)
+    syncs = [call for call in disk.calls if call.startswith("sync ")]
+    assert len(syncs) == 1, "only how far the ids had come"
+    harness.put(b"2")
+    harness.commit()
+    assert harness.items() == ((4, b"2", 0),)
+
+
+def test_directories_of_deleted_queues_go_with_one_sync_for_many(disk: SimulatedDisk) -> None:
+    harness = many(disk, 100)
+    harness.commits.sync_everything()
+    harness.commits._closing = False
+    for number in range(100):
+        harness.queues.delete(b"queue-%d" % number)
+    harness.commits.commit()
+    calls = len(disk.calls)
+    harness.commits.sync_everything()
+    harness.background.do_all()
+    assert sum(call == "sync_directory spool" for call in disk.calls[calls:]) <= 5
+    assert [name for name in disk.list_directory(SPOOL) if not name.startswith(".")] == []

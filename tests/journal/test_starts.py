@@ -76,3 +76,32 @@ def test_what_a_start_repairs_after_that_call_is_safe_as_well() -> None:
 
 def test_a_real_file_system_is_synced_or_says_that_it_cannot(tmp_path: Path) -> None:
     assert Files().sync_file_system(str(tmp_path)) in (True, False)
+
+
+class MountedDisk(SimulatedDisk):
+    """A disk on which the directory of one queue is a mount point."""
+
+    def identity(self, path: str) -> tuple[int, int]:
+        device, file = super().identity(path)
+        return (2 if "/q007" in path else device), file
+
+    def sync_file_system(self, path: str) -> bool:
+        self._call("sync_file_system", path)
+        return True
+
+
+def test_a_queue_on_a_file_system_of_its_own_is_synced_by_itself() -> None:
+    disk = MountedDisk()
+    disk.put("/spool/")
+    harness = Harness(disk, interval=1000.0, segment_size=1 << 20)
+    for name in QUEUES:
+        harness.put(b"1", name)
+    harness.commit()
+    del disk.calls[:]
+    harness.commits.sync_everything()
+    assert sum(call.startswith("sync ") for call in disk.calls) == 1
+    assert "sync_directory q007" in disk.calls
+    again = disk.after_process_death()
+    del again.calls[:]
+    Harness(again, interval=1000.0)
+    assert sum(call.startswith("sync ") for call in again.calls) == 1

@@ -1,6 +1,7 @@
 """``starling-journal``: usage, wrong paths, pipes that close, and what it leaves alone."""
 
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import starling_py
 from starling_py.journal.disk.files import Files
 from starling_py.offline import output
+from starling_py.offline.cli import main
 from tests.offline.journals import Command, contents, make_spool, open_core
 
 RUN = "import sys; from starling_py.offline.cli import main; sys.exit(main())"
@@ -50,7 +52,11 @@ def test_a_path_without_a_journal_is_one_line_and_status_2(
     (tmp_path / "other" / "directory").mkdir(parents=True)
     for path, reason in [
         (tmp_path / "none", "No such file or directory"),
-        (tmp_path / "file", "Not a directory"),
+        (tmp_path / "file", "Not a directory; give a spool, or one queue's directory"),
+        (
+            tmp_path / "file/0000000000000001.segment",
+            f"Not a directory; give the queue's directory, {tmp_path}/file",
+        ),
         (tmp_path / "other", "neither a spool nor a queue's directory"),
     ]:
         told = run(command, path)
@@ -61,7 +67,8 @@ def test_dump_wants_one_queue(tmp_path: Path, run: Command) -> None:
     make_spool(tmp_path / "spool")
     told = run("dump", tmp_path / "spool")
     assert told.err == [
-        f"starling-journal: {tmp_path}/spool: this is a spool; give one queue's directory in it"
+        f"starling-journal: {tmp_path}/spool: this is a spool; give one queue's directory in it:"
+        " jobs"
     ]
     assert told.status == 2
 
@@ -91,7 +98,8 @@ def test_names_that_are_no_text_are_printed(tmp_path: Path, run: Command) -> Non
     assert run("verify", odd).status == 0
     told = run("dump", odd)
     assert told.err == [
-        f"starling-journal: {tmp_path}/\\udcff: this is a spool; give one queue's directory in it"
+        f"starling-journal: {tmp_path}/\\udcff: this is a spool; give one queue's directory in it:"
+        " %ff%e4"
     ]
 
 
@@ -146,6 +154,40 @@ def test_a_file_that_the_disk_does_not_hand_out_is_told(
     ]
     assert told.status == 1
     assert " put id=40 " in told.out[-1], "the segments behind it are told"
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_with_what_is_left_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "_EVERY", 0)
+    monkeypatch.setattr("sys.stderr", Terminal())
+    for is_output, is_drawn in ((False, True), (True, False)):
+        screen = Terminal()
+        monkeypatch.setattr("sys.stderr", screen)
+        monkeypatch.setattr("sys.stdout", Terminal() if is_output else io.StringIO())
+        progress = output.Progress(2000, "bytes read", wanted=False, beside_output=True)
+        progress(2000)
+        progress.end()
+        assert ("100%" in screen.getvalue()) is is_drawn
+
+
+def test_a_dump_counts_each_byte_of_the_segments_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_spool(tmp_path / "spool")
+    counted: list[int] = []
+    monkeypatch.setattr(output.Progress, "__call__", lambda _, more: counted.append(more))
+    for words in (["dump"], ["dump", "--live"]):
+        counted.clear()
+        assert main([*words, str(tmp_path / "spool/jobs")]) == 0
+        sizes = [each.stat().st_size for each in (tmp_path / "spool/jobs").iterdir()]
+        assert all(more > 0 for more in counted)
+        assert 0 < sum(counted) <= sum(sizes)
 
 
 def test_progress_of_long_work_is_shown_now_and_then(

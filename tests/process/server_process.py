@@ -178,14 +178,22 @@ class ServerProcess:
     """
 
     def __init__(
-        self, spool: Path, *options: object, patience: float = PATIENCE, source: Path | None = None
+        self,
+        spool: Path,
+        *options: object,
+        patience: float = PATIENCE,
+        source: Path | None = None,
+        port: int | None = None,
     ) -> None:
         """``patience`` is in seconds: how long it may take to start, and to stop.
+
+        ``port`` is one that the configuration says; without it, a free one is chosen.
 
         ``source`` holds another package than the checkout's, and is the working directory then.
         """
         self._keeper = contextlib.ExitStack()
-        self.port = self._keeper.enter_context(free_port())
+        self.port = self._keeper.enter_context(free_port()) if port is None else port
+        self._is_told = port is None
         self._patience = patience
         self._source = source
         self.log: list[str] = []
@@ -211,7 +219,8 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start it and return when it listens and obeys signals."""
-        command = [*COMMAND, *map(str, self._options), "--port", str(self.port)]
+        command = [*COMMAND, *map(str, self._options)]
+        command += ["--port", str(self.port)] if self._is_told else []
         self._process = subprocess.Popen(
             command,
             cwd=self._source,

@@ -92,7 +92,7 @@ def test_a_second_server_on_a_spool_refuses_and_the_first_goes_on(tmp_path: Path
         before = content(spool)
         for _ in range(3):
             line = expect_refusal(1, "-q", spool, "-p", 0)
-            assert line == f"starling-py: {spool}: another server is using this spool"
+            assert f"{spool}: another server is using this spool (process {first.pid}," in line
         assert content(spool) == before
         client.check_put(Given(b"q", b"3"))
         assert client.get_one(b"q") == b"1"
@@ -272,7 +272,7 @@ def test_an_unwritable_spool_is_refused_by_name_and_nothing_changes(
     (spool / ".lock").unlink()
     before = content(spool)
     line = expect_refusal(1, "-q", spool, "-p", 0, *AS_NOBODY)
-    assert line == f"starling-py: {spool}: Permission denied"
+    assert line.startswith(f"starling-py: {spool}: this user cannot use the spool")
     assert content(spool) == before
     assert not (spool / ".lock").exists()
 

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,11 @@ def test_a_port_in_use(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         line = expect_refusal(1, "-q", tmp_path / "spool", "-p", port)
-    assert line == f"starling-py: cannot listen on 127.0.0.1:{port}: Address already in use"
+    taken = f"starling-py: cannot listen on 127.0.0.1:{port}: Address already in use"
+    assert line.startswith(taken)
+    assert line.endswith("; another port is --port N")
+    if sys.platform == "linux":
+        assert f" (process {os.getpid()}, since 20" in line
     assert not (tmp_path / "spool").exists()
 
 
@@ -41,7 +46,9 @@ def test_a_spool_that_another_server_uses(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     with ServerProcess(spool) as server:
         line = expect_refusal(1, "-q", spool, "-p", 0)
-        assert line == f"starling-py: {spool}: another server is using this spool"
+        assert line.startswith(f"starling-py: {spool}: another server is using this spool")
+        if sys.platform == "linux":
+            assert f"(process {server.pid}, since 20" in line
         client = server.client()
         assert client.set("q", b"1")
         client.close()
@@ -54,13 +61,19 @@ def test_a_spool_that_is_a_file(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     spool.write_text("")
     line = expect_refusal(1, "-q", spool, "-p", 0)
-    assert line == f"starling-py: {spool}: File exists"
+    assert line == (
+        f"starling-py: {spool}: the spool must be a folder, and this is none (File exists);"
+        " see queue_path"
+    )
 
 
 def test_a_spool_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     line = expect_refusal(1, "-q", tmp_path / "file" / "spool", "-p", 0)
-    assert line == f"starling-py: {tmp_path}/file/spool: Not a directory"
+    assert line == (
+        f"starling-py: {tmp_path}/file/spool: the spool must be a folder, and this is none"
+        " (Not a directory); see queue_path"
+    )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -68,7 +81,10 @@ def test_a_spool_that_cannot_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     line = expect_refusal(1, "-q", tmp_path / "spool", "-p", 0)
     tmp_path.chmod(0o700)
-    assert line == f"starling-py: {tmp_path}/spool: Permission denied"
+    assert line == (
+        f"starling-py: {tmp_path}/spool: this user cannot use the spool (Permission denied);"
+        " see queue_path, -q DIR"
+    )
 
 
 def test_a_spool_on_a_file_system_that_takes_no_files(tmp_path: Path) -> None:
@@ -80,7 +96,10 @@ def test_a_spool_on_a_file_system_that_takes_no_files(tmp_path: Path) -> None:
 def test_a_spool_that_the_user_of_the_settings_cannot_write(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     line = expect_refusal(1, "-q", tmp_path / "spool", "-p", 0, "-u", "65534", "-g", "65534")
-    assert line == f"starling-py: {tmp_path}/spool: Permission denied"
+    assert line == (
+        f"starling-py: {tmp_path}/spool: this user cannot use the spool (Permission denied);"
+        " see queue_path, -q DIR"
+    )
 
 
 def test_an_unknown_user(tmp_path: Path) -> None:

@@ -74,6 +74,27 @@ def test_users_are_read_again_and_who_has_changed_is_closed(tmp_path: Path) -> N
     assert not any(secret in log for secret in ("geheim", "anders", "$scrypt$"))
 
 
+def test_the_audit_log_goes_to_a_file_of_its_own(tmp_path: Path) -> None:
+    config, audit = configure(tmp_path, KEPT), tmp_path / "audit.log"
+    text = config.read_text().replace("starling:\n", f"starling:\n  audit_log: {audit}\n")
+    config.write_text(text)
+    with (
+        ServerProcess(tmp_path / "spool", "-f", config, "-v") as server,
+        connected(server.port) as bob,
+    ):
+        assert ask(bob, token("bob", "geheim")) == b"STORED\r\n"
+        assert ask(bob, b"flush jobs\r\n") == b"CLIENT_ERROR not permitted: admin jobs\r\n"
+        wait_until(lambda: "not permitted" in audit.read_text())
+        audit.rename(tmp_path / "old")
+        os.kill(server.pid, signal.SIGUSR1)
+        wait_until(audit.exists)
+        assert server.stop() == 0
+    written = (tmp_path / "old").read_text()
+    assert "is bob" in written
+    assert "[bob]: not permitted: admin jobs" in written
+    assert "not permitted" not in "".join(server.log)
+
+
 def test_a_wrong_file_of_users_keeps_a_server_from_starting(tmp_path: Path) -> None:
     config = configure(tmp_path, KEPT)
     assert run("-f", config, "--check-config").returncode == 0

@@ -5,18 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starling_py.protocol.authentication import BAD_TOKEN, MAX_TOKEN, TextAuthentication
-from starling_py.protocol.commands import (
-    Authenticate,
-    Command,
-    Get,
-    Outcome,
-    Quit,
-    Refusal,
-    Store,
-    Version,
-)
+from starling_py.protocol.commands import Authenticate, Command, Get, Quit, Refusal, Store, Version
 from starling_py.protocol.text import MAX_LINE, TextDialect
 from starling_py.protocol.wary_text import REFUSAL, WaryTextDialect, may_authenticate
+from starling_py.protocol.writer import Outcome
 
 UNAUTHENTICATED = Refusal(b"CLIENT_ERROR unauthenticated\r\n")
 LIMIT = 1 << 20

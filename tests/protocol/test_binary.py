@@ -16,7 +16,6 @@ from starling_py.protocol.commands import (
     Delete,
     FlushAll,
     Get,
-    Outcome,
     Phrased,
     Quit,
     Refusal,
@@ -26,6 +25,7 @@ from starling_py.protocol.commands import (
     Verb,
     Version,
 )
+from starling_py.protocol.writer import Outcome
 from tests.protocol import packets as p
 from tests.protocol.packets import Packet, ask, put, seconds, unpack
 

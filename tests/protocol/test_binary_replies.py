@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from starling_py.protocol.binary import BinaryDialect
 from starling_py.protocol.binary_replies import BinaryReplies
-from starling_py.protocol.commands import Dialect, Outcome, Writer
+from starling_py.protocol.dialect import Dialect
+from starling_py.protocol.writer import Outcome, Writer
 from tests.protocol import packets as p
 from tests.protocol.packets import Packet, hit, miss, unpack
 

@@ -24,6 +24,7 @@ from starling_py.protocol.commands import (
     LongGet,
     Monitor,
     Quit,
+    RefreshCerts,
     Refusal,
     Reload,
     Shutdown,
@@ -511,13 +512,15 @@ def test_an_http_request_closes_without_an_answer(line: bytes) -> None:
     assert commands_of(bytewise(stream)) == [SILENT_CLOSE]
 
 
-def test_refresh_certs_succeeds_and_so_is_no_refusal() -> None:
-    assert only(b"refresh_certs\r\n") == OK
+def test_refresh_certs_is_a_command_however_many_words_follow() -> None:
+    assert only(b"refresh_certs\r\n") == RefreshCerts(quiet=False)
+    assert only(b"refresh_certs now noreply\r\n") == RefreshCerts(quiet=True)
 
 
-def test_every_first_byte_but_the_binary_protocols_is_text() -> None:
-    assert not isinstance(dialect_for(b"\x80", LIMIT), TextDialect)
-    others = [first for first in range(256) if first != 0x80]
+def test_every_first_byte_but_that_of_binary_and_that_of_tls_is_text() -> None:
+    for first in (0x80, 0x16):
+        assert not isinstance(dialect_for(bytes([first]), LIMIT), TextDialect)
+    others = [first for first in range(256) if first not in (0x80, 0x16)]
     assert all(isinstance(dialect_for(bytes([first]), LIMIT), TextDialect) for first in others)
 
 

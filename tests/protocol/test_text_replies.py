@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.protocol.commands import Dialect, Outcome
+from starling_py.protocol.dialect import Dialect
 from starling_py.protocol.text import TextDialect
+from starling_py.protocol.writer import Outcome
 from starling_py.stats import encoded
 
 replies: Dialect = TextDialect(1 << 20)

@@ -16,6 +16,7 @@ import attrs
 import nats
 
 from tests.process.server_process import COMMAND, PATIENCE, environment, free_port
+from tests.replica.cut import Proxies
 from tests.replica.nats_cluster import NatsCluster
 
 
@@ -107,16 +108,20 @@ class Servers:
             f"starling:\n  engine: jetstream\n  servers: '{cluster.urls}'\n"
             f"  takeover: {takeover}\n  replicas: {replicas}\n  grace_time: 1\n  sync: {sync}\n"
         )
+        self.cuts = Proxies([each.port for each in cluster.servers])
+        """Between the first node and NATS."""
+        cut = ",".join(f"nats://127.0.0.1:{each}" for each in self.cuts.ports)
         self.nodes = [
             Node(
                 self._ports.enter_context(free_port()),
                 folder / f"spool{at}",
-                ("-f", str(file), *options),
+                ("-f", str(file), *(() if at else ("--servers", cut)), *options),
             )
             for at in range(size)
         ]
 
     def __enter__(self) -> Self:
+        self.cuts.__enter__()
         try:
             for each in self.nodes:
                 each.start()
@@ -132,6 +137,8 @@ class Servers:
             if each.process is not None:
                 each.process.kill()
                 each.process.wait()
+        if self.cuts.is_running:
+            self.cuts.__exit__()
         self._ports.close()
 
     def find_owner(self) -> Node | None:

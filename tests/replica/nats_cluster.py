@@ -18,7 +18,7 @@ CONFIGURATION = """\
 server_name: {name}
 listen: 127.0.0.1:{port}
 jetstream {{ store_dir: "{store}", sync_interval: {sync} }}
-cluster {{ name: test, listen: 127.0.0.1:{route}, routes: [{routes}] }}
+cluster {{ name: test, no_advertise: true, listen: 127.0.0.1:{route}, routes: [{routes}] }}
 """
 ALONE = """\
 server_name: {name}

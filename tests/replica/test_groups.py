@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from starling_py.client import Starling
 from tests.process.raw_client import RawClient
 from tests.process.server_process import COMMAND, environment, expect_refusal, free_port
 from tests.replica.group import Servers, stats_of, wait_until
@@ -94,6 +95,7 @@ def test_a_spool_that_exists_becomes_the_beginning_of_the_stream(
     group = Servers(alone, tmp_path, takeover="300ms")
     first, second = group.nodes
     try:
+        group.cuts.__enter__()
         first.start()
         wait_until(lambda: first.role == "owner")
         second.start()
@@ -103,6 +105,19 @@ def test_a_spool_that_exists_becomes_the_beginning_of_the_stream(
         assert ask(second.port, b"get jobs\r\n") == b"VALUE jobs 0 3\r\nold\r\nEND\r\n"
     finally:
         group.__exit__()
+
+
+def test_the_client_finds_the_owner_in_a_list(alone: NatsCluster, tmp_path: Path) -> None:
+    with Servers(alone, tmp_path, takeover="300ms") as group:
+        names = [f"127.0.0.1:{each.port}" for each in group.nodes]
+        with Starling(names, timeout=20) as client:
+            for number in range(20):
+                client.set("jobs", number)
+            group.owner.signal(signal.SIGKILL)
+            client.set("jobs", 20, once="token")
+            client.set("jobs", 20, once="token")
+            assert [client.get("jobs", timeout=20) for _ in range(21)] == list(range(21))
+            assert client.get("jobs", timeout=0) is None
 
 
 def test_what_a_group_must_not_be_built_on_is_refused(alone: NatsCluster, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.replica.cut import BOTH, FROM_NATS, TO_NATS
 from tests.replica.group import Load, Servers, wait_until
 from tests.replica.nats_cluster import NatsCluster
 
@@ -87,8 +88,44 @@ def kill_all_nats(group: Servers) -> None:
         each.start()
 
 
-SHORT = (kill_owner, stop_owner, freeze_owner, kill_leader)
-LONG = (kill_nats_follower, kill_machine, wipe_leader, kill_all_nats)
+def cut_off(group: Servers, way: str) -> None:
+    """Let the owner hear nothing of NATS, or say nothing, until another one has taken over."""
+    first, second = group.nodes
+    if group.owner is not first:
+        stop_owner(group)
+    assert group.owner is first
+    group.cuts.cut = way
+    wait_until(lambda: second.role == "owner")
+    # Whoever was connected to the old one must not be told anything by it.
+    wait_until(lambda: "the clients are let go" in first.log)
+    group.cuts.cut = None
+    wait_until(lambda: first.is_ready)
+
+
+def cut_off_both_ways(group: Servers) -> None:
+    """Cut the owner off from NATS."""
+    cut_off(group, BOTH)
+
+
+def let_owner_say_nothing(group: Servers) -> None:
+    """Cut the way from the owner to NATS."""
+    cut_off(group, TO_NATS)
+
+
+def let_owner_hear_nothing(group: Servers) -> None:
+    """Cut the way from NATS to the owner."""
+    cut_off(group, FROM_NATS)
+
+
+SHORT = (kill_owner, stop_owner, freeze_owner, cut_off_both_ways, kill_leader)
+LONG = (
+    let_owner_say_nothing,
+    let_owner_hear_nothing,
+    kill_nats_follower,
+    kill_machine,
+    wipe_leader,
+    kill_all_nats,
+)
 
 
 def check_survives(group: Servers, what: Callable[[Servers], None], times: int) -> None:

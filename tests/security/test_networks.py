@@ -34,7 +34,7 @@ def test_a_list_lets_these_in_and_no_others(
     networks = Networks(words.split())
     assert [networks.allow(each) for each in inside] == [True] * len(inside)
     assert [networks.allow(each) for each in outside] == [False] * len(outside)
-    assert networks.is_closed == (words != "deny 10.1.1.1")
+    assert networks.is_closed == (words not in ("deny 10.1.1.1", "all"))
 
 
 @pytest.mark.parametrize("host", ["", "unix", "localhost", "10.0.0", "10.0.0.1:5", "::1]", "\x00"])

@@ -17,8 +17,10 @@ from starling_py.server.core import Core, Storage
 from starling_py.server.listening import listen
 from starling_py.server.server import Server
 from starling_py.server.threads import Threads
+from starling_py.server.tls import Certificates
 from starling_py.server.web_opening import open_web
 from starling_py.settings.server_settings import Settings
+from tests.replica.shipped_server import WANTED, StreamInMemory
 
 PATIENCE = 30.0
 """Seconds after which something that should have happened has not, however busy the machine is."""
@@ -162,7 +164,11 @@ class RunningServer:
     port: int
     web_port: int = 0
     """Where HTTP is served, if it is."""
+    tls_port: int = 0
+    """Where TLS is spoken, if it is."""
     ended: trio.Event = attrs.field(factory=trio.Event)
+    stream: StreamInMemory | None = None
+    """What the server tells of its files, where all servers are to be owners."""
 
     def client(self, receive_buffer: int | None = None) -> Client:
         """Connect one client more; a small buffer makes a slow reader felt soon."""
@@ -178,6 +184,8 @@ class RunningServer:
             await self.server.run(task_status)
         finally:
             self.ended.set()
+        if self.stream is not None:
+            self.stream.check()
 
     async def stop(self) -> float:
         """Stop the server as a signal does; return the seconds it took."""
@@ -231,13 +239,31 @@ class Servers:
         made = Settings(**settings)  # type: ignore[arg-type]
         files = files or Files()
         storage = Storage.of(made, open_files=256)
-        threads = Threads(waits=storage.waits)
-        core = Core.open(storage, Clock(), files, threads)
+        stream = StreamInMemory(files, storage) if WANTED else None
+        if stream is None:
+            threads = Threads(waits=storage.waits)
+            core = Core.open(storage, Clock(), files, threads)
+        else:
+            threads = stream.threads(storage)
+            core = stream.open(storage, threads)
         listeners = listen("127.0.0.1", 0)
         web = open_web(made.http)
-        server = Server(made, core, threads, listeners, accounts=Accounts.of(made), web=web)
-        running = RunningServer(server, core, files, listeners[0].getsockname()[1])
+        certificates = None if made.tls_cert is None else Certificates(made)
+        secured = [] if certificates is None else listen("127.0.0.1", 0)
+        server = Server(
+            made,
+            core,
+            threads,
+            listeners,
+            accounts=Accounts.of(made),
+            web=web,
+            secured=secured,
+            certificates=certificates,
+        )
+        port = listeners[0].getsockname()[1]
+        running = RunningServer(server, core, files, port, stream=stream)
         running.web_port = 0 if web is None else web.listeners[0].getsockname()[1]
+        running.tls_port = secured[0].getsockname()[1] if secured else 0
         self.started.append(running)
         await self.nursery.start(lambda task_status: running.run(task_status=task_status))
         return running

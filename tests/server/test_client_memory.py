@@ -2,11 +2,13 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import trio
 
 from tests.server.in_process import PATIENCE, Client, RunningServer, Servers, put
+from tests.server.test_gate import hashed, token
 
 LIMIT = 1 << 22
 SIZE = 60_000
@@ -200,3 +202,24 @@ async def test_long_lines_that_never_end_are_counted_and_closed(start: Servers) 
         nursery.cancel_scope.cancel()
     await running.until_connected(0)
     assert used(running) == 0
+
+
+async def test_a_user_has_a_budget_of_its_own(start: Servers, tmp_path: Path) -> None:
+    users_file = tmp_path / "users"
+    users_file.write_text("".join(f"{name}:{hashed('geheim')}\n" for name in ("anna", "bob")))
+    rights = {"put": ["#"], "get": ["#"]}
+    users = {"anna": {**rights, "client_memory": "256k"}, "bob": rights}
+    running = await start(users_file=users_file, users=users)
+    begun = b"set jobs 0 0 1000000\r\n" + b"x" * 600_000
+    async with running.client() as anna, running.client() as other, running.client() as bob:
+        for client, name in ((anna, "anna"), (other, "anna"), (bob, "bob")):
+            await client.expect_reply(token(name), b"STORED\r\n")
+        await bob.send(begun)
+        with contextlib.suppress(trio.BrokenResourceError):
+            await anna.send(begun)
+        assert await anna.read_to_the_end() == b""
+        await other.expect_reply(put(b"jobs", b"y" * 1000), b"STORED\r\n")
+        await bob.send(b"x" * 400_000 + b"\r\n")
+        await bob.expect(b"STORED\r\n")
+        assert (await bob.stats())["clients_over_memory"] == "1"
+        assert running.server._tick.connections.budgets == {}

@@ -128,7 +128,7 @@ async def test_no_memory_for_what_one_client_says_costs_that_client(start: Serve
     async with running.client() as client, running.client() as other:
         await client.expect_reply(put(b"jobs", b"1"), STORED)
         first = next(iter(running.server._tick.connections))
-        first.socket = NoMemory(first.socket)  # type: ignore[assignment]
+        first.socket = NoMemory(first.socket)
         await client.send(b"version\r\n")
         assert await client.read_to_the_end() == b""
         await other.expect_reply(b"get jobs\r\n", item(b"jobs", b"1"))

@@ -86,6 +86,23 @@ class TestManyKeys:
         monkeypatch.undo()
         assert client.ask(b"get a b\r\n") == item(b"b", b"2")
 
+    def test_behind_a_queue_that_cannot_be_read_now_none_looks_empty(
+        self, queues: Queues, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in (b"a", b"broken", b"c"):
+            queues.put(name, b"1")
+        for name in (b"broken", b"c"):
+            queues.queue(name).waiting.reread()
+        original = queues.failing.read_at
+
+        def fail(path: str, offset: int, size: int) -> bytes:
+            if "broken" in path:
+                raise OSError(5, "Input/output error", path)
+            return original(path, offset, size)
+
+        monkeypatch.setattr(queues.failing, "read_at", fail)
+        assert client.ask(b"get a broken c\r\n") == value(b"a", b"1") + item(b"c", b"1")
+
     def test_a_look_gives_nothing_where_what_was_put_in_front_cannot_be_read(
         self, queues: Queues, client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -129,13 +129,15 @@ COMMANDS = [
     text("stats items"), text("stats slabs"), text("stats sizes"), text("stats detail on"),
     text("stats cachedump 1 1"), text("stats nonsense"), text("stats queue"),
     text("stats settings", "server"), text("stats conns", "server"), text("Stats Reset", "server"),
-    text("stats changed", "server"), text("snapshot one", "server"),
+    text("snapshot one", "server"),
     text("flush_all", "server"), text("flush_all 0 noreply", "server"),
     text("flush_all_expired", "server"), text("status"), text("status READONLY", "server"),
     text("status up", "server"), text("reload", "server"), text("shutdown", "server"),
     text("version"), text("verbosity 1"), text("cache_memlimit 5"), text("mn"), text("hello me"),
     text("watch fetchers"), text("lru_crawler x"), text("slabs x"), text("nonsense"),
-    text("refresh_certs"),
+    text("stats changed", "server"), text("STATS changed 5 5", "server"),
+    text("snapshot one", "server"), text("refresh_certs", "server"),
+    text("refresh_certs noreply", "server"),
 ]  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def test_the_client_is_known_by_what_the_header_tells(
     client: Client, header: bytes, address: str
 ) -> None:
     assert client.ask(header + b"version\r\n") == b"VERSION 1.0.0\r\n"
-    assert client.state.peer == client.state.replies.peer == (address or "127.0.0.1:1")
+    assert client.state.peer == client.state.replies.who == (address or "127.0.0.1:1")
     assert client.state.who == client.state.peer
     assert client.session.introduced
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from starling_py.queues.errors import NotLoaded
 from starling_py.session.client import Policy
 from starling_py.session.permission import Permission
 from tests.core import Client, CoreHarness
@@ -331,6 +332,18 @@ def test_a_client_can_say_what_it_is_called(client: Client, name: bytes) -> None
     assert client.state.peer == "127.0.0.1:1"
 
 
+def test_the_log_knows_a_client_by_its_name(
+    queues: Queues, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    check_put(client, b"1")
+    client.ask(b"hello worker-7\r\npause q\r\nset q/open 0 0 1 noreply\r\nx\r\n")
+    told = [line for line in caplog.messages if line.startswith("127.0.0.1:1 (worker-7): ")]
+    assert len(told) == 2
+    assert "queue q paused" in told[0]
+    assert "a command without reply failed" in told[1]
+
+
 @pytest.mark.parametrize("words", [b"", b"a b", b"x" * 65, b"\xc3\xa4", b"a\tb", b"a\x7f"])
 def test_a_name_that_cannot_be_printed_is_refused(client: Client, words: bytes) -> None:
     assert client.ask(b"hello %b\r\n" % words).split()[0] in (b"ERROR", b"CLIENT_ERROR")
@@ -405,3 +418,27 @@ def test_nobody_has_snapshots_made_who_may_not(queues: Queues, tmp_path: Path) -
     queues.policy = Policy(1 << 20, False, False, permission=Permission(True, verbs))
     assert queues.client().ask(b"snapshot one\r\n") == b"ERROR: snapshot not enabled\r\n"
     assert not (tmp_path / "spool" / ".snapshots").exists()
+
+
+class Hasty(CoreHarness):
+    """A core in which others take the oldest item as soon as it is loaded, some times."""
+
+    tries = 0
+    taken = 0
+
+    def to_be_loaded(self, name: bytes) -> NotLoaded | None:
+        self.tries += 1
+        return NotLoaded(lambda ask_again: ask_again(None)) if self.tries <= self.taken else None
+
+
+@pytest.mark.parametrize(("taken", "tries"), [(0, 1), (2, 3), (1000, 3)])
+@pytest.mark.parametrize("words", [b"stats queue q", b"dump_stats q"])
+def test_the_oldest_item_is_waited_for_again_if_it_is_taken_meanwhile(
+    tmp_path: Path, words: bytes, taken: int, tries: int
+) -> None:
+    core = Hasty(tmp_path / "spool")
+    client = core.client()
+    check_put(client, b"1")
+    core.taken = taken
+    assert client.ask(words + b"\r\n").endswith(b"END\r\n")
+    assert core.tries == tries

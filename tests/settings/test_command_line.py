@@ -149,3 +149,42 @@ def test_any_arguments_end_in_settings_or_in_one_of_two_errors(argv: list[str]) 
     except SystemExit as ended:
         fine = ended.code in {0, 2}
     assert fine
+
+
+def test_the_host_without_a_host_prints_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse(["-h"])
+    assert end.value.code == 0
+    assert "--check-config" in capsys.readouterr().out
+
+
+def test_every_setting_of_the_server_can_be_given_by_its_name(tmp_path: Path) -> None:
+    given = parse(["--set", "max_connections=7", "--set", "allow_drain=true", "-v"])
+    assert (given.settings.max_connections, given.settings.allow_drain) == (7, True)
+    assert given.settings.log_level == "DEBUG"
+    config = tmp_path / "starling.yml"
+    config.write_text("starling: {max_connections: 9, allow_reload: true}")
+    given = parse(["-f", str(config), "--set", "max_connections=7"])
+    assert (given.settings.max_connections, given.settings.allow_reload) == (7, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("max_conections=7", "did you mean max_connections?"),
+        ("max_connections", "write NAME=VALUE"),
+    ],
+)
+def test_a_name_that_no_setting_has_is_told_its_nearest(
+    text: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse(["--set", text])
+    assert end.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_wrong_value_given_by_name_is_judged_as_in_a_file() -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(["--set", "max_connections=none"])
+    assert "max_connections" in str(error.value.problems)

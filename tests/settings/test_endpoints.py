@@ -125,6 +125,26 @@ def test_an_option_that_listens_beyond_this_machine_is_named() -> None:
     assert load(None, {"host": "0.0.0.0", "insecure": True}).insecure
 
 
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        (["listen: 'tls:127.0.0.1:5'"], "listen: tls:127.0.0.1:5: tls:127.0.0.1:5: tls_cert is"),
+        (
+            ["listen: 'tls:127.0.0.1:5'", "tls_cert: a", "proxy_protocol: true"],
+            "proxy_protocol: true: a PROXY header in front of TLS is not understood",
+        ),
+        (["listen: 'tls:0.0.0.0:5'", "tls_cert: a"], "listen: tls:0.0.0.0:5: 0.0.0.0 is beyond"),
+    ],
+)
+def test_what_tls_needs_is_asked_for(tmp_path: Path, lines: list[str], problem: str) -> None:
+    assert f"starling.{problem}" in expect_problem(tmp_path, *lines)
+
+
+def test_clients_certificates_keep_others_out(tmp_path: Path) -> None:
+    lines = ("listen: 'tls:0.0.0.0:5'", "tls_cert: a", "tls_client_ca: b")
+    assert read(tmp_path, *lines).tls_client_ca is not None
+
+
 def test_the_words_of_the_book_are_understood(tmp_path: Path) -> None:
     written = read(tmp_path, "allow_from: deny all allow 192.168.1.*").allow_from
     assert written == read(tmp_path, "allow_from: [deny, all, allow, 192.168.1.*]").allow_from

@@ -15,9 +15,10 @@ from starling_py.settings.queue_settings import QueueSettings
 from starling_py.settings.queue_table import QueueTable
 from starling_py.settings.routes import Routes
 from starling_py.settings.server_settings import TABLE, Settings
+from starling_py.settings.users import Users
 
 ROOT = Path(__file__).parents[2]
-CLASSES = (Settings, QueueSettings, QueueTable, Routes)
+CLASSES = (Settings, QueueSettings, QueueTable, Users, Routes)
 
 
 @attrs.define

@@ -61,7 +61,7 @@ def test_a_timeout_without_its_time_is_told(line: str, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("line", "end"),
     [
-        ("-h", "-h is the host, and --help prints help"),
+        ("-v -h", "-h is the host, and --help prints help"),
         ("-p", "write -p PORT"),
         ("-f", "write -f FILE"),
         ("-P -d", "write -P FILE"),
@@ -117,8 +117,18 @@ def test_a_number_is_no_configuration_file(
 
 
 def test_what_nobody_ever_wrote_is_only_unrecognized(capsys: pytest.CaptureFixture[str]) -> None:
-    assert told("surplus", capsys) == "unrecognized arguments: surplus"
-    assert told("-d -v surplus", capsys) == "unrecognized arguments: surplus"
+    assert told("surplus", capsys) == "unrecognized arguments: surplus; try --help"
+    assert told("-d -v surplus", capsys) == "unrecognized arguments: surplus; try --help"
+
+
+@pytest.mark.parametrize(
+    ("option", "near"),
+    [("--prot", "--port"), ("--hots=x", "--host"), ("--cheque-config", "--check-config")],
+)
+def test_an_option_that_is_not_there_is_told_its_nearest(
+    option: str, near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(f"{option} 3", capsys).endswith(f"; did you mean {near}?")
 
 
 def test_starlings_own_options_mean_what_they_did() -> None:

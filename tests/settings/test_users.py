@@ -79,7 +79,7 @@ def test_what_is_wrong_has_its_place(tmp_path: Path) -> None:
 
 def test_users_without_passwords_are_refused(tmp_path: Path) -> None:
     assert expect_problems(tmp_path, "users:\n  a: {put: x}\n") == [
-        "users: nobody can say who it is: users_file is missing"
+        "users: nobody can say who it is: users_file or tls_client_ca is missing"
     ]
 
 

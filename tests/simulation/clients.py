@@ -47,6 +47,8 @@ class Entry:
     """Whether it has begun to move an item that was open."""
     unread: set[bytes] = attrs.field(factory=set)
     """Queues that had to be read from disk first, and were not asked again since."""
+    passed: set[bytes] = attrs.field(factory=set)
+    """Queues that had nothing, since it last had to wait for one to be read."""
     makes_do: bool = False
     """Whether it has to do without a queue that cannot be read."""
     failed: bool = False

@@ -10,7 +10,7 @@ import pytest
 from starling_py.guard import Guard
 from starling_py.journal import checkpoint, compaction, healing, segment_writer
 from starling_py.journal.blocks import Reading
-from starling_py.journal.commit import GroupCommit
+from starling_py.journal.commit import GroupCommit, Together
 from starling_py.journal.compaction import Compaction
 from starling_py.journal.disk.background import Hold
 from starling_py.journal.disk.files import Files
@@ -773,11 +773,17 @@ def names_a_snapshot_before_it_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Taking, "_sync", lambda self: iter(()))
 
 
+def syncs_nothing_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call the files of many queues safe that were to be synced with one call."""
+    monkeypatch.setattr(Together, "sync", lambda self: True)
+
+
 PLANTS: tuple[Plant, ...] = (
     shows_another_item_than_the_one_named,
     forgets_what_clients_are_called,
     counts_no_takes_of_who_has_waited,
     takes_who_waits_for_no_consumer,
+    syncs_nothing_together,
     removes_while_a_snapshot_is_taken,
     takes_what_came_after_the_moment,
     names_a_snapshot_before_it_is_safe,

@@ -61,6 +61,8 @@ class Schedule:
         )
         if seed % 4:
             self.shape = attrs.evolve(self.shape, log_size=(300, 1000, 5000)[seed // 4 % 3])
+        if seed % 7 == 3:
+            self.shape = attrs.evolve(self.shape, together=1 + seed // 7 % 2)
         if self.shape.waits and seed % 2 == 0:
             self.shape = attrs.evolve(self.shape, at_once=True)
         if seed % 3 == 0:
@@ -354,7 +356,8 @@ class Schedule:
         if self.life.refused_removals:
             raise Violation(f"a full disk keeps {self.life.refused_removals} from shrinking")
         for asked, line in errors:
-            full = b"No space left" in line or (b"disk is full" in line and asked.data)
+            puts = asked.data or asked.kind == "move"
+            full = b"No space left" in line or (b"disk is full" in line and puts)
             refused = asked.data and (b"draining" in line or b"too large" in line)
             if asked.kind == "move":
                 refused = b"nothing was moved: the queue is full" in line or b"too large" in line

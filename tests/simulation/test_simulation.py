@@ -12,7 +12,7 @@ import pytest
 
 from starling_py.journal.blocks import Reading
 from starling_py.journal.compaction import Compaction
-from starling_py.journal.disk.background import DirectoryRemoval, Removal
+from starling_py.journal.disk.background import DirectoryRemovals, Removal
 from starling_py.journal.disk.reserve import Reserve
 from starling_py.journal.healing import Healing
 from starling_py.journal.segment_writer import SegmentWriter
@@ -111,7 +111,7 @@ def test_the_first_schedules_break_no_promise_and_reach_all_there_is(
 
     reached = (
         (Compaction, "run"),
-        (DirectoryRemoval, "run"),
+        (DirectoryRemovals, "run"),
         (Healing, "run"),
         (WaitingItems, "_fetched"),
         (Moves, "copy_is_undone"),

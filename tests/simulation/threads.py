@@ -19,7 +19,7 @@ class SimulatedSyncer:
 
     def __init__(self, *, waits: bool, at_once: bool) -> None:
         """``at_once``: batches are synced when they are submitted, as on a quick disk."""
-        self.waits = waits
+        self.waits = self.gathers = waits
         self.waiting: deque[Batch] = deque()
         self.finished: list[Batch] = []
         self._at_once = at_once

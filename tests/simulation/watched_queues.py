@@ -6,6 +6,7 @@ import attrs
 
 from starling_py import keys
 from starling_py.clock import Clock
+from starling_py.journal.errors import JournalError
 from starling_py.journal.format.origin import BURIED, DELIVERIES, EXPIRED, MOVED, Origin
 from starling_py.journal.format.record import MarkedItem
 from starling_py.journal.journal import Journal
@@ -30,7 +31,6 @@ from tests.simulation.model import OpenThing, QueueModel
 if TYPE_CHECKING:
     from tests.simulation.watched_session import WatchedClient
     from tests.simulation.world import Life
-from tests.simulation.clients import Entry
 from tests.simulation.watched import WatchedQueue
 
 
@@ -304,30 +304,38 @@ class WatchedQueues(QueueCollection):
         )
 
     def read(self, request: Request, holder: ReadHolder | None = None) -> Hit | None:
-        life = self.life
-        # Reading may move dead items to another queue, which had none when it was asked.
-        earlier = self._goes_first(holder, life.models[request.name])
+        life, name = self.life, request.name
+        session = self._session(holder)
+        entry, model = session.entry, life.models[name]
+        can_give = self._can_give(model)
         outer, life.lease = life.lease, request.lease
         try:
             hit = super().read(request, holder)
         except NotLoaded:
-            entry = self._entry(holder)
+            entry.passed.clear()
             if entry.hits or entry.given:
-                entry.unread.add(request.name)
+                entry.unread.add(name)
+            raise
+        except JournalError:
+            entry.passed.add(name)
+            entry.unread.discard(name)
             raise
         finally:
             life.lease = outer  # a move that this one begins may serve others
-        self._entry(holder).unread.discard(request.name)
-        if hit is not None:
-            model = life.models[request.name]
-            if model.is_paused(self.clock.wall_ms):
-                raise model.fail("a read is answered though it is paused")
-            self._check_turn(holder, model)
-            if earlier is not None:
-                raise model.fail(f"an item is given, and {earlier!r} goes first")
-            number = None if request.peek else model.last
-            self._session(holder).taken[request.name] += not request.peek
-            self._entry(holder).hits.append((request.name, hit[1].data, number))
+        entry.unread.discard(name)
+        if hit is None:
+            if can_give and self._wants_one(session):
+                raise model.fail("it is passed over, though there is an item")
+            entry.passed.add(name)
+            return None
+        if model.is_paused(self.clock.wall_ms):
+            raise model.fail("a read is answered though it is paused")
+        self._check_turn(holder, model)
+        if self._wants_one(session):
+            self._check_first(session, name)
+        number = None if request.peek else model.last
+        session.taken[name] += not request.peek
+        entry.hits.append((name, hit[1].data, number))
         return hit
 
     def _session(self, holder: ReadHolder | None) -> "WatchedClient":
@@ -336,29 +344,30 @@ class WatchedQueues(QueueCollection):
         assert session is not None
         return session
 
-    def _entry(self, holder: ReadHolder | None) -> Entry:
-        return self._session(holder).entry
+    def _can_give(self, model: QueueModel) -> bool:
+        """Tell whether a queue certainly has an item for a get."""
+        queue, ran_ms = self.directory.find(model.name), self.life.ran_ms
+        # Pauses end, as delays do, when it is looked at what is due.
+        if queue is None or queue.journal.broken or model.is_paused(ran_ms - 1):
+            return False
+        return bool(model.available(self.clock.wall_ms, ran_ms))
 
-    def _goes_first(self, holder: ReadHolder | None, model: QueueModel) -> bytes | None:
-        """Return which queue a get of one item in all has to take from before this one."""
-        life = self.life
-        session = life.current if holder is None else life.session_of(holder)
-        command = None if session is None else session.command
+    def _wants_one(self, session: "WatchedClient") -> bool:
+        """Tell whether a command is a get of one item in all that nothing disturbs."""
+        command = session.command
         asked = command.keys if isinstance(command, commands.Get) else ()
-        requests = [keys.parse(key) for key in asked]
-        if not any(request.first for request in requests) or life.sliced or life.disk.fault:
-            return None
-        for request in requests:
-            other = life.models[request.name]
-            queue = self.directory.find(request.name)
-            if other is model:
-                return None
-            can_give = queue is not None and not (
-                other.is_paused(self.clock.wall_ms) or queue.journal.broken
-            )
-            if can_give and other.available(self.clock.wall_ms, life.ran_ms):
-                return other.name
-        return None
+        disturbed = self.life.sliced or self.life.disk.fault or session.entry.makes_do
+        return not disturbed and any(keys.parse(key).first for key in asked)
+
+    def _check_first(self, session: "WatchedClient", name: bytes) -> None:
+        """Check that all queues were asked, and had nothing, that go before the one that gives."""
+        assert isinstance(session.command, commands.Get)
+        for key in session.command.keys:
+            other = keys.parse(key).name
+            if other == name:
+                return
+            if other not in session.entry.passed:
+                raise self.life.models[name].fail(f"an item is given, and {other!r} goes first")
 
     def _check_turn(self, holder: ReadHolder | None, model: QueueModel) -> None:
         """Check that nobody who waits is served before somebody who has waited longer."""

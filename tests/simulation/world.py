@@ -85,6 +85,8 @@ class Shape:
     routes: dict[str, list[str]] = attrs.field(factory=dict)
     at_once: bool = False
     """Whether the disk is so quick that the tick syncs by itself."""
+    together: int = 32
+    """Journals from which on they are synced with one call for the file system."""
     slice: float = float("inf")
     """Seconds of long work in one go; each look at the clock takes 0.001."""
     at_once_steps: int = 64
@@ -106,6 +108,7 @@ class Shape:
             open_files=self.open_files,
             log_size=self.log_size,
             log_worth=1,
+            together=self.together,
         )
 
     def rules(self, paused: frozenset[str] = frozenset()) -> Rules:
@@ -485,7 +488,7 @@ class Life:
 
     # What a server has around its sessions.
 
-    def _session(self, peer: str, wake: Callable[[], None]) -> Session:
+    def _session(self, peer: str, wake: Callable[[], None], _: str) -> Session:
         client = WatchedClient(self.queues, self.counters, self.policy, self, peer, wake)
         client.life = self
         client.simulated = self._joining

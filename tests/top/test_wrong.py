@@ -28,3 +28,10 @@ def test_alerts_say_what_is_wrong_and_which_queues_are_broken() -> None:
 def test_an_alert_names_a_queue_in_printable_characters() -> None:
     stats = {b"queue_\x1b_items": b"1", b"queue_\x1b_journal_broken": b"1"}
     assert alerts(take_snapshot(stats, 0)) == [r"journal broken: \x1b"]
+
+
+def test_a_server_of_a_group_tells_what_it_is() -> None:
+    told = {b"replica_role": b"follower", b"replica_owner": b"a:1", b"replica_lag": b"3"}
+    follower = take_snapshot({**told, b"accepting_conns": b"0"}, 0)
+    assert alerts(follower) == ["follows a:1, 3 messages behind"]
+    assert alerts(snapshot(0, {"replica_silent_ms": 2500})) == ["the cluster is silent for 2 s"]

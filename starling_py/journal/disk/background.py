@@ -53,38 +53,38 @@ class Removal:
 
 
 @attrs.frozen
-class DirectoryRemoval:
-    """Removes a deleted queue's directory, which was renamed out of its place before."""
+class DirectoryRemovals:
+    """Removes directories of deleted queues, which were renamed out of their places before."""
 
     files: Files
-    path: str
+    spool: str
     syncs: bool
-    """Whether to sync that renaming first. Else a power cut could bring the directory back into its
+    """Whether to sync the renaming first. Else a power cut could bring a directory back into its
     place with some of its files missing: with old items, but without the record of the deletion."""
-    keep: bool = False
-    """Whether the directory itself stays, as its name tells something that is noted nowhere else.
-    """
+    paths: Sequence[tuple[str, bool]]
+    """The directories, and whether one itself stays, as its name tells something that is noted
+    nowhere else."""
 
     def run(self) -> None:
-        """Remove the files in it, then the directory itself; log what cannot be removed.
+        """Remove the files in them, then the directories themselves; log what cannot be removed.
 
         One file that stays behind keeps no other one.
         """
         files = self.files
         try:
             if self.syncs:
-                files.sync_directory(self.path.rpartition("/")[0])
-            names = files.list_directory(self.path)
+                files.sync_directory(self.spool)
         except (OSError, MemoryError) as error:
-            log.warning("%s: cannot be removed: %s", self.path, error)
+            log.warning("%s: deleted queues cannot be removed: %s", self.spool, error)
             return
-        Removal(files, [f"{self.path}/{name}" for name in names]).run()
-        if self.keep:
-            return
-        try:
-            files.remove_directory(self.path)
-        except (OSError, MemoryError) as error:
-            log.warning("%s: cannot be removed: %s", self.path, error)
+        for path, keep in self.paths:
+            try:
+                names = files.list_directory(path)
+                Removal(files, [f"{path}/{name}" for name in names]).run()
+                if not keep:
+                    files.remove_directory(path)
+            except (OSError, MemoryError) as error:
+                log.warning("%s: cannot be removed: %s", path, error)
 
 
 def _nothing() -> None:

@@ -199,15 +199,22 @@ class Files:
 
         Returns ``False`` where there is no such call, or where it would not tell of failures.
         """
-        if _SYNC_FILE_SYSTEM is None:
-            return False
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            if _SYNC_FILE_SYSTEM(descriptor) != 0:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number), path)
+            return self.sync_all_beside(descriptor)
         finally:
             os.close(descriptor)
+
+    def sync_all_beside(self, descriptor: int) -> bool:
+        """Do what ``sync_file_system`` does, for the file system that holds an open directory.
+
+        It tells of every failure since the directory was opened that it has not told of.
+        """
+        if _SYNC_FILE_SYSTEM is None:
+            return False
+        if _SYNC_FILE_SYSTEM(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
         return True
 
     def close(self, descriptor: int) -> None:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from starling_py.journal.disk.background import Background, DirectoryRemoval
+from starling_py.journal.disk.background import Background, DirectoryRemovals
 from starling_py.journal.disk.files import NO_ROOM, Files
 from starling_py.journal.disk.id_floor import IdFloor
 from starling_py.journal.disk.reserve import Reserve
@@ -24,6 +24,8 @@ from starling_py.journal.format import segment
 
 log = logging.getLogger(__name__)
 
+AT_ONCE: Final = 64
+"""Directories that are removed in one go, before others have the thread."""
 REMOVED: Final = "~removed-"
 """Stands, with a number, behind the name of a directory that is being removed; ``~`` is in no
 directory name of a queue. Where the ids are not noted, ``-`` and the next id follow."""
@@ -53,6 +55,9 @@ class RemovedDirectories:
         self._reserve = reserve
         self._ids = ids
         self._syncs = syncs
+        self._waiting: list[tuple[str, bool]] = []
+        """What is to be removed; see ``DirectoryRemovals``."""
+        self._busy = False
         self._highest = 0
         """The highest number given to such a directory."""
         self._unnoted: dict[str, int] = {}
@@ -136,11 +141,32 @@ class RemovedDirectories:
             self._files.rename(path, aside)
 
     def _remove(self, aside: str) -> None:
-        self._background.submit(DirectoryRemoval(self._files, aside, self._syncs))
+        self._add(aside, keep=False)
 
     def _keep(self, aside: str, next_id: int) -> None:
         self._unnoted[aside] = next_id
-        self._background.submit(DirectoryRemoval(self._files, aside, self._syncs, keep=True))
+        self._add(aside, keep=True)
+
+    def close(self) -> None:
+        """Remove what waits for its turn: the server ends."""
+        while self._waiting:
+            self._next().run()
+
+    def _add(self, aside: str, *, keep: bool) -> None:
+        """Have a directory removed in the background: one sync is for all that wait meanwhile."""
+        self._waiting.append((aside, keep))
+        if not self._busy:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._busy = bool(self._waiting)
+        if self._busy:
+            self._background.submit(self._next(), self._begin)
+
+    def _next(self) -> DirectoryRemovals:
+        paths = self._waiting[:AT_ONCE]
+        del self._waiting[:AT_ONCE]
+        return DirectoryRemovals(self._files, self._spool, self._syncs, paths)
 
     def _empty(self, path: str) -> None:
         """Remove what is in a directory that must stay in its place. Raises ``OSError``.

@@ -42,6 +42,20 @@ class SpoolLock:
         """What holds the locks."""
         return [self._file] if self._on_directory is None else [self._file, self._on_directory]
 
+    def sync_all(self) -> bool:
+        """Make safe everything in the file system of the spool; return whether that can be told.
+
+        Safe in any thread. Raises ``OSError``.
+        """
+        if self._on_directory is None:
+            return False
+        return self._files.sync_all_beside(self._on_directory)
+
+    @property
+    def device(self) -> int:
+        """The number of the file system that the spool is on."""
+        return self._directory_identity[0]
+
     def is_held(self) -> bool:
         """Tell whether the spool at its path is the one that is locked; safe in any thread."""
         files = self._files

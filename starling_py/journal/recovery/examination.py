@@ -7,7 +7,7 @@ and damage is never skipped: ``JournalDamagedError`` names the file and the offs
 changed on the disk.
 """
 
-import attrs
+from dataclasses import dataclass, field
 
 from starling_py.journal import checkpoint
 from starling_py.journal.disk.files import Files
@@ -19,7 +19,7 @@ from starling_py.journal.recovery.placement import Placement
 from starling_py.journal.recovery.replay import Opened, Replay, open_segment, read_checkpoint
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class TornTail:
     """The end of a segment, from the first byte that belongs to no sound record."""
 
@@ -28,7 +28,7 @@ class TornTail:
     tail: bytes
 
 
-@attrs.define
+@dataclass
 class Recovered:
     """A journal as it was read, and what has to be done on disk before it is written to."""
 
@@ -37,7 +37,7 @@ class Recovered:
     ledger: Ledger
     unfinished: bool = False
     """Whether the last segment still lacks its final name."""
-    lost: list[tuple[Segment, JournalDamagedError]] = attrs.field(factory=list)
+    lost: list[tuple[Segment, JournalDamagedError]] = field(default_factory=list)
     """Segments that cannot be read and will be given up, each with what is wrong with it."""
 
     missing: JournalDamagedError | None = None

@@ -5,7 +5,7 @@ had no checkpoints; there, every segment is replayed from the first one on. Dama
 skipped: ``JournalDamagedError`` names the file and the offset. Nothing here touches a file.
 """
 
-import attrs
+from dataclasses import dataclass
 
 from starling_py.journal import checkpoint
 from starling_py.journal.checkpoint import Checkpoint
@@ -15,7 +15,7 @@ from starling_py.journal.format.segment import Header, Segment
 from starling_py.journal.ledger import Facts, Ledger
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class Opened:
     """A segment's file with its header read."""
 

@@ -10,6 +10,7 @@ from starling_py.server.errors import ProcessError
 from starling_py.server.log import formats
 from starling_py.server.log.log import Log
 from starling_py.server.log.sinks import LogFile, Sink, StandardError, Syslog
+from starling_py.session import audit
 from starling_py.settings.server_settings import Settings
 
 _SYSLOG_SOCKETS: Final = ("/dev/log", "/var/run/syslog")
@@ -38,6 +39,24 @@ def start_log(settings: Settings) -> Log:
     return made
 
 
+def start_audit_log(settings: Settings) -> Log | None:
+    """Send the audit log to a file of its own, if the settings name one; raise ``ProcessError``.
+
+    What is in it is not in the other log then.
+    """
+    if settings.audit_log is None:
+        return None
+    try:
+        made = Log(LogFile(settings.audit_log), _formatter(settings, has_time=False))
+    except OSError as error:
+        reason = error.strerror or error
+        raise ProcessError(f"{settings.audit_log}: cannot log there: {reason}") from error
+    audit.log.addHandler(made)
+    audit.log.setLevel(logging.INFO)
+    audit.log.propagate = False
+    return made
+
+
 def _sink(settings: Settings) -> Sink:
     if settings.syslog_channel is not None:
         return Syslog(_SYSLOG_SOCKETS, settings.syslog_channel)
@@ -46,10 +65,13 @@ def _sink(settings: Settings) -> Sink:
     return StandardError(for_journald=_is_journald())
 
 
-def _formatter(settings: Settings) -> logging.Formatter:
+def _formatter(settings: Settings, has_time: bool | None = None) -> logging.Formatter:
+    """Return what makes the lines; ``has_time`` tells whether whoever takes them adds the time."""
     if settings.log_format == "json":
         return formats.json_format()
-    has_time = settings.syslog_channel is not None or (settings.logger is None and _is_journald())
+    if has_time is None:
+        is_syslog = settings.syslog_channel is not None
+        has_time = is_syslog or (settings.logger is None and _is_journald())
     return formats.TextFormat(formats.BARE if has_time else formats.TEXT)
 
 

@@ -34,6 +34,9 @@ class Owner:
     def on_broken(self) -> None:
         raise AssertionError("nothing can fail")
 
+    def on_never_safe(self) -> None:
+        raise AssertionError("all is safe at once")
+
     def items_in_memory(self) -> list[Item]:
         raise AssertionError("there are no files")
 
