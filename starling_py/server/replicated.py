@@ -132,11 +132,11 @@ class Member:
             while not self._stopping:
                 with answering([] if self._web is None else self._web.listeners, "following"):
                     trio.run(self._follow)
-                if link.phase == "failed":
-                    raise StartError(link.why)
-                if self._stopping or link.phase != "elected":
-                    continue  # it is looked at again
-                server = self._read_back()
+                    if link.phase == "failed":
+                        raise StartError(link.why)
+                    if self._stopping or link.phase != "elected":
+                        continue  # it is looked at again
+                    server = self._read_back()
                 if server is not None:
                     trio.run(server.run)
                     self._stopping = self._stopping or not server.lost

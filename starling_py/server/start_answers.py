@@ -1,9 +1,9 @@
-"""Answers HTTP while the queues are read back, before anything else can.
+"""Answers HTTP while nothing else can: the queues are read back, or another server has them.
 
-A start may take seconds, and who watches the process should see that it lives and is not ready. A
+That may take long, and who watches the process should see that it lives and is not ready. A
 thread answers one client after the other, each within a moment: ``/healthz`` that it is well, all
-else that it starts. Invariant: when the ``with`` block ends, the thread touches no listening socket
-any more; who came too late to be answered waits for the server.
+else why it is not ready. Invariant: when the ``with`` block ends, the thread touches no listening
+socket any more; who came too late to be answered waits for the server.
 """
 
 import contextlib
@@ -24,18 +24,26 @@ _PATIENCE: Final = 0.2
 _MOST: Final = 8192
 """Bytes of a request that are read."""
 _WELL: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
+_UNREADY: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: %d\r\nRetry-After: 1\r\n"
+    b"Connection: close\r\n\r\n%b\n"
+)
 
 
 @contextlib.contextmanager
-def answering(listeners: Sequence[socket.socket], what: str = "starting") -> Iterator[None]:
-    """Answer who asks at some listening sockets, within the ``with`` block, with what it does."""
+def answering(listeners: Sequence[socket.socket], why: str = "starting") -> Iterator[None]:
+    """Answer who asks at some listening sockets, within the ``with`` block.
+
+    ``why`` is why the server is not ready, in ASCII.
+    """
+    told = _UNREADY % (len(why) + 1, why.encode("ascii"))
     if not listeners:
         yield
         return
     over, end = socket.socketpair()
     with over, end:
         thread = threading.Thread(
-            target=_answer_all, args=(listeners, over, _unready(what)), name="start", daemon=True
+            target=_answer_all, args=(listeners, over, told), name="start", daemon=True
         )
         thread.start()
         try:
@@ -45,14 +53,7 @@ def answering(listeners: Sequence[socket.socket], what: str = "starting") -> Ite
             thread.join()
 
 
-def _unready(what: str) -> bytes:
-    return (
-        f"HTTP/1.1 503 Service Unavailable\r\nContent-Length: {len(what) + 1}\r\nRetry-After: 1\r\n"
-        f"Connection: close\r\n\r\n{what}\n"
-    ).encode()
-
-
-def _answer_all(listeners: Sequence[socket.socket], over: socket.socket, unready: bytes) -> None:
+def _answer_all(listeners: Sequence[socket.socket], over: socket.socket, told: bytes) -> None:
     signals.hold()  # they are for the main thread
     while True:
         ready = select.select([over, *listeners], [], [])[0]
@@ -66,10 +67,10 @@ def _answer_all(listeners: Sequence[socket.socket], over: socket.socket, unready
                 time.sleep(_PATIENCE)
                 continue
             with client, contextlib.suppress(OSError):
-                _answer(client, unready)
+                _answer(client, told)
 
 
-def _answer(client: socket.socket, unready: bytes) -> None:
+def _answer(client: socket.socket, told: bytes) -> None:
     until = time.monotonic() + _PATIENCE
     asked = b""
     while b"\n\r\n" not in asked and len(asked) < _MOST:
@@ -79,4 +80,4 @@ def _answer(client: socket.socket, unready: bytes) -> None:
             break
         asked += data
     path = asked.split(b" ", 2)[1:2]
-    client.sendall(_WELL if path == [b"/healthz"] else unready)
+    client.sendall(_WELL if path == [b"/healthz"] else told)

@@ -14,6 +14,7 @@ from starling_py.guard import Guard
 from starling_py.http import tokens
 from starling_py.http.gate import Gate
 from starling_py.http.site import Site
+from starling_py.server import culprits
 from starling_py.server.errors import StartError
 from starling_py.server.inner import Inner
 from starling_py.server.listening import listen
@@ -73,7 +74,10 @@ def open_web(settings: HttpSettings | None) -> Opened | None:
     hosts = {settings.listen.host, socket.gethostname(), *(settings.hosts or "").split(",")}
     gate = Gate(known, frozenset(each.lower() for each in hosts))
     where = settings.listen
-    listeners = [] if where.kind == UNIX else listen(where.host, where.port)
+    try:
+        listeners = [] if where.kind == UNIX else listen(where.host, where.port)
+    except StartError as problem:
+        raise StartError(f"http: {problem}{culprits.of_port(where.port)}") from problem
     return Opened(settings, listeners, gate, serving.Web)
 
 

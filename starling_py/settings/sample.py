@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from starling_py.settings.http_settings import TABLE as HTTP_TABLE
 from starling_py.settings.kinds import Setting
 from starling_py.settings.server_settings import TABLE
 from starling_py.settings.users import USER_TABLE
@@ -29,13 +30,19 @@ _TAIL: Final = """\
 # users:
 #   worker:
 """
+_HTTP: Final = """\
+
+# What is told by HTTP: statistics for Prometheus, health, a page. Off without this section.
+# http:
+"""
 
 
 def render() -> str:
     """Return the text of the file."""
     settings = "\n".join(_lines(each, "  ") for each in TABLE)
     users = "\n".join(f"#     {each.name}: {_default(each)}".rstrip() for each in USER_TABLE)
-    return f"{_HEAD}{settings}{_TAIL}{users}\n"
+    http = "\n".join(f"#   {each.name}: {_default(each)}".rstrip() for each in HTTP_TABLE)
+    return f"{_HEAD}{settings}{_TAIL}{users}\n{_HTTP}{http}\n"
 
 
 def _lines(setting: Setting, indent: str) -> str:

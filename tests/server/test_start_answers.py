@@ -40,6 +40,14 @@ def test_a_server_that_starts_is_alive_and_not_ready(listener: socket.socket) ->
         assert asked(listener, get(b"/metrics")).startswith(b"HTTP/1.1 503 ")
 
 
+def test_why_it_is_not_ready_is_told(listener: socket.socket) -> None:
+    with answering([listener], "following"):
+        told = asked(listener, get(b"/readyz"))
+    assert told.endswith(
+        b"Content-Length: 10\r\nRetry-After: 1\r\nConnection: close\r\n\r\nfollowing\n"
+    )
+
+
 @pytest.mark.parametrize("sent", [b"\r\n\r\n", b"G", b"a" * 20000, b"\xff\n\r\n"])
 def test_a_client_that_asks_for_nothing_holds_nobody_up(
     listener: socket.socket, sent: bytes
