@@ -80,6 +80,7 @@ PURE = (
     # What is asked by whoever looks after the server.
     "session/admin",
     "session/audit",
+    "session/guarded",
     "session/operating",
     "session/permission",
     "session/reports",
