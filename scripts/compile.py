@@ -88,6 +88,7 @@ PURE = (
     "session/admin",
     "session/audit",
     "session/consumers",
+    "session/guarded",
     "session/operating",
     "session/permission",
     "session/reports",

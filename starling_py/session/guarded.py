@@ -33,6 +33,7 @@ from starling_py.protocol.foreign import HELLO
 from starling_py.protocol.text import TextDialect
 from starling_py.protocol.writer import Outcome, Writer
 from starling_py.queues.slices import Steps
+from starling_py.security.passwords import Hash
 from starling_py.session import audit, permission
 from starling_py.session.client import Client, Parked
 from starling_py.session.get import getting
@@ -56,7 +57,7 @@ class Account:
 
     name: str
     rights: User
-    proof: object = field(default=None, repr=False)
+    proof: Hash | str | None = field(default=None, repr=False)
     """What it was recognised by; when that changes, it has to be recognised anew."""
 
 

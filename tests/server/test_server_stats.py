@@ -336,7 +336,7 @@ async def test_stats_conns_tells_what_each_connection_does(start: Servers) -> No
         await waiter.send(b"get a/t=9000 b/t=9000\r\n")
         await running.until_waiting(1)
         with trio.fail_after(PATIENCE):
-            while len(conns := await client.stats(b"stats conns")) > 2 * 6:
+            while len(conns := await client.stats(b"stats conns")) > 2 * 7:
                 await trio.lowlevel.checkpoint()
         states = [value for name, value in conns.items() if name.endswith(":state")]
         assert sorted(states) == ["reading", "waiting"]
