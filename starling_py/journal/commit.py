@@ -324,7 +324,8 @@ class GroupCommit:
             self.guard.caught("what follows a commit")  # the records are written all the same
         if journal.syncs:
             self._unsynced[journal] = None
-            if owner is not None and owner.deleted:
+            # A batch under way may be about to give its files their names.
+            if owner is not None and owner.deleted and self._begun == self.finished:
                 try:
                     journal.tell_if_never_safe()
                 except Exception:

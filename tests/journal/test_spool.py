@@ -262,6 +262,24 @@ def test_a_queue_deleted_twice_before_the_first_is_safe_leaves_no_files() -> Non
     assert not harness.commit()[0].failed
 
 
+def test_a_queue_deleted_during_its_first_sync_stays_until_that_is_over() -> None:
+    # With one open file, its own is closed twice meanwhile.
+    harness = Harness(disk := empty_disk(), interval=3600, deferred=True, open_files=1)
+    for name in (NAME, b"other"):
+        harness.put(b"x", name)
+    harness.commit()
+    harness.clock.monotonic += 3600
+    harness.commits.sync_if_due()
+    harness.queues.delete(NAME)
+    harness.commit()
+    assert harness.deferred.sync_one().errors == [None, None]
+    harness.put(b"new")
+    harness.commit()
+    assert not harness.commits.broken
+    assert harness.datas() == [b"new"]
+    assert Harness(disk.for_next_process()).datas() == [b"new"]
+
+
 @pytest.mark.parametrize("call", ["rename", "sync_directory"])
 def test_a_told_deletion_stays_after_a_power_cut_though_removing_failed(
     call: str,
