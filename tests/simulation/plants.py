@@ -715,7 +715,13 @@ def repeats_what_is_not_synced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(put, "_repeated", repeated)
 
 
+def forgets_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not note what changes without a record, so that a monitor is not told."""
+    monkeypatch.setattr(PersistentQueue, "note_change", lambda _: None)
+
+
 PLANTS: tuple[Plant, ...] = (
+    forgets_a_change,
     frees_the_log_too_early,
     removes_the_log_too_early,
     starts_without_the_log,
