@@ -10,6 +10,8 @@ ITEM = b"ITEM %d %d 0 1500 %b 0 0 2 %b %b"
 class Server(StatsClient):
     """A client that answers itself."""
 
+    dead_letter = b"dead"
+
     def __init__(self, *refused: bytes) -> None:
         super().__init__(Address())
         self.refused = refused
@@ -26,7 +28,7 @@ class Server(StatsClient):
         if command.split()[0] in self.refused:
             raise RefusedError("ERROR: not enabled")
         if command == b"dump_config q":
-            return [b"queue 'q' {", b"  dead_letter=dead", b"}"]
+            return [b"queue 'q' {", b"  dead_letter=%b" % self.dead_letter, b"}"]
         if command.startswith(b"browse dead "):
             return [
                 ITEM % (1, 1, b"waiting", b"q", b"buried"),
@@ -72,3 +74,9 @@ def test_what_the_server_refuses_is_said_and_the_rest_is_there() -> None:
     assert found.missing == ("browse: ERROR: not enabled",)
     assert found.items == ()
     assert len(found.consumers) == 2
+
+
+def test_a_queue_without_dead_letters_has_no_such_queue() -> None:
+    server = Server()
+    server.dead_letter = b"none"  # the server's word for what is not set
+    assert fetch(server, b"q", 0, None).dead_letter == b""
