@@ -320,6 +320,7 @@ class PersistentQueue:
         last one, so that clients are served in the order of the items.
         """
         self.open_reads.cancel(read)
+        self.note_change()
         if not self.exhausts(read.item):
             self.waiting.insert(read.item)
             if alone:
@@ -510,6 +511,7 @@ class PersistentQueue:
         Called when a commit failed, and when a journal was healed, which may have lost writes that
         no client was told of.
         """
+        self.note_change()
         ledger = self.journal.ledger
         self.next_id = ledger.next_id
         self._first_id = ledger.first_id

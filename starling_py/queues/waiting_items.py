@@ -70,7 +70,7 @@ class ItemsOwner(Protocol):
         """Serve the clients that wait for an item: some can be taken again."""
 
     def note_change(self) -> None:
-        """Note that the queue's numbers are others: it cannot be read on."""
+        """Note that the queue's numbers are others: it cannot be read on, or was."""
 
 
 class _Gone:
@@ -381,6 +381,7 @@ class WaitingItems:
 
     def _tell(self, problem: JournalError | None) -> None:
         """Call those who asked for it, if there is an item to go on with or none can be read."""
+        self._owner.note_change()  # more delayed items may be known
         done = not self.missing and (
             self.window.items or not self.window.behind or not self.waiting
         )

@@ -62,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail("the live table needs a terminal; use --once or --json", 2)
     with closing(StatsClient(address)) as client:
         try:
-            stats = client.stats() if once else client.changes(b"", 100_000)
+            everything = options.json or options.raw
+            stats = client.stats() if everything else client.changes(b"", 100_000)
         except StatsError as error:
             return _fail(f"cannot reach {address}: {error}", 1)
         taken = time.monotonic()

@@ -98,8 +98,8 @@ def fetch(client: StatsClient, queue: bytes, open_items: int, known: Detail | No
             return ()
 
     settings = parse_settings(lines(b"dump_config " + queue))
-    dead_letter = settings.get("dead_letter", "null")
-    target = b"" if dead_letter in ("null", "None", "-", "") else dead_letter.encode()
+    dead_letter = settings.get("dead_letter", "none")
+    target = b"" if dead_letter in ("none", "null", "") else dead_letter.encode()
     items = parse_items(lines(b"browse %b 0 %d" % (queue, AT_THE_HEAD)))
     dead: tuple[Item, ...] = ()
     if target and not missing:

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starling_py.queues import queue_directory
-from starling_py.queues.changes import Changes, Found
+from starling_py.queues.changes import Found
 from starling_py.queues.queue_directory import Rules
 from starling_py.settings.queue_table import QueueTable
-from starling_py.stats import WATCHED, QueueSnapshot
+from starling_py.stats import WATCHED
 from tests.core import Client
 from tests.queues.parts import Queues
+from tests.simulation.watcher import TIMES, Watcher
 
-TIMES = ("logsize", "age", "last_put", "last_get")
 RULES: dict[str, dict[str, object]] = {
     "full": {"max_items": 2},
     "tried": {"max_deliveries": 1, "dead_letter": "dead"},
@@ -23,49 +23,16 @@ RULES: dict[str, dict[str, object]] = {
 }
 
 
-class Monitor:
-    """Somebody who asks what has changed, and remembers what it was told."""
+class Monitor(Watcher):
+    """Somebody who asks what has changed; ``told`` is of which queues it was told last."""
 
-    def __init__(self, changes: Changes) -> None:
-        self.changes = changes
-        self.token = b""
-        self.known: dict[bytes, tuple[int, ...]] = {}
-        self.found = Found()
-        self.told: list[bytes] = []
-
-    def look(self, most: int = 1000) -> Found:
-        """Ask once."""
-        self.found = Found()
-        for _ in self.changes.look(self.token, most, self.found):
-            pass
-        return self.learn()
-
-    def learn(self) -> Found:
-        """Take over what was found."""
-        if self.found.anew:
-            self.known.clear()
-        for name in self.found.names:
-            numbers = self.changes.numbers(name)
-            if numbers is None:
-                self.known.pop(name, None)
-            else:
-                self.known[name] = numbers
-        self.token, self.told = self.found.token, self.found.names
-        return self.found
+    @property
+    def told(self) -> list[bytes]:
+        return self.found.names
 
     def expect_all(self, queues: Queues) -> None:
-        """Ask until there is nothing left, and compare with what each queue tells of itself."""
-        while self.look(3).left:
-            pass
-        expected = {name: watched(queues.numbers(name)) for name in queues.queues.names()}
-        assert {name: numbers[: -len(TIMES)] for name, numbers in self.known.items()} == expected
-        assert self.found.queues == len(expected)
-        assert self.found.items == sum(numbers[0] for numbers in expected.values())
-        assert self.found.size == sum(numbers[1] for numbers in expected.values())
-
-
-def watched(queue: QueueSnapshot) -> tuple[int, ...]:
-    return tuple(getattr(queue, name) for name in WATCHED if name not in TIMES)
+        """Expect it to know everything."""
+        assert self.differs(queues.queues) == ""
 
 
 def test_the_times_are_the_last_of_what_is_told() -> None:

@@ -789,7 +789,13 @@ def tells_no_age_of_what_is_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(WaitingItems, "oldest_to_come", lambda self: None)
 
 
+def forgets_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not note what changes without a record, so that a monitor is not told."""
+    monkeypatch.setattr(PersistentQueue, "note_change", lambda _: None)
+
+
 PLANTS: tuple[Plant, ...] = (
+    forgets_a_change,
     tells_the_age_of_the_first_item,
     tells_no_age_of_what_is_on_disk,
     shows_another_item_than_the_one_named,

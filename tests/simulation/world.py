@@ -64,6 +64,7 @@ from tests.simulation.watched_session import (
     WatchedSession,
     WatchedTick,
 )
+from tests.simulation.watcher import Watcher
 
 SPOOL = "/spool"
 NAMES = (b"jobs", b"Other", b"a+b", b"jobs+x", b"dead", b"dead+y")
@@ -173,6 +174,7 @@ class Life:
         )
         assert isinstance(self.core.queues, WatchedQueues)
         self.queues = self.core.queues
+        self.watcher = Watcher(self.queues.changes)
         self.queues.slices.allowance = shape.slice
         self.queues.slices.at_once = shape.at_once_steps
         self.sliced = shape.slice < float("inf")
@@ -391,6 +393,8 @@ class Life:
 
     def look(self) -> None:
         """Compare what the server counts with the model, and read the replies."""
+        if wrong := self.watcher.differs(self.queues):
+            raise Violation(f"a monitor was not told: {wrong}")
         for name, model in self.models.items():
             queue = self.queues.directory.find(name)
             now = model.now

@@ -1,7 +1,8 @@
 """What is wrong with a queue or the server."""
 
+from starling_py.top.course import History
 from starling_py.top.snapshot import take_snapshot
-from starling_py.top.wrong import alerts
+from starling_py.top.wrong import alerts, marks
 from tests.top.parts import BY_KEY, only_row, snapshot
 
 
@@ -35,3 +36,38 @@ def test_a_server_of_a_group_tells_what_it_is() -> None:
     follower = take_snapshot({**told, b"accepting_conns": b"0"}, 0)
     assert alerts(follower) == ["follows a:1, 3 messages behind"]
     assert alerts(snapshot(0, {"replica_silent_ms": 2500})) == ["the cluster is silent for 2 s"]
+
+
+def marked(history: History, taken: float, uptime: int = 3600, **counters: int) -> tuple[str, ...]:
+    found = snapshot(taken, {"uptime": uptime}, q={"total_items": 0, **counters})
+    history.note({}, found.queues, taken)
+    return marks(b"q", found, history)
+
+
+def test_a_queue_is_stuck_whose_items_nobody_takes_for_a_minute() -> None:
+    old = {"items": 1, "age": 60_000}
+    assert marked(History(), 0, **old, last_get=60_000) == ("stuck",)
+    assert marked(History(), 0, **old, last_get=59_999) == ()
+    assert marked(History(), 0, **old, last_get=60_000, delayed=1) == ()
+    assert marked(History(), 0, items=1, age=59_999, last_get=60_000) == ()
+    assert marked(History(), 0, **old) == (), "an older server does not tell"
+
+
+def test_a_queue_is_not_stuck_because_the_server_has_just_started() -> None:
+    stats = {b"queue_q_items": b"1", b"queue_q_age": b"90000", b"queue_q_last_get": b"-1"}
+    for uptime, expected in ((b"59", ()), (b"60", ("stuck",))):
+        found = take_snapshot({**stats, b"uptime": uptime}, 0)
+        assert marks(b"q", found, History()) == expected
+
+
+def test_a_queue_grows_and_its_items_die_within_the_last_minute() -> None:
+    history = History()
+    assert marked(history, 0, items=100) == ()
+    assert marked(history, 30, items=109) == ()
+    assert marked(history, 59, items=110, dead_lettered=1) == ("dying", "growing")
+    assert marked(history, 180, items=110, dead_lettered=1) == ()
+
+
+def test_marks_come_with_the_worst_first() -> None:
+    wrong = {"items": 1, "journal_broken": 1, "paused": 1, "full": 1}
+    assert marked(History(), 0, **wrong) == ("broken", "full", "paused")
