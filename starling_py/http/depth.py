@@ -37,7 +37,7 @@ def told(name: bytes, replies: Sequence[Reply]) -> Answer:
     if about.end != "END":
         return Answer(403, json.dumps({"error": about.end}).encode(), JSON)
     found = numbers(about.lines, b"queue_%b_" % one_token(name))
-    if not found:
+    if found.get("exists", "1") == "0":
         return Answer(404, json.dumps({"error": "there is no such queue"}).encode(), JSON)
     listed = [each.decode("utf-8", "backslashreplace").split(" ")[1:] for each in items.lines]
     content = {

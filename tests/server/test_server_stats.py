@@ -293,7 +293,7 @@ async def test_a_server_that_drains_says_that_it_accepts_no_clients(start: Serve
         (b"detail", b"CLIENT_ERROR usage: stats detail on|off|dump\r\n"),
         (b"reset", b"RESET\r\n"),
         (b"queues", b"END\r\n"),
-        (b"queue none", b"END\r\n"),
+        (b"queue none", b"STAT queue_none_exists 0\r\nEND\r\n"),
         (b"nonsense", b"ERROR\r\n"),
         (b"reset more", b"RESET\r\n"),
     ],

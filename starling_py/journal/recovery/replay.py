@@ -37,8 +37,8 @@ def open_segment(path: str, data: memoryview, number: int, like: Header | None) 
         return None
     try:
         header, start = segment.decode(data)
-    except HeaderCutShortError as problem:
-        _no_sound_record_from(path, data, 0, problem.salt, search.ANY_ID, str(problem))
+    except HeaderCutShortError as short:
+        _no_sound_record_from(path, data, 0, short.salt, search.ANY_ID, str(short))
         return None
     except SegmentError as problem:
         if _is_torn_header(path, data, str(problem)):
