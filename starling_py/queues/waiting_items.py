@@ -123,6 +123,9 @@ class WaitingItems:
         """Refer to the queue no more: it is gone, and no item waits."""
         self._owner = _Gone()
         self.set_aside.let_go()
+        asking, self._when_loaded = self._when_loaded, []
+        for ask_again in asking:
+            ask_again(None)  # of the queue that has its name by then, if there is one
 
     @property
     def waiting(self) -> int:

@@ -228,6 +228,17 @@ def test_an_item_in_front_is_fetched_though_the_window_has_filled_up(
     assert queues.take_all(b"q") == [b"0", b"1", b"2", b"3"]
 
 
+def test_who_waits_for_the_disk_is_called_if_the_queue_goes(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool")
+    queues.put(b"q", b"1")
+    queue = queues.queue(b"q")
+    called: list[JournalError | None] = []
+    queue.waiting.reread()
+    queue.waiting.when_loaded(called.append)
+    queue.let_go()
+    assert called == [None]
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["put", "front", "delay", "take", "open", "back", "later", "confirm"]),
