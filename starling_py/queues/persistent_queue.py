@@ -502,7 +502,9 @@ class PersistentQueue:
 
     def on_never_safe(self) -> None:
         """Have the queue removed if it is deleted: it was so before anything of it was safe."""
-        if not self.sync_waits.waiting and not self.traffic.left and not self.traffic.arriving:
+        traffic = self.traffic
+        waits = self.sync_waits.waiting or self.open_reads.ended or traffic.left or traffic.arriving
+        if not waits:
             self.on_all_safe()
 
     def on_rolled_back(self) -> None:

@@ -48,8 +48,11 @@ def test_that_items_may_not_be_listed_is_told() -> None:
     assert json.loads(answer.body)["refused"] == "ERROR: browse not enabled"
 
 
+NONE = b"STAT queue_jobs_exists 0\r\nEND\r\nEND\r\nNOT_FOUND\r\n"
+
+
 def test_a_queue_that_is_not_there_is_told() -> None:
-    assert depth.told(b"jobs", replies_of(b"END\r\nEND\r\nNOT_FOUND\r\n", 3).found).status == 404
+    assert depth.told(b"jobs", replies_of(NONE, 3).found).status == 404
     assert depth.item_told(replies_of(b"END\r\n", 1).found).status == 404
 
 
