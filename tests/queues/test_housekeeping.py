@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from starling_py.journal.disk.files import Files
+from starling_py.queues import housekeeping
 from starling_py.queues.errors import NotNowRefused
 from starling_py.queues.open_reads import ReadHolder
 from tests.queues.parts import Queues
@@ -103,3 +104,20 @@ def test_who_waits_for_a_sync_that_cannot_be_is_told(tmp_path: Path) -> None:
     keep_house(queues)
     assert [str(each) for each in told] == ["cannot be synced"]
     queues.queue(b"q").journal.recorder.broken = None
+
+
+@pytest.mark.patches
+def test_many_queues_are_looked_after_with_rests_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "A_SECOND", 2)
+    queues = Queues(tmp_path / "spool")
+    for number in range(5):
+        queues.put(b"q%d" % number, b"dies", exptime=5)
+    keep_house(queues)
+    queues.pass_time(6)
+    left = []
+    for _ in range(4):
+        keep_house(queues)
+        left.append(sum(queues.numbers(b"q%d" % number).items for number in range(5)))
+    assert left == [5, 5, 0, 0]
