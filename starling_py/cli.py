@@ -88,8 +88,8 @@ def _run(
     if settings.logger is not None and not settings.daemonize:
 
         def on_serving() -> None:  # its log is elsewhere: it must not look as if it hung
-            where = f"{settings.host}:{settings.port}"
-            streams.tell(f"serves {where}, spool {settings.queue_path}, log {settings.logger}")
+            where = f"spool {settings.queue_path}, log {settings.logger}"
+            streams.tell(f"serves {settings.endpoints}, {where}")
 
     try:
         serve(settings, read_again, on_serving)
@@ -112,7 +112,8 @@ def _culprit(problem: Exception, settings: Settings) -> str:
     cause = problem.__cause__
     if isinstance(cause, BlockingIOError):
         return culprits.of_file(f"{settings.queue_path}/.lock")
-    if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+    is_taken = isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE
+    if is_taken and settings.listen is None:
         return f"{culprits.of_port(settings.port)}; another port is --port N"
     return ""
 

@@ -8,7 +8,7 @@ socket any more; who came too late to be answered waits for the server.
 
 import contextlib
 import logging
-import select
+import selectors
 import socket
 import threading
 import time
@@ -55,19 +55,27 @@ def answering(listeners: Sequence[socket.socket], why: str = "starting") -> Iter
 
 def _answer_all(listeners: Sequence[socket.socket], over: socket.socket, told: bytes) -> None:
     signals.hold()  # they are for the main thread
-    while True:
-        ready = select.select([over, *listeners], [], [])[0]
-        if over in ready:
-            return
-        for listener in ready:
-            try:
-                client = listener.accept()[0]
-            except OSError as error:
-                log.debug("http: nobody is accepted: %s", error)
-                time.sleep(_PATIENCE)
-                continue
-            with client, contextlib.suppress(OSError):
-                _answer(client, told)
+    with selectors.DefaultSelector() as selector:
+        for each in (over, *listeners):
+            selector.register(each, selectors.EVENT_READ)
+        while True:
+            ready = [key.fileobj for key, _ in selector.select()]
+            if over in ready:
+                return
+            for listener in listeners:
+                if listener in ready:
+                    _accept(listener, told)
+
+
+def _accept(listener: socket.socket, told: bytes) -> None:
+    try:
+        client = listener.accept()[0]
+    except OSError as error:
+        log.debug("http: nobody is accepted: %s", error)
+        time.sleep(_PATIENCE)
+        return
+    with client, contextlib.suppress(OSError):
+        _answer(client, told)
 
 
 def _answer(client: socket.socket, told: bytes) -> None:
