@@ -76,6 +76,7 @@ PURE = (
     "server/start_answers",
     "server/streams",
     "server/supervisor",
+    "server/surroundings",
     "server/signals",
     "server/threads",
     "server/tls",

@@ -32,6 +32,7 @@ from starling_py.server.server import Server
 from starling_py.server.signals import Signals
 from starling_py.server.start_answers import answering
 from starling_py.server.supervisor import Supervisor
+from starling_py.server.surroundings import Surroundings
 from starling_py.server.threads import Threads
 from starling_py.server.web_opening import open_web
 from starling_py.settings import cluster, command_line, sample
@@ -163,42 +164,22 @@ def serve(
         for warning in warnings:
             log.warning("%s", warning)
         access = _access(settings, listeners)
+        around = Surroundings(
+            listeners.plain, read_again, lines, taken, on_serving, access, supervisor, web
+        )
         if settings.engine == "jetstream":
             if pid_file is not None:
                 pid_file.write()
             from starling_py.server.joining import member
 
-            member(
-                settings,
-                segments,
-                listeners.plain,
-                read_again,
-                lines,
-                taken,
-                on_serving,
-                access,
-                supervisor,
-                web,
-            ).run()
+            member(settings, segments, taken, around).run()
             return
         with process.without_collector():
             core, threads = _read_back(settings, segments, [] if web is None else web.listeners)
         if pid_file is not None:
             pid_file.write()
         process.collect_only_the_young()
-        server = Server(
-            settings,
-            core,
-            threads,
-            listeners.plain,
-            read_again,
-            lines,
-            taken,
-            on_serving,
-            access,
-            supervisor,
-            web,
-        )
+        server = Server(settings, core, threads, around)
         try:
             trio.run(server.run)
         except Exception as error:

@@ -5,19 +5,14 @@ told before anything begins.
 """
 
 import secrets
-import socket
-from collections.abc import Callable, Sequence
 
 from starling_py.journal.disk.files import Files
 from starling_py.replica.link import Group, Link
-from starling_py.server.access import Access
 from starling_py.server.errors import StartError
-from starling_py.server.host import LogLines
 from starling_py.server.listening import address_of
 from starling_py.server.replicated import Member
 from starling_py.server.signals import Signals
-from starling_py.server.supervisor import Supervisor
-from starling_py.server.web_opening import Opened
+from starling_py.server.surroundings import Surroundings
 from starling_py.settings.server_settings import Settings
 
 _STARTS = "/proc/sys/kernel/random/boot_id"
@@ -26,14 +21,8 @@ _STARTS = "/proc/sys/kernel/random/boot_id"
 def member(
     settings: Settings,
     segments: int,
-    listeners: Sequence[socket.socket],
-    read_settings: Callable[[], Settings],
-    lines: LogLines,
     signals: Signals,
-    on_serving: Callable[[], None],
-    access: Access,
-    supervisor: Supervisor,
-    web: Opened | None,
+    around: Surroundings,
 ) -> Member:
     """Return a server of the group that the settings name. Raises ``StartError``."""
     try:
@@ -54,7 +43,7 @@ def member(
         )
     ]
     cluster = Cluster(servers.urls, settings.stream, settings.replicas, settings.takeover, *paths)
-    address = settings.advertise or address_of(listeners[0])
+    address = settings.advertise or address_of(around.listeners[0])
     files = Files()
     try:
         started = bytes.fromhex(files.read(_STARTS).decode().strip().replace("-", ""))
@@ -62,16 +51,4 @@ def member(
         started = secrets.token_bytes(16)  # no start is known to be the same as another one
     group = Group(address, settings.takeover)
     link = Link(lambda: NatsStream(cluster), group, files, str(settings.queue_path), started)
-    return Member(
-        settings,
-        segments,
-        link,
-        listeners,
-        read_settings,
-        lines,
-        signals,
-        on_serving,
-        access,
-        supervisor,
-        web,
-    )
+    return Member(settings, segments, link, signals, around)

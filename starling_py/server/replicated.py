@@ -25,17 +25,15 @@ from starling_py.journal.errors import SpoolError
 from starling_py.replica.link import Link
 from starling_py.replica.shipped_commit import SILENT, ShippedCommit
 from starling_py.server import process
-from starling_py.server.access import Access
 from starling_py.server.core import Core, Storage
 from starling_py.server.errors import StartError
-from starling_py.server.host import LogLines
 from starling_py.server.server import Server
 from starling_py.server.signals import Signals, hold
 from starling_py.server.standby import Standby
 from starling_py.server.start_answers import answering
-from starling_py.server.supervisor import READY, Supervisor
+from starling_py.server.supervisor import READY
+from starling_py.server.surroundings import Surroundings
 from starling_py.server.threads import Threads
-from starling_py.server.web_opening import Opened
 from starling_py.settings.server_settings import Settings
 from starling_py.stats import Pairs
 
@@ -92,27 +90,16 @@ class Member:
         settings: Settings,
         segments: int,
         link: Link,
-        listeners: Sequence[socket.socket],
-        read_settings: Callable[[], Settings],
-        lines: LogLines,
         signals: Signals,
-        on_serving: Callable[[], None],
-        access: Access,
-        supervisor: Supervisor,
-        web: Opened | None = None,
+        around: Surroundings,
     ) -> None:
         """Take what ``Server`` takes; ``segments`` is how many may be open."""
         self._settings = settings
         self._segments = segments
         self._link = link
-        self._listeners = listeners
-        self._read_settings = read_settings
-        self._lines = lines
         self._signals = signals
-        self._on_serving = on_serving
-        self._access = access
-        self._supervisor = supervisor
-        self._web = web
+        self._around = around
+        self._on_serving = around.on_serving
         self._stopping = False
         self._stop: Callable[[str], None] = lambda _: None
         self._reload: Callable[[], None] = lambda: None
@@ -130,7 +117,9 @@ class Member:
         self._signals.obey(self._stopped, lambda: self._reload())
         try:
             while not self._stopping:
-                with answering([] if self._web is None else self._web.listeners, "following"):
+                with answering(
+                    [] if self._around.web is None else self._around.web.listeners, "following"
+                ):
                     trio.run(self._follow)
                     if link.phase == "failed":
                         raise StartError(link.why)
@@ -173,7 +162,7 @@ class Member:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._standby(told).run)
             nursery.start_soon(self._tell_supervisor)
-            for listener in self._listeners:
+            for listener in self._around.listeners:
                 log.info("following; answering on %s", listener.getsockname())
             self._on_serving()
             self._on_serving = lambda: None
@@ -186,21 +175,21 @@ class Member:
 
     async def _tell_supervisor(self) -> None:
         """Tell that it is ready to take over, and that it is well, until cancelled."""
-        self._supervisor.tell(READY, "STATUS=following")
+        self._around.supervisor.tell(READY, "STATUS=following")
         for turn in itertools.count():
-            self._supervisor.is_well(turn, time.monotonic())
+            self._around.supervisor.is_well(turn, time.monotonic())
             await trio.sleep(1)
 
     def _standby(self, told: Told) -> Standby:
         settings = self._settings
         return Standby(
-            self._listeners,
+            self._around.listeners,
             told,
             settings.item_size_max,
             settings.max_connections,
             proxied=settings.proxy_protocol,
-            secured=self._access.secured,
-            tells=self._access.accounts is None,
+            secured=self._around.access.secured,
+            tells=self._around.access.accounts is None,
         )
 
     def _read_back(self) -> Server | None:
@@ -223,22 +212,22 @@ class Member:
             return None
         process.collect_only_the_young()
         link.serve()
-        web, access = self._web, self._access
-        if web is not None:
-            web = attrs.evolve(web, listeners=[each.dup() for each in web.listeners])
+        around = self._around
+        access, web = around.access, around.web
         return Server(
             settings,
             core,
             threads,
-            [each.dup() for each in self._listeners],
-            self._read_settings,
-            self._lines,
-            self,
-            access=attrs.evolve(access, secured=[each.dup() for each in access.secured]),
-            supervisor=self._supervisor,
-            web=web,
-            watch=self._watch,
-            extra=lambda: replica_numbers(link),
+            attrs.evolve(
+                around,
+                listeners=_again(around.listeners),
+                signals=self,
+                on_serving=lambda: None,
+                access=attrs.evolve(access, secured=_again(access.secured)),
+                web=None if web is None else attrs.evolve(web, listeners=_again(web.listeners)),
+            ),
+            self._watch,
+            lambda: replica_numbers(link),
         )
 
     async def _watch(self, server: Server) -> None:
@@ -265,3 +254,8 @@ class Member:
         told = Told(self._link, time.monotonic(), 3 * self._settings.takeover)
         with scope:
             await self._standby(told).run()
+
+
+def _again(listeners: Sequence[socket.socket]) -> list[socket.socket]:
+    """Return the same listening sockets, for a server that will close them."""
+    return [each.dup() for each in listeners]

@@ -9,25 +9,23 @@ tasks of trio are here and in the tick; they decide nothing about queues.
 import contextlib
 import functools
 import logging
-import socket
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
 
 import trio
 
 from starling_py.http.site import Offer, Site
 from starling_py.server import process, readiness
 from starling_py.server.acceptor import Acceptor
-from starling_py.server.access import Access
 from starling_py.server.budget import Budget
 from starling_py.server.core import Core
 from starling_py.server.file_limit import GUESTS
 from starling_py.server.gate import Gate
 from starling_py.server.handshakes import Handshakes
-from starling_py.server.host import Host, LogLines
+from starling_py.server.host import Host
 from starling_py.server.inner import Inner
 from starling_py.server.listening import address_of
-from starling_py.server.supervisor import READY, STOPPING, Supervisor
+from starling_py.server.supervisor import READY, STOPPING
+from starling_py.server.surroundings import Obeying, Surroundings
 from starling_py.server.threads import Threads
 from starling_py.server.tick import Tick
 from starling_py.server.turn_times import TurnTimes
@@ -42,18 +40,10 @@ from starling_py.stats import Counters, Histogram
 
 log = logging.getLogger(__name__)
 
-_EVERYBODY: Final = Access()
 _HOUSEKEEPING = 0.5
 """Seconds from one housekeeping to the next."""
 _WORTH_GIVING = 1 << 24
 """Bytes that clients must have let go of before the memory is given back to the system."""
-
-
-class Obeying(Protocol):
-    """Where signals come from."""
-
-    def obey(self, stop: Callable[[str], None], reload: Callable[[], None]) -> None:
-        """Call ``stop`` with a signal's name to stop, and ``reload`` to read settings again."""
 
 
 class Server:
@@ -64,24 +54,13 @@ class Server:
         settings: Settings,
         core: Core,
         threads: Threads,
-        listeners: Sequence[socket.socket],
-        read_settings: Callable[[], Settings] | None = None,
-        lines: LogLines | None = None,
-        signals: Obeying | None = None,
-        on_serving: Callable[[], None] = lambda: None,
-        access: Access = _EVERYBODY,
-        supervisor: Supervisor | None = None,
-        web: Opened | None = None,
+        around: Surroundings,
         watch: Callable[["Server"], Awaitable[None]] | None = None,
         extra: Callable[[], list[tuple[str, object]]] = list,
     ) -> None:
         """``threads`` are those of the core, and are started here.
 
-        ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
-        what the log leaves out. ``on_serving`` is called when the server listens and obeys
-        ``signals``. ``access`` says who may use the server, and where TLS is spoken. The
-        ``supervisor`` is told when the server serves, is well, and stops. ``web`` is where HTTP is
-        served, if it is. ``watch`` runs beside the tick; ``extra`` returns more statistics.
+        ``watch`` runs beside the tick; ``extra`` returns more statistics.
         """
         self._watch = watch
         self.lost = False
@@ -89,14 +68,12 @@ class Server:
         self._settings = settings
         self._core = core
         self._addresses = [
-            *map(address_of, listeners),
-            *(f"tls:{address_of(each)}" for each in access.secured),
+            *map(address_of, around.listeners),
+            *(f"tls:{address_of(each)}" for each in around.access.secured),
         ]
         self._counters = Counters()
         self._stop = trio.Event()
-        self._signals = signals
-        self._on_serving = on_serving
-        self._supervisor = supervisor or Supervisor()
+        self._around = around
         self._policy = Policy(
             settings.item_size_max,
             settings.allow_flush_all,
@@ -120,19 +97,19 @@ class Server:
             lambda: core.queues.keep_house(),
             lambda: self._tick.nudge(),
             self._give_memory_back,
-            lambda: self._supervisor.is_well(self._tick.turns, core.clock.monotonic),
+            lambda: around.supervisor.is_well(self._tick.turns, core.clock.monotonic),
         )
         threads.start()
         guard = core.commits.guard
-        accounts, certificates = access.accounts, access.certificates
+        accounts, certificates = around.access.accounts, around.access.certificates
         self.gate = None if accounts is None else Gate(accounts, guard, lambda: self._tick.nudge())
         self._host = Host(
             settings,
             core,
             self._counters,
             self._stop,
-            read_settings,
-            lines,
+            around.read_settings,
+            around.lines,
             self.gate,
             certificates,
             extra,
@@ -151,26 +128,27 @@ class Server:
             self._counters,
             self._session,
             Acceptor(
-                listeners,
+                around.listeners,
                 watched,
                 settings.max_connections,
                 self._counters,
                 # Who comes through a proxy on this machine is not of this machine.
                 0 if settings.proxy_protocol else GUESTS,
                 settings.allow_from,
-                access.secured,
+                around.access.secured,
             ),
             Budget(settings.client_memory),
             self._handshakes,
         )
+        web = around.web
         self._web = None if web is None else self._served(web, threads.syncer.times)
 
     async def run(self, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until a signal or a client stops the server; then close everything."""
         try:
             async with trio.open_nursery() as nursery:
-                if self._signals is not None:
-                    self._obey(self._signals)
+                if self._around.signals is not None:
+                    self._obey(self._around.signals)
                 nursery.start_soon(self._keep_house)
                 if self.gate is not None:
                     nursery.start_soon(self.gate.run)
@@ -182,8 +160,10 @@ class Server:
                 for address in self._addresses:
                     log.info("listening on %s", address)
                 task_status.started()
-                self._on_serving()
-                self._supervisor.tell(READY, f"STATUS=listening on {', '.join(self._addresses)}")
+                self._around.on_serving()
+                self._around.supervisor.tell(
+                    READY, f"STATUS=listening on {', '.join(self._addresses)}"
+                )
                 await self._tick.run()
                 nursery.cancel_scope.cancel()
         finally:
@@ -216,7 +196,7 @@ class Server:
 
     async def _wait_for_stop(self) -> None:
         await self._stop.wait()
-        self._supervisor.tell(STOPPING)
+        self._around.supervisor.tell(STOPPING)
         self._tick.drain(self._settings.grace_time)
 
     def _obey(self, signals: Obeying) -> None:

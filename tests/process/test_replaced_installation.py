@@ -274,19 +274,21 @@ def watch(event, args):
         told.append(f"open {args[0]}")
 
 
+import attrs
+
 from starling_py.server import server
 
 run = server.Server.run
 
 
 async def watched(self, *args, **kwargs):
-    serving = self._on_serving
+    serving = self._around.on_serving
 
     def begin():
         serving()
         seen.append(True)
 
-    self._on_serving = begin
+    self._around = attrs.evolve(self._around, on_serving=begin)
     await run(self, *args, **kwargs)
 
 

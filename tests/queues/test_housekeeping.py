@@ -110,7 +110,7 @@ def test_who_waits_for_a_sync_that_cannot_be_is_told(tmp_path: Path) -> None:
 def test_many_queues_are_looked_after_with_rests_in_between(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "A_SECOND", 2)
+    monkeypatch.setattr(housekeeping, "EACH_TIME", 2)
     queues = Queues(tmp_path / "spool")
     for number in range(5):
         queues.put(b"q%d" % number, b"dies", exptime=5)

@@ -17,6 +17,7 @@ from starling_py.server.accounts import Accounts
 from starling_py.server.core import Core, Storage
 from starling_py.server.listening import listen
 from starling_py.server.server import Server
+from starling_py.server.surroundings import Surroundings
 from starling_py.server.threads import Threads
 from starling_py.server.tls import Certificates
 from starling_py.server.web_opening import open_web
@@ -255,9 +256,9 @@ class Servers:
             made,
             core,
             threads,
-            listeners,
-            access=Access(Accounts.of(made), secured, certificates),
-            web=web,
+            Surroundings(
+                listeners, access=Access(Accounts.of(made), secured, certificates), web=web
+            ),
         )
         port = listeners[0].getsockname()[1]
         running = RunningServer(server, core, files, port, stream=stream)
