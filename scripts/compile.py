@@ -37,6 +37,7 @@ COMPILED = (
 
 PURE = (
     # What is done on starting, on stopping, after trouble, or now and then in another thread.
+    "journal/checkpoint",
     "journal/disk/background",
     "journal/disk/failed_syncs",
     "journal/disk/id_floor",
@@ -46,6 +47,8 @@ PURE = (
     "journal/healing",
     "journal/log/replay",
     "journal/lost_names",
+    # Compiled, an exception amid a recovery ends the process.
+    "journal/recovery",
     "journal/restoring",
     "journal/shared",
     "journal/snapshots",
