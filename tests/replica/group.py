@@ -36,7 +36,7 @@ def stats_of(port: int) -> dict[str, str]:
     return {}
 
 
-def wait_until(what: Callable[[], bool], patience: float = PATIENCE) -> None:
+def wait_until(what: Callable[[], bool], patience: float = 3 * PATIENCE) -> None:
     """Return when something is so."""
     deadline = time.monotonic() + patience
     while not what():
