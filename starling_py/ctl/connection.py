@@ -5,10 +5,10 @@ is sent over it. It speaks over a socket of its own, as pymemcache knows neither
 operators nor which reply belongs to which of many that are under way.
 """
 
-import socket
 from collections.abc import Iterator
 from typing import Final, Protocol
 
+from starling_py.connecting import connect, reason
 from starling_py.ctl.endpoint import Endpoint
 from starling_py.ctl.errors import CommandRefused, UnreachableError
 from starling_py.ctl.login import with_tls
@@ -42,51 +42,32 @@ class SocketWire:
         """Connect. ``timeout``: seconds that the server may be silent. Raises as ``send``."""
         self._where = str(endpoint)
         try:
-            self._socket = _connected(endpoint, min(timeout, CONNECT_TIMEOUT))
+            self._socket = connect(
+                endpoint.host, endpoint.port, endpoint.path, min(timeout, CONNECT_TIMEOUT)
+            )
             if endpoint.is_tls:
                 self._socket = with_tls(self._socket, endpoint.host)
             self._socket.settimeout(timeout)
         except (OSError, UnicodeError) as error:
-            raise UnreachableError(f"cannot reach {endpoint}: {_reason(error)}") from error
+            raise UnreachableError(f"cannot reach {endpoint}: {reason(error)}") from error
 
     def send(self, data: bytes) -> None:
         """Send all of it. Raises ``UnreachableError``."""
         try:
             self._socket.sendall(data)
         except OSError as error:
-            raise UnreachableError(f"{self._where}: {_reason(error)}") from error
+            raise UnreachableError(f"{self._where}: {reason(error)}") from error
 
     def receive(self) -> bytes:
         """Return what came, nothing at the end. Raises ``UnreachableError``."""
         try:
             return self._socket.recv(_RECEIVED_AT_ONCE)
         except OSError as error:
-            raise UnreachableError(f"{self._where}: {_reason(error)}") from error
+            raise UnreachableError(f"{self._where}: {reason(error)}") from error
 
     def close(self) -> None:
         """Hang up."""
         self._socket.close()
-
-
-def _connected(endpoint: Endpoint, timeout: float) -> socket.socket:
-    if not endpoint.path:
-        return socket.create_connection((endpoint.host, endpoint.port), timeout)
-    connection = socket.socket(socket.AF_UNIX)
-    try:
-        connection.settimeout(timeout)
-        connection.connect(endpoint.path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _reason(error: OSError | UnicodeError) -> str:
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    if isinstance(error, UnicodeError):
-        return "not a host name"
-    return error.strerror or str(error)
 
 
 class Connection:

@@ -1,7 +1,5 @@
 """Where a server is: a host and a port, or the path of a socket."""
 
-import socket
-
 from attrs import frozen
 
 DEFAULT_PORT = 22122
@@ -23,22 +21,6 @@ class Address:
         if self.path:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    def connect(self, timeout: float) -> socket.socket:
-        """Connect, trying every address that the host has, each for ``timeout`` seconds.
-
-        Raises ``OSError``, and ``UnicodeError`` for what can be no host.
-        """
-        if not self.path:
-            return socket.create_connection((self.host, self.port), timeout)
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.settimeout(timeout)
-            connection.connect(self.path)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
 
 def parse_address(text: str, port: int = DEFAULT_PORT) -> Address:

@@ -16,6 +16,7 @@ import socket
 import time
 from collections.abc import Callable
 
+from starling_py.connecting import connect, reason
 from starling_py.top.address import Address
 
 DEFAULT_TIMEOUT = 2.0
@@ -118,11 +119,12 @@ class StatsClient:
                     self.close()
                     if not again:
                         raise
-            self._socket = self.address.connect(self._timeout)
+            where = self.address
+            self._socket = connect(where.host, where.port, where.path, self._timeout)
             return self._try(self._socket, command, is_whole)
         except (OSError, UnicodeError) as error:
             self.close()
-            raise StatsError(_reason(error)) from error
+            raise StatsError(reason(error)) from error
         except RefusedError:
             raise
         except StatsError:
@@ -201,11 +203,3 @@ def _excerpt(reply: bytearray) -> str:
 def _words(reply: bytearray) -> str:
     line = bytes(reply).partition(b"\n")[0].strip()
     return ascii(line[:200].decode("latin-1"))[1:-1]
-
-
-def _reason(error: OSError | UnicodeError) -> str:
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    if isinstance(error, UnicodeError):
-        return "not a host name"
-    return error.strerror or str(error)

@@ -1,8 +1,5 @@
 """Where a server is, in all the ways that people write it."""
 
-import socket
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,17 +40,3 @@ def test_any_text_is_an_address_or_refused(text: str) -> None:
     except AddressError:
         return
     assert found.path or 1 <= found.port <= 65535
-
-
-def test_a_unix_socket_is_connected_to(tmp_path: Path) -> None:
-    path = str(tmp_path / "s")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen()
-        with Address(path=path).connect(5) as connection:
-            assert connection.getpeername() == path
-
-
-def test_a_unix_socket_that_is_not_there_leaves_nothing_open(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No such file"):
-        Address(path=str(tmp_path / "none")).connect(5)

@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 
+from starling_py.top import client as top_client
 from starling_py.top.address import Address
 from starling_py.top.client import RefusedError, StatsClient, StatsError
 
@@ -162,7 +163,7 @@ class Answers:
 
 def answering(monkeypatch: pytest.MonkeyPatch, table: dict[bytes, bytes]) -> Answers:
     found = Answers(table)
-    monkeypatch.setattr(Address, "connect", lambda *_: found)
+    monkeypatch.setattr(top_client, "connect", lambda *_: found)
     return found
 
 
@@ -228,7 +229,7 @@ def test_a_command_is_never_sent_twice(serve: Serve, monkeypatch: pytest.MonkeyP
             raise ConnectionResetError(104, "Connection reset by peer")
 
     gone = Gone({})
-    monkeypatch.setattr(Address, "connect", lambda *_: gone)
+    monkeypatch.setattr(top_client, "connect", lambda *_: gone)
     client = StatsClient(Address())
     for _ in range(2):
         with pytest.raises(StatsError):
