@@ -108,27 +108,33 @@ class Page:
         ]
 
     def _queue(self, request: Request) -> Told:
-        name, first = request.query.get("name", b""), request.query.get("from", b"1")
-        if not first.isdigit() or len(first) > 18:
-            return told(400, "no such item")
-        try:
-            commands = depth.commands(name, int(first))
-        except NameRefused as problem:
-            return told(400, str(problem))
-        return Talk(commands, lambda replies: depth.told(name, replies), self._who(request))
+        name = request.query.get("name", b"")
+        first = request.query.get("from", b"1")
+        return self._ask(request, first, depth.commands, lambda replies: depth.told(name, replies))
 
     def _who(self, request: Request) -> str:
         return self._gate.who(request) or "nobody"
 
     def _item(self, request: Request) -> Told:
-        name, item_id = request.query.get("name", b""), request.query.get("id", b"")
+        return self._ask(
+            request, request.query.get("id", b""), depth.item_commands, depth.item_told
+        )
+
+    def _ask(
+        self,
+        request: Request,
+        item_id: bytes,
+        commands: Callable[[bytes, int], list[bytes]],
+        made: Callable[[list[Reply]], Answer],
+    ) -> Told:
+        """Ask the server for what the page wants to know of a queue, from an item on."""
         if not item_id.isdigit() or len(item_id) > 18:
             return told(400, "no such item")
         try:
-            commands = depth.item_commands(name, int(item_id))
+            asked = commands(request.query.get("name", b""), int(item_id))
         except NameRefused as problem:
             return told(400, str(problem))
-        return Talk(commands, depth.item_told, self._who(request))
+        return Talk(asked, made, self._who(request))
 
     def _do(self, request: Request) -> Told:
         who = self._who(request)

@@ -55,10 +55,8 @@ class Typed(Dialog):
             self._end(self._command if self.text == self.word else None)
         elif key == "esc":
             self._end(None)
-        elif key == "backspace":
-            self.text = self.text[:-1]
-        elif len(key) == 1:
-            self.text += key
+        else:
+            self.text = _edited(self.text, key)
 
     def line(self, width: int) -> Line:
         """Return the question and what has been typed, the end of which is always seen."""
@@ -85,10 +83,8 @@ class Asked(Dialog):
             self._end(None)
         elif key == "esc":
             self._end(None)
-        elif key == "backspace":
-            self.text = self.text[:-1]
-        elif len(key) == 1:
-            self.text += key
+        else:
+            self.text = _edited(self.text, key)
 
     def line(self, width: int) -> Line:
         """Return the question and what has been typed, the end of which is always seen."""
@@ -157,3 +153,10 @@ def bury(queue: bytes, item: int, target: bytes, *, is_open: bool) -> Dialog:
     if is_open:
         return Dialog(question, b"get %b/bury=%d" % (queue, item))
     return Dialog(question, b"move %b %b 1" % (queue, target))
+
+
+def _edited(text: str, key: str) -> str:
+    """Return what has been typed after one key more."""
+    if key == "backspace":
+        return text[:-1]
+    return text + key if len(key) == 1 else text
