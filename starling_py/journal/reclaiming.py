@@ -28,10 +28,10 @@ class ReclaimingOwner(Protocol):
         """Whether everything that was written is safe."""
 
     def on_compacted(self, work: Compaction) -> None:
-        """Take notice that a replacement is in force."""
+        """Learn that a replacement is in force."""
 
     def on_unsafe_copy(self, error: OSError) -> None:
-        """Take notice that a replacement, which is in force, may not be safe."""
+        """Learn that a replacement, which is in force, may not be safe."""
 
 
 class _Gone:

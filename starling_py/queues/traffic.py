@@ -130,13 +130,13 @@ class Traffic:
         """Called, once, when an item that leaves has left for good, returned, or is gone."""
 
     def add_left(self, move: Move) -> None:
-        """Take notice that an item was removed here."""
+        """Learn that an item was removed here."""
         if self.left is _NONE_LEFT:
             self.left = deque()
         self.left.append(move)
 
     def add_arriving(self, copy: Copy) -> None:
-        """Take notice that a copy was put here."""
+        """Learn that a copy was put here."""
         if self.arriving is _NONE_ARRIVE:
             self.arriving = deque()
         self.arriving.append(copy)

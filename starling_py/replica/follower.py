@@ -142,7 +142,7 @@ class Follower:
         self._pass(sequence, number)
 
     def passed(self, sequence: int, number: int) -> None:
-        """Take notice that the stream has come to this number, and has so many messages.
+        """Learn that the stream has come to this number, and has so many messages.
 
         Raises ``DivergedError`` if messages before it are missing.
         """

@@ -118,7 +118,7 @@ class Outbox:
             return Message(self._number, taken, sent + len(taken))
 
     def answer(self, message: Message) -> None:
-        """Take notice that the stream has a message and all before it."""
+        """Learn that the stream has a message and all before it."""
         with self.lock:
             self.answered = message.end
             self._answered.notify_all()

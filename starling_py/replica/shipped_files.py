@@ -335,7 +335,7 @@ class ShippedFiles(Files):
             del self._by_path[file.path]
 
     def _lose(self, path: str | None) -> None:
-        """Take notice that the file at a path has no name any more."""
+        """Learn that the file at a path has no name any more."""
         file = None if path is None else self._by_path.pop(path, None)
         if file is not None:
             file.path = None

@@ -41,7 +41,7 @@ class StreamLedger:
         return sum(each.size for each in self.files.values())
 
     def note(self, sequence: int, changes: Iterable[Operation]) -> None:
-        """Take notice of the operations of the message with this number."""
+        """Note the operations of the message with this number."""
         for each in changes:
             self._note(sequence, each)
 

@@ -105,7 +105,7 @@ class Budget:
         return 0 if holding is None else holding.bytes
 
     def note(self, client: int, weight: int, missing: int, now: float) -> bool:
-        """Take notice of a client's weight, the bytes it holds; return whether to read on from it.
+        """Note a client's weight, the bytes it holds; return whether to read on from it.
 
         ``missing``: the most bytes that it has to send until it holds less. ``now`` is monotonic.
         """

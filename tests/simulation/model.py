@@ -211,7 +211,7 @@ class QueueModel:
         return thing
 
     def made(self, next_id: int) -> int:
-        """Take notice that the queue was made without an item."""
+        """Learn that the queue was made without an item."""
         if self.now is not None:
             raise self.fail("a queue that is there was made")
         return self._add("make", self._new(next_id))
@@ -222,7 +222,7 @@ class QueueModel:
         return State(next_id, (), next_id)
 
     def put(self, thing: Thing) -> int:
-        """Take notice that an item was put at the end, or in front."""
+        """Learn that an item was put at the end, or in front."""
         now = self._new(thing.id) if self.now is None else self.now
         if thing.id != now.next_id:
             raise self.fail(f"an item has the id {thing.id} instead of {now.next_id}")
@@ -235,7 +235,7 @@ class QueueModel:
         return number
 
     def put_once(self, digest: bytes, item_id: int, now_ms: int) -> None:
-        """Take notice that an item was put with a token."""
+        """Learn that an item was put with a token."""
         if self.seen(digest, now_ms):
             raise self.fail(f"item {item_id} has a token that was seen: {self.once[digest]}")
         self.once.setdefault(digest, []).append(Token(item_id, now_ms, self.last))
@@ -262,7 +262,7 @@ class QueueModel:
         return not (deleted or self.is_undone(number))
 
     def removed(self, item: Item) -> int:
-        """Take notice that an item was removed."""
+        """Learn that an item was removed."""
         thing, now = self._thing(item.id), self.now
         assert now is not None
         if (thing.data, thing.flags) != (item.data, item.flags):
@@ -270,7 +270,7 @@ class QueueModel:
         return self._add("remove", now.without(item.id))
 
     def paused(self, until_ms: int) -> int:
-        """Take notice that the queue was paused until a time, or not any more."""
+        """Learn that the queue was paused until a time, or not any more."""
         if self.now is None:
             raise self.fail("a queue that is not there was paused")
         return self._add("pause", attrs.evolve(self.now, paused_ms=until_ms))
@@ -281,7 +281,7 @@ class QueueModel:
         return self.settings.paused or until_ms < 0 or until_ms > now_ms
 
     def emptied(self, *, deleted: bool) -> int:
-        """Take notice that the queue was flushed or deleted."""
+        """Learn that the queue was flushed or deleted."""
         now = self.now
         if now is None:
             raise self.fail("a queue that is not there was emptied")
@@ -298,7 +298,7 @@ class QueueModel:
     # What is done with open items.
 
     def opened(self, item: Item, reader: Reader, lease_end: float | None) -> int:
-        """Take notice that an item was handed out and stays."""
+        """Learn that an item was handed out and stays."""
         thing = self._thing(item.id)
         number = self._change("open", item.id, deliveries=thing.deliveries + 1)
         self._serial += 1
@@ -321,7 +321,7 @@ class QueueModel:
         return sum(each.reader is reader for each in self.open.values())
 
     def confirmed(self, item: Item) -> int:
-        """Take notice that an open item was removed."""
+        """Learn that an open item was removed."""
         if item.id not in self.open:
             raise self.fail(f"{item} is confirmed, and is not open")
         number = self.removed(item)
@@ -329,20 +329,20 @@ class QueueModel:
         return number
 
     def delayed(self, item_id: int, due_ms: int) -> int:
-        """Take notice that an open item came back, and is to wait until a time."""
+        """Learn that an open item came back, and is to wait until a time."""
         self.waits[item_id] = due_ms
         del self.open[item_id]
         return self._change("delay", item_id, due_ms=due_ms)
 
     def never_delayed(self, item_id: int, was_open: OpenThing) -> None:
-        """Take notice that what was said last could not be done."""
+        """Learn that what was said last could not be done."""
         self.states.pop()
         self.kinds.pop()
         self.used.pop()
         self.open[item_id] = was_open
 
     def reader_gone(self, reader: Reader) -> None:
-        """Take notice that a client has gone: what it had open comes back, but for leases."""
+        """Learn that a client has gone: what it had open comes back, but for leases."""
         reader.gone = True
         for item_id in [key for key, each in self.open.items() if each.reader is reader]:
             if self.open[item_id].lease_end is None:
@@ -350,7 +350,7 @@ class QueueModel:
                 self.returning.add(item_id)
 
     def leases_over(self, now: float) -> None:
-        """Take notice of the time: what was open with a lease that is over comes back."""
+        """Go on to the present time: what was open with a lease that is over comes back."""
         for item_id, each in list(self.open.items()):
             if each.lease_end is not None and each.lease_end <= now:
                 del self.open[item_id]
@@ -427,7 +427,7 @@ class QueueModel:
     # What becomes of it.
 
     def was_committed(self) -> None:
-        """Take notice that everything up to now is written."""
+        """Learn that everything up to now is written."""
         self.committed = self.last
 
     def was_rolled_back(self, base: int, *, safe: bool) -> None:
@@ -487,7 +487,7 @@ class QueueModel:
             raise self.fail(f"item {item_id} is not shown; it is {ever}")
 
     def tell(self, number: int, *, waits: bool) -> None:
-        """Take notice that a client is told of the operation that led to a state."""
+        """Learn that a client is told of the operation that led to a state."""
         if self.is_undone(number):
             raise self.fail("a client is told of an operation that was taken back")
         if number > self.committed:

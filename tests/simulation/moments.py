@@ -51,7 +51,7 @@ class Moments:
                 self.problems.append(str(problem))
 
     def begin(self) -> None:
-        """Take notice that the server was started anew: all have to be there."""
+        """Learn that the server was started anew: all have to be there."""
         self.seen.clear()
         self.problems.clear()
 

@@ -264,7 +264,7 @@ class WatchedQueue(PersistentQueue):
             self._has_left(item)
 
     def _has_left(self, item: Item) -> None:
-        """Take notice that an item is in another queue, and not here any more."""
+        """Learn that an item is in another queue, and not here any more."""
         model = self.model
         copies = model.leaving.pop(item.id, {})
         if not copies:

@@ -391,7 +391,7 @@ class WatchedQueues(QueueCollection):
         self.come_back(before)
 
     def come_back(self, before: dict[bytes, dict[int, OpenThing]]) -> None:
-        """Take notice of what came back by now, of what was open and is to come back.
+        """Note what came back by now, of what was open and is to come back.
 
         ``before`` is what was open; some of it may come back in a later slice.
         """

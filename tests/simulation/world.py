@@ -328,18 +328,18 @@ class Life:
     # What the model learns.
 
     def go_by(self, rules: Rules) -> None:
-        """Take notice of the rules of the queues."""
+        """Go by the rules of the queues from now on."""
         self.rules = rules
         for name, model in self.models.items():
             model.settings = rules.table.resolve(name)
 
     def note_begun(self, batch: Batch) -> None:
-        """Take notice of what is written when a batch is begun."""
+        """Note what is written when a batch is begun."""
         states = {journal: self.models[journal.queue].committed for journal, _ in batch.work}
         self._begun[batch.ticket] = states
 
     def note_synced(self, batch: Batch) -> None:
-        """Take notice of what a batch has made safe."""
+        """Note what a batch has made safe."""
         begun = self._begun.pop(batch.ticket)
         for (journal, work), error in zip(batch.work, batch.errors, strict=True):
             if isinstance(work, Healing) or error is not None or journal.broken is not None:
@@ -353,7 +353,7 @@ class Life:
         return None if holder is None else self.readers_of[holder]
 
     def moves(self, name: bytes, move: Move, thing: Thing) -> bool:
-        """Take notice of an item that is moved by hand; tell whether a client has asked for it."""
+        """Note an item that is moved by hand; tell whether a client has asked for it."""
         session = self.current
         asked = None if session is None else session.command
         if session is None or not isinstance(asked, operations.Move) or asked.key != name:
@@ -364,7 +364,7 @@ class Life:
         return move.target == (source if asked.target is None else asked.target)
 
     def was_put(self, name: bytes, thing: Thing, number: int) -> None:
-        """Take notice of an item that was put, by a client or because it is moved."""
+        """Note an item that was put, by a client or because it is moved."""
         if self.put is None:
             return
         self.put.numbers[name] = number

@@ -217,7 +217,7 @@ class Log:
         entry.part.behind[who] = None
 
     def let_go(self, who: Hashable) -> None:
-        """Take notice that a journal's own files have all that the log tells, or it is gone."""
+        """Learn that a journal's own files have all that the log tells, or it is gone."""
         for each in self._parts:
             if each.behind.pop(who, self) is None and not each.behind:
                 self._freed(each)
@@ -295,7 +295,7 @@ class Log:
         self._begin(Making(self._files, self._directory, parts, size))
 
     def _freed(self, part: Part) -> None:
-        """Take notice that a file is not needed as it is; let it grow, as it was full."""
+        """Learn that a file is not needed as it is; let it grow, as it was full."""
         if self._failed:
             if not self.everybody():
                 self._abandon()
