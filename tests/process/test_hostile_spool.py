@@ -16,6 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from starling_py.clock import Clock
+from starling_py.journal.disk.files import Files
+from starling_py.server.core import Core, InlineThreads, Storage
+from tests.core import put
 from tests.process.raw_client import Given, RawClient
 from tests.process.server_process import (
     COMMAND,
@@ -51,35 +55,42 @@ def content(folder: Path) -> dict[Path, bytes | None]:
     }
 
 
-def fill(spool: Path, *options: object, count: int = 3) -> None:
-    """Leave a spool with some items in the queue ``q``, put by a server that is gone again."""
-    with ServerProcess(spool, *options) as server:
-        with RawClient(server.port) as client:
-            client.check_put_all(Given(b"q", b"item %d" % number) for number in range(count))
-        assert server.stop() == 0
+def fill(spool: Path, *names: bytes, count: int = 3, segment_size: int = 1 << 24) -> None:
+    """Leave a spool with some items in each queue (``q``), as a server does that was stopped."""
+    storage = Storage(str(spool), interval=None, segment_size=segment_size)
+    core = Core.open(storage, Clock(), Files(), InlineThreads())
+    for name in names or (b"q",):
+        for number in range(count):
+            put(core.queues, name, b"item %d" % number)
+            if number % 100 == 0:
+                core.commits.commit()
+    core.close()
 
 
-def check_refused(spool: Path, *options: object) -> str:
-    """Check that a server refuses the queue ``q`` alone; return the line that the log has of it.
+def check_refused(spool: Path, *options: object, names: tuple[bytes, ...] = (b"q",)) -> list[str]:
+    """Check that a server refuses these queues alone; return the lines that the log has of them.
 
-    Nothing of the queue may change.
+    Nothing of the queues may change.
     """
-    before = content(spool / "q")
+    before = {name: content(spool / name.decode()) for name in names}
     with ServerProcess(spool, *options) as server:
         with RawClient(server.port) as client:
             client.check_put(Given(b"other", b"1"))
-            for command in (b"get q\r\n", b"set q 0 0 1\r\nx\r\n", b"delete q\r\n"):
-                reply = client.ask(command)
-                assert reply.startswith(b"SERVER_ERROR the queue is refused: "), reply
-                assert str(spool / "q").encode() in reply
+            for name in names:
+                for command in (b"get %b\r\n", b"set %b 0 0 1\r\nx\r\n", b"delete %b\r\n"):
+                    reply = client.ask(command % name)
+                    assert reply.startswith(b"SERVER_ERROR the queue is refused: "), reply
+                    assert str(spool / name.decode()).encode() in reply
             assert client.get_all([b"other"] * 2) == [b"1", None]
             stats = client.stats()
-            assert stats[b"refused_queues"] == stats[b"queue_q_journal_broken"] == b"1"
+            assert stats[b"refused_queues"] == b"%d" % len(names)
+            assert all(stats[b"queue_%b_journal_broken" % name] == b"1" for name in names)
         log = "".join(server.log)
         assert server.stop() == 0
-    assert content(spool / "q") == before
-    (line,) = [line for line in log.splitlines() if " The queue is refused" in line]
-    return line
+    assert {name: content(spool / name.decode()) for name in names} == before
+    lines = [line for line in log.splitlines() if " The queue is refused" in line]
+    assert len(lines) == len(names)
+    return lines
 
 
 # Two servers
@@ -139,12 +150,12 @@ def test_a_queue_with_a_segment_of_a_newer_format_is_refused_and_unchanged(
     tmp_path: Path, version: int, which: int
 ) -> None:
     spool = tmp_path / "spool"
-    fill(spool, "-f", settings_file(tmp_path, segment_size="4k"), count=1000)
+    fill(spool, count=1000, segment_size=4096)
     segment = sorted((spool / "q").glob("*.segment"))[which]
     data = bytearray(segment.read_bytes())
     data[8:10] = version.to_bytes(2, "little")
     segment.write_bytes(data)
-    line = check_refused(spool)
+    (line,) = check_refused(spool)
     assert str(segment) in line
     assert f"version {version}" in line
 
@@ -201,7 +212,7 @@ def test_foreign_files_of_a_queues_directory_are_warned_of_and_left_alone(
 ) -> None:
     spool = tmp_path / "spool"
     conf = settings_file(tmp_path, segment_size="4k")
-    fill(spool, "-f", conf)
+    fill(spool, segment_size=4096)
     (segment,) = (spool / "q").glob("*.segment")
     folder = segment.parent
     (folder / "notes.txt").write_text("mine")
@@ -282,12 +293,13 @@ def test_a_queue_with_an_unreadable_segment_is_refused_and_nothing_changes(
     others_folder: Path, which: int
 ) -> None:
     spool = others_folder / "spool"
-    fill(spool, "-f", settings_file(others_folder, segment_size="4k"), count=1000)
+    fill(spool, count=1000, segment_size=4096)
     give_away(spool)
     segment = sorted((spool / "q").glob("*.segment"))[which]
     os.chown(segment, 0, 0)
     segment.chmod(0o600)
-    assert f"{segment}: Permission denied. " in check_refused(spool, *AS_NOBODY)
+    (line,) = check_refused(spool, *AS_NOBODY)
+    assert f"{segment}: Permission denied. " in line
 
 
 def test_a_queue_that_may_not_be_read_is_refused_and_nothing_changes(
@@ -298,7 +310,8 @@ def test_a_queue_that_may_not_be_read_is_refused_and_nothing_changes(
     give_away(spool)
     os.chown(spool / "q", 0, 0)
     (spool / "q").chmod(0o700)
-    assert f"{spool / 'q'}: Permission denied. " in check_refused(spool, *AS_NOBODY)
+    (line,) = check_refused(spool, *AS_NOBODY)
+    assert f"{spool / 'q'}: Permission denied. " in line
 
 
 def test_a_spool_that_is_the_users_again_is_served_with_all_that_was_in_it(

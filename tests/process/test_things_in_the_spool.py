@@ -11,7 +11,7 @@ import signal
 import socket
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -72,34 +72,47 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
     assert content(folder) == before
 
 
-@pytest.mark.parametrize("thing", THINGS)
 @pytest.mark.parametrize("which", [0, -1], ids=["first", "last"])
 def test_what_stands_for_a_segment_refuses_only_its_queue(
-    tmp_path: Path, elsewhere: Path, thing: str, which: int
+    tmp_path: Path, elsewhere: Path, which: int
 ) -> None:
     spool = tmp_path / "spool"
-    fill(spool, "-f", settings_file(tmp_path, segment_size="4k"), count=500)
-    segment = sorted((spool / "q").glob("*.segment"))[which]
-    kept = segment.rename(tmp_path / "kept")
-    make, kind = THINGS[thing]
-    make(segment)
-    assert f"{segment}: this is {kind}, not a regular file. " in check_refused(spool)
-    segment.rmdir() if thing == "directory" else segment.unlink()
-    kept.rename(segment)
+    names = _named_by(THINGS)
+    fill(spool, *names.values(), count=500, segment_size=4096)
+    kept = {}
+    for thing, name in names.items():
+        segment = sorted((spool / name.decode()).glob("*.segment"))[which]
+        kept[segment] = segment.rename(tmp_path / f"kept {thing}")
+        THINGS[thing][0](segment)
+    lines = "\n".join(check_refused(spool, names=tuple(names.values())))
+    for segment, (_, kind) in zip(kept, THINGS.values(), strict=True):
+        assert f"{segment}: this is {kind}, not a regular file. " in lines
+        segment.rmdir() if kind == "a directory" else segment.unlink()
+        kept[segment].rename(segment)
     with ServerProcess(spool) as server, RawClient(server.port) as client:
-        assert client.get_all([b"q"] * 501) == [*(b"item %d" % each for each in range(500)), None]
+        for name in names.values():
+            expected = [*(b"item %d" % each for each in range(500)), None]
+            assert client.get_all([name] * 501) == expected
 
 
-@pytest.mark.parametrize("thing", ["link", "dead link", "FIFO", "socket", "device"])
 def test_what_stands_for_a_queues_directory_refuses_only_that_queue(
-    tmp_path: Path, elsewhere: Path, thing: str
+    tmp_path: Path, elsewhere: Path
 ) -> None:
     spool = tmp_path / "spool"
-    fill(spool)
-    shutil.rmtree(spool / "q")
-    make, kind = THINGS[thing]
-    make(spool / "q")
-    assert f"{spool / 'q'}: this is {kind}, not a queue's directory. " in _refused(spool)
+    names = _named_by(["link", "dead link", "FIFO", "socket", "device"])
+    fill(spool, *names.values())
+    for thing, name in names.items():
+        shutil.rmtree(spool / name.decode())
+        THINGS[thing][0](spool / name.decode())
+    lines = "\n".join(_refused(spool, *names.values()))
+    for thing, name in names.items():
+        kind = THINGS[thing][1]
+        assert f"{spool / name.decode()}: this is {kind}, not a queue's directory. " in lines
+
+
+def _named_by(things: Iterable[str]) -> dict[str, bytes]:
+    """Return the name of a queue for each thing."""
+    return {thing: thing.replace(" ", "_").lower().encode() for thing in things}
 
 
 @pytest.mark.parametrize("target", ["empty", "queue"])
@@ -115,18 +128,20 @@ def test_a_link_to_a_directory_is_not_followed(
         (elsewhere / "empty").rename(tmp_path / "empty")
     before = content(tmp_path / target)
     (spool / "q").symlink_to(tmp_path / target)
-    assert "this is a link" in _refused(spool)
+    (line,) = _refused(spool, b"q")
+    assert "this is a link" in line
     assert content(tmp_path / target) == before
     if target == "empty":
         (tmp_path / "empty").rename(elsewhere / "empty")
 
 
-def _refused(spool: Path) -> str:
-    """Check that ``q``, which is no directory, is refused and stays; return the line of the log."""
-    before = (spool / "q").lstat()
-    line = check_refused(spool)
-    assert (spool / "q").lstat().st_ino == before.st_ino
-    return line
+def _refused(spool: Path, *names: bytes) -> list[str]:
+    """Check that queues that are no directories are refused and stay; return the log's lines."""
+    paths = [spool / name.decode() for name in names]
+    before = [path.lstat().st_ino for path in paths]
+    lines = check_refused(spool, names=names)
+    assert [path.lstat().st_ino for path in paths] == before
+    return lines
 
 
 def test_what_is_left_of_a_removed_queue_is_not_followed_if_it_is_a_link(
@@ -143,7 +158,7 @@ def test_what_is_left_of_a_removed_queue_is_not_followed_if_it_is_a_link(
     assert (spool / "jobs~removed-3").is_symlink()
 
 
-@pytest.mark.parametrize("thing", [*THINGS, "other name"])
+@pytest.mark.parametrize("thing", ["link", "FIFO", "device", "directory", "other name"])
 def test_without_a_file_for_the_reserve_puts_are_accepted(
     tmp_path: Path, elsewhere: Path, thing: str
 ) -> None:
@@ -166,8 +181,10 @@ def test_without_a_file_for_the_reserve_puts_are_accepted(
     assert reserve.lstat().st_size == before.st_size
 
 
-@pytest.mark.parametrize("name", [".ids", ".lock"])
-@pytest.mark.parametrize("thing", THINGS)
+@pytest.mark.parametrize(
+    ("name", "thing"),
+    [*((".ids", thing) for thing in THINGS), (".lock", "link"), (".lock", "FIFO")],
+)
 def test_what_stands_for_a_file_of_the_spool_is_named_in_one_line(
     tmp_path: Path, elsewhere: Path, name: str, thing: str
 ) -> None:
@@ -258,7 +275,8 @@ def test_a_read_only_mount_refuses_only_its_queue(tmp_path: Path) -> None:
     try:
         shutil.copytree(tmp_path / "q", spool / "q", dirs_exist_ok=True)
         subprocess.run(["mount", "-o", "remount,ro", spool / "q"], check=True)
-        assert "Read-only file system" in check_refused(spool)
+        (line,) = check_refused(spool)
+        assert "Read-only file system" in line
     finally:
         own.unmount()
 
