@@ -5,6 +5,7 @@ there. What was answered ``STORED`` is there after a kill on the full disk, and 
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,13 +25,13 @@ FREE = 2048
 """Kibibytes of a disk that are free at first."""
 SMALL, LARGE = 64, 10 * 1024
 """Bytes of an item."""
-kinds = pytest.mark.parametrize(
-    ("size", "segment_size"),
+QUICK = ((SMALL, "16m", "tmpfs"), (LARGE, "4k", "ext4"))
+"""What every run meets; long ones meet the others."""
+disks = pytest.mark.parametrize(
+    ("size", "segment_size", "system"),
     [
-        (SMALL, "16m"),
-        (LARGE, "4k"),
-        pytest.param(SMALL, "4k", marks=pytest.mark.long),
-        pytest.param(LARGE, "16m", marks=pytest.mark.long),
+        pytest.param(*each, marks=[needs(each[2]), *([] if each in QUICK else [pytest.mark.long])])
+        for each in itertools.product((SMALL, LARGE), ("16m", "4k"), ("tmpfs", "ext4"))
     ],
 )
 systems = pytest.mark.parametrize(
@@ -70,8 +71,7 @@ def items(server: ServerOnDisk) -> int:
     return server.stat("curr_items")
 
 
-@systems
-@kinds
+@disks
 def test_on_a_full_disk_all_can_be_taken_and_none_is_back_after_a_kill(
     tmp_path: Path, system: str, size: int, segment_size: str
 ) -> None:
@@ -90,8 +90,7 @@ def test_on_a_full_disk_all_can_be_taken_and_none_is_back_after_a_kill(
         assert items(server) == 0
 
 
-@systems
-@kinds
+@disks
 def test_a_full_queue_that_is_drained_stores_again_without_a_restart(
     tmp_path: Path, system: str, size: int, segment_size: str
 ) -> None:
@@ -111,8 +110,7 @@ def test_a_full_queue_that_is_drained_stores_again_without_a_restart(
         told.check_take_all()
 
 
-@systems
-@kinds
+@disks
 def test_a_server_killed_on_a_full_disk_has_everything_and_can_be_drained(
     tmp_path: Path, system: str, size: int, segment_size: str
 ) -> None:
@@ -138,8 +136,7 @@ def test_what_is_stored_after_a_refusal_is_there_after_a_kill(tmp_path: Path, sy
         told.check_take_all()
 
 
-@systems
-@kinds
+@disks
 def test_a_disk_that_others_have_filled_takes_removals_and_heals_by_itself(
     tmp_path: Path, system: str, size: int, segment_size: str
 ) -> None:
