@@ -318,6 +318,7 @@ class Life:
             or self.tick._cut_short
             or len(self.queues.slices.line) > self.queues.is_stuck
             or self.commits.sync_due is not None
+            or self.commits.touched
         )
 
     def stop(self) -> None:
