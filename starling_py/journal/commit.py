@@ -388,6 +388,9 @@ class GroupCommit:
         for batch in finished:
             self.finish(batch)
         for _ in range(2):  # what fails the first time is healed the second time
+            for journal in self.broken:
+                # Healed, it is as it was written: what was recorded since must not come on top.
+                journal.drop(journal.failure)
             batch = self._batch()
             batch.run()
             self.finish(batch)

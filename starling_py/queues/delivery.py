@@ -250,7 +250,7 @@ def put_into(queue: PersistentQueue, what: Put) -> None:
             )
         )
         if token:
-            queue.once.note(token, queue.next_id - 1)
+            queue.once.note(token, now_ms, queue.next_id - 1)
     else:
         queue.put(what.data, what.flags, expiry, now_ms)
 

@@ -23,8 +23,8 @@ class Once:
         self._journal = journal
         self._first_id = journal.ledger.first_id
         """Items with lower ids are of a queue that was deleted, which may not be written yet."""
-        self._unwritten: dict[bytes, int] = {}
-        """The ids of the items that were put since the last write, by the digests."""
+        self._unwritten: dict[bytes, tuple[int, int]] = {}
+        """By the digests, the puts since the last write: when they were, and the items' ids."""
         self.duplicates = 0
         """Puts since the server started that were not stored, as their token had been seen."""
 
@@ -37,12 +37,13 @@ class Once:
             found = tokens.find(digest)
             if found is not None and found[0] > oldest_ms and found[1] >= self._first_id:
                 return found[1]
-        return self._unwritten.get(digest, 0) if self._has_unwritten() else 0
+        found = self._unwritten.get(digest) if self._has_unwritten() else None
+        return found[1] if found is not None and found[0] > oldest_ms else 0
 
-    def note(self, digest: bytes, item_id: int) -> None:
-        """Note that an item was put with a token."""
+    def note(self, digest: bytes, put_ms: int, item_id: int) -> None:
+        """Note that an item was put with a token, at ``put_ms`` of the wall clock."""
         self._has_unwritten()
-        self._unwritten[digest] = item_id
+        self._unwritten[digest] = put_ms, item_id
 
     def forget(self, first_id: int) -> None:
         """Forget what was not written: it was taken back, or the queue was deleted.
@@ -55,6 +56,6 @@ class Once:
     def _has_unwritten(self) -> bool:
         """Tell whether anything was put since the last write; forget what is written by now."""
         unwritten = self._unwritten
-        if unwritten and next(reversed(unwritten.values())) < self._journal.next_id:
+        if unwritten and next(reversed(unwritten.values()))[1] < self._journal.next_id:
             unwritten.clear()
         return bool(unwritten)

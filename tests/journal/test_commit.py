@@ -707,6 +707,25 @@ def test_a_sync_that_fails_at_the_end_is_healed_at_once(disk: SimulatedDisk) -> 
     assert [after.datas(name) for name in names] == [[b"x"]] * 3
 
 
+def test_what_a_failed_sync_at_the_end_undoes_is_not_written_later(disk: SimulatedDisk) -> None:
+    harness = Harness(disk, deferred=True)
+    harness.put_all([b"a"])
+    assert not sync_all(harness)
+    harness.put(b"b")
+    harness.commit()
+    harness.put(b"c")  # the batch under way does not cover it, so it is not written yet
+    disk.fault = Fault(1, errno.EIO, SYNC)
+    batch = harness.deferred.waiting.popleft()
+    batch.run()
+    harness.commits.sync_everything([batch])
+    harness.commit()
+    assert harness.items() == ((1, b"a", 0),)
+    queue = harness.queues.directory.find(NAME)
+    assert queue is not None
+    assert (queue.items, queue.next_id) == (1, 2) == (queue.journal.ledger.items, 2)
+    assert Harness(disk.after_process_death()).items() == ((1, b"a", 0),)
+
+
 def test_at_the_end_a_failing_sync_breaks_its_journals_and_no_others(
     disk: SimulatedDisk,
 ) -> None:

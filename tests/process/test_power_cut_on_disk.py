@@ -9,10 +9,14 @@ nothing of it was kept: a loop of ``write`` and ``fdatasync`` on a file, without
 told so in 32 of 897 shutdowns of ext4 and in 2 of 276 of xfs, each time after the shutdown had
 begun. Nobody hears anything from a machine without power, so what is answered after that moment
 does not count.
+
+Meanwhile snapshots are taken, which are safe whatever the policy is: each that was told of is there
+after the cut, whole, and of a moment between its being asked for and told of.
 """
 
 import contextlib
 import random
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -22,8 +26,14 @@ import attrs
 import pytest
 from pymemcache.exceptions import MemcacheError
 
+from starling_py.clock import Clock
+from starling_py.journal.disk.files import Files
+from starling_py.offline import cli
+from starling_py.server.core import Core, InlineThreads, Storage
 from tests.process.mounted_disk import ServerOnDisk, needs, server_on_image
+from tests.process.raw_client import RawClient
 from tests.process.server_process import PATIENCE, settings_file, wait_until
+from tests.simulation.recovery import found_in
 
 PRODUCERS = 3
 CONSUMERS = 2
@@ -53,6 +63,16 @@ class Take(NamedTuple):
     time: float
 
 
+class Taken(NamedTuple):
+    """A snapshot that a client was told of."""
+
+    name: str
+    stored: frozenset[Name]
+    """What was answered ``STORED`` before it was asked for."""
+    gone: frozenset[Name]
+    """What was taken before."""
+
+
 @attrs.define
 class Ledger:
     """What clients asked and were told, over all lives of a server."""
@@ -63,12 +83,22 @@ class Ledger:
     takes: list[Take] = attrs.field(factory=list)
     unanswered_gets: int = 0
     """Gets that were under way at a cut: each may have taken one item."""
+    snapshots: list[Taken] = attrs.field(factory=list)
+    """Those that were told of before a cut, since this was last looked at."""
     cuts: list[tuple[float, float]] = attrs.field(factory=list)
     """When all was answered that each cut may lose: since a moment, until nothing was any more."""
 
     def is_excused(self, moment: float) -> bool:
         """Tell whether a cut excuses the loss of what was answered at a moment."""
         return any(begin <= moment <= end for begin, end in self.cuts)
+
+    def known(self) -> tuple[frozenset[Name], frozenset[Name]]:
+        """Return what was stored and what was taken up to now, unless a cut has undone it."""
+        stored, takes = self.stored.copy(), self.takes[:]
+        return (
+            frozenset(name for name, moment in stored.items() if not self.is_excused(moment)),
+            frozenset(take.name for take in takes if not self.is_excused(take.time)),
+        )
 
     def check(self, sync: str) -> None:
         """Check what holds under a policy."""
@@ -82,6 +112,18 @@ class Ledger:
         assert len(lost) <= self.unanswered_gets, f"STORED and lost: {lost}"
         self._check_that_none_came_back()
         self._check_order(sync)
+
+    def check_snapshots(self, spool: Path, folder: Path) -> None:
+        """Check that all snapshots are there, each with what it must have; remove them."""
+        taken = {take.name for take in self.takes}
+        for each in self.snapshots:
+            found = items_of(spool / ".snapshots" / each.name, folder / each.name)
+            assert found <= self.sent.keys()
+            assert not found & each.gone, "it has what was taken before"
+            missing = each.stored - found - taken
+            assert len(missing) <= self.unanswered_gets, f"{each.name} lacks {missing}"
+        self.snapshots.clear()
+        shutil.rmtree(spool / ".snapshots", ignore_errors=True)
 
     def _check_that_none_came_back(self) -> None:
         first: dict[Name, Take] = {}
@@ -120,6 +162,8 @@ class Life:
         """When each client met its error, and which."""
         self._syncs: list[tuple[float, float, int]] = []
         """When it was asked how many syncs there had been, when answered, and how many."""
+        self._told: list[tuple[float, bytes, Taken]] = []
+        """When each snapshot was answered, and how."""
         self._over = threading.Event()
         self._lock = threading.Lock()
         dice = random.Random(seed)
@@ -129,6 +173,7 @@ class Life:
                 (self._produce, PRODUCERS),
                 (self._consume, CONSUMERS),
                 (self._count_syncs, 1),
+                (self._take_snapshots, 1),
             )
             for each in range(how_many)
         ]
@@ -140,6 +185,7 @@ class Life:
         for thread in self._threads:
             thread.start()
         wait_until(lambda: len(self._ledger.stored) >= self._stored_before + 10)
+        wait_until(lambda: bool(self._told))
         if sync != "always":
             wait_until(lambda: self._safe_until(time.monotonic(), begin) > begin)
         time.sleep(seconds)
@@ -153,6 +199,9 @@ class Life:
         assert len(self._ends) == len(self._threads), "a client was left alone"
         early = [error for moment, error in self._ends if moment < cut]
         assert not early, "a client met an error before the power was cut"
+        in_time = [each for each in self._told if each[0] < cut]
+        assert {answer for _, answer, _ in in_time} <= {b"OK"}
+        self._ledger.snapshots += [told for _, _, told in in_time]
 
     def _safe_until(self, cut: float, begin: float) -> float:
         """Return until when all was answered that the syncs before a cut must have made safe."""
@@ -171,6 +220,21 @@ class Life:
                     return
                 self._syncs.append((asked, time.monotonic(), syncs))
                 self._over.wait(0.005)
+
+    def _take_snapshots(self, *_: int) -> None:
+        number = 0
+        with RawClient(self._server.port) as client:
+            while True:
+                number += 1
+                name = f"number-{self._number}-{number}"
+                stored, gone = self._ledger.known()
+                try:
+                    answer = client.ask(b"snapshot %b\r\n" % name.encode())
+                except OSError as error:
+                    self._ends.append((time.monotonic(), error))
+                    return
+                self._told.append((time.monotonic(), answer, Taken(name, stored, gone)))
+                self._over.wait(0.05)
 
     def _produce(self, producer: int, seed: int) -> None:
         dice = random.Random(seed)
@@ -210,6 +274,19 @@ class Life:
         self._ledger.takes.append(Take(name, self._number, consumer, time.monotonic()))
 
 
+def items_of(snapshot: Path, copy: Path) -> frozenset[Name]:
+    """Return what a server finds that is started on a copy of a snapshot."""
+    shutil.copytree(snapshot, copy)
+    assert cli.main(["verify", str(copy)]) == 0
+    files = Files()
+    core = Core.open(Storage(str(copy), 0, 4096, 1 << 20), Clock(), files, InlineThreads())
+    found = found_in(files, core.queues.directory.by_name.values())
+    core.close()
+    shutil.rmtree(copy)
+    things = [thing for state in found.values() if state is not None for thing in state.things]
+    return frozenset(Name.of(each.data) for each in things)
+
+
 def drain(server: ServerOnDisk, ledger: Ledger, life: int) -> None:
     """Take all that is left."""
     with contextlib.closing(server.client()) as client:
@@ -222,13 +299,14 @@ def outlive_power_cuts(folder: Path, system: str, sync: str, cuts: int, seed: in
     """Run a server on a disk through so many power cuts, and check what clients were told."""
     print(f"seed {seed}")
     dice = random.Random(seed)
-    conf = settings_file(folder, segment_size="4k")
+    conf = settings_file(folder, segment_size="4k", allow_snapshot="local")
     ledger = Ledger()
     with server_on_image(folder, system, "-f", conf, "--sync", sync) as server:
         for life in range(cuts):
             seconds = dice.uniform(0, 0.4 if sync == "always" else 1.0)
             Life(server, ledger, life, dice.randrange(2**32)).run(sync, seconds)
             server.come_back()
+            ledger.check_snapshots(server.disk.path / "spool", folder)
         drain(server, ledger, cuts)
     ledger.check(sync)
 

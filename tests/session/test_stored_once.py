@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from starling_py.journal.tokens import Tokens
-from tests.core import Client
+from starling_py.queues.delivery import Put
+from starling_py.queues.once import digest_of
+from tests.core import Client, put_with_care
 from tests.queues.parts import Queues
 from tests.session.parts import NO_ROOM, item, on_a_full_disk
 
@@ -120,6 +122,18 @@ def test_a_token_counts_for_its_window_and_up_to_the_limit(tmp_path: Path) -> No
     put(client, b"q/once=c", b"again")
     put(client, b"q/once=a", b"4")
     assert queues.take_all(b"q") == [b"b", b"c", b"d", b"4"]
+
+
+def test_a_token_whose_put_is_not_written_yet_counts_for_its_window(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool", {"q": {"once_window": 60}})
+    token = digest_of(b"a")
+    put_with_care(queues.queues, Put(b"q", b"1", 0, 0, token=token))
+    queues.clock.advance(59)
+    assert queues.queues.seen_once(b"q", token) == 1
+    queues.clock.advance(1)
+    assert queues.queues.seen_once(b"q", token) == 0
+    queues.commit()
+    assert queues.queues.seen_once(b"q", token) == 0
 
 
 def test_children_and_routes_get_an_item_once_too(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """One scenario, over and over: the first file call fails, then the second, and so on.
 
 The scenario puts, takes, opens and ends reads, moves items, begins segments, reads behind, copies
-forward, flushes, deletes and stops.
+forward, flushes, deletes, takes snapshots and stops.
 Whatever fails in it, nobody is told of what did not happen, nothing told is missing after a
-restart (I1), and what could not be done was refused (I7). The loop ends when a scenario runs
-through without meeting its fault.
+restart (I1), what could not be done was refused (I7), and each snapshot that was told of is of its
+moment, for ever. The loop ends when a scenario runs through without meeting its fault.
 """
 
 import errno
@@ -18,6 +18,7 @@ from tests.core import ManualClock
 from tests.journal.simulated_disk import CHANGES, NO_MEMORY, SALT, Fault, SimulatedDisk
 from tests.simulation.clients import Asked, SimulatedClient
 from tests.simulation.model import QueueModel, Violation
+from tests.simulation.moments import Moments
 from tests.simulation.recovery import recovered
 from tests.simulation.schedule import READS
 from tests.simulation.world import NAMES, SPOOL, Life, Shape, quietly
@@ -41,6 +42,9 @@ class Scenario:
         self.fault = fault
         self.models = {name: QueueModel(name) for name in NAMES}
         self.sent: dict[bytes, tuple[bytes, int]] = {}
+        self.moments = Moments()
+        self.not_made = 0
+        """Snapshots that were asked for and not made."""
         self.refused = 0
         """Commands that were answered ``SERVER_ERROR``."""
         self.journals: list[Journal] = []
@@ -72,6 +76,10 @@ class Scenario:
                     raise Violation(f"{step}: {asked} is answered {line!r} without a reason")
                 self.refused += 1
             life.errors.clear()
+            if self.moments.problems and not self.fault.struck:
+                raise Violation(f"{step}: no snapshot, without a reason: {self.moments.problems}")
+            self.not_made += len(self.moments.problems)
+            self.moments.problems.clear()
             if client.asked and self.fault.struck and self.fault.lasting:
                 self.disk.fault = None  # what waits for the disk goes on when it works again
                 self.settle(life)
@@ -89,16 +97,22 @@ class Scenario:
         again.look()
         self.settle(again)
         self.check_works(again)
+        self.moments.check(self.disk, again)
 
     def steps(self, life: Life, client: SimulatedClient) -> Iterator[str]:
         """Ask for one thing after the other."""
         yield from self.simple_steps(client)
+        self.moments.take(life, self.models)
+        yield "take a snapshot"
         yield from self.reliable_steps(life, client)
         for number in range(30, 35):
             self.put(client, JOBS, b"%d:" % number + b"y" * 200)
-        yield "put several"
+        self.moments.take(life, self.models)
+        yield "put several, and take a snapshot of what was there before"
         self.read(client, JOBS)
         yield "get behind"
+        while len(self.moments.made) + self.not_made < self.moments.asked:
+            yield "wait for the snapshot"
 
     def reliable_steps(self, life: Life, client: SimulatedClient) -> Iterator[str]:
         """Ask for everything that has to do with open reads, with delays, and with other queues."""
@@ -285,3 +299,4 @@ def fail_one_after_the_other(
     jobs = scenario.journals[0]
     assert jobs.rotations >= 3
     assert jobs.compactions > 0
+    assert len(scenario.moments.seen) == 2

@@ -109,6 +109,8 @@ class WatchedQueue(PersistentQueue):
         put = self.life.put
         if self.life.sliced and (put is None or len(put.expected) > 1):
             within = True  # it was asked for in an earlier turn
+        if put is not None and put.overtaken(model):
+            within = True
         if moved and len(model.things) == 1:
             within = True  # rather than nowhere, it comes into an empty queue
         if not within:

@@ -43,8 +43,18 @@ class PutWatch:
     """The queues that it must come into."""
     marks: tuple[int, bool]
     """When it is due, and whether it goes in front."""
+    begun: dict[bytes, int] = attrs.field(factory=dict)
+    """The number of each queue's state when it began."""
     numbers: dict[bytes, int] = attrs.field(factory=dict)
     """The states that it led to, by queue."""
+
+    def overtaken(self, model: QueueModel) -> bool:
+        """Tell whether something else was put into a queue since this one has asked it.
+
+        The first queue that gets it may have given it to somebody, or moved it on, as it was dead.
+        """
+        since = self.begun.get(model.name, model.last)
+        return len(self.expected) > 1 and "put" in model.kinds[since + 1 : model.last]
 
 
 class WatchedMoves(Moves):
@@ -214,7 +224,7 @@ class WatchedQueues(QueueCollection):
         assert client is not None
         entry = client.entry
         put = PutWatch(what.data, self._concerned(what.name), (what.due_ms, what.front))
-        states = {name: model.last for name, model in models.items()}
+        states = put.begun = {name: model.last for name, model in models.items()}
         steps = super().put_with_care(what, reached)
         while True:
             outer, life.put = life.put, put

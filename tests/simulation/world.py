@@ -318,6 +318,7 @@ class Life:
             or self.tick._cut_short
             or len(self.queues.slices.line) > self.queues.is_stuck
             or self.commits.sync_due is not None
+            or self.commits.touched
         )
 
     def stop(self) -> None:
@@ -474,7 +475,8 @@ class Life:
     def _check_moved(self, entry: Entry, told: int) -> None:
         """Check that as many items as a client is told of have left for good."""
         left = 0
-        for name, item_id in entry.moved:
+        # An item whose put is undone is gone before it has left; another one may get its id.
+        for name, item_id in dict.fromkeys(entry.moved):
             model = self.models[name]
             number = model.left.get(item_id, (None,))[0]
             if number is not None and not model.is_undone(number):
