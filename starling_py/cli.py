@@ -90,7 +90,7 @@ def _run(
 
         def on_serving() -> None:  # its log is elsewhere: it must not look as if it hung
             where = f"spool {settings.queue_path}, log {settings.logger}"
-            streams.tell(f"serves {settings.endpoints}, {where}")
+            streams.tell(f"serves {settings.addresses}, {where}")
 
     try:
         serve(settings, read_again, on_serving)
