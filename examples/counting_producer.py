@@ -40,3 +40,7 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         raise SystemExit(0) from None
+    except OSError as problem:
+        raise SystemExit(
+            f"{problem.filename or 'no server'}: {problem.strerror or problem}"
+        ) from None

@@ -80,17 +80,19 @@ def demo(host: str, port: int, name: str, count: int) -> None:
 
 def main() -> None:
     """Write the log, or log something."""
-    parser = argparse.ArgumentParser(description="Log through a queue.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=22122)
+    # In front of a command or behind it.
+    where = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    where.add_argument("--host")
+    where.add_argument("--port", type=int)
+    parser = argparse.ArgumentParser(description="Log through a queue.", parents=[where])
     commands = parser.add_subparsers(dest="command", required=True)
-    writing = commands.add_parser("write", help="append what is logged to a file")
+    writing = commands.add_parser("write", parents=[where], help="append what is logged to a file")
     writing.add_argument("file", type=Path)
     writing.add_argument("--count", type=int, help="stop after so many records")
-    showing = commands.add_parser("demo", help="log some lines and a traceback")
+    showing = commands.add_parser("demo", parents=[where], help="log some lines and a traceback")
     showing.add_argument("--name", default="demo", help="the logger's name")
     showing.add_argument("--count", type=int, default=3, help="lines before the traceback")
-    options = parser.parse_args()
+    options = parser.parse_args(namespace=argparse.Namespace(host="127.0.0.1", port=22122))
 
     if options.command == "demo":
         demo(options.host, options.port, options.name, options.count)
@@ -105,4 +107,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except OSError as problem:
+        raise SystemExit(
+            f"{problem.filename or 'no server'}: {problem.strerror or problem}"
+        ) from None

@@ -38,17 +38,19 @@ def work(client: Client, count: int | None) -> None:
 
 def main() -> None:
     """Do what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=22122)
+    # In front of a command or behind it.
+    where = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    where.add_argument("--host")
+    where.add_argument("--port", type=int)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[where])
     what = parser.add_subparsers(dest="what", required=True)
-    putting = what.add_parser("put", help="put a job")
+    putting = what.add_parser("put", parents=[where], help="put a job")
     putting.add_argument("priority", choices=PRIORITIES)
     putting.add_argument("job")
     putting.add_argument("--once", metavar="TOKEN", help="store it once, however often it is sent")
-    working = what.add_parser("work", help="do jobs")
+    working = what.add_parser("work", parents=[where], help="do jobs")
     working.add_argument("--count", type=int, help="end after so many")
-    given = parser.parse_args()
+    given = parser.parse_args(namespace=argparse.Namespace(host="127.0.0.1", port=22122))
     client = Client((given.host, given.port), default_noreply=False)
     if given.what == "put":
         put(client, given.priority, given.job, given.once)
@@ -57,4 +59,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except OSError as problem:
+        raise SystemExit(
+            f"{problem.filename or 'no server'}: {problem.strerror or problem}"
+        ) from None

@@ -29,17 +29,19 @@ def work(client: Client, count: int, *, broken: bool) -> None:
 
 def main() -> None:
     """Do what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=22132)
+    # In front of a command or behind it.
+    where = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    where.add_argument("--host")
+    where.add_argument("--port", type=int)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], parents=[where])
     what = parser.add_subparsers(dest="what", required=True)
-    what.add_parser("put", help="put a job").add_argument("job")
-    working = what.add_parser("work", help="do jobs")
+    what.add_parser("put", parents=[where], help="put a job").add_argument("job")
+    working = what.add_parser("work", parents=[where], help="do jobs")
     working.add_argument("--count", type=int, default=1, help="so many")
     working.add_argument("--broken", action="store_true", help="fail at each")
-    what.add_parser("failed", help="list what has failed")
-    what.add_parser("again", help="have it tried again")
-    given = parser.parse_args()
+    what.add_parser("failed", parents=[where], help="list what has failed")
+    what.add_parser("again", parents=[where], help="have it tried again")
+    given = parser.parse_args(namespace=argparse.Namespace(host="127.0.0.1", port=22132))
     client = Client((given.host, given.port), default_noreply=False)
     with Starling(f"{given.host}:{given.port}") as starling:
         if given.what == "put":
@@ -54,4 +56,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except OSError as problem:
+        raise SystemExit(
+            f"{problem.filename or 'no server'}: {problem.strerror or problem}"
+        ) from None

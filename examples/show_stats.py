@@ -39,4 +39,9 @@ def _text(value: object) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except OSError as problem:
+        raise SystemExit(
+            f"{problem.filename or 'no server'}: {problem.strerror or problem}"
+        ) from None

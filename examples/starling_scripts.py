@@ -12,7 +12,7 @@ import itertools
 import time
 from pathlib import Path
 
-from starling_py.client import Starling
+from starling_py.client import Starling, StarlingError
 
 
 def hello(starling: Starling) -> None:
@@ -68,21 +68,24 @@ def show(starling: Starling) -> None:
 
 def main() -> None:
     """Run one of them."""
-    parser = argparse.ArgumentParser(description="Scripts of Ruby's Starling class, in Python.")
-    parser.add_argument("--server", action="append", help="host:port; may be given several times")
+    # In front of a command or behind it.
+    where = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    where.add_argument("--server", action="append", help="host:port; may be given several times")
+    description = "Scripts of Ruby's Starling class, in Python."
+    parser = argparse.ArgumentParser(description=description, parents=[where])
     commands = parser.add_subparsers(dest="command", required=True)
     for name, what in (("hello", hello), ("show", show)):
-        commands.add_parser(name, help=what.__doc__)
-    producing = commands.add_parser("produce", help=produce.__doc__)
+        commands.add_parser(name, parents=[where], help=what.__doc__)
+    producing = commands.add_parser("produce", parents=[where], help=produce.__doc__)
     producing.add_argument("--pause", type=float, default=0.5, help="seconds between two numbers")
-    logging = commands.add_parser("log", help=log.__doc__)
+    logging = commands.add_parser("log", parents=[where], help=log.__doc__)
     logging.add_argument("name", help="the program's name")
-    writing = commands.add_parser("write", help=write.__doc__)
+    writing = commands.add_parser("write", parents=[where], help=write.__doc__)
     writing.add_argument("file", type=Path)
-    consuming = commands.add_parser("consume", help=consume.__doc__)
+    consuming = commands.add_parser("consume", parents=[where], help=consume.__doc__)
     for parts in (producing, writing, consuming):
         parts.add_argument("--count", type=int, help="stop after so many")
-    options = parser.parse_args()
+    options = parser.parse_args(namespace=argparse.Namespace(server=None))
 
     # starling = Starling.new(['127.0.0.1:22122'])
     starling = Starling(options.server or ["127.0.0.1:22122"])
@@ -107,3 +110,5 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         raise SystemExit(0) from None
+    except StarlingError as problem:
+        raise SystemExit(f"no server: {problem}") from None

@@ -10,7 +10,7 @@ import argparse
 
 import trio
 
-from starling_py.client import AsyncStarling
+from starling_py.client import AsyncStarling, StarlingError
 
 
 async def hello(starling: AsyncStarling) -> None:
@@ -71,4 +71,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main)
+    try:
+        trio.run(main)
+    except StarlingError as problem:
+        raise SystemExit(f"no server: {problem}") from None

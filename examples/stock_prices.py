@@ -42,17 +42,19 @@ def watch(client: Client, queue: str, count: int | None) -> None:
 
 def main() -> None:
     """Send a price, or watch for prices."""
-    parser = argparse.ArgumentParser(description="Stock prices to many.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=22134)
+    # In front of a command or behind it.
+    where = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    where.add_argument("--host")
+    where.add_argument("--port", type=int)
+    parser = argparse.ArgumentParser(description="Stock prices to many.", parents=[where])
     commands = parser.add_subparsers(dest="command", required=True)
-    sending = commands.add_parser("send", help="put a price into a queue")
+    sending = commands.add_parser("send", parents=[where], help="put a price into a queue")
     sending.add_argument("queue", help="prices, prices+NAME, or a topic such as dow_jones.ibm")
     sending.add_argument("text")
-    watching = commands.add_parser("watch", help="print what comes into a queue")
+    watching = commands.add_parser("watch", parents=[where], help="print what comes into a queue")
     watching.add_argument("queue", help="prices+NAME, board or ibm_watch")
     watching.add_argument("--count", type=int, help="stop after so many prices")
-    options = parser.parse_args()
+    options = parser.parse_args(namespace=argparse.Namespace(host="127.0.0.1", port=22134))
 
     client = Client((options.host, options.port), default_noreply=False, timeout=10)
     if options.command == "send":
@@ -67,3 +69,7 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         raise SystemExit(0) from None
+    except OSError as problem:
+        raise SystemExit(
+            f"{problem.filename or 'no server'}: {problem.strerror or problem}"
+        ) from None

@@ -72,20 +72,24 @@ def ask(client: Client, name: str, *, wait: bool) -> None:
 
 def main() -> None:
     """Start a task, do tasks, or ask for the status of one."""
-    parser = argparse.ArgumentParser(description="Tasks whose status can be asked.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=22133)
+    # In front of a command or behind it.
+    where = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    where.add_argument("--host")
+    where.add_argument("--port", type=int)
+    parser = argparse.ArgumentParser(
+        description="Tasks whose status can be asked.", parents=[where]
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    starting = commands.add_parser("start", help="have a task done")
+    starting = commands.add_parser("start", parents=[where], help="have a task done")
     starting.add_argument("name")
-    working = commands.add_parser("work", help="do tasks")
+    working = commands.add_parser("work", parents=[where], help="do tasks")
     working.add_argument("--steps", type=int, default=10, help="steps that a task has")
     working.add_argument("--pause", type=float, default=0.5, help="seconds that a step takes")
     working.add_argument("--count", type=int, help="stop after so many tasks")
-    asking = commands.add_parser("ask", help="ask how far a task is")
+    asking = commands.add_parser("ask", parents=[where], help="ask how far a task is")
     asking.add_argument("name")
     asking.add_argument("--wait", action="store_true", help="go on until it is done")
-    options = parser.parse_args()
+    options = parser.parse_args(namespace=argparse.Namespace(host="127.0.0.1", port=22133))
 
     client = Client((options.host, options.port), default_noreply=False, timeout=10)
     if options.command == "start":
@@ -102,3 +106,7 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         raise SystemExit(0) from None
+    except OSError as problem:
+        raise SystemExit(
+            f"{problem.filename or 'no server'}: {problem.strerror or problem}"
+        ) from None

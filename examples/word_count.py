@@ -78,16 +78,22 @@ def reduce_results(client: Client, results: str, lines: int) -> tuple[Counter[st
 
 def main() -> None:
     """Map, or count."""
-    parser = argparse.ArgumentParser(description="Count the words of a file with many workers.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=22122)
+    # In front of a command or behind it.
+    where = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    where.add_argument("--host")
+    where.add_argument("--port", type=int)
+    parser = argparse.ArgumentParser(
+        description="Count the words of a file with many workers.", parents=[where]
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    mapping = commands.add_parser("map", help="map lines")
+    mapping = commands.add_parser("map", parents=[where], help="map lines")
     mapping.add_argument("--pause", type=float, default=0, help="seconds that a line takes")
-    counting = commands.add_parser("count", help="have the words of a file counted")
+    counting = commands.add_parser(
+        "count", parents=[where], help="have the words of a file counted"
+    )
     counting.add_argument("file", type=Path)
     counting.add_argument("--most", type=int, default=10, help="how many words to print")
-    options = parser.parse_args()
+    options = parser.parse_args(namespace=argparse.Namespace(host="127.0.0.1", port=22122))
 
     client = Client((options.host, options.port), default_noreply=False, timeout=10)
     if options.command == "map":
@@ -102,3 +108,7 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         raise SystemExit(0) from None
+    except OSError as problem:
+        raise SystemExit(
+            f"{problem.filename or 'no server'}: {problem.strerror or problem}"
+        ) from None

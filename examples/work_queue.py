@@ -80,21 +80,23 @@ def failed(client: Client, *, again: bool) -> None:
 
 def main() -> None:
     """Put, work, or look after what failed."""
-    parser = argparse.ArgumentParser(description="A work queue with retries.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=22131)
+    # In front of a command or behind it.
+    where = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    where.add_argument("--host")
+    where.add_argument("--port", type=int)
+    parser = argparse.ArgumentParser(description="A work queue with retries.", parents=[where])
     commands = parser.add_subparsers(dest="command", required=True)
-    putting = commands.add_parser("put", help="put a job")
+    putting = commands.add_parser("put", parents=[where], help="put a job")
     putting.add_argument("--urgent", action="store_true", help="before all that is not urgent")
     putting.add_argument("--later", type=float, default=0, help="not before so many seconds")
     putting.add_argument("job", nargs="+", help="echo WORD..., or fail")
-    working = commands.add_parser("work", help="do jobs")
+    working = commands.add_parser("work", parents=[where], help="do jobs")
     working.add_argument("--count", type=int, help="stop after so many tries")
     working.add_argument("--pause", type=float, default=0, help="seconds that a job takes")
     working.add_argument("--backoff", type=float, default=1, help="seconds before the second try")
-    failing = commands.add_parser("failed", help="show the jobs that failed")
+    failing = commands.add_parser("failed", parents=[where], help="show the jobs that failed")
     failing.add_argument("--again", action="store_true", help="put them back")
-    options = parser.parse_args()
+    options = parser.parse_args(namespace=argparse.Namespace(host="127.0.0.1", port=22131))
 
     # Trap: an open job belongs to one connection, so one client a worker, and no pool.
     client = Client((options.host, options.port), default_noreply=False, timeout=10)
@@ -112,3 +114,7 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         raise SystemExit(0) from None
+    except OSError as problem:
+        raise SystemExit(
+            f"{problem.filename or 'no server'}: {problem.strerror or problem}"
+        ) from None

@@ -5,7 +5,6 @@ wrong configuration or usage and 1 for everything else. A traceback means a defe
 """
 
 import contextlib
-import errno
 import logging
 import socket
 import sys
@@ -28,6 +27,7 @@ from starling_py.server.listeners import Listeners
 from starling_py.server.log.start import start_logs
 from starling_py.server.pid_file import PidFile
 from starling_py.server.preloading import preload
+from starling_py.server.rehearsal import is_taken, port_taken, rehearse
 from starling_py.server.server import Server
 from starling_py.server.signals import Signals
 from starling_py.server.start_answers import answering
@@ -67,8 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for problem in error.problems:
                 print(f"starling-py: {problem}", file=sys.stderr)
             return 2
-        print(f"{given.config or 'the options'}: ok{_extent(given.settings)}")
-        return 0
+        return _rehearse(settings, f"{given.config or 'the options'}: ok{_extent(settings)}")
     if not given.settings.daemonize:
         return _run(given.settings, given.read_again, lambda: None)
     front = detach()
@@ -83,6 +82,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _rehearse(settings: Settings, good: str) -> int:
+    """Print what would keep a server from starting here, or that all is good; return the code."""
+    found = rehearse(settings)
+    for trouble in found.troubles:
+        print(f"starling-py: a start would fail: {trouble}", file=sys.stderr)
+    if found.troubles:
+        return 1
+    print(good if found.running is None else f"{good}; process {found.running} has the spool now")
+    return 0
+
+
 def _run(
     settings: Settings, read_again: Callable[[], Settings], on_serving: Callable[[], None]
 ) -> int:
@@ -90,7 +100,7 @@ def _run(
 
         def on_serving() -> None:  # its log is elsewhere: it must not look as if it hung
             where = f"spool {settings.queue_path}, log {settings.logger}"
-            streams.tell(f"serves {settings.endpoints}, {where}")
+            streams.tell(f"serves {settings.addresses}, {where}")
 
     try:
         serve(settings, read_again, on_serving)
@@ -113,9 +123,8 @@ def _culprit(problem: Exception, settings: Settings) -> str:
     cause = problem.__cause__
     if isinstance(cause, BlockingIOError):
         return culprits.of_file(f"{settings.queue_path}/.lock")
-    is_taken = isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE
-    if is_taken and settings.listen is None:
-        return f"{culprits.of_port(settings.port)}; another port is --port N"
+    if is_taken(problem) and settings.listen is None:
+        return port_taken(settings, settings.port)
     return ""
 
 

@@ -1,7 +1,7 @@
 """The synchronous core put together for tests: no sockets, no trio, a clock that is set by hand."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -232,6 +232,9 @@ class CoreHarness:
             return self.new_rules
         self.queues.reload(self.new_rules)
         return None
+
+    unapplied: Sequence[str] = ()
+    """What only a restart takes up."""
 
     def connections(self) -> list[Pairs]:
         """Return nothing: there are no connections here."""

@@ -21,7 +21,8 @@ def test_a_check_counts_queue_entries_and_routes_if_there_are_any(
 ) -> None:
     path = tmp_path / "conf.yml"
     path.write_text(f"{sections}\n")
-    assert cli.main(["-f", str(path), "--check-config"]) == 0
+    own = ["-q", str(tmp_path / "spool"), "-p", "0"]
+    assert cli.main(["-f", str(path), *own, "--check-config"]) == 0
     assert capsys.readouterr().out == f"{path}: ok{extent}\n"
 
 

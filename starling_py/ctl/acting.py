@@ -24,8 +24,11 @@ _MOVED_AT_ONCE = 10_000
 def move(context: Context) -> int:
     """Move items to another queue, or to where each came from."""
     options = context.options
+    if options.origin and options.oldest is None and (options.target or "").isdecimal():
+        options.target, options.oldest = None, options.target  # as in: move QUEUE N --origin
     if (options.target is None) is not options.origin:
         raise UsageError("say where to: a queue, or --origin for where each came from")
+    options.number = _how_many(options)
     target = None if options.target is None else names.typed(options.target)
     found = _sayable(context)
     waiting = sum(queue.number("items") for queue in found)
@@ -41,6 +44,19 @@ def move(context: Context) -> int:
                 values = {"queue": queue.shown, "moved": moved}
                 context.output.record(values, f"{queue.shown}: {count(moved, 'item')} moved")
     return DONE
+
+
+def _how_many(options: argparse.Namespace) -> int | None:
+    """Return the number that was given in one form or the other. Raises ``UsageError``."""
+    if options.oldest is None or options.number is not None:
+        if options.oldest is not None:
+            raise UsageError("the number of items is given twice")
+        number: int | None = options.number
+        return number
+    try:
+        return whole(1, MAX_ITEM_ID)(options.oldest)
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(str(error)) from error
 
 
 def _moved(
@@ -138,10 +154,9 @@ def _these(queues: Iterable[Queue]) -> str:
 def _move_arguments(parser: argparse.ArgumentParser) -> None:
     queue_argument(parser, "queues", metavar="QUEUE", nargs=1, help="from; a pattern with --origin")
     queue_argument(parser, "target", metavar="TO", nargs="?", help="to; it is made if need be")
+    parser.add_argument("oldest", metavar="N", nargs="?", help="the oldest N; all without")
     parser.add_argument("--origin", action="store_true", help="each to the queue that it came from")
-    parser.add_argument(
-        "-n", "--number", type=whole(1, MAX_ITEM_ID), metavar="N", help="the oldest N; all without"
-    )
+    parser.add_argument("-n", "--number", type=whole(1, MAX_ITEM_ID), metavar="N", help="the same")
 
 
 def _some(parser: argparse.ArgumentParser) -> None:

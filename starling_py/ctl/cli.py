@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import starling_py
+from starling_py.connecting.address import DEFAULT_HOST, DEFAULT_PORT, SERVER_VARIABLE
 from starling_py.ctl import (
     acting,
     backing_up,
@@ -27,7 +28,6 @@ from starling_py.ctl import (
 )
 from starling_py.ctl.checking import UNKNOWN
 from starling_py.ctl.command import Command, Context, seconds
-from starling_py.ctl.endpoint import DEFAULT_HOST, DEFAULT_PORT, Endpoint
 from starling_py.ctl.errors import FAILED, INTERRUPTED, WRONG_USAGE, CtlError
 from starling_py.ctl.output import Output, warn
 
@@ -44,7 +44,6 @@ COMMANDS: tuple[Command, ...] = (
     *completing.COMMANDS,
 )
 """All subcommands, in the order in which ``--help`` lists them."""
-SERVER_VARIABLE = "STARLING_SERVER"
 DEFAULT_SERVER = f"{DEFAULT_HOST}:{DEFAULT_PORT}"
 DEFAULT_TIMEOUT = 30.0
 _DESCRIPTION = "Looks at the queues of a starling-py server, and acts on them."
@@ -94,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(context: Context) -> int:
     """Run the subcommand that was chosen; return the exit status."""
     try:
-        Endpoint.parse(context.options.server)
+        _ = context.address  # a wrong one is told before anything is done
         status: int = context.options.run(context)
         context.output.flush()
     except CtlError as problem:
@@ -177,7 +176,8 @@ def _common(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
         "--server",
         metavar="SERVER",
         default=default(os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER),
-        help="host:port, [::1]:port, tls:host:port or unix:/path; "
+        help="host:port, host, [::1]:port, tls:host:port or unix:/path, with USER@ before the host "
+        "where the server has users; "
         f"default: ${SERVER_VARIABLE}, or {DEFAULT_SERVER}",
     )
     parser.add_argument(

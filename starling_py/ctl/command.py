@@ -7,7 +7,8 @@ from typing import Any
 
 import attrs
 
-from starling_py.ctl.endpoint import Endpoint
+from starling_py.connecting import login
+from starling_py.connecting.address import Address, AddressError
 from starling_py.ctl.errors import UsageError
 from starling_py.ctl.output import Output
 from starling_py.ctl.remote import Remote
@@ -19,14 +20,22 @@ class Context:
 
     options: argparse.Namespace
     output: Output
-    connect: Callable[[Endpoint, float], Remote] = Remote.at
+    connect: Callable[[Address, float], Remote] = Remote.at
     _remote: Remote | None = None
+
+    @property
+    def address(self) -> Address:
+        """Where the server is. Raises ``UsageError``."""
+        try:
+            return Address.parse(self.options.server)
+        except AddressError as error:
+            raise UsageError(f"--server: {error}") from error
 
     @property
     def remote(self) -> Remote:
         """The server, connected to when it is first asked. Raises ``UnreachableError``."""
         if self._remote is None:
-            self._remote = self.connect(Endpoint.parse(self.options.server), self.options.timeout)
+            self._remote = self.connect(self.address, self.options.timeout)
         return self._remote
 
     def close(self) -> None:
@@ -90,7 +99,7 @@ def queue_patterns(parser: argparse.ArgumentParser, *, at_least_one: bool) -> No
 def complete_queue(prefix: str, parsed_args: argparse.Namespace, **_: object) -> list[str]:
     """Return the names that begin so, for the shell's completion; nothing if that fails."""
     try:
-        remote = Remote.at(Endpoint.parse(parsed_args.server), 2.0)
+        remote = Remote.at(Address.parse(parsed_args.server), 2.0, login.nobody)
         try:
             return [each.shown for each in remote.queues() if each.shown.startswith(prefix)]
         finally:

@@ -8,10 +8,10 @@ operators nor which reply belongs to which of many that are under way.
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from starling_py.connecting import connect, reason
-from starling_py.ctl.endpoint import Endpoint
-from starling_py.ctl.errors import CommandRefused, UnreachableError
-from starling_py.ctl.login import with_tls
+from starling_py.connecting.address import Address
+from starling_py.connecting.dialing import dial, reason
+from starling_py.connecting.errors import LoginError
+from starling_py.ctl.errors import CommandRefused, UnreachableError, UsageError
 
 CONNECT_TIMEOUT: Final = 5.0
 _RECEIVED_AT_ONCE: Final = 1 << 16
@@ -38,18 +38,19 @@ class Wire(Protocol):
 class SocketWire:
     """A socket to a server."""
 
-    def __init__(self, endpoint: Endpoint, timeout: float) -> None:
-        """Connect. ``timeout``: seconds that the server may be silent. Raises as ``send``."""
-        self._where = str(endpoint)
+    def __init__(self, address: Address, timeout: float) -> None:
+        """Connect. ``timeout``: seconds that the server may be silent.
+
+        Raises as ``send``, and ``UsageError`` if certificates are wanted that cannot be had.
+        """
+        self._where = str(address)
         try:
-            self._socket = connect(
-                endpoint.host, endpoint.port, endpoint.path, min(timeout, CONNECT_TIMEOUT)
-            )
-            if endpoint.is_tls:
-                self._socket = with_tls(self._socket, endpoint.host)
+            self._socket = dial(address, min(timeout, CONNECT_TIMEOUT))
             self._socket.settimeout(timeout)
         except (OSError, UnicodeError) as error:
-            raise UnreachableError(f"cannot reach {endpoint}: {reason(error)}") from error
+            raise UnreachableError(f"cannot reach {address}: {reason(error)}") from error
+        except LoginError as error:
+            raise UsageError(str(error)) from error
 
     def send(self, data: bytes) -> None:
         """Send all of it. Raises ``UnreachableError``."""

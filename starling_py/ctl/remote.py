@@ -11,10 +11,13 @@ from typing import Final
 
 import attrs
 
-from starling_py.ctl import login, names
+from starling_py.connecting import login
+from starling_py.connecting.address import Address
+from starling_py.connecting.errors import LoginError
+from starling_py.connecting.login import Ask, Login
+from starling_py.ctl import names
 from starling_py.ctl.connection import Connection, SocketWire, Wire
-from starling_py.ctl.endpoint import Endpoint
-from starling_py.ctl.errors import NotFoundError, UnreachableError
+from starling_py.ctl.errors import NotFoundError, UnreachableError, UsageError
 from starling_py.ctl.output import safe
 
 NAME: Final = b"starling-ctl"
@@ -114,22 +117,29 @@ class Item:
 class Remote:
     """A server that answers."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, user: Login | None = None) -> None:
         """Make sure that it is one of ours. Raises ``UnreachableError``."""
         self.connection = connection
         self.where = connection.where
-        self._introduce()
+        self._introduce(user)
 
     @classmethod
-    def at(cls, endpoint: Endpoint, timeout: float) -> "Remote":
-        """Connect. ``timeout``: seconds that it may be silent. Raises ``UnreachableError``."""
-        return cls.over(SocketWire(endpoint, timeout), str(endpoint))
+    def at(cls, address: Address, timeout: float, ask: Ask | None = None) -> "Remote":
+        """Connect. ``timeout``: seconds that it may be silent; ``ask`` asks for a password.
+
+        Raises ``UnreachableError``, and ``UsageError`` if it cannot be said who asks.
+        """
+        try:
+            user = Login.of(address, ask)
+        except LoginError as error:
+            raise UsageError(str(error)) from error
+        return cls.over(SocketWire(address, timeout), str(address), user)
 
     @classmethod
-    def over(cls, wire: Wire, where: str) -> "Remote":
+    def over(cls, wire: Wire, where: str, user: Login | None = None) -> "Remote":
         """Talk over a wire that is there. Raises ``UnreachableError``."""
         try:
-            return cls(Connection(wire, where))
+            return cls(Connection(wire, where), user)
         except BaseException:
             wire.close()
             raise
@@ -138,13 +148,12 @@ class Remote:
         """Hang up."""
         self.connection.close()
 
-    def _introduce(self) -> None:
+    def _introduce(self, user: Login | None) -> None:
         """Say who asks; only this server understands that."""
-        wanted = login.command()
-        if wanted is not None:
-            self.connection.send(wanted)
+        if user is not None:
+            self.connection.send(user.command)
             told = self.connection.line()
-            if told != b"STORED" and not told.endswith(b" bad command line format"):
+            if not login.is_done(told):
                 raise UnreachableError(f"{self.where}: {safe(told, 200)}")
         self.connection.send(b"hello %b\r\n" % NAME)
         told = self.connection.line()

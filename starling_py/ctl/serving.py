@@ -11,6 +11,8 @@ from starling_py.ctl.output import count, progress
 from starling_py.ctl.overview import Overview
 from starling_py.ctl.remote import Remote
 
+RESTART = " This needs a restart: "
+"""What a server says before the settings that a reload does not change."""
 _LOOKS = 0.5
 """Seconds between two looks at how much is left."""
 
@@ -57,7 +59,10 @@ def _left(overview: Overview, patterns: Sequence[str]) -> int:
 def reload(context: Context) -> int:
     """Have the server read its configuration file again."""
     told = ask(context.remote, b"reload", "reload")
-    context.output.record({"reloaded": True, "text": told}, told)
+    done, _, needed = told.partition(RESTART)
+    restart = needed.split("; ") if needed else []
+    lines = [done, *(f"needs a restart: {each}" for each in restart)]
+    context.output.record({"reloaded": True, "restart": restart, "text": told}, "\n".join(lines))
     return DONE
 
 

@@ -14,12 +14,14 @@ from typing import Final
 
 from starling_py.ctl.errors import CtlError, UsageError
 from starling_py.journal.disk.files import Files
-from starling_py.journal.disk.spool_lock import SpoolLock
+from starling_py.journal.disk.spool_lock import RESTORED, SpoolLock
 
 STAGING: Final = ".restoring"
-"""What a restore copies into, in the spool; a server leaves it alone."""
-WHOLE: Final = ".restored"
-"""What that is called when all is in it: from then on it is only moved into its place."""
+"""What a restore copies into, in the spool; a server leaves it alone.
+
+When all is in it, it is called ``RESTORED``: from then on it is only moved into its place, and no
+server starts before that is done.
+"""
 UNFINISHED: Final = ".unfinished"
 """What the name of a backup ends in until it is whole."""
 _OF_AN_EMPTY_SPOOL: Final = frozenset({".lock", ".ids", ".reserve", ".snapshots", STAGING})
@@ -97,7 +99,7 @@ def restore(source: Path, spool: Path, count: Count) -> None:
     except BlockingIOError as error:
         raise UsageError(f"{spool}: a server is using this spool; stop it first") from error
     try:
-        if not (spool / WHOLE).exists():
+        if not (spool / RESTORED).exists():
             others = {entry.name for entry in _entries(spool)} - _OF_AN_EMPTY_SPOOL
             if others:
                 some = ", ".join(sorted(others)[:3])
@@ -105,7 +107,7 @@ def restore(source: Path, spool: Path, count: Count) -> None:
             if (spool / STAGING).exists():
                 shutil.rmtree(spool / STAGING)
             _copy_tree(source, spool / STAGING, count)
-            (spool / STAGING).rename(spool / WHOLE)
+            (spool / STAGING).rename(spool / RESTORED)
             _sync(spool)
         _move_into_place(spool)
     finally:
@@ -114,10 +116,10 @@ def restore(source: Path, spool: Path, count: Count) -> None:
 
 def _move_into_place(spool: Path) -> None:
     """Move what is whole into the spool; what an empty spool had is replaced but for its lock."""
-    for entry in sorted(_entries(spool / WHOLE), key=lambda entry: entry.name):
+    for entry in sorted(_entries(spool / RESTORED), key=lambda entry: entry.name):
         if entry.name != ".lock":
             Path(entry.path).replace(spool / entry.name)
-    shutil.rmtree(spool / WHOLE)
+    shutil.rmtree(spool / RESTORED)
     _sync(spool)
 
 

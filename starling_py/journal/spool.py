@@ -25,7 +25,7 @@ from starling_py.journal.disk.no_files import SEGMENT_SIZE, NoFiles, NoReserve
 from starling_py.journal.disk.open_files import OpenFiles
 from starling_py.journal.disk.removed_directories import RemovedDirectories
 from starling_py.journal.disk.reserve import Reserve
-from starling_py.journal.disk.spool_lock import SpoolLock
+from starling_py.journal.disk.spool_lock import RESTORED, SpoolLock
 from starling_py.journal.errors import (
     JournalDamagedError,
     JournalError,
@@ -141,6 +141,12 @@ class Spool:
             raise SpoolError(f"{path}: another server is using this spool") from error
         except OSError as error:
             raise SpoolError(_unusable(path, error)) from error
+        if _is_half_restored(files, path):
+            lock.close()
+            raise SpoolError(
+                f"{path}: a restore was killed here; give its command again, as in: starling-ctl"
+                f" restore DIR {path}"
+            )
         syncs = durability.syncs
         if syncs:
             commits.together = Together(lock.sync_all, lambda: lock.device, durability.together)
@@ -560,6 +566,15 @@ def _reason(problem: Exception) -> str:
 def _printable(path: str) -> str:
     """Return a foreign path as it can stand in a line of a log."""
     return path if path.isprintable() else ascii(path)[1:-1]
+
+
+def _is_half_restored(files: Files, path: str) -> bool:
+    """Tell whether a restore was killed while it moved queues into their places."""
+    try:
+        files.identity(f"{path}/{RESTORED}")
+    except OSError:
+        return False
+    return True
 
 
 def _unusable(path: str, error: OSError) -> str:

@@ -24,7 +24,7 @@ from starling_py.offline import (
 from starling_py.offline.dump import Dump, Entry
 from starling_py.offline.errors import ImportRefused, WrongPathError
 from starling_py.offline.importing import Import, Outcome
-from starling_py.offline.old_spool import Note
+from starling_py.offline.old_spool import Note, OldQueue
 from starling_py.offline.output import Progress
 from starling_py.offline.selection import Choice, Selection
 from starling_py.offline.spool_directory import Place, QueueFiles, SegmentFile
@@ -239,6 +239,8 @@ def run_import(options: argparse.Namespace) -> int:
     importing.refuse_nested(old, new)
     now_ms = time.time_ns() // 1_000_000
     chosen = _select(options.server, old, now_ms, Choice(options.queue, options.rename))
+    if not (options.queue or chosen.problems or any(map(_has_anything, chosen.queues))):
+        raise ImportRefused(f"{_nothing_found(options.server, old, now_ms)}; nothing was done")
     items = sum(queue.count for queue in chosen.queues)
     progress = Progress(items, "items read", wanted=options.progress)
     work = Import(
@@ -275,6 +277,14 @@ def _select(server: str, old: Path, now_ms: int, choice: Choice) -> Selection:
         return selection.select(_READERS[server](old, now_ms), choice)
     except OSError as error:
         raise ImportRefused(f"{old}: {error.strerror or error}") from error
+
+
+def _has_anything(queue: OldQueue) -> bool:
+    """Tell whether a queue has items, or has had some: an empty file is none of an old server's."""
+    try:
+        return bool(queue.count or queue.problems or queue.path.stat().st_size)
+    except OSError:
+        return False
 
 
 def _nothing_found(server: str, old: Path, now_ms: int) -> str:

@@ -1,7 +1,7 @@
 """The server as its sessions see it: its state, its settings, draining, reloading and stopping."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import trio
@@ -21,6 +21,8 @@ from starling_py.session import audit
 from starling_py.session.consumers import told_of
 from starling_py.session.guarded import GuardedSession
 from starling_py.settings.errors import ConfigError
+from starling_py.settings.http_settings import TABLE as HTTP_TABLE
+from starling_py.settings.http_settings import HttpSettings
 from starling_py.settings.queue_settings import QUEUE_TABLE
 from starling_py.settings.server_settings import TABLE, Settings
 from starling_py.settings.users import Users
@@ -74,6 +76,7 @@ class Host:
         self._read_settings = read_settings
         self._lines = lines
         self._started = core.clock.monotonic
+        self._unapplied: list[str] = []
         self.tick: Tick
         """Has the connections; set as soon as it is made."""
 
@@ -115,9 +118,16 @@ class Host:
         queues.reload(rules_of(settings))
         self.tick.nudge()
         log.info("the settings of the queues were read again")
-        for change in self._changed_in_vain(settings):
-            log.warning("%s: this needs a restart", change)
+        self._unapplied.clear()
+        for name, old, new in self._changed_in_vain(settings):
+            log.warning("%s: %s \u2192 %s: this needs a restart", name, old, new)
+            self._unapplied.append(f"{name}: {old} -> {new}")
         return None
+
+    @property
+    def unapplied(self) -> Sequence[str]:
+        """What the last reload found changed that only a restart takes up."""
+        return self._unapplied
 
     def refresh_certs(self) -> str | None:
         """Read the certificates again; return why that failed, if it did."""
@@ -144,14 +154,18 @@ class Host:
             else:
                 session.know_anew(account)
 
-    def _changed_in_vain(self, settings: Settings) -> Iterator[str]:
-        """Yield the settings of the server that are others now and cannot be had by a reload."""
+    def _changed_in_vain(self, settings: Settings) -> Iterator[tuple[str, str, str]]:
+        """Yield what a reload does not change of the server: names, old values and new ones."""
         wanted, _, _ = fitted(settings, process.file_limit())
         applied = RELOADED if self._gate is None else RELOADED | {"users_file"}
         for setting in TABLE:
             old, new = (getattr(each, setting.name) for each in (self._settings, wanted))
             if old != new and setting.name not in applied:
-                yield f"{setting.name}: {_shown(old)} \u2192 {_shown(new)}"
+                yield setting.name, _shown(old), _shown(new)
+        old_web, new_web = _web(self._settings.http), _web(wanted.http)
+        for name in old_web | new_web:
+            if old_web.get(name) != new_web.get(name):
+                yield f"http.{name}", old_web.get(name, "none"), new_web.get(name, "none")
 
     def snapshot(self) -> stats.Snapshot:
         """Return the state of the server, without its queues."""
@@ -276,6 +290,13 @@ class Host:
     def shut_down(self) -> None:
         """Begin to stop the server; asked for again, it changes nothing."""
         self._stop.set()
+
+
+def _web(settings: HttpSettings | None) -> dict[str, str]:
+    """Return the settings of what is told by HTTP, as a file has them; none if it is off."""
+    if settings is None:
+        return {}
+    return {each.name: _shown(getattr(settings, each.name)) for each in HTTP_TABLE}
 
 
 def _shown(value: object) -> str:

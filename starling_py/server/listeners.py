@@ -7,11 +7,11 @@ nobody is meant to be.
 import socket
 from collections.abc import Callable
 
+from starling_py.connecting.address import MODE, TLS, UNIX
 from starling_py.server.activation import handed_over
 from starling_py.server.errors import StartError
 from starling_py.server.listening import listen
 from starling_py.server.unix_socket import UnixSocket
-from starling_py.settings.endpoints import TLS, UNIX
 from starling_py.settings.server_settings import Settings
 
 
@@ -35,7 +35,7 @@ class Listeners:
                 self._are_handed_over = True
                 self._add(sock, name == TLS)
             if not self._are_handed_over:
-                for each in settings.endpoints:
+                for each in settings.addresses:
                     if each.kind != UNIX:
                         for sock in listen(each.host, each.port, on_skipped):
                             self._add(sock, each.kind == TLS)
@@ -53,9 +53,11 @@ class Listeners:
         if self._are_handed_over:
             return
         try:
-            for each in self._settings.endpoints:
+            for each in self._settings.addresses:
                 if each.kind == UNIX:
-                    self._paths.append(UnixSocket(each.path, each.mode))
+                    self._paths.append(
+                        UnixSocket(each.path, MODE if each.mode is None else each.mode)
+                    )
                     self.plain.append(self._paths[-1].socket)
         except StartError:
             self.close()

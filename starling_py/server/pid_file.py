@@ -59,9 +59,9 @@ class PidFile:
 
     def _opened(self) -> int:
         """Return a descriptor that holds the lock; raise ``ProcessError`` if it is not for us."""
-        refusal = self._refusal()
-        if refusal is not None:
-            raise ProcessError(f"{self._path}: {refusal}; not replaced")
+        problem = refusal(self._path)
+        if problem is not None:
+            raise ProcessError(f"{self._path}: {problem}; not replaced")
         descriptor = os.open(self._path, _FLAGS, MODE)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -75,22 +75,23 @@ class PidFile:
             raise
         return descriptor
 
-    def _refusal(self) -> str | None:
-        """Say why what is there is no pid file, before it is opened: a device may act on that."""
-        try:
-            mode = self._path.lstat().st_mode
-        except FileNotFoundError:
-            return None
-        if stat.S_ISLNK(mode):
-            return "is a link"
-        return None if stat.S_ISREG(mode) else "is no file"
-
     def _is_there(self) -> bool:
         """Tell whether the path still leads to the file that is locked."""
         try:
             return os.path.samestat(self._path.lstat(), os.fstat(self._descriptor))
         except FileNotFoundError:
             return False
+
+
+def refusal(path: Path) -> str | None:
+    """Say why what is there is no pid file, before it is opened: a device may act on that."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISLNK(mode):
+        return "is a link"
+    return None if stat.S_ISREG(mode) else "is no file"
 
 
 def _lock(descriptor: int, problem: str, pid: bytes) -> None:

@@ -24,7 +24,8 @@ class UnixSocket:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self.socket.setblocking(False)
-            self._make_way()
+            if look(path):
+                os.unlink(path)  # noqa: PTH108
             before = os.umask(0o777 & ~mode)
             try:
                 self.socket.bind(path)
@@ -35,8 +36,7 @@ class UnixSocket:
             self._identity = self._who()
         except OSError as error:
             self.socket.close()
-            reason = "another server listens there" if _is_taken(error) else error.strerror or error
-            raise StartError(f"cannot listen on unix:{path}: {reason}") from error
+            raise StartError(f"cannot listen on unix:{path}: {told(error)}") from error
 
     def remove(self) -> None:
         """Remove the name, if nobody has put something else there."""
@@ -44,29 +44,35 @@ class UnixSocket:
             if self._who() == self._identity:
                 os.unlink(self.path)  # noqa: PTH108
 
-    def _make_way(self) -> None:
-        """Remove a socket that nobody listens on."""
-        try:
-            found = os.lstat(self.path)
-        except FileNotFoundError:
-            return
-        if not stat.S_ISSOCK(found.st_mode):
-            raise OSError(errno.EEXIST, "something else is there")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.setblocking(False)
-            try:
-                probe.connect(self.path)
-            except ConnectionRefusedError:
-                os.unlink(self.path)  # noqa: PTH108
-                return
-            except BlockingIOError:
-                pass  # its backlog is full
-        raise OSError(errno.EADDRINUSE, "in use")
-
     def _who(self) -> tuple[int, int]:
         found = os.lstat(self.path)
         return found.st_dev, found.st_ino
 
 
-def _is_taken(error: OSError) -> bool:
-    return error.errno == errno.EADDRINUSE
+def look(path: str) -> bool:
+    """Return whether a socket that nobody listens on is there, and has to make way.
+
+    Raises ``OSError`` if something is there that may not be replaced.
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISSOCK(found.st_mode):
+        raise OSError(errno.EEXIST, "something else is there")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except BlockingIOError:
+            pass  # its backlog is full
+    raise OSError(errno.EADDRINUSE, "in use")
+
+
+def told(error: OSError) -> str:
+    """Return in words why a path cannot be listened on."""
+    if error.errno == errno.EADDRINUSE:
+        return "another server listens there"
+    return error.strerror or str(error)

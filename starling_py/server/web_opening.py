@@ -10,6 +10,7 @@ from typing import Protocol
 
 import attrs
 
+from starling_py.connecting.address import MODE, UNIX
 from starling_py.guard import Guard
 from starling_py.http import tokens
 from starling_py.http.gate import Gate
@@ -19,7 +20,6 @@ from starling_py.server.errors import StartError
 from starling_py.server.inner import Inner
 from starling_py.server.listening import listen
 from starling_py.server.unix_socket import UnixSocket
-from starling_py.settings.endpoints import UNIX
 from starling_py.settings.http_settings import HttpSettings
 
 _MOST_TOKENS = 1 << 16
@@ -50,7 +50,7 @@ class Opened:
         """Open the socket on a path, as the user that the server runs as; raise ``StartError``."""
         where = self.settings.listen
         if where.kind == UNIX:
-            self._paths.append(UnixSocket(where.path, where.mode))
+            self._paths.append(UnixSocket(where.path, MODE if where.mode is None else where.mode))
             self.listeners.append(self._paths[0].socket)
 
     def close(self) -> None:

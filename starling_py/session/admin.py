@@ -254,9 +254,10 @@ def _reloading(client: Client) -> Steps:
     while client.queues.reloading:
         yield LATER
     writer = client.replies.writer
-    client.replies.add(
-        writer.word("Reloaded config.") if problem is None else writer.server_error(problem)
-    )
+    told = "Reloaded config."
+    if client.host.unapplied:
+        told += f" This needs a restart: {'; '.join(client.host.unapplied)}"
+    client.replies.add(writer.word(told) if problem is None else writer.server_error(problem))
 
 
 def unknown(client: Client, _: commands.Authenticate | commands.ListMechanisms) -> None:

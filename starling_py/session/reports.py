@@ -96,6 +96,10 @@ class ServerHost(Protocol):
     def reload(self) -> str | None:
         """Read the settings of the queues again; return why that failed, if it did."""
 
+    @property
+    def unapplied(self) -> Sequence[str]:
+        """What the last reload found changed that only a restart takes up: name, old, new."""
+
     def refresh_certs(self) -> str | None:
         """Read the certificates again; return why that failed, if it did."""
 

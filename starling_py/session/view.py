@@ -6,7 +6,7 @@ not name others. What concerns the server as a whole is for those who administer
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from starling_py import stats
 from starling_py.queues.changes import Changes
@@ -96,6 +96,11 @@ class View:
     def reload(self) -> str | None:
         """Read the settings again; return why that failed, if it did."""
         return self._host.reload() if self._user.is_admin else "not permitted"
+
+    @property
+    def unapplied(self) -> Sequence[str]:
+        """What the last reload found changed that only a restart takes up."""
+        return self._host.unapplied if self._user.is_admin else []
 
     def refresh_certs(self) -> str | None:
         """Read the certificates again; return why that failed, if it did."""

@@ -26,7 +26,7 @@ examples:
   starling-py -q spool -p 0 -v
         try it out: journals in ./spool, any free port, a detailed log
   starling-py -f conf/production.yml --check-config
-        check a configuration file, and start nothing
+        check a configuration file, and whether a server could start with it here
 
 An option beats the file, and the file beats the default. All settings and exit codes are described
 in docs/configuration.md; conf/production.yml has every setting with its default.
@@ -118,7 +118,9 @@ def parser() -> argparse.ArgumentParser:
         "-f", "--config", metavar="FILE", type=Path, help="Read settings from this YAML file"
     )
     general.add_argument(
-        "--check-config", action="store_true", help="Check all settings, print what is wrong, exit"
+        "--check-config",
+        action="store_true",
+        help="Check all settings, and whether a server could start with them here; exit",
     )
     general.add_argument(
         "--set",

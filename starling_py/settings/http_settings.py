@@ -5,7 +5,6 @@ Whoever reaches an address that is not of this machine needs a token, so such an
 """
 # ruff: noqa: RUF009 - ``setting`` makes an attrs.field, which is not a default shared by instances
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from starling_py.settings.endpoints import TLS, UNIX, Endpoint
+from starling_py.connecting.address import TLS, Address
 from starling_py.settings.kinds import FLAG, Kind, setting, table, text_of, whole
 from starling_py.settings.paths import PATH
 from starling_py.settings.problems import Fault
@@ -21,21 +20,11 @@ from starling_py.settings.problems import Fault
 _NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
 
 
-def _listen(value: object) -> Endpoint:
-    endpoint = value if isinstance(value, Endpoint) else Endpoint.parse(text_of(value))
-    if endpoint.kind == TLS:
+def _listen(value: object) -> Address:
+    address = value if isinstance(value, Address) else Address.listening(text_of(value))
+    if address.kind == TLS:
         raise ValueError("has no TLS; put a proxy that has in front of it")
-    return endpoint
-
-
-def is_local(endpoint: Endpoint) -> bool:
-    """Tell whether nobody but this machine can reach it; a name but localhost may be anything."""
-    if endpoint.kind == UNIX or endpoint.host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(endpoint.host).is_loopback
-    except ValueError:
-        return False
+    return address
 
 
 def _names(value: object) -> str:
@@ -55,7 +44,7 @@ class HttpSettings:
     """What is told by HTTP, where, and to whom."""
 
     # fmt: off
-    listen: Endpoint = setting("HTTP", "127.0.0.1:22180", _LISTEN,
+    listen: Address = setting("HTTP", "127.0.0.1:22180", _LISTEN,
         "Where to listen")
     metrics: bool = setting("HTTP", True, FLAG,
         "Tell the statistics at /metrics, as Prometheus reads them")
@@ -82,7 +71,7 @@ def contradictions(good: Mapping[str, object]) -> list[Fault]:
     faults = []
     if made.actions and not made.dashboard:
         faults.append(Fault(("actions",), "needs 'dashboard: true', as only the page has actions"))
-    if not is_local(made.listen) and made.token_file is None:
+    if not made.listen.is_local and made.token_file is None:
         message = "can be reached from other machines, which needs a 'token_file'"
         faults.append(Fault(("listen",), message))
     return faults

@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 import attrs
 
+from starling_py.connecting.address import TCP, TLS, Address, Addresses, is_beyond
 from starling_py.security.networks import Networks
 from starling_py.settings.cluster import (
     ADVERTISED,
@@ -26,7 +27,6 @@ from starling_py.settings.cluster import (
     TAKEOVER,
     Servers,
 )
-from starling_py.settings.endpoints import TCP, TLS, Endpoint, Endpoints, is_beyond
 from starling_py.settings.http_settings import HttpSettings
 from starling_py.settings.kinds import (
     COUNT,
@@ -99,10 +99,10 @@ def _sync(value: object) -> SyncPolicy:
     return SyncPolicy.parse(text_of(value, numbers=True).lower())
 
 
-def _endpoints(value: object) -> Endpoints:
-    if isinstance(value, Endpoints):
+def _addresses(value: object) -> Addresses:
+    if isinstance(value, Addresses):
         return value
-    return Endpoints(map(Endpoint.parse, words_of(value)))
+    return Addresses(map(Address.listening, words_of(value)))
 
 
 def _networks(value: object) -> Networks:
@@ -123,7 +123,7 @@ def _routes(value: Routes | Mapping[str, Sequence[str]]) -> Routes:
 
 _SHORT_FORM: Final = ("127.0.0.1", 22122)
 """The host and the port that are listened on if nothing is said."""
-_LISTEN: Final = Kind("a list of HOST:PORT, tls:HOST:PORT and unix:/PATH", _endpoints)
+_LISTEN: Final = Kind("a list of HOST:PORT, tls:HOST:PORT and unix:/PATH", _addresses)
 _NETWORKS: Final = Kind("a list of addresses and networks", _networks)
 _LEVEL: Final = Kind("DEBUG, INFO, WARN, ERROR or FATAL", _level)
 _SYNC: Final = Kind("never, always or a time from 1ms to 3600s", _sync)
@@ -155,7 +155,7 @@ class Settings:
         "Host name or address to listen on", "-h --host HOST")
     port: int = setting("Network", _SHORT_FORM[1], _PORT,
         "TCP port to listen on; 0 takes any free one", "-p --port PORT")
-    listen: Endpoints | None = setting("Network", None, _LISTEN,
+    listen: Addresses | None = setting("Network", None, _LISTEN,
         "Where to listen, in place of host and port", "--listen LIST")
     allow_from: Networks | None = setting("Network", None, _NETWORKS,
         "Networks that clients may come from; none: any", "--allow_from LIST")
@@ -272,11 +272,11 @@ class Settings:
     http: HttpSettings | None = attrs.field(default=None)
 
     @property
-    def endpoints(self) -> Endpoints:
+    def addresses(self) -> Addresses:
         """Where to listen."""
         if self.listen is not None:
             return self.listen
-        return Endpoints([Endpoint(TCP, self.host, self.port)])
+        return Addresses([Address(TCP, self.host, self.port)])
 
     def wrong_together(self) -> Iterator[Fault]:
         """Yield what is wrong with settings beside others, each under the one to be changed."""
@@ -286,7 +286,7 @@ class Settings:
         if self.users and self.users_file is None and self.tls_client_ca is None:
             told = "nobody can say who it is: users_file or tls_client_ca is missing"
             yield Fault(("users",), told)
-        for each in self.endpoints:
+        for each in self.addresses:
             if each.kind == TLS and self.tls_cert is None:
                 yield Fault((name,), f"{each}: tls_cert is missing")
             if each.kind == TLS and self.proxy_protocol:

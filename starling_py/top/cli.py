@@ -17,8 +17,17 @@ from contextlib import closing
 from typing import TextIO
 
 import starling_py
+from starling_py.connecting.address import (
+    DEFAULT_HOST,
+    DEFAULT_PORT,
+    SERVER_VARIABLE,
+    Address,
+    AddressError,
+    port_number,
+)
+from starling_py.connecting.errors import LoginError
+from starling_py.connecting.login import Login
 from starling_py.top import plain
-from starling_py.top.address import DEFAULT_PORT, Address, AddressError, parse_address, parse_port
 from starling_py.top.client import StatsClient, StatsError
 from starling_py.top.formats import json_value, printable
 from starling_py.top.rows import COLUMNS
@@ -30,7 +39,9 @@ Starling's names, is doing: as a live table of its queues, or once and for all a
 In the live table a queue can be looked into, paused, moved, emptied and deleted.
 """
 _EPILOG = """\
-SERVER is HOST, HOST:PORT, [::1]:PORT or unix:/PATH.
+SERVER is HOST:PORT, HOST, [::1]:PORT, tls:HOST:PORT or unix:/PATH, with USER@ before the host
+where the server has users. The password is in STARLING_PASSWORD_FILE or STARLING_PASSWORD, or asked
+for. STARLING_USER, STARLING_CA and STARLING_CERT are those of starling-ctl.
 
 examples:
   starling-top                              watch the server on this machine
@@ -60,7 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     once = options.once or options.json
     if not (once or (_is_terminal(sys.stdin) and _is_terminal(sys.stdout))):
         return _fail("the live table needs a terminal; use --once or --json", 2)
-    with closing(StatsClient(address)) as client:
+    try:
+        user = Login.of(address)
+    except LoginError as error:
+        return _fail(str(error), 2)
+    with closing(StatsClient(address, user=user)) as client:
         try:
             everything = options.json or options.raw
             stats = client.stats() if everything else client.changes(b"", 100_000)
@@ -97,13 +112,13 @@ def _address(options: argparse.Namespace) -> Address:
     if options.server is not None and options.at is not None:
         raise AddressError("the server is given twice")
     text = options.server if options.server is not None else options.at
-    if text is not None:
-        if options.hostname is not None:
-            raise AddressError("the server is given twice: leave -h out")
-        return parse_address(text, options.port or DEFAULT_PORT)
-    if options.hostname is None:
-        return Address(port=options.port or DEFAULT_PORT)
-    return parse_address(options.hostname, options.port or DEFAULT_PORT)
+    if text is not None and options.hostname is not None:
+        raise AddressError("the server is given twice: leave -h out")
+    if text is None:
+        text = options.hostname
+    if text is None and options.port is None:
+        text = os.environ.get(SERVER_VARIABLE)
+    return Address.parse(text or DEFAULT_HOST, options.port or DEFAULT_PORT)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -116,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("at", nargs="?", metavar="SERVER", help="default: 127.0.0.1:22122")
+    add("at", nargs="?", metavar="SERVER", help=f"default: ${SERVER_VARIABLE}, or 127.0.0.1:22122")
     add("--server", metavar="SERVER", help="the same")
     add("-h", "--hostname", metavar="HOST", help="the same, as in the original (so not help)")
     add("-p", "--port", type=_port, help=f"where SERVER has none; default: {DEFAULT_PORT}")
@@ -149,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _port(text: str) -> int:
     try:
-        return parse_port(text)
+        return port_number(text)
     except AddressError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -16,8 +16,11 @@ import socket
 import time
 from collections.abc import Callable
 
-from starling_py.connecting import connect, reason
-from starling_py.top.address import Address
+from starling_py.connecting import login
+from starling_py.connecting.address import Address
+from starling_py.connecting.dialing import dial, reason
+from starling_py.connecting.errors import LoginError
+from starling_py.connecting.login import Login
 
 DEFAULT_TIMEOUT = 2.0
 _RECEIVE_SIZE = 65536
@@ -37,8 +40,12 @@ class StatsClient:
     ``timeout`` is in seconds and applies to each connection attempt and to each whole reply.
     """
 
-    def __init__(self, address: Address, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self, address: Address, timeout: float = DEFAULT_TIMEOUT, user: Login | None = None
+    ) -> None:
+        """``user`` is told to the server on each new connection."""
         self.address = address
+        self._user = user
         self._timeout = timeout
         self._socket: socket.socket | None = None
         self._knows_changes = True
@@ -119,17 +126,28 @@ class StatsClient:
                     self.close()
                     if not again:
                         raise
-            where = self.address
-            self._socket = connect(where.host, where.port, where.path, self._timeout)
+            self._socket = self._connected()
             return self._try(self._socket, command, is_whole)
         except (OSError, UnicodeError) as error:
             self.close()
             raise StatsError(reason(error)) from error
+        except LoginError as error:
+            raise StatsError(str(error)) from error
         except RefusedError:
             raise
         except StatsError:
             self.close()
             raise
+
+    def _connected(self) -> socket.socket:
+        """Return a new connection to a server that knows who asks; raise as ``_ask`` does."""
+        self._socket = dial(self.address, self._timeout)
+        if self._user is not None:
+            line = self._user.command.removesuffix(b"\r\n")
+            told = self._try(self._socket, line, _first_line)
+            if not login.is_done(told.rstrip()):
+                raise StatsError(_words(bytearray(told)))
+        return self._socket
 
     def _try(
         self, connection: socket.socket, command: bytes, is_whole: Callable[[bytearray], bool]

@@ -13,9 +13,9 @@ import attrs
 import pytest
 
 from starling_py import stats
+from starling_py.connecting.address import Address
 from starling_py.ctl import cli
 from starling_py.ctl.command import Context
-from starling_py.ctl.endpoint import Endpoint
 from starling_py.ctl.output import Output
 from starling_py.ctl.remote import Remote
 from starling_py.session.client import Policy
@@ -86,7 +86,7 @@ def remote(core: CoreHarness) -> Remote:
 def ctl(core: CoreHarness, monkeypatch: pytest.MonkeyPatch) -> Ctl:
     """Return a function that runs the command with words, and perhaps with standard input."""
 
-    def connect(_endpoint: Endpoint, _timeout: float) -> Remote:
+    def connect(_address: Address, _timeout: float) -> Remote:
         return Remote.over(CoreWire(core.client()), "here")
 
     def run(*words: object, given: bytes = b"") -> Done:

@@ -19,6 +19,21 @@ def test_the_oldest_items_are_moved_to_another_queue(ctl: Ctl) -> None:
     assert ctl("move", "jobs", "mail", "--origin").status == 2
 
 
+def test_how_many_are_moved_may_stand_behind_the_queues(ctl: Ctl) -> None:
+    ctl("put", "jobs", *"abcdef")
+    assert ctl("move", "jobs", "mail", 2).out == "jobs: 2 items moved\n"
+    assert ctl("move", "mail", 1, "--origin").out == "mail: 1 item moved\n"
+    for words, told in [
+        (("jobs", "mail", "x"), "'x' is no number from 1 to"),
+        (("jobs", "mail", "0"), "'0' is no number from 1 to"),
+        (("jobs", "mail", "2", "-n", "2"), "the number of items is given twice"),
+        (("jobs", "2", "3", "--origin"), "say where to"),
+    ]:
+        done = ctl("move", *words)
+        assert (done.status, done.out) == (2, "")
+        assert told in done.err
+
+
 def test_what_was_moved_goes_back_to_where_it_came_from(ctl: Ctl) -> None:
     for name in ("a", "b"):
         ctl("put", name, name)

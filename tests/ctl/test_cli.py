@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from starling_py.connecting.address import SERVER_VARIABLE
 from starling_py.ctl import cli, errors
 from starling_py.ctl.command import Command
 from tests.ctl.conftest import Ctl
@@ -40,13 +41,13 @@ def test_a_command_that_is_not_there_is_told_its_nearest(ctl: Ctl) -> None:
 
 
 def test_the_server_is_told_by_option_or_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(cli.SERVER_VARIABLE, raising=False)
+    monkeypatch.delenv(SERVER_VARIABLE, raising=False)
 
     def parse(*words: str) -> object:
         return cli.build_parser().parse_args(words).server
 
     assert parse("ls") == "127.0.0.1:22122"
-    monkeypatch.setenv(cli.SERVER_VARIABLE, "unix:/run/starling.sock")
+    monkeypatch.setenv(SERVER_VARIABLE, "unix:/run/starling.sock")
     assert parse("ls") == "unix:/run/starling.sock"
     assert parse("-s", "a:1", "ls") == parse("ls", "--server", "a:1") == "a:1"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from starling_py.connecting.address import Address
 from starling_py.ctl.connection import Connection, SocketWire
-from starling_py.ctl.endpoint import Endpoint
 from starling_py.ctl.errors import CommandRefused, UnreachableError
 
 
@@ -99,7 +99,7 @@ def silent(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_unix_socket_is_spoken_to_and_silence_has_an_end(silent: Path) -> None:
-    wire = SocketWire(Endpoint.parse(f"unix:{silent}"), 0.2)
+    wire = SocketWire(Address.parse(f"unix:{silent}"), 0.2)
     told = Connection(wire, "there")
     assert told.ask(b"hello") == b"OK"
     with pytest.raises(UnreachableError, match="timed out"):
@@ -117,4 +117,4 @@ def test_a_unix_socket_is_spoken_to_and_silence_has_an_end(silent: Path) -> None
 )
 def test_who_cannot_be_reached_is_told_with_the_reason(address: str, reason: str) -> None:
     with pytest.raises(UnreachableError, match=reason):
-        SocketWire(Endpoint.parse(address), 1)
+        SocketWire(Address.parse(address), 1)

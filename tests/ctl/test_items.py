@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from starling_py.connecting.address import Address
 from starling_py.ctl import cli
 from starling_py.ctl.command import Context
-from starling_py.ctl.endpoint import Endpoint
 from starling_py.ctl.output import Output
 from starling_py.ctl.remote import Remote
 from starling_py.queues.queue_directory import Rules
@@ -88,7 +88,7 @@ def test_a_wait_is_no_silence_of_the_server(
 ) -> None:
     timeouts: list[float] = []
 
-    def connect(_endpoint: Endpoint, timeout: float) -> Remote:
+    def connect(_address: Address, timeout: float) -> Remote:
         timeouts.append(timeout)
         return Remote.over(CoreWire(core.client()), "here")
 

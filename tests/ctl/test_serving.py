@@ -34,6 +34,13 @@ def test_waiting_for_empty_queues_has_an_end(ctl: Ctl) -> None:
 
 def test_a_reload_tells_what_the_server_says(core: CoreHarness, ctl: Ctl) -> None:
     assert ctl("reload").out == "Reloaded config.\n"
+    core.unapplied = ["sync: 50ms -> always", "port: 1 -> 2"]
+    assert ctl("reload").lines() == [
+        "Reloaded config.",
+        "needs a restart: sync: 50ms -> always",
+        "needs a restart: port: 1 -> 2",
+    ]
+    assert ctl("reload", "--json").objects()[0]["restart"] == list(core.unapplied)
     core.new_rules = "starling.yml, line 3: no such setting"
     done = ctl("reload")
     assert (done.status, "line 3: no such setting" in done.err) == (1, True)

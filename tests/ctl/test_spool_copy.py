@@ -8,7 +8,9 @@ import pytest
 from starling_py.ctl import spool_copy
 from starling_py.ctl.errors import CtlError, UsageError
 from starling_py.journal.disk.files import Files
-from starling_py.journal.disk.spool_lock import SpoolLock
+from starling_py.journal.disk.spool_lock import RESTORED, SpoolLock
+from starling_py.journal.errors import SpoolError
+from tests.core import CoreHarness
 
 
 @pytest.fixture
@@ -108,8 +110,10 @@ def test_a_restore_that_was_killed_is_done_by_the_same_command(
     (spool / spool_copy.STAGING / "half").mkdir(parents=True)
     spool_copy.restore(backup, spool, nothing)
     # Killed between two moves: the first queue is in its place, the rest is not.
-    (spool / spool_copy.WHOLE).mkdir()
-    (spool / "mail").rename(spool / spool_copy.WHOLE / "mail")
+    (spool / RESTORED).mkdir()
+    (spool / "mail").rename(spool / RESTORED / "mail")
+    with pytest.raises(SpoolError, match="a restore was killed here; give its command again"):
+        CoreHarness(spool)
     spool_copy.restore(backup, spool, nothing)
     assert told(spool) == told(backup)
 

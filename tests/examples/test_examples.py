@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.examples.running import EXAMPLES, Example, run
-from tests.process.server_process import ServerProcess
+from tests.process.server_process import ServerProcess, free_port
 
 
 def test_every_example_is_tried_here() -> None:
@@ -17,6 +17,29 @@ def test_every_example_is_tried_here() -> None:
 @pytest.mark.parametrize("name", [path.name for path in sorted(EXAMPLES.glob("*.py"))])
 def test_an_example_tells_how_it_is_used(name: str) -> None:
     assert run(name, "--help")[0].startswith(f"usage: {name}")
+
+
+WITHOUT_SERVER = [
+    ("hello_world.py",), ("counting_consumer.py",), ("counting_producer.py",), ("show_stats.py",),
+    ("distributed_logger.py", "write", "/dev/null"), ("priorities.py", "work"),
+    ("redrive.py", "work"),
+    ("stock_prices.py", "watch", "board"), ("task_status.py", "ask", "x"), ("word_count.py", "map"),
+    ("work_queue.py", "put", "fail"), ("starling_scripts.py", "hello"),
+    ("starling_scripts_trio.py",),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", WITHOUT_SERVER, ids=lambda words: words[0])
+def test_an_example_without_a_server_ends_in_one_line(words: tuple[str, ...]) -> None:
+    with free_port() as port:
+        is_ours = words[0].startswith("starling_scripts")
+        where = ("--server", f"127.0.0.1:{port}") if is_ours else ("--port", port)
+        with Example(*words, *where) as example:  # behind the command
+            assert example.ended() == 1
+    assert example.lines == []
+    (line,) = example.errors
+    assert line.startswith("no server: ")
+    assert line.endswith("Connection refused")
 
 
 def test_hello_world(server: ServerProcess) -> None:

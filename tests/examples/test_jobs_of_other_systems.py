@@ -22,7 +22,7 @@ with_stock_prices = pytest.mark.parametrize(
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yml")), ids=lambda path: path.name)
 def test_the_configuration_of_an_example_is_right(path: Path) -> None:
-    done = run_server("--config", path, "--check-config")
+    done = run_server("--config", path, "-p", 0, "--check-config")
     assert (done.returncode, done.stderr) == (0, "")
 
 

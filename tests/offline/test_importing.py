@@ -312,6 +312,7 @@ def test_wrong_paths_are_one_line(tmp_path: Path, run: Command) -> None:
     assert told.err == [f"starling-journal: {tmp_path}/none: No such file or directory"]
     assert told.status == 2
     (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "jobs").write_bytes(add(b"a"))
     (tmp_path / "file").write_bytes(b"")
     told = run("import", "--from", "kestrel", tmp_path / "old", tmp_path / "file")
     assert told.err == [f"starling-journal: {tmp_path}/file: Not a directory"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from starling_py.settings.endpoints import TCP, Endpoint
+from starling_py.connecting.address import TCP, Address
 from starling_py.settings.http_settings import TABLE, HttpSettings
 from tests.settings.test_config_file import ROOT, SAMPLES, expect_problems, read, rows_below
 
@@ -27,13 +27,13 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     )
     http = read(tmp_path, text).http
     assert http is not None
-    assert http.listen == Endpoint(TCP, "::", 80)
+    assert http.listen == Address(TCP, "::", 80)
     assert (http.metrics, http.metrics_max_queues) == (False, 7)
     assert (http.dashboard, http.actions, http.token_file) == (True, True, Path("/etc/token"))
     assert http.hosts == "queues.example,other"
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1", "22180", ":22180", "127.0.0.1:65536", "unix:a"])
+@pytest.mark.parametrize("text", ["127.0.0.1", "22180", "a@h:1", "127.0.0.1:65536", "unix:a"])
 def test_what_is_no_place_to_listen_at_is_refused(tmp_path: Path, text: str) -> None:
     (problem,) = expect_problems(tmp_path, f"http:\n  listen: '{text}'\n")
     assert problem.startswith(f"conf.yml:2: http.listen: {text}: ")

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import attrs
@@ -603,6 +603,8 @@ class Life:
     def reload(self) -> str | None:
         """Do nothing: no client may ask for it."""
         return None
+
+    unapplied: Sequence[str] = ()
 
     def reset(self) -> None:
         """Count anew."""

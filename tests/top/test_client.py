@@ -6,8 +6,8 @@ from contextlib import closing
 
 import pytest
 
+from starling_py.connecting.address import Address
 from starling_py.top import client as top_client
-from starling_py.top.address import Address
 from starling_py.top.client import RefusedError, StatsClient, StatsError
 
 Serve = Callable[[Sequence[bytes | None]], int]
@@ -114,7 +114,7 @@ def test_a_refused_connection_says_so() -> None:
 
 @pytest.mark.parametrize("host", ["a" * 70, "b\udcff", "a..b"])
 def test_a_host_name_that_cannot_be_one_is_an_error_like_any_other(host: str) -> None:
-    assert expect_error(StatsClient(Address(host, 1))) == "not a host name"
+    assert expect_error(StatsClient(Address(host=host, port=1))) == "not a host name"
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def ipv6_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("ipv6_first")
 def test_every_address_of_a_name_is_tried(serve: Serve) -> None:
-    with closing(StatsClient(Address("localhost", serve([REPLY])))) as client:
+    with closing(StatsClient(Address(host="localhost", port=serve([REPLY])))) as client:
         assert client.stats() == STATS
 
 
@@ -163,7 +163,7 @@ class Answers:
 
 def answering(monkeypatch: pytest.MonkeyPatch, table: dict[bytes, bytes]) -> Answers:
     found = Answers(table)
-    monkeypatch.setattr(top_client, "connect", lambda *_: found)
+    monkeypatch.setattr(top_client, "dial", lambda *_: found)
     return found
 
 
@@ -229,7 +229,7 @@ def test_a_command_is_never_sent_twice(serve: Serve, monkeypatch: pytest.MonkeyP
             raise ConnectionResetError(104, "Connection reset by peer")
 
     gone = Gone({})
-    monkeypatch.setattr(top_client, "connect", lambda *_: gone)
+    monkeypatch.setattr(top_client, "dial", lambda *_: gone)
     client = StatsClient(Address())
     for _ in range(2):
         with pytest.raises(StatsError):

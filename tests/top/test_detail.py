@@ -1,6 +1,6 @@
 """One queue in depth, from a server that tells all or refuses some of it."""
 
-from starling_py.top.address import Address
+from starling_py.connecting.address import Address
 from starling_py.top.client import RefusedError, StatsClient
 from starling_py.top.detail import Consumer, Detail, Holder, fetch
 

@@ -14,6 +14,8 @@ from starling_py.journal.disk.files import Files
 log = logging.getLogger(__name__)
 
 NAME = ".lock"
+RESTORED = ".restored"
+"""A directory in a spool with what a restore has not moved into its place yet."""
 
 
 class SpoolLock:

@@ -1,13 +1,11 @@
-"""Where a server listens, in text and as it is meant."""
+"""Where a server listens, by the settings, and who must be kept out there."""
 
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from starling_py.connecting.address import TCP, UNIX, Address, Addresses
 from starling_py.settings.config_file import load
-from starling_py.settings.endpoints import TCP, TLS, UNIX, Endpoint, Endpoints, is_beyond
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.server_settings import Settings
 
@@ -27,64 +25,12 @@ def expect_problem(folder: Path, *lines: str) -> str:
     return problem.removeprefix(f"{folder}/")
 
 
-@pytest.mark.parametrize(
-    ("text", "endpoint"),
-    [
-        ("127.0.0.1:22122", Endpoint(TCP, "127.0.0.1", 22122)),
-        ("localhost:0", Endpoint(TCP, "localhost")),
-        ("[::1]:5", Endpoint(TCP, "::1", 5)),
-        ("*:5", Endpoint(TCP, "*", 5)),
-        ("tls:0.0.0.0:22123", Endpoint(TLS, "0.0.0.0", 22123)),
-        ("tls:[::]:22123", Endpoint(TLS, "::", 22123)),
-        ("unix:/run/a.sock?mode=0600", Endpoint(UNIX, path="/run/a.sock", mode=0o600)),
-        ("unix:/run/a.sock?mode=0660", Endpoint(UNIX, path="/run/a.sock")),
-    ],
-)
-def test_an_endpoint_is_read_as_it_is_written(text: str, endpoint: Endpoint) -> None:
-    assert Endpoint.parse(text) == endpoint
-    assert str(endpoint) == text
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "22122", ":22122", "::1:22122", "[::1]", "a b:5", "host:99999", "host:-1", "tls:22122",
-        "unix:run/a.sock", "unix:/", "unix:/a?mode=999", "unix:/a?mode=1777", "unix:/a?b",
-        "http//x", "[a]b:5", "",
-    ],
-)  # fmt: skip
-def test_what_is_no_endpoint_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"written|none of"):
-        Endpoint.parse(text)
-
-
-@given(st.text(max_size=30))
-def test_any_text_is_an_endpoint_or_refused(text: str) -> None:
-    try:
-        endpoint = Endpoint.parse(text)
-    except ValueError:
-        return
-    assert Endpoint.parse(str(endpoint)) == endpoint
-
-
-@pytest.mark.parametrize(
-    "host", ["0.0.0.0", "::", "*", "10.0.0.1", "fe80::1%eth0", "::ffff:8.8.8.8"]
-)
-def test_these_addresses_are_beyond_this_machine(host: str) -> None:
-    assert is_beyond(host)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "some.name", ""])
-def test_these_are_not_as_far_as_is_known(host: str) -> None:
-    assert not is_beyond(host)
-
-
-def test_a_list_of_endpoints_takes_the_place_of_host_and_port(tmp_path: Path) -> None:
-    assert Settings(port=5).endpoints == (Endpoint(TCP, "127.0.0.1", 5),)
-    listed = read(tmp_path, "listen: ['127.0.0.1:5', 'unix:/a/b']").endpoints
-    assert listed == (Endpoint(TCP, "127.0.0.1", 5), Endpoint(UNIX, path="/a/b"))
-    assert load(None, {"listen": "127.0.0.1:5, unix:/a/b"}).endpoints == listed
-    assert str(Endpoints(listed)) == "127.0.0.1:5,unix:/a/b?mode=0660"
+def test_a_list_of_addresses_takes_the_place_of_host_and_port(tmp_path: Path) -> None:
+    assert Settings(port=5).addresses == (Address(TCP, "127.0.0.1", 5),)
+    listed = read(tmp_path, "listen: ['127.0.0.1:5', 'unix:/a/b']").addresses
+    assert listed == (Address(TCP, "127.0.0.1", 5), Address(UNIX, "", 0, "/a/b"))
+    assert load(None, {"listen": "127.0.0.1:5, unix:/a/b"}).addresses == listed
+    assert str(Addresses(listed)) == "127.0.0.1:5,unix:/a/b"
     problem = expect_problem(tmp_path, "listen: ['127.0.0.1:5']", "port: 6")
     assert problem == (
         "conf.yml:2: starling.listen: (a list): host and port say the same in short; leave them out"
