@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from starling_py.settings.endpoints import TLS, UNIX, Endpoint
-from starling_py.settings.kinds import FLAG, Kind, setting, table, text_of, whole
+from starling_py.settings.kinds import FLAG, TLS_VERSION, Kind, setting, table, text_of, whole
 from starling_py.settings.paths import PATH
 from starling_py.settings.problems import Fault
 
@@ -22,10 +22,7 @@ _NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
 
 
 def _listen(value: object) -> Endpoint:
-    endpoint = value if isinstance(value, Endpoint) else Endpoint.parse(text_of(value))
-    if endpoint.kind == TLS:
-        raise ValueError("has no TLS; put a proxy that has in front of it")
-    return endpoint
+    return value if isinstance(value, Endpoint) else Endpoint.parse(text_of(value))
 
 
 def is_local(endpoint: Endpoint) -> bool:
@@ -45,7 +42,7 @@ def _names(value: object) -> str:
     return ",".join(names)
 
 
-_LISTEN: Final = Kind("HOST:PORT or unix:/PATH?mode=0660", _listen)
+_LISTEN: Final = Kind("HOST:PORT, tls:HOST:PORT or unix:/PATH?mode=0660", _listen)
 _HOSTS: Final = Kind("names of hosts with commas between them", _names)
 _QUEUES: Final = whole(0, 10_000, "a whole number from 0 to 10000")
 
@@ -67,9 +64,20 @@ class HttpSettings:
         "Let the page change queues")
     token_file: Path | None = setting("HTTP", None, PATH,
         "File with tokens, of which everything but the health paths then asks for one")
+    tls_cert: Path | None = setting("HTTP", None, PATH,
+        "File with the certificate that browsers are shown, and those that it depends on")
+    tls_key: Path | None = setting("HTTP", None, PATH,
+        "File with its private key; none: it stands in the same file")
+    tls_min_version: str = setting("HTTP", "1.2", TLS_VERSION,
+        "Oldest version of TLS that is spoken")
     hosts: str | None = setting("HTTP", None, _HOSTS,
         "Names that this machine is asked for by, beside localhost, its own name and addresses")
     # fmt: on
+
+    @property
+    def tls_client_ca(self) -> None:
+        """Nobody needs a certificate: a token says who it is."""
+        return
 
 
 TABLE: Final = table(HttpSettings)
@@ -82,6 +90,13 @@ def contradictions(good: Mapping[str, object]) -> list[Fault]:
     faults = []
     if made.actions and not made.dashboard:
         faults.append(Fault(("actions",), "needs 'dashboard: true', as only the page has actions"))
+    if made.listen.kind == TLS and made.tls_cert is None:
+        faults.append(Fault(("listen",), f"{made.listen}: tls_cert is missing"))
+    if made.listen.kind != TLS and made.tls_cert is not None:
+        message = (
+            f"nobody is shown it: 'listen: {made.listen}' has no TLS, which tls: in front says"
+        )
+        faults.append(Fault(("tls_cert",), message))
     if not is_local(made.listen) and made.token_file is None:
         message = "can be reached from other machines, which needs a 'token_file'"
         faults.append(Fault(("listen",), message))
