@@ -6,7 +6,6 @@ wrong configuration or usage and 1 for everything else. A traceback means a defe
 
 import contextlib
 import logging
-import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -34,7 +33,7 @@ from starling_py.server.start_answers import answering
 from starling_py.server.supervisor import Supervisor
 from starling_py.server.surroundings import Surroundings
 from starling_py.server.threads import Threads
-from starling_py.server.web_opening import open_web
+from starling_py.server.web_opening import Opened, open_web
 from starling_py.settings import cluster, command_line, sample
 from starling_py.settings.errors import ConfigError
 from starling_py.settings.server_settings import Settings
@@ -184,7 +183,7 @@ def serve(
             member(settings, segments, taken, around).run()
             return
         with process.without_collector():
-            core, threads = _read_back(settings, segments, [] if web is None else web.listeners)
+            core, threads = _read_back(settings, segments, web)
         if pid_file is not None:
             pid_file.write()
         process.collect_only_the_young()
@@ -204,18 +203,17 @@ def _access(settings: Settings, listeners: Listeners) -> Access:
         raise StartError("; ".join(error.problems)) from error
 
 
-def _read_back(
-    settings: Settings, segments: int, asked: Sequence[socket.socket]
-) -> tuple[Core, Threads]:
+def _read_back(settings: Settings, segments: int, web: Opened | None) -> tuple[Core, Threads]:
     """Read the queues back, unless SIGTERM comes; from then on, signals are held back.
 
-    ``segments`` is how many may be open. Who asks by HTTP at ``asked`` is told that it starts. What
+    ``segments`` is how many may be open. Who asks by HTTP is told that it starts. What
     reads the pid file may send a signal at once; that waits for the server.
     """
     storage = Storage.of(settings, segments)
     threads = Threads(waits=storage.waits)
+    asked, secured = ([], None) if web is None else (web.listeners, web.secured)
     try:
-        with signals.stopped_by_sigterm(), answering(asked):
+        with signals.stopped_by_sigterm(), answering(asked, secured=secured):
             core = Core.open(storage, Clock(), Files(), threads)
             signals.hold()
     except StartStoppedError as stopped:

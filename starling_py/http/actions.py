@@ -107,11 +107,16 @@ def _drop(name: bytes, asked: _Asked) -> bytes:
     return line(b"drop", name, _number(asked, "id"))
 
 
+def _bury(name: bytes, asked: _Asked) -> bytes:
+    return line(b"get", b"%b/bury=%b" % (name, _number(asked, "id")))
+
+
 _ACTIONS: Final[dict[str, _Make]] = {
     "pause": _pause,
     "resume": lambda name, _: line(b"resume", name),
     "move": _move,
     "drop": _drop,
+    "bury": _bury,
     "flush": lambda name, _: line(b"flush", name),
     "delete": lambda name, _: line(b"delete", name),
 }

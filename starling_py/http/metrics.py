@@ -6,7 +6,7 @@ or goes. Made in steps: to look at ten thousand queues keeps no client waiting. 
 anything but names of queues, which are bounded in number.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Final
 
 from starling_py.http import exposition
@@ -66,7 +66,7 @@ _OF_SERVER: Final = (
 )
 _COUNTED: Final = (
     ("items_put", "total_items", "Items stored"),
-    ("items_taken", "get_hits", "Items taken or looked at"),
+    ("items_looked_at", "cmd_peek", "Items looked at without taking them"),
     ("get_misses", "get_misses", "Gets that found nothing"),
     ("received_bytes", "bytes_read", "Bytes that clients sent"),
     ("sent_bytes", "bytes_written", "Bytes sent to clients"),
@@ -78,6 +78,11 @@ _COUNTED: Final = (
     ("protocol_errors", "protocol_errors", "Commands answered with an error"),
     ("noreply_errors", "noreply_errors", "Commands without a reply that failed"),
     ("session_errors", "session_errors", "Clients closed because of a defect"),
+    ("authentications", "auth_cmds", "Times that clients said who they are"),
+    ("authentication_errors", "auth_errors", "Times that it was wrong"),
+    ("permission_errors", "permission_errors", "Commands that their users may not give"),
+    ("tls_handshakes", "ssl_handshakes", "Handshakes of TLS that went well"),
+    ("tls_handshake_errors", "ssl_handshake_errors", "Handshakes of TLS that did not"),
 )
 
 
@@ -163,6 +168,10 @@ def _of_server(source: Source, write: Exposition, queues: int, left_out: int) ->
     for name, field, meaning in _COUNTED:
         value = getattr(snapshot.counters, field)
         yield write.lone(f"starling_{name}", "counter", meaning, value)
+    # Gets that only look are hits as well.
+    taken = max(0, snapshot.counters.get_hits - snapshot.counters.cmd_peek)
+    yield write.lone("starling_items_taken", "counter", "Items taken", taken)
+    yield from _of_group(write, dict(snapshot.extra))
     yield from _times(source, write)
 
 
@@ -175,6 +184,26 @@ def _of_process(source: Source, write: Exposition, snapshot: Snapshot) -> Iterat
         yield write.lone("process_resident_memory_bytes", "gauge", "Bytes of memory", resident)
     if (free := source.disk_free()) is not None:
         yield write.lone("starling_disk_free_bytes", "gauge", "Bytes free on its disk", free)
+
+
+_OF_GROUP: Final = (
+    ("epoch", "replica_epoch", 1, "How often the owner of the group has changed"),
+    ("lag", "replica_lag", 1, "Messages of the stream that were not answered or applied yet"),
+    ("silent_seconds", "replica_silent_ms", 0.001, "How long the cluster has been silent"),
+    ("last_takeover_seconds", "replica_last_takeover", 1, "When it took over, in Unix time"),
+)
+
+
+def _of_group(write: Exposition, told: Mapping[str, object]) -> Iterator[str]:
+    """Tell of the server's place in its group, if it is in one."""
+    if "replica_role" not in told:
+        return
+    owns = int(told["replica_role"] == "owner")
+    yield write.lone("starling_replica_owner", "gauge", "1 while it has the queues", owns)
+    for name, field, unit, meaning in _OF_GROUP:
+        value = told.get(field)
+        if isinstance(value, int | float):
+            yield write.lone(f"starling_replica_{name}", "gauge", meaning, value * unit)
 
 
 _MILLISECONDS: Final = range(0, 31, 2)

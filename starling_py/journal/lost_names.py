@@ -1,4 +1,4 @@
-"""Files that lost their names while the server runs: looked for about once a second.
+"""Files that lost their names while the server runs: looked for now and then.
 
 Somebody may remove, move or replace a segment, a queue's directory, the whole spool, or the
 server's own files in it. A sync sees to the file that it syncs; all others, and all under
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 _STEP = 16
 """Journals after which others have their turn."""
-AT_ONCE = 2000
-"""The most segments that are looked at each time."""
+AT_ONCE = 500
+"""Segments after which the other journals are not looked at this time."""
 
 
 @attrs.define
@@ -53,10 +53,9 @@ class LostNames:
         self._files = files
         self._background = background
         self._looking = False
-        self._next = 0
 
     def look(self, journals: Sequence[Journal]) -> Iterator[None]:
-        """Begin to look at the files of some of the journals; the next time at others.
+        """Begin to look at the files of some journals, unless a look is under way.
 
         It yields now and then, so that others have their turn while it finds out what to look at.
         """
@@ -64,14 +63,11 @@ class LostNames:
             return
         count = 0
         work = Look(self._files, [])
-        begin = self._next if self._next < len(journals) else 0
-        for number in range(begin, begin + len(journals)):
-            journal = journals[number % len(journals)]
+        for number, journal in enumerate(journals):
             expected = journal.expected()
             if expected:
                 work.expected.append((journal, expected))
                 count += len(expected)
-            self._next = (number + 1) % len(journals)
             if count >= AT_ONCE:
                 break
             if number % _STEP == 0:

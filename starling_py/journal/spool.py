@@ -195,10 +195,13 @@ class Spool:
         self.reserve.close()
         self.lock.close()
 
-    def look_for_lost_names(self, journals: Sequence[Journal]) -> Iterator[None]:
+    def look_for_lost_names(
+        self, journals: Sequence[Journal], all_journals: Callable[[], Sequence[Journal]]
+    ) -> Iterator[None]:
         """See whether files were removed, moved or replaced under the server; mend what can be.
 
-        It looks at the spool's own files, and at those of some of the journals in the background.
+        It looks at the spool's own files, and at those of ``journals`` in the background; nothing
+        is written any more for all of them if another server may have the spool.
         """
         if self._taken:
             return  # and it stays so, even if that server ends: what is in it was never read here
@@ -214,7 +217,7 @@ class Spool:
         except BlockingIOError:
             log.critical("%s: is another spool now; nothing more is written", self.path)
             self._taken = True
-            for journal in journals:
+            for journal in all_journals():
                 journal.stop_writing("the spool was replaced by another one")
             return
         except OSError as error:

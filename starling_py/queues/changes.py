@@ -113,15 +113,16 @@ class Changes:
         directory = self._directory
         if self._known is None:
             self._known = {}
-            directory.changed.update(dict.fromkeys(directory.by_name))
+            directory.untold.update(dict.fromkeys(directory.by_name))
             self._seen_going = directory.gone
         went, self._seen_going = directory.gone - self._seen_going, directory.gone
         if went > len(directory.went):
             yield from self._note_all(list(self._known))  # nobody knows which ones
         elif went:
             yield from self._note_all(list(directory.went)[-went:])
-        changed = list(directory.changed)
-        directory.changed.clear()
+        directory.share_changed()
+        changed = list(directory.untold)
+        directory.untold.clear()
         yield from self._note_all(changed)
         # Who begins or ceases to wait changes nothing of the queue.
         waited, self._waited = self._waited, set(self._waiters.names())

@@ -19,6 +19,7 @@ from starling_py.journal.errors import JournalError
 from starling_py.journal.journal import Journal
 from starling_py.journal.spool import SEALED_SIZE, Found, Spool
 from starling_py.keys import printable
+from starling_py.queues.care import Care
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.errors import NotLoaded, NotNowRefused
 from starling_py.queues.fan_out import FanOut
@@ -96,7 +97,11 @@ class QueueDirectory:
         self.by_name: dict[bytes, PersistentQueue] = {}
         """All queues, also those that do not exist yet or any more; always the same dictionary."""
         self.changed: dict[bytes, None] = {}
-        """Names of queues whose numbers may have changed since somebody looked."""
+        """Names of queues that may have changed since ``share_changed``."""
+        self.untold: dict[bytes, None] = {}
+        """Names of those that may have since somebody was told of it."""
+        self.care = Care(clock, self.guard)
+        """Which are to be looked after."""
         self.went: deque[bytes] = deque(maxlen=REMEMBERED)
         """Names of those that went last; they may have come again."""
         self.gone = 0
@@ -230,6 +235,12 @@ class QueueDirectory:
         """Work out ``careful`` again: copies or the limits of the server have changed."""
         self.careful = bool(self.fan_out) or self.limits.closed
 
+    def share_changed(self) -> None:
+        """Pass on which queues may have changed to both who want to know."""
+        self.untold.update(self.changed)
+        self.care.soon.update(self.changed)
+        self.changed.clear()
+
     def seal(self) -> None:
         """Make the next start quick: let the commit that follows, the last, begin new segments."""
         for queue in self.by_name.values():
@@ -243,6 +254,7 @@ class QueueDirectory:
 
     def _add(self, queue: PersistentQueue) -> PersistentQueue:
         self.by_name[queue.name] = queue
+        self.care.soon[queue.name] = None
         self.fan_out.came(queue.name)
         self.take_care()
         self.sizes.share(len(self.by_name))
@@ -260,6 +272,8 @@ class QueueDirectory:
     def _went(self, queue: PersistentQueue) -> None:
         queue.let_go()
         self.changed.pop(queue.name, None)
+        self.untold.pop(queue.name, None)
+        self.care.went(queue.name)
         self.went.append(queue.name)
         self.gone += 1
         self.fan_out.went(queue.name)

@@ -59,13 +59,16 @@ class Host:
         gate: Gate | None = None,
         certificates: Certificates | None = None,
         extra: Callable[[], list[tuple[str, object]]] = list,
+        web_certificates: Certificates | None = None,
     ) -> None:
         """``stop`` is set to stop the server.
 
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
         what the log leaves out, if there is a log. ``gate`` knows the users, if there are any,
-        ``certificates`` are for TLS, if it is spoken. ``extra`` returns more statistics.
+        ``certificates`` are for TLS, if it is spoken, ``web_certificates`` the same for HTTP.
+        ``extra`` returns more statistics.
         """
+        self._web_certificates = web_certificates
         self._certificates = certificates
         self._gate = gate
         self._extra = extra
@@ -108,6 +111,8 @@ class Host:
             accounts = None if self._gate is None else Accounts.of(settings)
             if self._certificates is not None:
                 self._certificates.refresh(settings)
+            if self._web_certificates is not None and settings.http is not None:
+                self._web_certificates.refresh(settings.http)
         except ConfigError as error:
             for problem in error.problems:
                 log.error("not reloaded: %s", problem)
@@ -131,9 +136,11 @@ class Host:
 
     def refresh_certs(self) -> str | None:
         """Read the certificates again; return why that failed, if it did."""
-        if self._certificates is not None:
+        known = [each for each in (self._certificates, self._web_certificates) if each is not None]
+        if known:
             try:
-                self._certificates.refresh()
+                for each in known:
+                    each.refresh()
             except ConfigError as error:
                 log.error("the certificates were not read again: %s", "; ".join(error.problems))
                 return "; ".join(error.problems)

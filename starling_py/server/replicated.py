@@ -117,9 +117,9 @@ class Member:
         self._signals.obey(self._stopped, lambda: self._reload())
         try:
             while not self._stopping:
-                with answering(
-                    [] if self._around.web is None else self._around.web.listeners, "following"
-                ):
+                web = self._around.web
+                asked, secured = ([], None) if web is None else (web.listeners, web.secured)
+                with answering(asked, "following", secured):
                     trio.run(self._follow)
                     if link.phase == "failed":
                         raise StartError(link.why)

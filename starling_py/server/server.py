@@ -113,6 +113,7 @@ class Server:
             self.gate,
             certificates,
             extra,
+            None if around.web is None else around.web.certificates,
         )
         watched = readiness.best()
         self._handshakes = (
@@ -239,7 +240,9 @@ class Server:
         site = Site(source, web.gate, offer)
         find = (lambda _: None) if self.gate is None else self.gate.accounts.find
         inner = Inner(tick, find)
-        return web.serve(web.listeners, site, inner, core.commits.guard, core.clock.now)
+        return web.serve(
+            web.listeners, site, inner, core.commits.guard, core.clock.now, web.certificates
+        )
 
     def _drop_overdue_handshakes(self) -> None:
         if self._handshakes is not None:

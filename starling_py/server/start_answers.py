@@ -10,6 +10,7 @@ import contextlib
 import logging
 import selectors
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -31,10 +32,15 @@ _UNREADY: Final = (
 
 
 @contextlib.contextmanager
-def answering(listeners: Sequence[socket.socket], why: str = "starting") -> Iterator[None]:
+def answering(
+    listeners: Sequence[socket.socket],
+    why: str = "starting",
+    secured: ssl.SSLContext | None = None,
+) -> Iterator[None]:
     """Answer who asks at some listening sockets, within the ``with`` block.
 
-    ``why`` is why the server is not ready, in ASCII.
+    ``why`` is why the server is not ready, in ASCII. ``secured`` is what TLS begins with, if it is
+    spoken there.
     """
     told = _UNREADY % (len(why) + 1, why.encode("ascii"))
     if not listeners:
@@ -43,7 +49,7 @@ def answering(listeners: Sequence[socket.socket], why: str = "starting") -> Iter
     over, end = socket.socketpair()
     with over, end:
         thread = threading.Thread(
-            target=_answer_all, args=(listeners, over, told), name="start", daemon=True
+            target=_answer_all, args=(listeners, over, told, secured), name="start", daemon=True
         )
         thread.start()
         try:
@@ -53,7 +59,12 @@ def answering(listeners: Sequence[socket.socket], why: str = "starting") -> Iter
             thread.join()
 
 
-def _answer_all(listeners: Sequence[socket.socket], over: socket.socket, told: bytes) -> None:
+def _answer_all(
+    listeners: Sequence[socket.socket],
+    over: socket.socket,
+    told: bytes,
+    secured: ssl.SSLContext | None,
+) -> None:
     signals.hold()  # they are for the main thread
     with selectors.DefaultSelector() as selector:
         for each in (over, *listeners):
@@ -64,10 +75,10 @@ def _answer_all(listeners: Sequence[socket.socket], over: socket.socket, told: b
                 return
             for listener in listeners:
                 if listener in ready:
-                    _accept(listener, told)
+                    _accept(listener, told, secured)
 
 
-def _accept(listener: socket.socket, told: bytes) -> None:
+def _accept(listener: socket.socket, told: bytes, secured: ssl.SSLContext | None) -> None:
     try:
         client = listener.accept()[0]
     except OSError as error:
@@ -75,7 +86,12 @@ def _accept(listener: socket.socket, told: bytes) -> None:
         time.sleep(_PATIENCE)
         return
     with client, contextlib.suppress(OSError):
-        _answer(client, told)
+        if secured is None:
+            _answer(client, told)
+            return
+        client.settimeout(_PATIENCE)
+        with secured.wrap_socket(client, server_side=True) as shaken:
+            _answer(shaken, told)
 
 
 def _answer(client: socket.socket, told: bytes) -> None:

@@ -11,10 +11,9 @@ import socket
 import ssl
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from starling_py.settings.errors import ConfigError
-from starling_py.settings.server_settings import Settings
 
 RECORD: Final = 1 << 14
 """The most bytes of one record. Less must not be asked for: the rest of a record would stay within
@@ -24,22 +23,46 @@ CHUNK: Final = 1 << 18
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
+class TlsSettings(Protocol):
+    """The settings that name certificates: the server's, or those of HTTP."""
+
+    @property
+    def tls_cert(self) -> Path | None:
+        """The file of the certificate."""
+
+    @property
+    def tls_key(self) -> Path | None:
+        """The file of its key; ``None`` if that stands in the same file."""
+
+    @property
+    def tls_client_ca(self) -> Path | None:
+        """The file of authorities that clients' certificates are from; ``None``: they need none."""
+
+    @property
+    def tls_min_version(self) -> str:
+        """The oldest version of TLS."""
+
+
 class Certificates:
     """What clients are shown, and what they have to show."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Read the files that the settings name; raise ``ConfigError``."""
-        self._context = _context(settings)
+    def __init__(self, settings: TlsSettings, section: str = "") -> None:
+        """Read the files that the settings name; raise ``ConfigError``.
+
+        ``section`` is what stands in front of their names when one is wrong.
+        """
+        self._section = section
+        self._context = self._read(settings)
         self._settings = settings
         self._read_at = time.monotonic()
 
-    def refresh(self, settings: Settings | None = None) -> None:
+    def refresh(self, settings: TlsSettings | None = None) -> None:
         """Read them again, for clients that come from now on; raise ``ConfigError``.
 
         Then what was there before holds. ``settings`` may name other files.
         """
         used = self._settings if settings is None else settings
-        self._context = _context(used)
+        self._context = self._read(used)
         self._settings = used
         self._read_at = time.monotonic()
 
@@ -48,12 +71,23 @@ class Certificates:
         """How many seconds ago they were read."""
         return int(time.monotonic() - self._read_at)
 
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What a handshake begins with."""
+        return self._context
+
+    def _read(self, settings: TlsSettings) -> ssl.SSLContext:
+        try:
+            return _context(settings)
+        except ConfigError as error:
+            raise ConfigError([f"{self._section}{each}" for each in error.problems]) from None
+
     def wrap(self, sock: socket.socket) -> ssl.SSLSocket:
         """Return a socket on which a handshake may begin; the other one is its own from now on."""
         return self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
 
 
-def _context(settings: Settings) -> ssl.SSLContext:
+def _context(settings: TlsSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[settings.tls_min_version]
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION

@@ -22,7 +22,9 @@ from starling_py.http.site import Site, Told
 from starling_py.http.talk import TalkError
 from starling_py.server.inner import Inner
 from starling_py.server.listening import address_of, printed
+from starling_py.server.tls import Certificates
 from starling_py.server.watching import Watching
+from starling_py.server.web_tls import TlsStream
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +65,13 @@ class Web:
         inner: Inner,
         guard: Guard,
         now: Callable[[], float],
+        certificates: Certificates | None = None,
     ) -> None:
-        """``inner`` talks with the server; ``now`` returns seconds on the monotonic clock."""
+        """``inner`` talks with the server; ``now`` returns seconds on the monotonic clock.
+
+        ``certificates`` are what clients are shown, if they speak TLS.
+        """
+        self._certificates = certificates
         self._listeners = listeners
         self._site = site
         self.inner = inner
@@ -82,7 +89,8 @@ class Web:
         try:
             async with trio.open_nursery() as nursery:
                 for listener in self._listeners:
-                    log.info("http: listening on %s", address_of(listener))
+                    tls = "" if self._certificates is None else "tls:"
+                    log.info("http: listening on %s%s", tls, address_of(listener))
                     nursery.start_soon(self._accept, listener, nursery)
                 if self.watching is not None:
                     nursery.start_soon(self.watching.run)
@@ -101,9 +109,14 @@ class Web:
                 continue
             if len(self._visits) >= MOST_CLIENTS:
                 self._make_room()
-            visit = _Visit(self, trio.SocketStream(client), printed(address))
+            visit = _Visit(self, self._spoken(trio.SocketStream(client)), printed(address))
             self._visits[visit] = None
             nursery.start_soon(self._serve, visit)
+
+    def _spoken(self, stream: trio.SocketStream) -> "trio.SocketStream | TlsStream":
+        if self._certificates is None:
+            return stream
+        return TlsStream(stream, self._certificates.context, self._turn)
 
     def _make_room(self) -> None:
         """Close who has been silent longest, else who has been answered longest."""
@@ -162,7 +175,7 @@ class Web:
 class _Visit:
     """One client."""
 
-    def __init__(self, web: Web, stream: trio.SocketStream, peer: str) -> None:
+    def __init__(self, web: Web, stream: trio.SocketStream | TlsStream, peer: str) -> None:
         self._web = web
         self.stream = stream
         self.peer = peer
@@ -176,6 +189,11 @@ class _Visit:
     async def serve(self) -> None:
         """Answer one request after the other."""
         exchange = self._exchange
+        if isinstance(self.stream, TlsStream):
+            with trio.move_on_after(ASKING_TIME) as limit:
+                await self.stream.shake_hands()
+            if limit.cancelled_caught:
+                return
         for number in range(MOST_REQUESTS):
             last = number == MOST_REQUESTS - 1
             try:

@@ -5,12 +5,13 @@ starting, in one line.
 """
 
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Protocol
 
 import attrs
 
-from starling_py.connecting.address import MODE, UNIX
+from starling_py.connecting.address import MODE, TLS, UNIX
 from starling_py.guard import Guard
 from starling_py.http import tokens
 from starling_py.http.gate import Gate
@@ -19,7 +20,9 @@ from starling_py.server import culprits
 from starling_py.server.errors import StartError
 from starling_py.server.inner import Inner
 from starling_py.server.listening import listen
+from starling_py.server.tls import Certificates
 from starling_py.server.unix_socket import UnixSocket
+from starling_py.settings.errors import ConfigError
 from starling_py.settings.http_settings import HttpSettings
 
 _MOST_TOKENS = 1 << 16
@@ -32,7 +35,9 @@ class Web(Protocol):
         """Serve until it is cancelled."""
 
 
-Serve = Callable[[list[socket.socket], Site, Inner, Guard, Callable[[], float]], Web]
+Serve = Callable[
+    [list[socket.socket], Site, Inner, Guard, Callable[[], float], Certificates | None], Web
+]
 
 
 @attrs.frozen
@@ -44,7 +49,14 @@ class Opened:
     gate: Gate
     serve: Serve
     """Makes what serves it."""
+    certificates: Certificates | None = None
+    """What clients are shown; ``None`` where they speak no TLS."""
     _paths: list[UnixSocket] = attrs.field(factory=list)
+
+    @property
+    def secured(self) -> ssl.SSLContext | None:
+        """What a handshake begins with; ``None`` where no TLS is spoken."""
+        return None if self.certificates is None else self.certificates.context
 
     def open_path(self) -> None:
         """Open the socket on a path, as the user that the server runs as; raise ``StartError``."""
@@ -71,6 +83,7 @@ def open_web(settings: HttpSettings | None) -> Opened | None:
         needs = "needs the package h11, as in pip install 'starling-py[http]'"
         raise StartError(f"http: {needs}") from problem
     known = _tokens(settings)
+    certificates = _certificates(settings)
     hosts = {settings.listen.host, socket.gethostname(), *(settings.hosts or "").split(",")}
     gate = Gate(known, frozenset(each.lower() for each in hosts))
     where = settings.listen
@@ -78,7 +91,16 @@ def open_web(settings: HttpSettings | None) -> Opened | None:
         listeners = [] if where.kind == UNIX else listen(where.host, where.port)
     except StartError as problem:
         raise StartError(f"http: {problem}{culprits.of_port(where.port)}") from problem
-    return Opened(settings, listeners, gate, serving.Web)
+    return Opened(settings, listeners, gate, serving.Web, certificates)
+
+
+def _certificates(settings: HttpSettings) -> Certificates | None:
+    if settings.listen.kind != TLS:
+        return None
+    try:
+        return Certificates(settings, "http.")
+    except ConfigError as problem:
+        raise StartError("; ".join(problem.problems)) from problem
 
 
 def _tokens(settings: HttpSettings) -> dict[bytes, str]:

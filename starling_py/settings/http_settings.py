@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 
 from starling_py.connecting.address import TLS, Address
-from starling_py.settings.kinds import FLAG, Kind, setting, table, text_of, whole
+from starling_py.settings.kinds import FLAG, TLS_VERSION, Kind, setting, table, text_of, whole
 from starling_py.settings.paths import PATH
 from starling_py.settings.problems import Fault
 
@@ -21,10 +21,7 @@ _NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
 
 
 def _listen(value: object) -> Address:
-    address = value if isinstance(value, Address) else Address.listening(text_of(value))
-    if address.kind == TLS:
-        raise ValueError("has no TLS; put a proxy that has in front of it")
-    return address
+    return value if isinstance(value, Address) else Address.listening(text_of(value))
 
 
 def _names(value: object) -> str:
@@ -34,7 +31,7 @@ def _names(value: object) -> str:
     return ",".join(names)
 
 
-_LISTEN: Final = Kind("HOST:PORT or unix:/PATH?mode=0660", _listen)
+_LISTEN: Final = Kind("HOST:PORT, tls:HOST:PORT or unix:/PATH?mode=0660", _listen)
 _HOSTS: Final = Kind("names of hosts with commas between them", _names)
 _QUEUES: Final = whole(0, 10_000, "a whole number from 0 to 10000")
 
@@ -56,9 +53,20 @@ class HttpSettings:
         "Let the page change queues")
     token_file: Path | None = setting("HTTP", None, PATH,
         "File with tokens, of which everything but the health paths then asks for one")
+    tls_cert: Path | None = setting("HTTP", None, PATH,
+        "File with the certificate that browsers are shown, and those that it depends on")
+    tls_key: Path | None = setting("HTTP", None, PATH,
+        "File with its private key; none: it stands in the same file")
+    tls_min_version: str = setting("HTTP", "1.2", TLS_VERSION,
+        "Oldest version of TLS that is spoken")
     hosts: str | None = setting("HTTP", None, _HOSTS,
         "Names that this machine is asked for by, beside localhost, its own name and addresses")
     # fmt: on
+
+    @property
+    def tls_client_ca(self) -> None:
+        """Nobody needs a certificate: a token says who it is."""
+        return
 
 
 TABLE: Final = table(HttpSettings)
@@ -71,6 +79,13 @@ def contradictions(good: Mapping[str, object]) -> list[Fault]:
     faults = []
     if made.actions and not made.dashboard:
         faults.append(Fault(("actions",), "needs 'dashboard: true', as only the page has actions"))
+    if made.listen.kind == TLS and made.tls_cert is None:
+        faults.append(Fault(("listen",), f"{made.listen}: tls_cert is missing"))
+    if made.listen.kind != TLS and made.tls_cert is not None:
+        message = (
+            f"nobody is shown it: 'listen: {made.listen}' has no TLS, which tls: in front says"
+        )
+        faults.append(Fault(("tls_cert",), message))
     if not made.listen.is_local and made.token_file is None:
         message = "can be reached from other machines, which needs a 'token_file'"
         faults.append(Fault(("listen",), message))

@@ -33,6 +33,7 @@ from starling_py.settings.kinds import (
     FLAG,
     ITEM_SIZE,
     SECONDS,
+    TLS_VERSION,
     WHO,
     Kind,
     from_converted,
@@ -131,7 +132,6 @@ _FORMAT: Final = word("text|json", "text or json")
 _HOST: Final = word(r"\S{1,253}", "a host name or an address")
 _IDENT: Final = word(r"[^\s:\[\]]{1,48}", "a name without spaces, colons and brackets")
 _OWNER: Final = word(r"[^\s:/+-][^\s:/]{0,63}", "a name or a number", numbers=True)
-_TLS: Final = word(r"1\.[23]", "1.2 or 1.3", numbers=True)
 _PORT: Final = whole(0, 65535, "a whole number from 0 to 65535")
 _SEGMENT_SIZE: Final = whole(4096, 1 << 30, "bytes from 4k to 1g, such as 16m", "[kmg]?")
 _WINDOW_SIZE: Final = whole(4096, 1 << 40, "bytes from 4k to 1024g, such as 8m", "[kmg]?")
@@ -167,7 +167,7 @@ class Settings:
         "File with its private key; none: it stands in the same file")
     tls_client_ca: Path | None = setting("Network", None, PATH,
         "File with the authorities that a client's certificate must be from; none: it needs none")
-    tls_min_version: str = setting("Network", "1.2", _TLS,
+    tls_min_version: str = setting("Network", "1.2", TLS_VERSION,
         "Oldest version of TLS that is spoken")
     insecure: bool = setting("Network", False, FLAG,
         "Listen beyond this machine although everybody who reaches the server may use it",

@@ -95,7 +95,12 @@ def make_table(previous: Snapshot | None, current: Snapshot, before: Table | Non
             return None
         return rate(old.number(key), current.number(key), seconds)
 
-    return Table(rows, server_rate("total_items"), server_rate("get_hits"), restarted)
+    def taken_rate() -> float | None:
+        # Gets that only look are hits, too; this command itself looks at items.
+        hits, looks = server_rate("get_hits"), server_rate("cmd_peek")
+        return hits if hits is None or looks is None else max(0.0, hits - looks)
+
+    return Table(rows, server_rate("total_items"), taken_rate(), restarted)
 
 
 def total(rows: Sequence[Row], now: float) -> Row:

@@ -36,13 +36,13 @@ class Paged:
     address: str
 
 
-def page_of(folder: Path, **more: object) -> Iterator[Paged]:
-    """Start a server with a page; ``more`` are settings of the section http."""
+def page_of(folder: Path, queues: str = "", **more: object) -> Iterator[Paged]:
+    """Start a server with a page; ``more`` are settings of http, ``queues`` the other sections."""
     with free_port() as port:
         lines = {"listen": f"127.0.0.1:{port}", "dashboard": "true", "actions": "true", **more}
         text = "".join(f"  {name}: {value}\n" for name, value in lines.items())
         config = folder / "starling.yml"
-        config.write_text(f"http:\n{text}")
+        config.write_text(f"http:\n{text}{queues}")
         with ServerProcess(folder / "spool", "--config", config) as server:
             yield Paged(server, f"http://127.0.0.1:{port}/")
 

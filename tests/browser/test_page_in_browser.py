@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import TOKEN, Paged
+from tests.browser.conftest import TOKEN, Paged, page_of
 
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -148,6 +148,23 @@ def test_a_queue_is_paused_and_resumed_moved_and_deleted(browser: Browser, paged
         page.locator("#yes").click()
         expect(row(page, "jobs")).to_have_count(0)
         expect(page.locator("#one")).to_be_hidden()
+
+
+def test_an_open_item_is_buried_if_it_has_a_lease(browser: Browser, tmp_path: Path) -> None:
+    queues = "queues:\n  jobs: {dead_letter: dead, max_deliveries: 5}\n"
+    for paged in page_of(tmp_path, queues):
+        put(paged, "jobs", "jobs")
+        with contextlib.closing(paged.server.client()) as worker:
+            assert worker.gets("jobs/open/lease=600")[0] == b"abc"
+            with contextlib.closing(paged.server.client()) as other:
+                assert other.get("jobs/open") == b"abc"
+                with opened(browser, paged.address) as page:
+                    row(page, "jobs").get_by_role("button").click()
+                    expect(page.locator("#open tr")).to_have_count(2)
+                    page.locator("#open").get_by_role("button", name="Bury…").click()
+                    page.locator("#yes").click()
+                    expect(page.locator("#notice")).to_have_text("bury: END")
+                    expect(row(page, "dead").locator("td").nth(1)).to_have_text("1")
 
 
 def test_without_a_token_nothing_is_shown(browser: Browser, locked: Paged) -> None:

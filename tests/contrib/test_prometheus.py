@@ -24,7 +24,8 @@ NEEDS_PROMTOOL = pytest.mark.skipif(
 
 def told() -> set[str]:
     """Return the names of all samples that a server tells."""
-    source = FakeSource([FakeQueue(b"jobs")])
+    group = [("replica_role", "owner"), ("replica_lag", 0), ("replica_silent_ms", 0)]
+    source = FakeSource([FakeQueue(b"jobs")], group=list(group))
     lines = b"".join(metrics.parts(source, 200, PLAIN)).decode().splitlines()
     names = {re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#")}
     # What the source of tests does not know.

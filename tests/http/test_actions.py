@@ -27,6 +27,7 @@ def command(**asked: object) -> bytes:
         ({"verb": "move", "to": "b%C3%BC"}, "move jobs b\u00fc\r\n".encode()),
         ({"verb": "move"}, b"move jobs origin\r\n"),
         ({"verb": "drop", "id": 7}, b"drop jobs 7\r\n"),
+        ({"verb": "bury", "id": 7}, b"get jobs/bury=7\r\n"),
         ({"verb": "flush"}, b"flush jobs\r\n"),
         ({"verb": "delete"}, b"delete jobs\r\n"),
     ],

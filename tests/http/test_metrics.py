@@ -117,3 +117,44 @@ def test_promtool_finds_nothing_wrong_with_the_metrics() -> None:
         ["promtool", "check", "metrics"], input=told, capture_output=True, check=False
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+def sample(source: FakeSource, name: str) -> float:
+    return families(source)[name].samples[0].value
+
+
+def test_what_was_only_looked_at_does_not_count_as_taken() -> None:
+    source = FakeSource()
+    source.counters.get_hits, source.counters.cmd_peek = 30, 20
+    assert sample(source, "starling_items_taken") == 10
+    assert sample(source, "starling_items_looked_at") == 20
+
+
+def test_who_is_refused_and_who_spoke_no_tls_is_counted() -> None:
+    source = FakeSource()
+    source.counters.auth_errors, source.counters.permission_errors = 1, 2
+    source.counters.ssl_handshake_errors = 3
+    assert sample(source, "starling_authentication_errors") == 1
+    assert sample(source, "starling_permission_errors") == 2
+    assert sample(source, "starling_tls_handshake_errors") == 3
+
+
+@pytest.mark.parametrize("role", ["owner", "follower", ""])
+def test_a_server_of_a_group_tells_its_place_in_it(role: str) -> None:
+    told = [
+        *(("replica_role", role), ("replica_owner", "10.0.0.1:22122")),
+        *(("replica_epoch", 3), ("replica_lag", 17)),
+        *(("replica_silent_ms", 2500), ("replica_last_takeover", 1_000_000)),
+    ]
+    source = FakeSource(group=told if role else [])
+    found = {name: each for name, each in families(source).items() if "replica" in name}
+    if not role:
+        assert not found
+        return
+    assert {name: each.samples[0].value for name, each in found.items()} == {
+        "starling_replica_owner": float(role == "owner"),
+        "starling_replica_epoch": 3,
+        "starling_replica_lag": 17,
+        "starling_replica_silent_seconds": 2.5,
+        "starling_replica_last_takeover_seconds": 1_000_000,
+    }

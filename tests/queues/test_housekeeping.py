@@ -7,7 +7,9 @@ import pytest
 from starling_py.journal.disk.files import Files
 from starling_py.queues import housekeeping
 from starling_py.queues.errors import NotNowRefused
+from starling_py.queues.housekeeping import Housekeeping
 from starling_py.queues.open_reads import ReadHolder
+from starling_py.queues.persistent_queue import PersistentQueue
 from tests.queues.parts import Queues
 
 IDLE: dict[str, dict[str, object]] = {"*": {"idle_expire": 60}}
@@ -106,18 +108,139 @@ def test_who_waits_for_a_sync_that_cannot_be_is_told(tmp_path: Path) -> None:
     queues.queue(b"q").journal.recorder.broken = None
 
 
+@pytest.fixture
+def nobody_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no queue looked after to which nothing may have happened."""
+    monkeypatch.setattr(housekeeping, "IN_TURN", 0)
+
+
+def looked_after(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Keep house; return which queues were looked after."""
+    names: list[bytes] = []
+
+    def look_after(self: Housekeeping, queue: PersistentQueue) -> None:
+        names.append(queue.name)
+        look(self, queue)
+
+    look = Housekeeping._look_after
+    with monkeypatch.context() as patch:
+        patch.setattr(Housekeeping, "_look_after", look_after)
+        keep_house(queues)
+    return names
+
+
 @pytest.mark.patches
-def test_many_queues_are_looked_after_with_rests_in_between(
+def test_a_queue_that_nothing_happens_to_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nobody_in_turn: None
+) -> None:
+    queues = Queues(tmp_path / "spool")
+    queues.put(b"idle", b"1", exptime=100)
+    queues.put(b"busy", b"1")
+    assert looked_after(queues, monkeypatch) == [b"idle", b"busy"]
+    for number in range(10):
+        queues.pass_time(1)
+        assert looked_after(queues, monkeypatch) == ([b"busy"] if number % 2 else [])
+        if not number % 2:
+            queues.put(b"busy", b"2")
+    queues.close()
+
+
+@pytest.mark.patches
+@pytest.mark.parametrize("jump", [False, True])
+def test_items_die_in_time_in_queues_that_are_left_alone(
+    tmp_path: Path, nobody_in_turn: None, jump: bool
+) -> None:
+    queues = Queues(tmp_path / "spool")
+    queues.put(b"q", b"1", exptime=50)
+    queues.put(b"q", b"2", exptime=5)
+    queues.put(b"early", b"3", exptime=5)
+    keep_house(queues)
+    for _ in range(4):
+        queues.pass_time(1)
+        keep_house(queues)
+    assert queues.numbers(b"early").items == 1
+    queues.pass_time(2)
+    keep_house(queues)
+    assert queues.numbers(b"early").items == 0
+    if jump:
+        queues.clock.wall_ms += 60_000
+    else:
+        queues.pass_time(45)
+    keep_house(queues)
+    assert queues.numbers(b"q").items == 0
+    queues.close()
+
+
+@pytest.mark.patches
+@pytest.mark.usefixtures("nobody_in_turn")
+@pytest.mark.parametrize("use", ["nothing", "miss", "wait"])
+def test_queues_left_alone_are_deleted_in_time_unless_used(tmp_path: Path, use: str) -> None:
+    queues = Queues(tmp_path / "spool", IDLE)
+    queues.put(b"q", b"1")
+    queues.take(b"q")
+    queues.commit()
+    if use == "wait":
+        queues.client().ask(b"get q/t=100000000\r\n")
+    for _ in range(59):
+        keep_house(queues)
+        queues.pass_time(1)
+        if use == "miss":
+            assert queues.take(b"q") is None
+    assert exists(queues)
+    for _ in range(3):
+        queues.pass_time(1)
+        keep_house(queues)
+        if use == "miss":
+            assert queues.take(b"q") is None
+    assert exists(queues) == (use != "nothing")
+    queues.close()
+
+
+@pytest.mark.patches
+@pytest.mark.usefixtures("nobody_in_turn")
+def test_no_more_queues_than_it_may_are_looked_after_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "EACH_TIME", 2)
     queues = Queues(tmp_path / "spool")
-    for number in range(5):
-        queues.put(b"q%d" % number, b"dies", exptime=5)
+    names = [b"q%d" % number for number in range(5)]
+    for name in names:
+        queues.put(name, b"1")
+    looks = [looked_after(queues, monkeypatch) for _ in range(4)]
+    assert looks == [names[:2], names[2:4], names[4:], []]
+    queues.close()
+
+
+@pytest.mark.patches
+@pytest.mark.parametrize("shrinks", [False, True])
+def test_all_queues_have_their_turn_soonest_if_each_may_take_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shrinks: bool
+) -> None:
+    monkeypatch.setattr(housekeeping, "IN_TURN", 1)
+    queues = Queues(tmp_path / "spool")
+    names = [b"q%d" % number for number in range(5)]
+    for name in names:
+        queues.put(name, b"1")
+    while len(looked_after(queues, monkeypatch)) > 1:
+        pass
+    if shrinks:
+        queues.queues.directory.sizes.limit -= 1
+    looks = [looked_after(queues, monkeypatch) for _ in range(10)]
+    assert max(map(len, looks)) == (5 if shrinks else 1)
+    assert set().union(*looks) == set(names)
+    queues.close()
+
+
+def test_what_a_queue_takes_in_memory_goes_with_it(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool")
+    care = queues.queues.directory.care
+    queues.put(b"gone", bytes(1000), exptime=1000)
+    queues.put(b"stays", bytes(1000))
     keep_house(queues)
-    queues.pass_time(6)
-    left = []
-    for _ in range(4):
-        keep_house(queues)
-        left.append(sum(queues.numbers(b"q%d" % number).items for number in range(5)))
-    assert left == [5, 5, 0, 0]
+    both = care.bytes
+    queues.queues.delete(b"gone")
+    queues.commit()
+    keep_house(queues)
+    assert not exists(queues, b"gone")
+    assert care.bytes == both // 2 > 1000
+    queues.close()

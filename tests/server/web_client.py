@@ -1,5 +1,6 @@
 """A client of HTTP, for tests that ask a server in process."""
 
+import ssl
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Self
@@ -28,13 +29,21 @@ class Reply:
 class WebClient:
     """One connection."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, secured: ssl.SSLContext | None = None) -> None:
+        """``secured`` is what TLS begins with, if it is spoken."""
         self._port = port
+        self._secured = secured
         self._connection = h11.Connection(h11.CLIENT)
-        self.stream: trio.SocketStream
+        self.stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
     async def __aenter__(self) -> Self:
-        self.stream = await trio.open_tcp_stream("127.0.0.1", self._port)
+        stream = await trio.open_tcp_stream("127.0.0.1", self._port)
+        if self._secured is None:
+            self.stream = stream
+        else:
+            self.stream = trio.SSLStream(
+                stream, self._secured, server_hostname="127.0.0.1", https_compatible=True
+            )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -64,7 +73,7 @@ class WebClient:
             while True:
                 event = self._connection.next_event()
                 if event is h11.NEED_DATA:
-                    self._connection.receive_data(await self.stream.receive_some(65536))
+                    self._connection.receive_data(bytes(await self.stream.receive_some(65536)))
                 elif isinstance(event, h11.Response):
                     status = event.status_code
                     headers = {name.decode(): value.decode() for name, value in event.headers}

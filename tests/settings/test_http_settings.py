@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from starling_py.connecting.address import TCP, Address
+from starling_py.connecting.address import TCP, TLS, Address
 from starling_py.settings.http_settings import TABLE, HttpSettings
 from tests.settings.test_config_file import ROOT, SAMPLES, expect_problems, read, rows_below
 
@@ -39,9 +39,31 @@ def test_what_is_no_place_to_listen_at_is_refused(tmp_path: Path, text: str) -> 
     assert problem.startswith(f"conf.yml:2: http.listen: {text}: ")
 
 
-def test_tls_is_refused_and_what_to_do_is_said(tmp_path: Path) -> None:
-    (problem,) = expect_problems(tmp_path, "http:\n  listen: tls:127.0.0.1:1\n")
-    assert problem.endswith("has no TLS; put a proxy that has in front of it")
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        (
+            ["listen: tls:127.0.0.1:1"],
+            "listen: tls:127.0.0.1:1: tls:127.0.0.1:1: tls_cert is missing",
+        ),
+        (
+            ["listen: 127.0.0.1:1", "tls_cert: /a"],
+            "tls_cert: /a: nobody is shown it: 'listen: 127.",
+        ),
+    ],
+)
+def test_tls_and_its_certificate_belong_together(
+    tmp_path: Path, lines: list[str], problem: str
+) -> None:
+    (told,) = expect_problems(tmp_path, "http:\n  " + "\n  ".join(lines) + "\n")
+    assert told.partition("http.")[2].startswith(problem)
+
+
+def test_an_address_with_tls_has_a_certificate(tmp_path: Path) -> None:
+    http = read(tmp_path, "http:\n  listen: tls:127.0.0.1:1\n  tls_cert: /a\n").http
+    assert http is not None
+    assert http.listen == Address(TLS, "127.0.0.1", 1)
+    assert (http.tls_key, http.tls_min_version) == (None, "1.2")
 
 
 @pytest.mark.parametrize(

@@ -166,3 +166,11 @@ def test_the_columns_on_the_right_give_way_to_names(
 ) -> None:
     shown = fit_columns(width, COLUMNS[1], longest)
     assert (shown[-1][0].key, shown[0][1]) == (last, name)
+
+
+def test_looks_at_items_are_no_gets_of_the_server() -> None:
+    before = snapshot(1.0, {"get_hits": 100, "cmd_peek": 40, "total_items": 1})
+    looked = snapshot(2.0, {"get_hits": 125, "cmd_peek": 60, "total_items": 1})
+    assert make_table(before, looked).get_rate == 5
+    without = snapshot(1.0, {"get_hits": 100}), snapshot(2.0, {"get_hits": 125})
+    assert make_table(*without).get_rate == 25

@@ -198,7 +198,8 @@ async function look(from = 1) {
   at("browsed-none").textContent = told.refused ? "Not told: " + told.refused : told.items.length ? "" : "No items.";
   nextItem = told.items.length ? Number(told.items[told.items.length - 1].id) + 1 : 1;
   at("more").hidden = told.items.length < 20;
-  table("open", told.open, (each) => [each.id, each.holder, each.name, each.deliveries, each.lease]);
+  table("open", told.open, (each) => [each.id, each.holder, each.name, each.deliveries, each.lease], [2, 3]);
+  told.open.forEach((each, index) => at("open").children[index].append(buryCell(each)));
   table("consumers", told.consumers, (each) => [each.addr.replace("tcp:", ""), each.name, each.takes, when(each.last_take), each.open_reads,
     each.waits === "1" ? "yes" : ""], [1, 4, 5]);
 }
@@ -226,6 +227,17 @@ function itemLine(item) {
     drop.addEventListener("click", () => act("drop", { id: Number(item.id) }, "Drop item " + item.id + "?", "It is removed, and nobody gets it."));
   }
   return line;
+}
+
+function buryCell(item) {
+  const cell = make("td");
+  // One without a lease is its holder's alone, until that is gone.
+  if (!acts || item.lease === "none") return cell;
+  const button = cell.appendChild(make("button", "Bury…", "harm"));
+  button.type = "button";
+  button.addEventListener("click", () => act("bury", { id: Number(item.id) }, "Bury item " + item.id + "?",
+    "It is taken from its holder, and goes to the queue for dead letters.", [], true));
+  return cell;
 }
 
 async function data(id) {
