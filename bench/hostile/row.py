@@ -130,6 +130,13 @@ class Scene:
         lines = (line for line in reply.split(b"\r\n") if line.startswith(start))
         return int(next(lines, b"0").split()[-1])
 
+    def connected(self) -> int:
+        """Return how many clients are connected, the one that asks included."""
+        client = Client(self._address, self.deadline)
+        reply = client.ask(b"stats\r\n")
+        client.close()
+        return int(reply.partition(b"STAT curr_connections ")[2].split(b"\r\n")[0])
+
     def forget(self) -> None:
         """Know of no queues any more: they are deleted."""
         self._standing.clear()
@@ -139,7 +146,7 @@ class Scene:
         client = Client(self._address, self.deadline)
         reply = client.ask(b"stats queue %b\r\n" % queue)
         client.close()
-        return reply == b"END\r\n"
+        return b"_items " not in reply
 
     def until(self, is_so: Callable[[], bool], what: str) -> None:
         """Wait until something is so. Raises `BrokenError` if it never is."""

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from bench.hostile.row import Row
     from bench.servers import Server
 
-for _part in ("on_queues", "on_keys", "on_items", "on_connections", "on_memory", "on_verbs"):
+for _part in (
+    *("on_queues", "on_keys", "on_items", "on_connections", "on_leaving", "on_memory", "on_verbs"),
+):
     importlib.import_module(f"bench.hostile.{_part}")
 
 ATTACKABLE = (f"{OURS}-50ms", "before-50ms")

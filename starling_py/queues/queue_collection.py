@@ -55,7 +55,7 @@ class QueueCollection:
         self.guard = directory.guard
         self.slices = directory.slices
         self._over = Deadlines(self.guard)
-        self.waiters = Waiters(self._over)
+        self.waiters = Waiters(self._over, self.slices.add)
         self.room = Room(self._over)
         self.changes = Changes(directory, self.waiters)
         self._being_served: set[bytes] = set()

@@ -4,18 +4,26 @@ A waiter waits for one or more queues by name, whether they exist or not, until 
 its time is over, or the client hangs up. It gets one item at most, and is taken out before it is
 served, so no item is handed to a client that is gone. A put to a full queue waits for room in the
 same way.
+
+Whoever leaves has left at once. Its places in the lines of many queues are given up some at a time,
+as hundreds who wait for a thousand queues each may leave together; until then, they count no more.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
 from starling_py.journal.format.record import Item
 from starling_py.keys import Request
 from starling_py.queues.deadlines import Deadline, Deadlines
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.persistent_queue import PersistentQueue
+from starling_py.queues.slices import Steps
+
+FEW: Final = 32
+"""Places in lines that are given up in one step."""
 
 Hit = tuple[Request, Item, PersistentQueue]
 """An item that a read found, and the queue whose commit the reply depends on."""
@@ -47,19 +55,32 @@ class Waiter:
 class Waiters:
     """The clients that wait for an item: a queue of waiters for each name."""
 
-    def __init__(self, deadlines: Deadlines) -> None:
+    def __init__(
+        self, deadlines: Deadlines, later: Callable[[Steps], None], few: int = FEW
+    ) -> None:
+        """``later`` does what takes long, ``few`` places at a time."""
         self._deadlines = deadlines
+        self._later = later
+        self._few = few
         # Ordered dictionaries: whoever leaves, from whichever place, takes no time to be found.
         self._by_name: dict[bytes, OrderedDict[Waiter, None]] = {}
         self.waiting: dict[Waiter, None] = {}
         """All of them, in the order in which they came."""
+        self._leaving = 0
+        """How many have left, but not given up all of their places."""
 
     def count(self, name: bytes) -> int:
         """Return how many clients wait for this queue."""
-        return len(self._by_name.get(name, ()))
+        waiters = self._by_name.get(name, ())
+        if not self._leaving:
+            return len(waiters)
+        return sum(each in self.waiting for each in waiters)
 
     def add(self, waiter: Waiter, deadline: float) -> None:
-        """Let a client wait for each of its queues until a time on the monotonic clock."""
+        """Let a client wait for each of its queues until a time on the monotonic clock.
+
+        A wait that has ended is not begun again.
+        """
         for request in waiter.requests:
             self._by_name.setdefault(request.name, OrderedDict())[waiter] = None
         self.waiting[waiter] = None
@@ -72,20 +93,52 @@ class Waiters:
         del self.waiting[waiter]
         if waiter.deadline is not None:
             self._deadlines.cancel(waiter.deadline)
+        if len(waiter.requests) > self._few:
+            self._leaving += 1
+            self._later(self._giving_up(waiter))
+            return
         for request in waiter.requests:
-            waiters = self._by_name[request.name]
-            del waiters[waiter]
-            if not waiters:
-                del self._by_name[request.name]
+            self._give_up(request.name, waiter)
 
     def names(self) -> list[bytes]:
         """Return the names of the queues that clients wait for."""
-        return list(self._by_name)
+        names = list(self._by_name)
+        return [name for name in names if self.first(name) is not None] if self._leaving else names
 
     def first(self, name: bytes) -> Waiter | None:
         """Return the client that has waited longest for this queue; ``None`` if none waits."""
         waiters = self._by_name.get(name)
-        return next(iter(waiters)) if waiters else None
+        if not waiters:
+            return None
+        first = next(iter(waiters))
+        return first if first in self.waiting else self._first_left(name, waiters)
+
+    def _first_left(self, name: bytes, waiters: OrderedDict[Waiter, None]) -> Waiter | None:
+        """Return the first one of a line that has not left; those before it give up their places.
+
+        So whoever looks again does not come by them once more.
+        """
+        while waiters:
+            first = next(iter(waiters))
+            if first in self.waiting:
+                return first
+            self._give_up(name, first)
+        return None
+
+    def _giving_up(self, waiter: Waiter) -> Steps:
+        """Give up all places of one that has left, some at a time."""
+        for number, request in enumerate(waiter.requests, 1):
+            self._give_up(request.name, waiter)
+            if not number % self._few:
+                yield None
+        self._leaving -= 1
+
+    def _give_up(self, name: bytes, waiter: Waiter) -> None:
+        waiters = self._by_name.get(name)
+        if waiters is not None and waiter in waiters:
+            del waiters[waiter]
+            if not waiters:
+                del self._by_name[name]
 
     def end(self, waiter: Waiter) -> None:
         """End a client's wait: its time is over, or the server stops."""

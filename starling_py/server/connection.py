@@ -65,6 +65,9 @@ class Connection:
         """Whether it is not read from, as it holds more than its share of the memory."""
         self.counted = False
         """Whether the budget has it down for anything."""
+        self.aside = False
+        """Whether its socket is set aside, as it was quiet or is in the middle of something large:
+        all others come first."""
         self.guest = False
         """Whether it has one of the places that are kept beyond those of all clients."""
         self._unsent_size = 0

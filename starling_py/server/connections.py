@@ -15,6 +15,7 @@ from mypy_extensions import mypyc_attr
 
 from starling_py.clock import Clock
 from starling_py.guard import Guard
+from starling_py.queues.slices import Steps
 from starling_py.server.acceptor import REFUSAL
 from starling_py.server.budget import Budget
 from starling_py.server.connection import Connection, Stream
@@ -32,6 +33,10 @@ LINGER: Final = 1.0
 """Seconds that a client has to notice that the server ended the connection."""
 FIRST_WORD: Final = 2.0
 """Seconds that a client has to say something if it came when all places were taken."""
+QUIET: Final = 0.5
+"""Seconds of silence after which a client comes behind those that are at work."""
+LOOKED_AT: Final = 32
+"""Clients that are looked at in one step, to see whether they are idle."""
 GUEST_SILENCE: Final = 60.0
 """Seconds for which such a client may be silent afterwards."""
 SPARE: Final = 1 << 20
@@ -135,6 +140,10 @@ class Connections:
                 own = self._own(connection, connection.session.allowance)
                 reads = own.note(connection.descriptor, weight, missing, now) and reads
             connection.paused = not reads
+        session = connection.session
+        aside = session.midway or session.stopped_early
+        if aside is not connection.aside:
+            self._set_aside(connection, aside=aside)
         self._watch(connection)
 
     def read_out(self, connection: Connection) -> None:
@@ -166,30 +175,47 @@ class Connections:
         for budget in (self.budget, *list(self.budgets.values())):
             self._close_for_memory(budget.overdue(self._clock.monotonic), budget)
 
-    def drop_idle(self, timeout: float) -> None:
-        """Drop clients that were silent for ``timeout`` seconds (0: never) or linger too long."""
-        self._clock.refresh()
-        now = self._clock.monotonic
+    def drop_idle(self, timeout: float) -> Steps:
+        """Drop clients that were silent for ``timeout`` seconds (0: never) or linger too long.
+
+        They may be thousands.
+        """
         # Taken before any is dropped: a client that is served because of that has not been idle.
-        waiting = {each for each in self if each.client.waiting}
-        for connection in list(self):
-            silence = now - connection.active
-            if connection.lingers:
-                if silence > LINGER:
-                    self.drop(connection)
-            elif not connection.session.introduced and now - connection.since > INTRODUCTION:
-                connection.session.refuse(f"it took more than {INTRODUCTION:.0f} seconds")
+        those = [(each, each.client.waiting) for each in self]
+        for number, (connection, waits) in enumerate(those, 1):
+            if not connection.dropped:
+                self._look_at(connection, 0 if waits else timeout)
+            if self._is_quiet(connection):
+                self._set_aside(connection, aside=True)
+            if connection.dropped or not number % LOOKED_AT:
+                yield None
+
+    def _is_quiet(self, connection: Connection) -> bool:
+        """Tell whether a client says nothing, waits for nothing, and is not set aside yet."""
+        if connection.dropped or connection.aside or connection.client.waiting:
+            return False
+        return self._clock.monotonic - connection.active > QUIET
+
+    def _look_at(self, connection: Connection, timeout: float) -> None:
+        """Drop a client if it was silent for too long."""
+        now = self._clock.monotonic
+        silence = now - connection.active
+        if connection.lingers:
+            if silence > LINGER:
                 self.drop(connection)
-            elif not connection.session.admitted and now - connection.since > ADMISSION:
-                log.info("%s: closed, as it has not said who it is", connection.peer)
-                self._counters.idle_kicks += 1
-                self.drop(connection)
-            elif connection.guest:
-                self._look_at_guest(connection, silence)
-            elif timeout and silence > timeout and connection not in waiting:
-                log.info("%s: idle for %d seconds; closed", connection.who, silence)
-                self._counters.idle_kicks += 1
-                self.drop(connection)
+        elif not connection.session.introduced and now - connection.since > INTRODUCTION:
+            connection.session.refuse(f"it took more than {INTRODUCTION:.0f} seconds")
+            self.drop(connection)
+        elif not connection.session.admitted and now - connection.since > ADMISSION:
+            log.info("%s: closed, as it has not said who it is", connection.peer)
+            self._counters.idle_kicks += 1
+            self.drop(connection)
+        elif connection.guest:
+            self._look_at_guest(connection, silence)
+        elif timeout and silence > timeout:
+            log.info("%s: idle for %d seconds; closed", connection.who, silence)
+            self._counters.idle_kicks += 1
+            self.drop(connection)
 
     def _look_at_guest(self, connection: Connection, silence: float) -> None:
         """Refuse a client for which there was no place, if it says nothing.
@@ -204,6 +230,15 @@ class Connections:
             with contextlib.suppress(OSError):
                 connection.socket.send(REFUSAL)
             self.drop(connection)
+
+    def _set_aside(self, connection: Connection, *, aside: bool) -> None:
+        """Let a client come behind the others, or with them again.
+
+        Who was quiet, or is in the middle of something large, does so: thousands of these may send
+        something at the same time, and those that are at work would have to wait for all of them.
+        """
+        connection.aside = aside
+        self._readiness.set_aside(connection.descriptor, connection.interest, aside=aside)
 
     def _watch(self, connection: Connection) -> None:
         wanted = connection.wanted()

@@ -1,7 +1,8 @@
 """Which sockets are ready: epoll itself where there is one, else what the system has.
 
 Level-triggered: a socket that is ready and left alone is reported again. The set has a descriptor
-that can be watched in turn: so trio waits for all sockets at once.
+that can be watched in turn: so trio waits for all sockets at once. Sockets can be set aside: of all
+of these, some are reported at a time, so that the others need not wait for them.
 """
 
 import select
@@ -33,6 +34,9 @@ class Readiness(Protocol):
     def unregister(self, descriptor: int) -> None:
         """Watch it no more; must happen before it is closed."""
 
+    def set_aside(self, descriptor: int, interest: int, *, aside: bool) -> None:
+        """Report a watched descriptor with those that are set aside, or with all others again."""
+
     def ready(self, seconds: float = 0) -> Ready:
         """Return what is ready, with its events; wait for the first up to some seconds."""
 
@@ -45,20 +49,60 @@ MOST: Final = 128
 turns, those that became ready first before the others."""
 
 
+FEW: Final = 24
+"""The same of descriptors that are set aside."""
+
+
 class EpollReadiness:
-    """Linux: no layer between the server and epoll."""
+    """Linux: no layer between the server and epoll.
+
+    What is set aside is in a set of its own, which is a descriptor among the others.
+    """
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
+        self._aside = select.epoll()
+        self._set_aside: set[int] = set()
+        self._epoll.register(self._aside.fileno(), READ)
         self.fileno = self._epoll.fileno
         self.register = self._epoll.register
-        self.modify = self._epoll.modify
-        self.unregister = self._epoll.unregister
-        self.close = self._epoll.close
+
+    def modify(self, descriptor: int, interest: int) -> None:
+        """Watch it for something else; for nothing but errors with 0."""
+        which = self._aside if descriptor in self._set_aside else self._epoll
+        which.modify(descriptor, interest)
+
+    def unregister(self, descriptor: int) -> None:
+        """Watch it no more; must happen before it is closed."""
+        if descriptor in self._set_aside:
+            self._set_aside.discard(descriptor)
+            self._aside.unregister(descriptor)
+        else:
+            self._epoll.unregister(descriptor)
+
+    def set_aside(self, descriptor: int, interest: int, *, aside: bool) -> None:
+        """Report a watched descriptor with those that are set aside, or with all others again."""
+        self.unregister(descriptor)
+        if aside:
+            self._set_aside.add(descriptor)
+            self._aside.register(descriptor, interest)
+        else:
+            self._epoll.register(descriptor, interest)
 
     def ready(self, seconds: float = 0) -> Ready:
         """Return what is ready, waiting for the first of it up to some seconds."""
-        return self._epoll.poll(seconds, MOST)
+        ready = self._epoll.poll(seconds, MOST)
+        if self._set_aside:
+            them = (self._aside.fileno(), READ)
+            if them in ready:
+                ready.remove(them)
+                ready += self._aside.poll(0, FEW)
+        return ready
+
+    def close(self) -> None:
+        """Give the set up, not the sockets in it."""
+        self._aside.close()
+        self._epoll.close()
 
 
 class SelectorReadiness:
@@ -86,6 +130,9 @@ class SelectorReadiness:
         """Watch it no more."""
         if descriptor in self._selector.get_map():
             self._selector.unregister(descriptor)
+
+    def set_aside(self, descriptor: int, interest: int, *, aside: bool) -> None:
+        """Do nothing: all that is ready is reported at once."""
 
     def ready(self, seconds: float = 0) -> Ready:
         """Return what is ready, waiting for the first of it up to some seconds."""

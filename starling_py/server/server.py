@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from starling_py.http.site import Offer, Site
+from starling_py.queues.slices import Steps
 from starling_py.server import process, readiness
 from starling_py.server.acceptor import Acceptor
 from starling_py.server.budget import Budget
@@ -90,8 +91,9 @@ class Server:
                 },
             ),
         )
+        self._looks_for_idle = False
         self._housework: tuple[Callable[[], None], ...] = (
-            lambda: self._tick.connections.drop_idle(settings.timeout),
+            self._drop_idle,
             lambda: self._tick.connections.drop_overdue(),
             self._drop_overdue_handshakes,
             lambda: core.queues.keep_house(),
@@ -243,6 +245,20 @@ class Server:
         return web.serve(
             web.listeners, site, inner, core.commits.guard, core.clock.now, web.certificates
         )
+
+    def _drop_idle(self) -> None:
+        """Begin to look for idle clients, unless that is still under way."""
+        if not self._looks_for_idle:
+            self._looks_for_idle = True
+            self._core.clock.refresh()
+            self._core.queues.slices.begin()
+            self._core.queues.slices.start(self._looking_for_idle())
+
+    def _looking_for_idle(self) -> Steps:
+        try:
+            yield from self._tick.connections.drop_idle(self._settings.timeout)
+        finally:
+            self._looks_for_idle = False
 
     def _drop_overdue_handshakes(self) -> None:
         if self._handshakes is not None:

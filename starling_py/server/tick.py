@@ -528,6 +528,7 @@ class Tick:
                 and session.rests
                 and connection.interest == READ
                 and not connection.counted
+                and not connection.aside
                 and self._stop_at is None
             ):
                 return

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from starling_py.keys import Request
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.queue_directory import Rules
+from starling_py.queues.slices import DONE, Steps
 from starling_py.queues.waiters import Room, RoomWaiter, Waiter, Waiters
 from starling_py.settings.queue_table import QueueTable
 from tests.queues.parts import Queues
@@ -20,8 +21,17 @@ def waiter(*names: bytes, over: Callable[[], None] = lambda: None) -> Waiter:
     return Waiter(tuple(Request(each, each) for each in names), None, lambda _: None, over)
 
 
+def at_once(steps: Steps) -> None:
+    for _ in steps:
+        pass
+
+
+def lines_of(deadlines: Deadlines) -> Waiters:
+    return Waiters(deadlines, at_once)
+
+
 def test_who_waits_for_several_queues_leaves_all_of_their_lines_at_once() -> None:
-    waiters = Waiters(Deadlines())
+    waiters = lines_of(Deadlines())
     both, one = waiter(b"a", b"b"), waiter(b"b")
     waiters.add(both, 10.0)
     waiters.add(one, 10.0)
@@ -36,7 +46,7 @@ def test_who_waits_for_several_queues_leaves_all_of_their_lines_at_once() -> Non
 
 def test_the_end_of_a_wait_is_told_once_and_only_to_who_still_waits() -> None:
     deadlines = Deadlines()
-    waiters = Waiters(deadlines)
+    waiters = lines_of(deadlines)
     told: list[str] = []
     stays, leaves = (
         waiter(b"a", b"b", over=lambda: told.append("stays")),
@@ -63,13 +73,18 @@ def test_the_request_of_a_waiter_is_the_one_for_the_queue() -> None:
     st.lists(
         st.tuples(st.just("add"), st.lists(st.sampled_from(QUEUES), min_size=1, unique=True))
         | st.tuples(st.just("remove"), st.integers(0, 50))
-        | st.tuples(st.just("run"), st.integers(0, 50)),
+        | st.tuples(st.just("run"), st.integers(0, 50))
+        | st.tuples(st.just("give up"), st.integers(1, 3)),
         max_size=60,
-    )
+    ),
+    st.integers(1, 3),
 )
-def test_any_coming_and_going_leaves_the_lines_in_order(steps: list[tuple[str, object]]) -> None:
+def test_any_coming_and_going_leaves_the_lines_in_order(
+    steps: list[tuple[str, object]], few: int
+) -> None:
     deadlines = Deadlines()
-    waiters = Waiters(deadlines)
+    giving_up: list[Steps] = []
+    waiters = Waiters(deadlines, giving_up.append, few)
     over: list[Waiter] = []
     came: list[tuple[float, Waiter]] = []
     waiting: list[Waiter] = []
@@ -94,11 +109,45 @@ def test_any_coming_and_going_leaves_the_lines_in_order(steps: list[tuple[str, o
             deadlines.run_due(float(value))
             assert set(over) == due
             waiting = [each for each in waiting if each not in due]
+        elif what == "give up":
+            assert isinstance(value, int)
+            giving_up[:] = advanced(giving_up, value)
         assert list(waiters.waiting) == waiting
         for name in QUEUES:
             line = [each for each in waiting if any(r.name == name for r in each.requests)]
             assert waiters.count(name) == len(line)
+            assert (name in waiters.names()) == bool(line)
             assert waiters.first(name) is (line[0] if line else None)
+    waiters.end_all()
+    while giving_up:
+        giving_up[:] = advanced(giving_up, 1)
+    assert not waiters._by_name
+    assert not waiters._leaving
+
+
+def advanced(some: list[Steps], steps: int) -> list[Steps]:
+    """Do some steps of each, and return those that are not done."""
+    return [each for each in some if all(next(each, DONE) is not DONE for _ in range(steps))]
+
+
+def test_hundreds_who_wait_for_many_queues_take_no_time_to_leave() -> None:
+    giving_up: list[Steps] = []
+    waiters = Waiters(Deadlines(), giving_up.append)
+    names = [b"%d" % number for number in range(1000)]
+    crowd = [waiter(*names) for _ in range(200)]
+    for each in crowd:
+        waiters.add(each, 10.0)
+    for each in crowd:
+        waiters.remove(each)
+    assert len(waiters._by_name) == len(names), "none of their places is given up yet"
+    assert waiters.count(b"0") == 0
+    assert waiters.names() == []
+    new = waiter(b"0", b"999")
+    waiters.add(new, 10.0)
+    assert waiters.first(b"0") is waiters.first(b"999") is new
+    for steps in giving_up:
+        assert sum(1 for _ in steps) >= len(names) // 50
+    assert set(waiters._by_name) == {b"0", b"999"}
 
 
 def room_waiter(name: bytes, told: list[str], what: str, size: int = 1) -> RoomWaiter:
@@ -128,7 +177,7 @@ def test_room_is_offered_to_who_has_waited_longest_and_to_each_once() -> None:
 
 def test_at_the_end_everybody_is_told_that_the_time_is_over() -> None:
     deadlines = Deadlines()
-    room, waiters = Room(deadlines), Waiters(deadlines)
+    room, waiters = Room(deadlines), lines_of(deadlines)
     told: list[str] = []
     room.add(room_waiter(b"q", told, "room"), 10.0)
     waiters.add(waiter(b"a", b"b", over=lambda: told.append("item over")), 10.0)

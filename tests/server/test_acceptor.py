@@ -78,6 +78,9 @@ class FakeReadiness:
 
     modify = register
 
+    def set_aside(self, descriptor: int, interest: int, *, aside: bool) -> None:
+        """Nobody is, here."""
+
     def unregister(self, descriptor: int) -> None:
         del self.watched[descriptor]
 

@@ -13,7 +13,7 @@ import trio.testing
 
 from starling_py.server.readiness import Ready
 from starling_py.server.tick import Tick
-from tests.server.in_process import Client, RunningServer, Servers, item, put
+from tests.server.in_process import PATIENCE, Client, RunningServer, Servers, item, put
 
 VERSION = b"VERSION 1.0.0\r\n"
 
@@ -459,3 +459,50 @@ async def test_nobody_is_idle_without_the_setting(start: Servers) -> None:
     async with running.client() as idle:
         await idle.expect_reply(b"version\r\n", VERSION)
         await idle.expect_nothing(1.2)
+
+
+def aside(running: RunningServer, client: Client) -> bool:
+    """Tell whether a client comes behind the others."""
+    port = client._socket.getsockname()[1]
+    those = {each.peer.rpartition(":")[2]: each for each in running.server._tick.connections}
+    return str(port) in those and those[str(port)].aside
+
+
+async def until_aside(running: RunningServer, client: Client, wanted: bool) -> None:
+    with trio.fail_after(PATIENCE):
+        while aside(running, client) is not wanted:
+            await trio.sleep(0.01)
+
+
+async def test_who_is_in_the_middle_of_something_comes_behind_the_others(start: Servers) -> None:
+    running = await start()
+    async with running.client() as slow:
+        await slow.send(b"set jobs 0 0 5\r\nhal")
+        await until_aside(running, slow, True)
+        await slow.expect_reply(b"lo\r\n", b"STORED\r\n")
+        await until_aside(running, slow, False)
+
+
+async def test_who_was_quiet_comes_behind_the_others_until_it_was_served(start: Servers) -> None:
+    running = await start()
+    async with running.client() as quiet, running.client() as waits:
+        await quiet.expect_reply(b"version\r\n", VERSION)
+        await waits.send(b"get jobs/t=100000\r\n")
+        await until_aside(running, quiet, True)
+        assert not aside(running, waits), "that it has hung up must be seen at once"
+        await quiet.expect_reply(put(b"jobs", b"x"), b"STORED\r\n")
+        await until_aside(running, quiet, False)
+        await waits.expect(b"VALUE jobs/t=100000 0 1\r\nx\r\nEND\r\n")
+
+
+async def test_who_is_idle_is_closed_one_at_a_time(start: Servers) -> None:
+    running = await start()
+    clients = running.clients(70)
+    for client in clients:
+        await client.expect_reply(b"version\r\n", VERSION)
+    connections = running.server._tick.connections
+    at_once = -1.0  # whoever was silent for no time at all
+    left = [len(connections), *(len(connections) for _ in connections.drop_idle(at_once))]
+    assert left == list(range(70, -1, -1))
+    for client in clients:
+        client.hang_up()

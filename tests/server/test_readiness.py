@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from starling_py.server.readiness import (
+    FEW,
     READ,
     WRITE,
     EpollReadiness,
@@ -88,3 +89,49 @@ def test_the_best_set_of_this_system_is_chosen() -> None:
     expected = "EpollReadiness" if hasattr(select, "epoll") else "SelectorReadiness"
     assert type(chosen).__name__ == expected
     chosen.close()
+
+
+def test_what_is_set_aside_is_reported_with_its_interest_and_comes_back(
+    readiness: Readiness, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, theirs = pair
+    readiness.register(ours.fileno(), READ)
+    readiness.set_aside(ours.fileno(), READ, aside=True)
+    assert readiness.ready() == []
+    theirs.send(b"x")
+    assert readiness.ready() == [(ours.fileno(), READ)]
+    assert is_readable(readiness.fileno(), 5)
+    readiness.modify(ours.fileno(), WRITE)
+    assert readiness.ready() == [(ours.fileno(), WRITE)]
+    readiness.set_aside(ours.fileno(), WRITE, aside=False)
+    readiness.modify(ours.fileno(), READ)
+    assert readiness.ready() == [(ours.fileno(), READ)]
+    readiness.set_aside(ours.fileno(), READ, aside=True)
+    readiness.unregister(ours.fileno())
+    assert readiness.ready() == []
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_the_many_that_are_set_aside_keep_none_of_the_others_waiting(
+    kind: type[EpollReadiness],
+) -> None:
+    readiness = kind()
+    crowd = [socket.socketpair() for _ in range(200)]
+    ours, theirs = socket.socketpair()
+    for each, other in crowd:
+        readiness.register(each.fileno(), READ)
+        readiness.set_aside(each.fileno(), READ, aside=True)
+        other.send(b"x")
+    readiness.register(ours.fileno(), READ)
+    theirs.send(b"x")
+    seen: set[int] = set()
+    for _ in range(20):
+        ready = [descriptor for descriptor, _ in readiness.ready()]
+        assert ours.fileno() in ready, "it is reported every time"
+        assert len(ready) <= FEW + 1
+        seen.update(ready)
+    assert seen == {ours.fileno(), *(each.fileno() for each, _ in crowd)}, "they take turns"
+    readiness.close()
+    for pair in (*crowd, (ours, theirs)):
+        for each in pair:
+            each.close()

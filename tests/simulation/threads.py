@@ -108,6 +108,9 @@ class SimulatedReadiness:
     def unregister(self, descriptor: int) -> None:
         """Do nothing."""
 
+    def set_aside(self, descriptor: int, interest: int, *, aside: bool) -> None:
+        """Do nothing."""
+
     def ready(self, seconds: float = 0) -> Ready:
         late, self.late = self.late, []
         return late
