@@ -90,6 +90,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--hostile", action="store_true", help="attacks, what others feel of them, and memory"
     )
+    parser.add_argument(
+        "--users", action="store_true", help="with --hostile: the server has users, and all log in"
+    )
     parser.add_argument("--json", type=Path, help="a file for all figures")
     for family in FAMILIES:
         searched = SEARCHED.get(family)
@@ -176,7 +179,9 @@ def run_attacks(options: argparse.Namespace, core: int | None) -> list[Row]:
     servers, _ = find({"before": options.before} if options.before else {})
     some = hostile.attackable(servers, options.servers)
     print(surroundings(options.directory, some, {}), flush=True)
-    return hostile.run(rows, some, core, options.directory, quick=options.quick)
+    return hostile.run(
+        rows, some, core, options.directory, quick=options.quick, users=options.users
+    )
 
 
 def show(new: Sequence[Row], rows: Sequence[Row], servers: Sequence[Server]) -> None:

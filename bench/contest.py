@@ -21,6 +21,7 @@ from bench import LoadError, VoidRunError
 from bench.dialects import exchange
 from bench.fleet import Fleet
 from bench.process import PATIENCE, await_start, free_port, peak_memory, said, spawn, stop
+from bench.secured import Secured
 from bench.servers import HOST, Server, fsyncs
 from bench.tally import Tally
 
@@ -58,6 +59,11 @@ class Contender:
         self._folder, self._log, self._trace = folder / "data", folder / "log", folder / "trace"
         self._folder.mkdir(parents=True)
         self._address = (HOST, free_port())
+        self._secured = (
+            Secured.make(folder, tls=scenario.tls, users=scenario.users)
+            if scenario.is_secured and not self.trouble
+            else None
+        )
         self._process: subprocess.Popen[bytes]
         self._fleet: Fleet
 
@@ -68,6 +74,8 @@ class Contender:
     def start(self, core: int | None, *, traced: bool = False) -> None:
         """Start the server, make its queues, fill them, and connect the load."""
         command = self.server.command(self._folder, self._address[1])
+        if self._secured is not None:
+            command = self._secured.command(command, self._address)
         if traced:
             wrapper = ["strace", "-D", "-f", "--seccomp-bpf", "-qq", "-e", "signal=none"]
             command = [*wrapper, "-e", f"trace={CALLS}", "-o", str(self._trace), *command]
@@ -76,7 +84,7 @@ class Contender:
         until = min(self._deadline, time.perf_counter() + PATIENCE)
         await_start(self._process, self._address, until, self._log)
         dialect, scenario = self.server.dialect, self.scenario
-        with socket.create_connection(self._address, timeout=PATIENCE) as client:
+        with self._look() as client:
             dialect.prepare(client, scenario.names, scenario.children)
         if scenario.backlog:
             with closing(self._connect(1, 0)) as fleet:
@@ -94,7 +102,20 @@ class Contender:
             idle=idle,
             greet=dialect.greet,
             noise=dialect.noise,
+            connect=socket.create_connection if self._secured is None else self._secured.connect,
         )
+
+    def _look(self) -> socket.socket:
+        """Return a connection beside the load."""
+        if self._secured is not None:
+            return self._secured.look(self._address, PATIENCE)
+        return socket.create_connection(self._address, timeout=PATIENCE)
+
+    def _fsyncs(self) -> int:
+        if not self.server.is_ours:
+            return 0
+        with self._look() as client:
+            return fsyncs(client)
 
     def round(self) -> Iterator[tuple[str, Work]]:
         """Yield the works of the next round."""
@@ -123,16 +144,16 @@ class Contender:
     def empty_request(self) -> tuple[bytes, bytes]:
         """Return a request of memcached's text protocol that does nothing, and its reply."""
         request = b"version\r\n"
-        with socket.create_connection(self._address, timeout=PATIENCE) as client:
+        with self._look() as client:
             return request, exchange(client, request, b"\r\n")
 
     def measure(self) -> None:
         """Make a round that counts."""
         for name, work in self.round():
-            before = fsyncs(self._address) if self.server.is_ours else 0
+            before = self._fsyncs()
             self.drive(self.tallies.setdefault(name, Tally()), work)
             if self.server.is_ours:
-                self._count(name, fsyncs(self._address) - before)
+                self._count(name, self._fsyncs() - before)
         self.memory = peak_memory(self._process.pid)
 
     def count_syncs(self) -> None:

@@ -177,10 +177,12 @@ class Fleet:
         idle: int = 0,
         greet: Callable[[socket.socket, int], None] | None = None,
         noise: bytes = b"",
+        connect: Callable[[tuple[str, int], float], socket.socket] = socket.create_connection,
     ) -> None:
         """`idle` more connections ask nothing; `greet` opens each before it is used.
 
-        `noise` is a line that this server may say at any time.
+        `noise` is a line that this server may say at any time; `connect` makes a connection, within
+        some seconds. Visitors connect plainly.
         """
         self._deadline, self._active, self._noise = deadline, size, noise
         self._poller = Poller()
@@ -193,7 +195,7 @@ class Fleet:
         try:
             for number in range(size + idle):
                 left = max(deadline - time.perf_counter(), 0.001)
-                sock = socket.create_connection(address, timeout=left)
+                sock = connect(address, left)
                 self._connections[sock.fileno()] = Connection(sock)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if greet is not None:

@@ -53,6 +53,10 @@ class Scenario:
     """Connections that ask nothing beside those that do."""
     backlog: int = 0
     """Items that are in the queue before."""
+    tls: bool = False
+    """Whether the connections speak TLS."""
+    users: bool = False
+    """Whether the server has users, and each connection has said who it is."""
     servers: tuple[str, ...] = ()
     """Which servers are measured, by default; all if empty."""
 
@@ -78,14 +82,20 @@ class Scenario:
         return max(int(items) // self.unit, 1) * self.unit
 
     @property
+    def is_secured(self) -> bool:
+        """Whether it is of TLS or of users."""
+        return self.tls or self.users
+
+    @property
     def control(self) -> Scenario | None:
         """What it is to be compared with, if that is not a scenario of its own."""
         is_visited = self.kind is Kind.VISITS and self.connections
-        if not (self.idle or self.backlog or is_visited):
+        if not (self.idle or self.backlog or self.is_secured or is_visited):
             return None
         connections = 0 if is_visited else self.connections
         name = f"{self.name}-0"
-        return replace(self, name=name, connections=connections, idle=0, backlog=0)
+        plain = replace(self, name=name, tls=False, users=False)
+        return replace(plain, connections=connections, idle=0, backlog=0)
 
     def text(self) -> str:
         """Return what it is, for a person."""
@@ -96,12 +106,18 @@ class Scenario:
             about.append(f"beside {self.idle:,} idle ones")
         if self.backlog:
             about.append(f"{self.backlog:,} items there before")
+        if self.tls:
+            about.append("over TLS")
+        if self.users:
+            about.append("with users")
         return f"{', '.join(about)}; {self.kind.value}"
 
     def refusal(self, server: Server) -> str:
         """Return why this cannot be asked of a server; empty if it can."""
         dialect = server.dialect
         needed = {Kind.FAN_OUT: CHILDREN, Kind.WAITING: 2, Kind.VISITS: 0}.get(self.kind, 1)
+        if self.is_secured and not (server.is_ours and self.kind is not Kind.VISITS):
+            return "is not asked for that over TLS, nor with users"
         if self.connections < needed:
             return f"needs {needed} connections"
         if self.kind is Kind.FAN_OUT and not server.is_ours:
@@ -237,6 +253,8 @@ SCENARIOS = (
     Scenario("fan-out", Kind.FAN_OUT, servers=LAZY),
     Scenario("idle", idle=1000, servers=LAZY),
     Scenario("connections", Kind.VISITS, servers=LAZY),
+    Scenario("tls", tls=True, servers=("starling-50ms",)),
+    Scenario("users", users=True, servers=("starling-50ms",)),
 )
 
 

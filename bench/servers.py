@@ -240,10 +240,9 @@ def choose(servers: list[Server], names: list[str]) -> list[Server]:
     return list(dict.fromkeys(chosen))
 
 
-def fsyncs(address: tuple[str, int]) -> int:
+def fsyncs(client: socket.socket) -> int:
     """Return how many files this checkout's server has synced since its start."""
-    with socket.create_connection(address, timeout=20) as client:
-        reply = exchange(client, b"stats\r\n", b"END\r\n")
+    reply = exchange(client, b"stats\r\n", b"END\r\n")
     for line in reply.split(b"\r\n"):
         if line.startswith(b"STAT fsyncs "):
             return int(line.split()[2])

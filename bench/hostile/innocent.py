@@ -1,7 +1,8 @@
 """The innocent client, a process of its own: it puts an item and takes it, again and again.
 
-`python -m bench.hostile.innocent PORT PID` prints a line when it is there, and for each line of its
-standard input one of what it has felt since the last, in JSON. It ends with its standard input.
+`python -m bench.hostile.innocent PORT PID [GREETING]` says who it is, if it is to, and prints a
+line when it is there, and for each line of its standard input one of what it has felt since the
+last, in JSON. It ends with its standard input.
 
 For each request it takes the CPU time that the server's main thread used until the reply was here.
 If it was itself ready to run and had to wait for a processor meanwhile, the server may have gone on
@@ -95,8 +96,8 @@ class Innocent:
 class Bystander:
     """The innocent client as a process, for those who look at it; it is a context."""
 
-    def __init__(self, port: int, pid: int) -> None:
-        self._words = (str(port), str(pid))
+    def __init__(self, port: int, pid: int, greeting: bytes = b"") -> None:
+        self._words = (str(port), str(pid), greeting.decode())
 
     def __enter__(self) -> Self:
         """Start it. Raises `BrokenError`."""
@@ -138,6 +139,9 @@ def main() -> None:
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     innocent = Innocent(int(sys.argv[1]), int(sys.argv[2]))
+    if sys.argv[3]:
+        innocent.ask(sys.argv[3].encode(), b"STORED\r\n")
+        innocent.felt = Felt()
     print("ready", flush=True)
     while True:
         try:

@@ -121,7 +121,7 @@ def unknown(scene: Scene, times: int) -> Iterator[None]:
 @Row("unknown-binary", sizes=MANY, stage=STAGE)
 def unknown_binary(scene: Scene, times: int) -> Iterator[None]:
     """Send {times:,} quiet binary gets of unknown names, then a NOOP."""
-    client = scene.connect()
+    client = scene.connect_in_binary()
     wanted = b"".join(request(GETKQ, name) for name in names(times, b"u"))
     yield
     client.check(wanted + request(NOOP), NOOP_REPLY)
@@ -140,7 +140,7 @@ def unknown_meta(scene: Scene, times: int) -> Iterator[None]:
 def binary_taken(scene: Scene, times: int) -> Iterator[None]:
     """Take {times:,} items by quiet binary gets."""
     repeat(scene.connect(), store(b"jobs"), b"STORED\r\n", times)
-    client = scene.connect()
+    client = scene.connect_in_binary()
     yield
     ends = Ends(1, NOOP_REPLY, b"jobsx")
     together([(client, request(GETKQ, b"jobs") * times + request(NOOP), ends)])

@@ -196,7 +196,7 @@ def idle_expire(scene: Scene, queues: int) -> Iterator[None]:
 def binary_stat(scene: Scene, queues: int) -> Iterator[None]:
     """Ask for STAT of the binary protocol with {queues:,} queues."""
     scene.queues(queues)
-    client = scene.connect()
+    client = scene.connect_in_binary()
     yield
     end = bytes.fromhex("81100000 00000000 00000000 0000002a") + bytes(8)
     request = bytes.fromhex("80100000 00000000 00000000 0000002a") + bytes(8)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.hostile import BrokenError, RefusedError
 from bench.hostile.wire import Client, Ends, together
+from bench.secured import LOG_IN_BINARY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +49,8 @@ class Row:
     """MB above what was there before that it may take meanwhile, in both forms."""
     stays: float | None = None
     """MB that may be left when the attackers are gone."""
+    users: bool = False
+    """Whether the server has users, and clients but strangers have said who they are."""
     odd: bool = False
     """Whether the innocent client itself may be refused, or find its queue empty."""
     stage: str = ""
@@ -85,11 +88,14 @@ class Scene:
         deadline: float,
         standing: set[bytes],
         spare: float,
+        greeting: bytes = b"",
     ) -> None:
         """`standing` are the queues that earlier rows have left behind.
 
-        `spare` are the seconds that pass between the set-up and the attack.
+        `spare` are the seconds that pass between the set-up and the attack; `greeting` is what a
+        client says first.
         """
+        self._greeting = greeting
         self._address, self.pid, self.deadline = address, pid, deadline
         self._standing, self.spare = standing, spare
         self._clients: list[Client] = []
@@ -98,9 +104,24 @@ class Scene:
 
     def connect(self) -> Client:
         """Return a new connection; it is closed when the attack is over."""
+        client = self._new()
+        self._clients.append(client)
+        return client
+
+    def connect_in_binary(self) -> Client:
+        """Return a new connection for the binary protocol."""
+        client = Client(self._address, self.deadline, self._greeting and LOG_IN_BINARY)
+        self._clients.append(client)
+        return client
+
+    def stranger(self) -> Client:
+        """Return a new connection that has not said who it is; it is closed like the others."""
         client = Client(self._address, self.deadline)
         self._clients.append(client)
         return client
+
+    def _new(self) -> Client:
+        return Client(self._address, self.deadline, self._greeting)
 
     def crowd(self, count: int) -> list[Client]:
         """Return so many new connections, all of which the server serves already."""
@@ -123,7 +144,7 @@ class Scene:
 
     def number(self, queue: bytes, name: str) -> int:
         """Return a statistic of a queue; 0 if there is no such queue."""
-        client = Client(self._address, self.deadline)
+        client = self._new()
         reply = client.ask(b"stats queue %b\r\n" % queue)
         client.close()
         start = b"STAT queue_%b_%b " % (queue, name.encode())
@@ -143,7 +164,7 @@ class Scene:
 
     def is_gone(self, queue: bytes) -> bool:
         """Tell whether there is no such queue."""
-        client = Client(self._address, self.deadline)
+        client = self._new()
         reply = client.ask(b"stats queue %b\r\n" % queue)
         client.close()
         return b"_items " not in reply

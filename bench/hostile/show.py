@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from bench.servers import Server
 
 for _part in (
-    *("on_queues", "on_keys", "on_items", "on_connections", "on_leaving", "on_memory", "on_verbs"),
+    "on_queues",
+    "on_keys",
+    "on_items",
+    "on_connections",
+    "on_leaving",
+    "on_memory",
+    "on_verbs",
+    "on_strangers",
 ):
     importlib.import_module(f"bench.hostile.{_part}")
 
@@ -63,15 +70,19 @@ def run(
     directory: Path,
     *,
     quick: bool,
+    users: bool = False,
 ) -> list[Figures]:
-    """Try each row on each server, and print what it gave as soon as it is known."""
+    """Try each row on each server, and print what it gave as soon as it is known.
+
+    With `users`, the servers have users, and all clients say who they are.
+    """
     began = time.perf_counter()
     for heading in (ABOVE, HEADINGS):
         print(line(heading), flush=True)
     figures, missed = [], []
     for stage in stages(rows) if quick else [[row] for row in rows]:
         for server in servers:
-            for row, outcome in tried(stage, server, core, directory, quick=quick):
+            for row, outcome in tried(stage, server, core, directory, quick=quick, users=users):
                 problems = list(beyond(row, outcome, quick=quick))
                 print(outcome_line(outcome, problems), flush=True)
                 figures.append(flat(outcome, problems))
@@ -95,13 +106,19 @@ def stages(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def tried(
-    rows: Sequence[Row], server: Server, core: int | None, directory: Path, *, quick: bool
+    rows: Sequence[Row],
+    server: Server,
+    core: int | None,
+    directory: Path,
+    *,
+    quick: bool,
+    users: bool = False,
 ) -> Iterator[tuple[Row, Outcome]]:
     """Yield what each row gave; behind one that failed, the next ones have a fresh server."""
     left = list(rows)
     while left:
         try:
-            with Trial(left, server, core, directory, quick=quick) as trial:
+            with Trial(left, server, core, directory, quick=quick, users=users) as trial:
                 failed = False
                 while left and not failed:
                     outcome = trial.run(left[0])

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import yaml
 
@@ -21,6 +21,7 @@ from bench.hostile.innocent import Bystander, Felt
 from bench.hostile.row import Scene
 from bench.hostile.watch import forget_peak, memory, peak
 from bench.process import PATIENCE, await_start, cpu_seconds, free_port, spawn
+from bench.secured import LOG_IN, USER, users_file
 from bench.servers import HOST
 
 if TYPE_CHECKING:
@@ -63,8 +64,18 @@ class Trial:
     """
 
     def __init__(
-        self, rows: Sequence[Row], server: Server, core: int | None, directory: Path, *, quick: bool
+        self,
+        rows: Sequence[Row],
+        server: Server,
+        core: int | None,
+        directory: Path,
+        *,
+        quick: bool,
+        users: bool = False,
     ) -> None:
+        """With `users`, the server has users whatever the rows say."""
+        self._users = users or any(row.users for row in rows)
+        self._greeting = LOG_IN if self._users else b""
         self._rows, self._server, self._quick = rows, server, quick
         self._core, self._directory = core, directory
         self._stack = ExitStack()
@@ -76,7 +87,9 @@ class Trial:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self._directory)))
             self._log = folder / "log"
             self._port, self._process = stack.enter_context(self._started(folder))
-            self._innocent = stack.enter_context(Bystander(self._port, self._process.pid))
+            self._innocent = stack.enter_context(
+                Bystander(self._port, self._process.pid, self._greeting)
+            )
             self._stack = stack.pop_all()
         return self
 
@@ -88,7 +101,7 @@ class Trial:
         outcome = Outcome(row.name, self._server.name)
         deadline = time.perf_counter() + TIME_LIMITS[self._quick]
         address, spare = (HOST, self._port), BASELINE[self._quick] * 1.5 + 0.3
-        scene = Scene(address, self._process.pid, deadline, self._standing, spare)
+        scene = Scene(address, self._process.pid, deadline, self._standing, spare, self._greeting)
         try:
             self._attack(row, scene, outcome)
         except RefusedError as error:
@@ -137,7 +150,10 @@ class Trial:
     @contextmanager
     def _started(self, folder: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
         config, port = folder / "conf.yml", free_port()
-        config.write_text(yaml.safe_dump(self._settings()))
+        settings = self._settings()
+        if self._users:
+            settings = {**settings, **users_of(folder, settings)}
+        config.write_text(yaml.safe_dump(settings))
         command = [*self._server.command(folder, port), "-f", str(config)]
         process = spawn(command, self._log, self._core)
         try:
@@ -162,6 +178,13 @@ class Trial:
         # Without YAML's marks of what is the same object.
         plain: dict[str, object] = json.loads(json.dumps(whole))
         return {name: part for name, part in plain.items() if part}
+
+
+def users_of(folder: Path, settings: dict[str, object]) -> dict[str, object]:
+    """Return what a server is told that has one user, who may do everything."""
+    rights = {"put": "#", "get": "#", "admin": True}
+    server = {**cast("dict[str, object]", settings["starling"]), **users_file(folder)}
+    return {"starling": server, "users": {USER: rights}}
 
 
 def _left(pid: int, before: float, stays: float | None) -> float:

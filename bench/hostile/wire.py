@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Address = tuple[str, int]
 
+LET_IN = b"Authenticated"  # the end of what binary is told
 PART = 1 << 18  # bytes received at once
 ERROR = re.compile(rb"(?:\A|\n)((?:CLIENT_|SERVER_)?ERROR[^\r\n]*)")
 ABORT = struct.pack("ii", 1, 0)  # for SO_LINGER: a close sends a reset
@@ -112,13 +113,28 @@ class Kept:
 class Client:
     """A connection of an attacker."""
 
-    def __init__(self, address: Address, deadline: float) -> None:
+    def __init__(self, address: Address, deadline: float, greeting: bytes = b"") -> None:
+        """With a greeting, it first says who it is."""
         self.deadline = deadline
         try:
             self.socket = socket.create_connection(address, timeout=30)
         except OSError as error:
             raise BrokenError(f"cannot connect: {error}") from error
+        if greeting:
+            self._greet(greeting)
         self.socket.setblocking(False)
+
+    def _greet(self, greeting: bytes) -> None:
+        right = LET_IN if greeting.startswith(b"\x80") else b"STORED\r\n"
+        said = b""
+        try:
+            self.socket.sendall(greeting)
+            while not said.endswith(right) and (part := self.socket.recv(100)):
+                said += part
+        except OSError as error:
+            raise BrokenError(f"is not let in: {error}") from error
+        if not said.endswith(right):
+            raise RefusedError(f"is not let in: {said!r}")
 
     def send(self, data: bytes) -> None:
         """Send all, and read nothing."""

@@ -12,12 +12,14 @@ from starling_py.protocol import commands
 from starling_py.protocol.commands import Command, Refusal, Verb
 from starling_py.protocol.dialect import Dialect
 from starling_py.protocol.lines import readable_length
-from starling_py.protocol.text import MAX_LINE, TextDialect
+from starling_py.protocol.text import TextDialect
 from starling_py.protocol.text_replies import TextReplies
 from starling_py.protocol.writer import Outcome
 
 MAX_TOKEN: Final = 2048
 """Bytes of the longest ``USER PASSWORD``."""
+MAX_LINE: Final = 2048
+"""Bytes of the longest line; those of commands that need more room are for who is known."""
 BAD_TOKEN: Final = b"CLIENT_ERROR bad authentication token format\r\n"
 _BAD_CHUNK: Final = b"CLIENT_ERROR bad data chunk\r\n"
 _LONG_LINE: Final = b"CLIENT_ERROR line too long\r\n"
@@ -76,7 +78,7 @@ class TextAuthentication(TextReplies, Dialect):
         if is_long:
             return Refusal(_LONG_LINE, close=True)
         if end < 0:
-            self.more = False
+            self._need_more()
             return None
         line = self._buffer[self._position : end]
         self._position = end + 1
@@ -128,6 +130,11 @@ class TextAuthentication(TextReplies, Dialect):
         self._answer = Refusal(BAD_TOKEN) if verb == b"set" else refusal
         return self._read_body()
 
+    def _need_more(self) -> None:
+        """Keep of what came only what still counts, until more comes."""
+        self._buffer, self._position = self._buffer[self._position :], 0
+        self.more = False
+
     def _read_body(self) -> Command | None:
         taken = self._buffer[self._position : self._position + self._left]
         self._position += len(taken)
@@ -136,7 +143,7 @@ class TextAuthentication(TextReplies, Dialect):
         if token is not None:
             token += taken
         if self._left:
-            self.more = False
+            self._need_more()
             return None
         self._token = None
         if token is None:

@@ -19,7 +19,7 @@ from starling_py.queues.slices import Steps
 from starling_py.server.acceptor import REFUSAL
 from starling_py.server.budget import Budget
 from starling_py.server.connection import Connection, Stream
-from starling_py.server.readiness import READ, Readiness
+from starling_py.server.readiness import READ, Readiness, Ready
 from starling_py.session.session import Session
 from starling_py.stats import Counters
 
@@ -39,6 +39,8 @@ LOOKED_AT: Final = 32
 """Clients that are looked at in one step, to see whether they are idle."""
 GUEST_SILENCE: Final = 60.0
 """Seconds for which such a client may be silent afterwards."""
+STRANGERS: Final = 8
+"""Clients that have not said who they are that are read from in one turn, where they must."""
 SPARE: Final = 1 << 20
 """Bytes that are kept to have them when there is no more memory."""
 
@@ -84,6 +86,21 @@ class Connections:
         self.by_descriptor[connection.descriptor] = connection
         connection.guest = len(self.by_descriptor) > self._places
         return connection
+
+    def fewer_strangers(self, ready: Ready) -> Ready:
+        """Leave most who have not said who they are for a later turn: they stay ready.
+
+        So those who have never wait for many of them. Who was read from longest ago stays.
+        """
+        found = []
+        for place, (descriptor, _) in enumerate(ready):
+            connection = self.by_descriptor.get(descriptor)
+            if connection is not None and not connection.session.admitted:
+                found.append((connection.active, place))
+        if len(found) <= STRANGERS:
+            return ready
+        left = {place for _, place in sorted(found)[STRANGERS:]}
+        return [each for place, each in enumerate(ready) if place not in left]
 
     def drop(self, connection: Connection) -> None:
         """Let a client go, with all that it holds."""

@@ -77,6 +77,8 @@ class Tick:
     ) -> None:
         """``handshakes`` has those that shake hands first, if anybody does."""
         self._handshakes = handshakes
+        self._is_guarded = False
+        """Whether clients have to say who they are."""
         self._queues = queues
         self._commits = commits
         self._guard: Guard = commits.guard
@@ -123,6 +125,8 @@ class Tick:
     def add(self, sock: Stream, peer: str, name: str = "") -> Connection:
         """Serve a client on a non-blocking socket; ``name`` is what its certificate says."""
         session = self._make_session(peer, lambda: self._woken.append(connection), name)
+        if not session.admitted:
+            self._is_guarded = True
         connection = self.connections.add(sock, session)
         return connection
 
@@ -280,6 +284,9 @@ class Tick:
         """
         received: list[Received] = []
         now, size, most = self._clock.monotonic, 0, READ_SIZE
+        is_guarded = self._is_guarded
+        if is_guarded:
+            ready = self.connections.fewer_strangers(ready)
         for descriptor, events in ready:
             connection = self._connections.get(descriptor)
             if connection is None:
@@ -299,7 +306,8 @@ class Tick:
                     connection.session.stop_waiting()
                     self.connections.read_out(connection)
                     continue
-                data = connection.socket.recv(most)
+                is_known = not is_guarded or connection.session.admitted
+                data = connection.socket.recv(most if is_known else READ_LEAST)
                 received.append((connection, data))
             except BlockingIOError:
                 continue

@@ -48,7 +48,10 @@ FAILURES: Final = 3
 MAX_UNKNOWN_VALUE: Final = 2048
 """Bytes that are kept of the value of a binary request before the client is known."""
 MAX_AHEAD: Final = 8192
-"""Bytes that a client may send ahead while it is checked."""
+"""Bytes that a client may send ahead before it is known."""
+MAX_COMMANDS: Final = 64
+"""Commands that are answered before it is known; the next one ends it. What it does not read stays
+with the server."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ class GuardedSession(Session):
         self.admitted = False
         self._gate = gate
         self._failures = 0
+        self._asked = 0
+        """Commands that were answered before the client was known."""
         self._text: TextAuthentication | None = None
         """What reads text until the client is known."""
         self._binary: BinaryDialect | None = None
@@ -100,7 +105,7 @@ class GuardedSession(Session):
     @property
     def takes_input(self) -> bool:
         """Whether the client should be read from."""
-        if self.account is None and self.client.parked is not None:
+        if self.account is None:
             return self._dialect is None or self._dialect.buffered <= MAX_AHEAD
         return super().takes_input
 
@@ -125,6 +130,8 @@ class GuardedSession(Session):
     def execute(self, command: Command) -> None:
         """Execute a command if its client may give it."""
         inner, writer = _opened(command, self.client.replies.writer)
+        if self.account is None and self._is_too_much():
+            return
         if isinstance(inner, Refusal):
             super().execute(command)
         elif isinstance(inner, Authenticate):
@@ -137,6 +144,15 @@ class GuardedSession(Session):
             self.client.at_length(_getting(self.client, inner, self.account.rights))
         else:
             self._execute_known(command, inner, writer, self.account)
+
+    def _is_too_much(self) -> bool:
+        """Count a command of a client that is not known; end it if there are too many."""
+        self._asked += 1
+        if self._asked <= MAX_COMMANDS:
+            return False
+        log.info("%s: closed, as it asks much and has not said who it is", self.client.peer)
+        self.client.closing = True
+        return True
 
     def _execute_known(
         self, command: Command, inner: Command, writer: Writer, account: Account

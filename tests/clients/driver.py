@@ -1,6 +1,7 @@
 """The runner's end of a driver: a small program that uses one client, in the client's language.
 
-A driver is started with the client's name and a port. It first says on standard output what it is,
+A driver is started with the client's name and a port, and over TLS with the file of an authority
+too. It first says on standard output what it is,
 ``{"version": "4.0.0", "cannot": ["noreply"], "types": ["integer"]}``, or why it cannot be used,
 ``{"missing": "no such module"}``. Then it reads one request a line and answers each with one line:
 
@@ -53,7 +54,10 @@ class DriverError(Exception):
 class Driver:
     """A process that uses a client."""
 
-    def __init__(self, command: Sequence[str], port: int, errors: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], port: int, errors: Path, authority: Path | None = None
+    ) -> None:
+        """With an authority, the client speaks TLS."""
         self.cannot: frozenset[str] = frozenset()
         """The checks that the client has no means for."""
         self.types: frozenset[str] = frozenset()
@@ -65,7 +69,7 @@ class Driver:
         with errors.open("ab") as stderr:
             try:
                 self._process = subprocess.Popen(
-                    [*command, str(port)],
+                    [*command, str(port), *([] if authority is None else [str(authority)])],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=stderr,

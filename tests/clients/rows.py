@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "clients.md"
 DRIVERS = Path(__file__).parent / "drivers"
 
-TIERS = {"checkout": 5, "always": 21, "full": 39, "all": 42, "sources": 47}
+TIERS = {"checkout": 9, "always": 29, "full": 48, "all": 52, "sources": 57}
 """The tiers, each with all that is in those before it, and how many rows must run in it.
 
 ``checkout`` is what the tests' own dependencies have; `scripts/clients` installs those up to
@@ -43,7 +43,9 @@ class Row:
     proxy: str = ""
     """The program that stands between it and the server, if one does."""
     cannot: frozenset[str] = frozenset()
-    """The checks that the proxy has no means for."""
+    """The checks that the proxy has no means for, or the client over TLS."""
+    with_tls: bool = False
+    """Whether the client speaks TLS to the server, by its own means."""
 
     @property
     def is_missing(self) -> bool:
@@ -112,8 +114,19 @@ def _proxied(name: str, client: str, proxy: str, cannot: frozenset[str] = frozen
     return attrs.evolve(row, proxy=proxy, cannot=cannot, note=f"behind {PROXY_NAMES[proxy]}")
 
 
+def _tls(row: Row, note: str = "", *cannot: str) -> Row:
+    """Return the same row over TLS, and what its client cannot then."""
+    name = f"{row.name}, TLS"
+    return attrs.evolve(row, name=name, with_tls=True, note=note, cannot=frozenset(cannot))
+
+
 PROXY_NAMES = {"nutcracker": "twemproxy", "haproxy": "HAProxy"}
 
+GOMEMCACHE = Row(
+    *("gomemcache", "Go", "all"),
+    ("env", *GO, "go", "run", str(DRIVERS / "go" / "driver.go"), "gomemcache"),
+    package="golang-github-bradfitz-gomemcache-dev",
+)
 ROWS = (
     _python("checkout", "pymemcache Client", "pymemcache"),
     _python(
@@ -125,17 +138,34 @@ ROWS = (
     _python("checkout", "pymemcache PooledClient", "pymemcache-pooled"),
     _python("checkout", "pymemcache HashClient", "pymemcache-hash"),
     _python("checkout", "pymemcache RetryingClient", "pymemcache-retrying"),
+    *(
+        _tls(_python("checkout", f"pymemcache {name}", client))
+        for name, client in (
+            ("Client", "pymemcache"),
+            ("PooledClient", "pymemcache-pooled"),
+            ("HashClient", "pymemcache-hash"),
+            ("RetryingClient", "pymemcache-retrying"),
+        )
+    ),
     _python("always", "python-memcached", "python-memcached"),
     _python("always", "pylibmc", "pylibmc"),
     _python("always", "pylibmc, binary", "pylibmc-binary", dialect="binary"),
     _python("always", "python-binary-memcached", "bmemcached", dialect="binary"),
+    _tls(_python("always", "python-binary-memcached", "bmemcached", dialect="binary")),
     _python("always", "libmc", "libmc"),
     _python("always", "Django PyMemcacheCache", "django-pymemcache"),
+    _tls(_python("always", "Django PyMemcacheCache", "django-pymemcache")),
     _python("always", "Django PyLibMCCache", "django-pylibmc"),
     _python("always", "aiomcache", "aiomcache", note="two connections"),
     _python("always", "aiocache", "aiocache", note="two connections"),
     _python("always", "emcache", "emcache"),
+    _tls(_python("always", "emcache", "emcache")),
     _python("always", "memcachio", "memcachio"),
+    _tls(
+        _python("always", "memcachio", "memcachio"),
+        "drops lines of `stats` where they come in several records",
+        *("statistics", "queue_statistics"),
+    ),
     _python("always", "meta-memcache", "meta-memcache", dialect="meta"),
     _python("always", "memcache", "memcache", dialect="meta", note="is never told"),
     _row("tools", "always", "netcat", sys.executable, "driver.py", "netcat"),
@@ -156,6 +186,11 @@ ROWS = (
     ),
     _proxied("pymemcache PooledClient, HAProxy", "pymemcache-pooled", "haproxy"),
     _row("ruby", "full", "Dalli", "ruby", "driver.rb", "dalli", dialect="binary"),
+    _tls(
+        _row("ruby", "full", "Dalli", "ruby", "driver.rb", "dalli", dialect="binary"),
+        "its `get_multi` raises an error over TLS in version 3.0",
+        "several_queues",
+    ),
     _row("ruby", "full", "remcached", "ruby", "driver.rb", "remcached", dialect="binary"),
     _row("perl", "full", "Cache::Memcached", "perl", "driver.pl", "memcached"),
     _row("perl", "full", "Cache::Memcached::Fast", "perl", "driver.pl", "fast"),
@@ -176,11 +211,8 @@ ROWS = (
     _row("node", "full", "Node memcache-client", "node", "driver.js", "memcache-client"),
     _row("node", "full", "Node memcache", "node", "driver.js", "memcache"),
     _row("node", "full", "mc", "node", "driver.js", "mc"),
-    Row(
-        *("gomemcache", "Go", "all"),
-        ("env", *GO, "go", "run", str(DRIVERS / "go" / "driver.go"), "gomemcache"),
-        package="golang-github-bradfitz-gomemcache-dev",
-    ),
+    GOMEMCACHE,
+    _tls(GOMEMCACHE, "by Go's TLS: this version has none of its own"),
     _java("spymemcached", "text"),
     _java("spymemcached, binary", "binary"),
     _ruby_source("Dalli 4", "dalli", "dalli-4", dialect="binary"),

@@ -11,8 +11,10 @@ import trio
 from starling_py.guard import Guard
 from starling_py.security.passwords import Hash
 from starling_py.server.accounts import Accounts
+from starling_py.server.connections import STRANGERS
 from starling_py.server.gate import DELAY, Gate
-from starling_py.session.guarded import Account
+from starling_py.server.readiness import READ
+from starling_py.session.guarded import MAX_COMMANDS, Account
 from starling_py.settings.users import User, Users
 from tests.server.in_process import PATIENCE, RunningServer, Servers, item, put
 
@@ -126,6 +128,38 @@ async def test_a_user_has_only_so_many_connections(running: RunningServer) -> No
         await running.until_gate_has("anna", 1)
         async with running.client() as fourth:
             await fourth.expect_reply(token("anna"), b"STORED\r\n")
+
+
+async def test_few_who_are_not_known_are_read_from_in_one_turn(running: RunningServer) -> None:
+    anna = running.client()
+    await anna.expect_reply(token("anna"), b"STORED\r\n")
+    crowd = running.clients(3 * STRANGERS)
+    for each in crowd:
+        await each.expect_reply(b"get jobs\r\n", UNKNOWN)
+    connections = running.server._tick.connections
+    ready = [(descriptor, READ) for descriptor in reversed(connections.by_descriptor)]
+    known = [each for each in connections if each.session.admitted]
+    silent = sorted(each.active for each in connections if not each.session.admitted)
+    kept = [connections.by_descriptor[each] for each, _ in connections.fewer_strangers(ready)]
+    strangers = [each for each in kept if not each.session.admitted]
+    assert [each for each in kept if each.session.admitted] == known
+    assert sorted(each.active for each in strangers) == silent[:STRANGERS]
+    for each in crowd:
+        each.say(token("anna", "falsch") + b"version\r\n")
+    await anna.expect_reply(put(b"jobs", b"a"), b"STORED\r\n")
+    for each in crowd:
+        await each.expect(FAILURE + b"VERSION 1.0.0\r\n")
+        each.hang_up()
+    anna.hang_up()
+
+
+async def test_who_asks_much_and_does_not_say_who_it_is_is_closed(running: RunningServer) -> None:
+    async with running.client() as client:
+        await client.send(b"get jobs\r\n" * (MAX_COMMANDS + 10))
+        assert await client.read_to_the_end() == UNKNOWN * MAX_COMMANDS
+    async with running.client() as client:
+        await client.send(b"get " + b"a " * 2000)
+        assert await client.read_to_the_end() == b"CLIENT_ERROR line too long\r\n"
 
 
 async def test_the_reports_call_clients_by_their_users(running: RunningServer) -> None:

@@ -427,6 +427,36 @@ class TestBeforeAnybodyIsKnown:
         reply = known.ask(packet(Opcode.SET, b"a", b"\0" * 8, b"x" * 100_000))
         assert status(reply) == 0
 
+    @pytest.mark.parametrize(
+        "stream",
+        [
+            b"x", b"get a\r\n", b"version\r\n", b"version", b"\r\n", b"set _ 0 0 99999999\r\nxx",
+            b"set _ 0 0 1\r\nx\r\n", b"set _ 0 0 2000\r\n" + b"x" * 2000, b"ms a 9999999\r\n",
+            b"get " + b"a " * 3000, b"mn\r\n", b"set " + b"a" * 5000,
+            token("nobody") + b"get a\r\n",
+            packet(Opcode.VERSION), packet(Opcode.SASL_LIST_MECHS),
+            packet(Opcode.SET, b"a", b"\0" * 8, b"x" * 99_999), packet(Opcode.GET, b"a"),
+            packet(Opcode.SASL_AUTH, b"PLAIN", value=b"x" * 99_999),
+            packet(Opcode.SASL_AUTH, b"PLAIN" * 50, value=b"x" * 2000),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("is_patient", [False, True])
+    def test_whoever_is_not_known_makes_the_server_hold_little(
+        self, guarded: CoreHarness, gate: FakeGate, stream: bytes, is_patient: bool
+    ) -> None:
+        gate.is_patient = is_patient
+        client = GuardedClient(guarded, gate)
+        data = stream * (300_000 // len(stream))
+        for start in range(0, len(data), 4096):
+            if client.closing or not client.session.takes_input:
+                break
+            client.send(data[start : start + 4096])
+            assert client.session.weight <= 24_000
+        while client.session.stopped_early and not client.closing:
+            client.session.run()
+            assert client.session.weight <= 24_000
+        client.session.disconnected()
+
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
     @given(
         st.lists(

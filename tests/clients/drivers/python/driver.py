@@ -1,20 +1,29 @@
-"""The Python clients: ``driver.py CLIENT PORT`` speaks what ``tests/clients/driver.py`` says.
+"""The Python clients: ``driver.py CLIENT PORT [CA]`` speaks what ``tests/clients/driver.py`` says.
 
-Each client is a class that does with its library what the uniform test asks for.
+Each client is a class that does with its library what the uniform test asks for. With an
+authority, it speaks TLS to the server, by its own means.
 """
 
 import asyncio
 import base64
 import importlib.metadata
 import json
+import ssl
 import sys
 from collections.abc import Awaitable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, ClassVar, TypeAlias
 
 HOST = "127.0.0.1"
+AUTHORITY = sys.argv[3] if len(sys.argv) > 3 else ""
+"""The file with the authority of the server's certificate; empty where there is no TLS."""
 Untyped: TypeAlias = Any
 """What the libraries take and give: most of them know no types."""
+
+
+def tls() -> ssl.SSLContext | None:
+    """Return what TLS is spoken with, if it is."""
+    return ssl.create_default_context(cafile=AUTHORITY) if AUTHORITY else None
 
 
 class Client:
@@ -84,7 +93,7 @@ class Pymemcache(Client):
 
     def __init__(self, port: int) -> None:
         serde = import_module("pymemcache.serde").pickle_serde
-        self.client = self.make((HOST, port), serde=serde, **self.options)
+        self.client = self.make((HOST, port), serde=serde, tls_context=tls(), **self.options)
 
     def make(self, server: tuple[str, int], **options: object) -> Untyped:
         return import_module("pymemcache.client.base").Client(server, **options)
@@ -162,7 +171,7 @@ class Bmemcached(Client):
     types: ClassVar[tuple[str, ...]] = ANY_TYPE
 
     def __init__(self, port: int) -> None:
-        self.client = import_module("bmemcached").Client((f"{HOST}:{port}",))
+        self.client = import_module("bmemcached").Client((f"{HOST}:{port}",), tls_context=tls())
 
     def stats(self) -> Mapping[Untyped, Untyped]:
         stats: Mapping[Untyped, Untyped] = next(iter(self.client.stats().values()))
@@ -194,7 +203,9 @@ class Django(Client):
     options: ClassVar[Mapping[str, object]] = {"TIMEOUT": None}
 
     def __init__(self, port: int) -> None:
+        context = tls()
         cache = {
+            **({"OPTIONS": {"tls_context": context}} if context else {}),
             "BACKEND": f"django.core.cache.backends.memcached.{self.backend}",
             "LOCATION": f"{HOST}:{port}",
             **self.options,
@@ -320,7 +331,9 @@ class Emcache(OfBytes):
         emcache = import_module("emcache")
         self.emcache = emcache
         self.address = emcache.MemcachedHostAddress(HOST, port)
-        return await emcache.create_client([self.address], timeout=60.0)
+        return await emcache.create_client(
+            [self.address], timeout=60.0, ssl=bool(AUTHORITY), ssl_extra_ca=AUTHORITY or None
+        )
 
     def put(self, queue: str, value: Untyped, ttl: int, noreply: bool) -> bool:
         self.run(self.client.set(queue.encode(), value, exptime=ttl, noreply=noreply))
@@ -356,7 +369,7 @@ class Memcachio(OfBytes):
     distribution = "memcachio"
 
     async def make(self, port: int) -> Untyped:
-        return import_module("memcachio").Client((HOST, port))
+        return import_module("memcachio").Client((HOST, port), ssl_context=tls())
 
     def put(self, queue: str, value: Untyped, ttl: int, noreply: bool) -> bool:
         return bool(self.run(self.client.set(queue, value, expiry=ttl, noreply=noreply)))

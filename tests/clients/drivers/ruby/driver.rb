@@ -1,4 +1,4 @@
-# The Ruby clients: `driver.rb CLIENT PORT` speaks what tests/clients/driver.py says.
+# The Ruby clients: `driver.rb CLIENT PORT [CA]` speaks what tests/clients/driver.py says.
 require "base64"
 require "json"
 
@@ -12,7 +12,17 @@ class DalliClient
     require "dalli"
     require "logger"
     Dalli.logger = Logger.new($stderr) # by itself it speaks where the answers go
+    options[:ssl_context] = tls(ARGV[2]) if ARGV[2]
     @client = Dalli::Client.new("127.0.0.1:#{port}", **options)
+  end
+
+  def tls(authority)
+    require "openssl"
+    OpenSSL::SSL::SSLContext.new.tap do |context|
+      context.ca_file = authority
+      context.verify_mode = OpenSSL::SSL::VERIFY_PEER
+      context.verify_hostname = true
+    end
   end
 
   def version_of_client = Dalli::VERSION
