@@ -27,6 +27,7 @@ from starling_py.replica.shipped_commit import SILENT, ShippedCommit
 from starling_py.server import process
 from starling_py.server.core import Core, Storage
 from starling_py.server.errors import StartError
+from starling_py.server.membership import Membership, Suspendable
 from starling_py.server.server import Server
 from starling_py.server.signals import Signals, hold
 from starling_py.server.standby import Standby
@@ -79,6 +80,7 @@ def replica_numbers(link: Link) -> list[tuple[str, object]]:
         ("replica_lag", link.lag),
         ("replica_silent_ms", int(link.silent_for * 1000)),
         ("replica_last_takeover", link.took_over),
+        ("replica_standbys", ",".join(link.standbys)),
     ]
 
 
@@ -128,10 +130,13 @@ class Member:
                     server = self._read_back()
                 if server is not None:
                     trio.run(server.run)
-                    self._stopping = self._stopping or not server.lost
+                    if server.hands_over and not server.lost:
+                        link.hand_over()
+                    else:
+                        self._stopping = self._stopping or not server.lost
                 link.leave()
         finally:
-            link.hand_over(5 * self._settings.takeover)
+            link.end_in_order(5 * self._settings.takeover)
 
     def _stopped(self, name: str) -> None:
         self._stopping = True
@@ -226,11 +231,15 @@ class Member:
                 access=attrs.evolve(access, secured=_again(access.secured)),
                 web=None if web is None else attrs.evolve(web, listeners=_again(web.listeners)),
             ),
-            self._watch,
-            lambda: replica_numbers(link),
+            Membership(
+                in_group=True,
+                watch=self._watch,
+                numbers=lambda: replica_numbers(link),
+                standbys=lambda: link.standbys,
+            ),
         )
 
-    async def _watch(self, server: Server) -> None:
+    async def _watch(self, server: Suspendable) -> None:
         """Look after what the stream has to do with the clients, while the server serves."""
         link = self._link
         answering: trio.CancelScope | None = None
