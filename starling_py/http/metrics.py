@@ -6,7 +6,7 @@ or goes. Made in steps: to look at ten thousand queues keeps no client waiting. 
 anything but names of queues, which are bounded in number.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Final
 
 from starling_py.http import exposition
@@ -79,6 +79,37 @@ _COUNTED: Final = (
     ("noreply_errors", "noreply_errors", "Commands without a reply that failed"),
     ("session_errors", "session_errors", "Clients closed because of a defect"),
 )
+
+
+_OF_GROUP: Final = (
+    ("lag_messages", "replica_lag", 1, "Messages that are not applied, or not answered, yet"),
+    ("epoch", "replica_epoch", 1, "How often the group's owner has changed"),
+    ("silent_seconds", "replica_silent_ms", 0.001, "For how long the cluster owes an answer"),
+    ("last_takeover_seconds", "replica_last_takeover", 1.0, "When it became the owner, Unix time"),
+)
+"""Of a server in a group: the end of the name, that in ``stats``, the unit, the meaning."""
+
+
+def of_standby(numbers: Iterable[tuple[str, object]], form: str) -> Iterator[bytes]:
+    """Return what there is to tell of a server of a group that does not serve."""
+    write = Exposition(form)
+    unready = write.lone("starling_ready", "gauge", "1 while work may be sent here", 0)
+    yield (unready + "".join(_of_group(numbers, write)) + write.end()).encode()
+
+
+def _of_group(numbers: Iterable[tuple[str, object]], write: Exposition) -> Iterator[str]:
+    known = dict(numbers)
+    if not known:
+        return
+    owns = int(known["replica_role"] == "owner")
+    yield write.lone("starling_replica_owner", "gauge", "1 while it is the group's owner", owns)
+    standbys = len(list(filter(None, str(known["replica_standbys"]).split(","))))
+    meaning = "Servers that could take over at once, as the owner knows"
+    yield write.lone("starling_replica_standbys", "gauge", meaning, standbys)
+    for name, field, unit, meaning in _OF_GROUP:
+        value = known[field]
+        assert isinstance(value, int | float)
+        yield write.lone(f"starling_replica_{name}", "gauge", meaning, value * unit)
 
 
 def parts(source: Source, most: int, form: str) -> Iterator[bytes]:
@@ -163,6 +194,7 @@ def _of_server(source: Source, write: Exposition, queues: int, left_out: int) ->
     for name, field, meaning in _COUNTED:
         value = getattr(snapshot.counters, field)
         yield write.lone(f"starling_{name}", "counter", meaning, value)
+    yield from _of_group(snapshot.extra, write)
     yield from _times(source, write)
 
 

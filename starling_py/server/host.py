@@ -276,6 +276,11 @@ class Host:
         """Set the server's counters to 0."""
         self._counters.reset()
 
+    @property
+    def unready(self) -> str | None:
+        """Why no client can be served now, as the group is; ``None`` if all is well."""
+        return self._membership.unready()
+
     def hand_over(self) -> str | None:
         """Begin to hand the queues over to another server; return why that cannot be, if so."""
         problem = None if self._stop.is_set() else self._membership.refusal()

@@ -33,6 +33,8 @@ class Membership:
     """Returns what ``stats`` tells of it."""
     standbys: Callable[[], list[str]] = list
     """Returns the addresses of the servers that could take over at once."""
+    unready: Callable[[], str | None] = lambda: None
+    """Returns why no client can be served now, if so."""
 
     def refusal(self) -> str | None:
         """Return why the queues cannot be handed over now; ``None`` if they can."""

@@ -20,6 +20,8 @@ import trio
 
 from starling_py import __version__, stats
 from starling_py.clock import Clock
+from starling_py.guard import Guard
+from starling_py.http.standby_site import StandbySite
 from starling_py.journal.commit import GroupCommit, Syncer
 from starling_py.journal.errors import SpoolError
 from starling_py.replica.link import Link
@@ -35,6 +37,7 @@ from starling_py.server.start_answers import answering
 from starling_py.server.supervisor import READY
 from starling_py.server.surroundings import Surroundings
 from starling_py.server.threads import Threads
+from starling_py.server.web_opening import Opened, Web
 from starling_py.settings.server_settings import Settings
 from starling_py.stats import Pairs
 
@@ -119,14 +122,13 @@ class Member:
         self._signals.obey(self._stopped, lambda: self._reload())
         try:
             while not self._stopping:
-                with answering(
-                    [] if self._around.web is None else self._around.web.listeners, "following"
-                ):
-                    trio.run(self._follow)
-                    if link.phase == "failed":
-                        raise StartError(link.why)
-                    if self._stopping or link.phase != "elected":
-                        continue  # it is looked at again
+                trio.run(self._follow)
+                if link.phase == "failed":
+                    raise StartError(link.why)
+                if self._stopping or link.phase != "elected":
+                    continue  # it is looked at again
+                web = self._around.web
+                with answering([] if web is None else web.listeners, "taking over"):
                     server = self._read_back()
                 if server is not None:
                     trio.run(server.run)
@@ -166,6 +168,8 @@ class Member:
         told = Told(link, time.monotonic(), 5 * self._settings.takeover)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._standby(told).run)
+            if self._around.web is not None:
+                nursery.start_soon(self._told_by_http(self._around.web, told).run)
             nursery.start_soon(self._tell_supervisor)
             for listener in self._around.listeners:
                 log.info("following; answering on %s", listener.getsockname())
@@ -177,6 +181,15 @@ class Member:
             link.on_change = lambda: None
             self._stop = lambda _: None
             nursery.cancel_scope.cancel()
+
+    def _told_by_http(self, web: Opened, told: Told) -> Web:
+        site = StandbySite(
+            web.gate,
+            lambda: told.refusal() or "this server does not know yet who the owner is",
+            lambda: replica_numbers(self._link),
+            metered=web.settings.metrics,
+        )
+        return web.serve(_again(web.listeners), site, None, Guard(), time.monotonic)
 
     async def _tell_supervisor(self) -> None:
         """Tell that it is ready to take over, and that it is well, until cancelled."""
@@ -236,6 +249,7 @@ class Member:
                 watch=self._watch,
                 numbers=lambda: replica_numbers(link),
                 standbys=lambda: link.standbys,
+                unready=lambda: SILENT if link.is_stalled or link.is_over else None,
             ),
         )
 

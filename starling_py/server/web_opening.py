@@ -14,6 +14,7 @@ from starling_py.guard import Guard
 from starling_py.http import tokens
 from starling_py.http.gate import Gate
 from starling_py.http.site import Site
+from starling_py.http.standby_site import StandbySite
 from starling_py.server import culprits
 from starling_py.server.errors import StartError
 from starling_py.server.inner import Inner
@@ -32,7 +33,9 @@ class Web(Protocol):
         """Serve until it is cancelled."""
 
 
-Serve = Callable[[list[socket.socket], Site, Inner, Guard, Callable[[], float]], Web]
+Serve = Callable[
+    [list[socket.socket], Site | StandbySite, Inner | None, Guard, Callable[[], float]], Web
+]
 
 
 @attrs.frozen
