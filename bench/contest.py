@@ -22,7 +22,7 @@ from bench.dialects import exchange
 from bench.fleet import Fleet
 from bench.process import PATIENCE, await_start, free_port, peak_memory, said, spawn, stop
 from bench.secured import Secured
-from bench.servers import HOST, Server, fsyncs
+from bench.servers import HOST, Server, await_serving, fsyncs
 from bench.tally import Tally
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class Contender:
         self._stack.callback(stop, self._process)
         until = min(self._deadline, time.perf_counter() + PATIENCE)
         await_start(self._process, self._address, until, self._log)
+        if self.server.is_ours:
+            await_serving(self._look, until)
         dialect, scenario = self.server.dialect, self.scenario
         with self._look() as client:
             dialect.prepare(client, scenario.names, scenario.children)

@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 OURS = "starling"
+GROUP = "group"
 SYNCS = ("never", "50ms", "always")
 WHOLE_ITEM = 1 << 20  # bytes; the largest item that every server takes here
 
@@ -51,8 +53,8 @@ class Server:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is this checkout's server."""
-        return self.family == OURS
+        """Whether it is this checkout's server, alone or in a group."""
+        return self.family in (OURS, GROUP)
 
     def says_version(self) -> str:
         """Return the first line it prints when asked for its version."""
@@ -115,6 +117,27 @@ def before(program: str) -> list[Server]:
 
     version = (program, "--version")
     return [Server(f"before-{sync}", Text(), command(sync), version, sync) for sync in SYNCS]
+
+
+def group(program: str) -> list[Server]:
+    """Return this checkout's server as the owner of a group, which no other one follows.
+
+    `program` is the nats-server of which there are three, on all cores.
+    """
+
+    def command(sync: str) -> Command:
+        wrapper = [sys.executable, str(Path(__file__).with_name("group.py")), program]
+        return lambda folder, port: [
+            *(*wrapper, str(folder), sync),
+            *starling_command(sync, folder, port),
+        ]
+
+    version = (program, "--version")
+    return [
+        Server(f"{GROUP}-{sync}", Text(), command(sync), version, sync)
+        for sync in SYNCS
+        if sync != "never"
+    ]
 
 
 def redis(program: str) -> list[Server]:
@@ -212,6 +235,7 @@ def siberite(program: str) -> list[Server]:
 
 FAMILIES = {
     "before": before,
+    "group": group,
     "redis": redis,
     "beanstalkd": beanstalkd,
     "memcached": memcached,
@@ -238,6 +262,20 @@ def choose(servers: list[Server], names: list[str]) -> list[Server]:
         known = ", ".join(server.name for server in servers)
         raise LoadError(f"no server {', '.join(unknown)}; there are {known}")
     return list(dict.fromkeys(chosen))
+
+
+def await_serving(look: Callable[[], socket.socket], deadline: float) -> None:
+    """Return once this checkout's server has its queues, which only then tells of syncs."""
+    while True:
+        try:
+            with look() as client:
+                fsyncs(client)
+        except (LoadError, OSError):
+            if time.perf_counter() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def fsyncs(client: socket.socket) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.servers import OURS
+from bench.servers import GROUP, OURS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -113,6 +113,13 @@ def ratios(rows: Sequence[Row]) -> Iterator[Ratio]:
             found.get((name, "visit", server)) for server in (f"{OURS}-50ms", "memcached")
         )
         yield against(f"{what} / memcached", ours, theirs, bound, at_most=found is tails)
+    for policy, bound in (("50ms", 0.7), ("always", 0.5)):
+        for operation in ("put", "get"):
+            ours, alone = (
+                rates.get(("base", operation, f"{each}-{policy}")) for each in (GROUP, OURS)
+            )
+            what = f"50 connections, 1 KiB, {policy}: {operation} of a group / one machine"
+            yield against(what, ours, alone, bound)
     for name, bound, what in (
         ("idle", 0.85, "beside 1,000 idle connections"),
         ("deep", 0.75, "a deep queue"),

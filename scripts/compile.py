@@ -73,6 +73,7 @@ PURE = (
     "server/preloading",
     "server/process",
     "server/joining",
+    "server/membership",
     "server/replicated",
     "server/standby",
     "server/server",

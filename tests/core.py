@@ -250,6 +250,10 @@ class CoreHarness:
         """Count anew."""
         self.counters.reset()
 
+    def hand_over(self) -> str | None:
+        """Go on alone."""
+        return "this server is in no group, so it hands nothing over"
+
     def shut_down(self) -> None:
         """Note that a client asked for it."""
         self.stopped = True

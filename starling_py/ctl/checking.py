@@ -11,7 +11,14 @@ from typing import Final
 import attrs
 
 from starling_py.ctl.command import Command, Context, queue_patterns, seconds, whole
-from starling_py.ctl.errors import DONE, FAILED, CtlError, NotFoundError, UnreachableError
+from starling_py.ctl.errors import (
+    DONE,
+    FAILED,
+    CtlError,
+    FollowsError,
+    NotFoundError,
+    UnreachableError,
+)
 from starling_py.ctl.output import count, size, span
 from starling_py.ctl.remote import Queue
 
@@ -50,6 +57,11 @@ def of_server(numbers: Mapping[str, str], *, draining: bool) -> Iterator[Finding
         told = count(value("refused_queues"), "queue")
         advice = "the log names them; see starling-journal verify"
         yield Finding(CRITICAL, f"{told} could not be read back", advice)
+    if numbers.get("replica_role") == "owner" and numbers.get("replica_standbys") in ("", "-"):
+        advice = "start one, or see the logs of the others"
+        yield Finding(WARNING, "no other server is ready to take over", advice)
+    if silent := value("replica_silent_ms") // 1000:
+        yield Finding(CRITICAL, f"the cluster is silent for {silent} s", "look at the NATS servers")
     if draining:
         yield Finding(WARNING, "draining: no puts are accepted", "starling-ctl drain --off")
     since = (
@@ -120,6 +132,9 @@ def check(context: Context) -> int:
         state, text, data = _checked(context)
     except NotFoundError as problem:
         state, text, data = UNKNOWN, str(problem), ""
+    except FollowsError as problem:
+        state, text = _of_follower(problem)
+        data = ""
     except UnreachableError as problem:
         state, text, data = CRITICAL, str(problem), ""
     except CtlError as problem:
@@ -128,6 +143,15 @@ def check(context: Context) -> int:
     values = {"state": _STATES[state], "text": text, "perfdata": data}
     context.output.record(values, f"{line} | {data}" if data else line)
     return state
+
+
+def _of_follower(problem: FollowsError) -> tuple[int, str]:
+    """Return the state of a server that follows, and what to say of it."""
+    if "there is no owner" in str(problem):
+        return CRITICAL, str(problem)
+    lag = problem.numbers.get("replica_lag", "")
+    told = f"{problem}, {count(int(lag), 'message')} behind" if lag.isdigit() else str(problem)
+    return OK, told.replace("SERVER_ERROR ", "")
 
 
 def _checked(context: Context) -> tuple[int, str, str]:
@@ -175,7 +199,14 @@ def _measured(options: argparse.Namespace, label: str, items: int, age: int) -> 
 
 def doctor(context: Context) -> int:
     """Tell a person what is out of the ordinary, and what to do."""
-    remote, output = context.remote, context.output
+    output = context.output
+    try:
+        remote = context.remote
+    except FollowsError as problem:
+        state, text = _of_follower(problem)
+        advice = "ask that one, or wait for a take-over"
+        output.record({"state": _STATES[state], "text": text, "advice": advice}, text)
+        return FAILED if state else DONE
     numbers, settings, queues = remote.server(), remote.settings(), remote.in_full()
     draining = remote.connection.ask(b"status") == b"READONLY"
     items, total = numbers.get("curr_items", "?"), int(numbers.get("bytes", "0"))
@@ -185,6 +216,8 @@ def doctor(context: Context) -> int:
         f"{items} items, {size(total)}; spool {settings.get('queue_path')}, "
         f"sync {settings.get('sync')}"
     )
+    if "replica_role" in numbers:
+        output.line(_of_owner(numbers))
     found = list(of_server(numbers, draining=draining))
     for queue in queues:
         found += [*of_queue(queue), *of_habits(queue)]
@@ -198,6 +231,17 @@ def doctor(context: Context) -> int:
     if not found:
         output.record({"state": "OK", "text": "nothing is wrong", "advice": ""}, "nothing is wrong")
     return FAILED if found else DONE
+
+
+def _of_owner(numbers: Mapping[str, str]) -> str:
+    """Return what an owner is in its group, in a line."""
+    since = int(numbers.get("time", "0")) - int(numbers["replica_last_takeover"])
+    standbys = numbers["replica_standbys"].strip("-").replace(",", ", ") or "nobody"
+    lag = count(int(numbers["replica_lag"]), "message")
+    return (
+        f"owner of its group for {span(since * 1000)}, epoch {numbers['replica_epoch']}, {lag} not"
+        f" answered; ready to take over: {standbys}"
+    )
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 The texts are for people, in one line, without the name of the program.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 DONE: Final = 0
@@ -39,6 +40,15 @@ class UnreachableError(CtlError):
     """The server cannot be reached, is none of ours, or went away."""
 
     status = UNREACHABLE
+
+
+class FollowsError(UnreachableError):
+    """The server is of a group, and another one is the owner."""
+
+    def __init__(self, text: str, numbers: Mapping[str, str]) -> None:
+        """``numbers`` is what it tells of itself; nothing, if it wants to know who asks."""
+        super().__init__(text)
+        self.numbers = numbers
 
 
 class CommandRefused(CtlError):

@@ -17,7 +17,13 @@ from starling_py.connecting.errors import LoginError
 from starling_py.connecting.login import Ask, Login
 from starling_py.ctl import names
 from starling_py.ctl.connection import Connection, SocketWire, Wire
-from starling_py.ctl.errors import NotFoundError, UnreachableError, UsageError
+from starling_py.ctl.errors import (
+    CommandRefused,
+    FollowsError,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
 from starling_py.ctl.output import safe
 
 NAME: Final = b"starling-ctl"
@@ -26,6 +32,8 @@ MOST_LISTED: Final = 1000
 """Items that one ``browse`` lists at most."""
 MOST_CHANGED: Final = 100_000
 """Queues that one ``stats changed`` tells of at most."""
+_FOLLOWS: Final = b"this server follows"
+"""What a server of a group answers while another one is the owner."""
 _NO_TOKEN: Final = b"-"
 _LINE: Final = 1800
 """Bytes of names in one line; the server takes 2,048 in all."""
@@ -121,6 +129,7 @@ class Remote:
         """Make sure that it is one of ours. Raises ``UnreachableError``."""
         self.connection = connection
         self.where = connection.where
+        self.user = user
         self._introduce(user)
 
     @classmethod
@@ -153,6 +162,8 @@ class Remote:
         if user is not None:
             self.connection.send(user.command)
             told = self.connection.line()
+            if _FOLLOWS in told:
+                raise FollowsError(f"{self.where}: {safe(told, 200)}", {})
             if not login.is_done(told):
                 raise UnreachableError(f"{self.where}: {safe(told, 200)}")
         self.connection.send(b"hello %b\r\n" % NAME)
@@ -163,6 +174,8 @@ class Remote:
             raise UnreachableError(
                 f"{self.where} is no starling-py: it answered '{safe(told, 40)}'"
             )
+        if _FOLLOWS in told:
+            raise FollowsError(f"{self.where}: {safe(told, 200)}", self._little())
         if told != b"ERROR":  # as one that wants a name and a password first
             raise UnreachableError(f"{self.where}: {safe(told, 200)}")
         version = safe(self.connection.ask(b"version").removeprefix(b"VERSION "), 40)
@@ -173,6 +186,13 @@ class Remote:
         raise UnreachableError(
             f"{self.where} is no starling-py: memcached or its like, version {version}, no queues"
         )
+
+    def _little(self) -> dict[str, str]:
+        """Return what a server tells of itself that does not serve."""
+        try:
+            return {key.decode(): safe(value, 200) for key, value in self.stats().items()}
+        except CommandRefused:
+            return {}
 
     def stats(self, what: bytes = b"") -> dict[bytes, bytes]:
         """Return a report of ``stats`` by name, in the server's order."""

@@ -1,4 +1,4 @@
-"""The commands for the whole server: drain, reload."""
+"""The commands for the whole server: drain, handover, reload."""
 
 import argparse
 import time
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from starling_py.ctl import names
 from starling_py.ctl.command import Command, Context, queue_patterns, seconds
-from starling_py.ctl.errors import DONE, CommandRefused, CtlError
+from starling_py.ctl.connection import SocketWire
+from starling_py.ctl.errors import DONE, CommandRefused, CtlError, UnreachableError
 from starling_py.ctl.output import count, progress
 from starling_py.ctl.overview import Overview
 from starling_py.ctl.remote import Remote
@@ -15,6 +16,11 @@ RESTART = " This needs a restart: "
 """What a server says before the settings that a reload does not change."""
 _LOOKS = 0.5
 """Seconds between two looks at how much is left."""
+_LOOKS_FOR_OWNER = 0.02
+"""Seconds between two looks at who serves."""
+_PATIENCE = 30.0
+_FOLLOWS = "the owner is "
+"""What is followed by the owner's address, where another server says that."""
 
 
 def drain(context: Context) -> int:
@@ -66,6 +72,32 @@ def reload(context: Context) -> int:
     return DONE
 
 
+def handover(context: Context) -> int:
+    """Have another server of the group take over, and wait until it serves."""
+    began = time.monotonic()
+    ask(context.remote, b"handover", "admin")
+    owner = _next_owner(context, began + context.options.patience)
+    took = time.monotonic() - began
+    context.output.record(
+        {"owner": owner, "seconds": round(took, 3)}, f"{owner} serves now, after {took:.1f} s"
+    )
+    return DONE
+
+
+def _next_owner(context: Context, end: float) -> str:
+    """Return where the owner is, once another server is it."""
+    address, timeout, user = context.address, context.options.timeout, context.remote.user
+    while time.monotonic() < end:
+        time.sleep(_LOOKS_FOR_OWNER)
+        try:
+            Remote.over(SocketWire(address, timeout), str(address), user).close()
+        except UnreachableError as problem:
+            _, follows, owner = str(problem).partition(_FOLLOWS)
+            if follows:
+                return owner
+    raise CtlError("it hands over, but no other server has taken over yet")
+
+
 def ask(remote: Remote, command: bytes, setting: str) -> str:
     """Send a command that a setting allows, and return the reply; a refusal names the setting."""
     try:
@@ -86,6 +118,17 @@ def _drain_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _handover_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--for",
+        dest="patience",
+        type=seconds,
+        metavar="SPAN",
+        default=_PATIENCE,
+        help=f"wait so long at most for the other server; default: {_PATIENCE:.0f}",
+    )
+
+
 COMMANDS = (
     Command(
         "drain",
@@ -94,6 +137,13 @@ COMMANDS = (
         _drain_arguments,
         "The queues that are named are those that --wait waits for. The server needs\n"
         "allow_drain: true.",
+    ),
+    Command(
+        "handover",
+        "have another server of the group take over, at once and without a loss",
+        handover,
+        _handover_arguments,
+        "For servers with engine: jetstream. If no other server is ready, nothing happens.",
     ),
     Command("reload", "read the settings of the queues again", reload),
 )

@@ -6,7 +6,7 @@ or goes. Made in steps: to look at ten thousand queues keeps no client waiting. 
 anything but names of queues, which are bounded in number.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Final
 
 from starling_py.http import exposition
@@ -84,6 +84,37 @@ _COUNTED: Final = (
     ("tls_handshakes", "ssl_handshakes", "Handshakes of TLS that went well"),
     ("tls_handshake_errors", "ssl_handshake_errors", "Handshakes of TLS that did not"),
 )
+
+
+_OF_GROUP: Final = (
+    ("lag_messages", "replica_lag", 1, "Messages that are not applied, or not answered, yet"),
+    ("epoch", "replica_epoch", 1, "How often the group's owner has changed"),
+    ("silent_seconds", "replica_silent_ms", 0.001, "For how long the cluster owes an answer"),
+    ("last_takeover_seconds", "replica_last_takeover", 1.0, "When it became the owner, Unix time"),
+)
+"""Of a server in a group: the end of the name, that in ``stats``, the unit, the meaning."""
+
+
+def of_standby(numbers: Iterable[tuple[str, object]], form: str) -> Iterator[bytes]:
+    """Return what there is to tell of a server of a group that does not serve."""
+    write = Exposition(form)
+    unready = write.lone("starling_ready", "gauge", "1 while work may be sent here", 0)
+    yield (unready + "".join(_of_group(numbers, write)) + write.end()).encode()
+
+
+def _of_group(numbers: Iterable[tuple[str, object]], write: Exposition) -> Iterator[str]:
+    known = dict(numbers)
+    if not known:
+        return
+    owns = int(known["replica_role"] == "owner")
+    yield write.lone("starling_replica_owner", "gauge", "1 while it is the group's owner", owns)
+    standbys = len(list(filter(None, str(known["replica_standbys"]).split(","))))
+    meaning = "Servers that could take over at once, as the owner knows"
+    yield write.lone("starling_replica_standbys", "gauge", meaning, standbys)
+    for name, field, unit, meaning in _OF_GROUP:
+        value = known[field]
+        assert isinstance(value, int | float)
+        yield write.lone(f"starling_replica_{name}", "gauge", meaning, value * unit)
 
 
 def parts(source: Source, most: int, form: str) -> Iterator[bytes]:
@@ -171,7 +202,7 @@ def _of_server(source: Source, write: Exposition, queues: int, left_out: int) ->
     # Gets that only look are hits as well.
     taken = max(0, snapshot.counters.get_hits - snapshot.counters.cmd_peek)
     yield write.lone("starling_items_taken", "counter", "Items taken", taken)
-    yield from _of_group(write, dict(snapshot.extra))
+    yield from _of_group(snapshot.extra, write)
     yield from _times(source, write)
 
 
@@ -184,26 +215,6 @@ def _of_process(source: Source, write: Exposition, snapshot: Snapshot) -> Iterat
         yield write.lone("process_resident_memory_bytes", "gauge", "Bytes of memory", resident)
     if (free := source.disk_free()) is not None:
         yield write.lone("starling_disk_free_bytes", "gauge", "Bytes free on its disk", free)
-
-
-_OF_GROUP: Final = (
-    ("epoch", "replica_epoch", 1, "How often the owner of the group has changed"),
-    ("lag", "replica_lag", 1, "Messages of the stream that were not answered or applied yet"),
-    ("silent_seconds", "replica_silent_ms", 0.001, "How long the cluster has been silent"),
-    ("last_takeover_seconds", "replica_last_takeover", 1, "When it took over, in Unix time"),
-)
-
-
-def _of_group(write: Exposition, told: Mapping[str, object]) -> Iterator[str]:
-    """Tell of the server's place in its group, if it is in one."""
-    if "replica_role" not in told:
-        return
-    owns = int(told["replica_role"] == "owner")
-    yield write.lone("starling_replica_owner", "gauge", "1 while it has the queues", owns)
-    for name, field, unit, meaning in _OF_GROUP:
-        value = told.get(field)
-        if isinstance(value, int | float):
-            yield write.lone(f"starling_replica_{name}", "gauge", meaning, value * unit)
 
 
 _MILLISECONDS: Final = range(0, 31, 2)

@@ -71,4 +71,9 @@ class Snapshot:
     """Up to 100 letters, digits, ``_``, ``-`` and ``.``; no ``.`` or ``-`` at its beginning."""
 
 
-Operation = Pause | Resume | Browse | Drop | Move | Hello | Snapshot
+@dataclass
+class Handover:
+    """Hand the queues over to another server of the group, and follow it."""
+
+
+Operation = Pause | Resume | Browse | Drop | Move | Hello | Snapshot | Handover

@@ -107,6 +107,11 @@ def _snapshot(words: list[bytes]) -> Command:
     return operations.Snapshot(words[1])
 
 
+def _handover(words: list[bytes]) -> Command:
+    """Read ``handover``."""
+    return Refusal(ERROR) if len(words) > 1 else operations.Handover()
+
+
 def _loud(words: list[bytes]) -> tuple[list[bytes], bool]:
     """Return the words without a ``noreply`` behind the queue's name, and whether there was one."""
     quiet = len(words) > 2 and words[-1] == b"noreply"
@@ -121,4 +126,5 @@ PARSERS: Final[dict[bytes, Parser]] = {
     b"move": _move,
     b"hello": _hello,
     b"snapshot": _snapshot,
+    b"handover": _handover,
 }

@@ -16,6 +16,7 @@ from typing import Final
 from starling_py.replica import stream as streams
 from starling_py.replica.follower import Follower
 from starling_py.replica.owner import Claim
+from starling_py.replica.standbys import SAID, Report
 from starling_py.replica.stream import Entry, NotAnsweredError, NotLastError, Stream
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Following:
         self._takeover = takeover
         self._now = now
         self._heard = now()
-        self._looked = now()
+        self._said = now()
         self._tries = 0
         self._claimed = ""
         self.owner: Claim | None = None
@@ -77,6 +78,16 @@ class Following:
             if claim is not None:
                 return claim
 
+    async def leave(self) -> None:
+        """Tell the others that this server will not take over."""
+        await self._say(whole=False)
+
+    async def _say(self, *, whole: bool) -> None:
+        self._said = self._now()
+        sequence = self._follower.position.sequence
+        report = Report(self._node, self._address, sequence, whole)
+        await self._stream.say(report.encode())
+
     async def _start(self) -> None:
         while True:
             try:
@@ -102,8 +113,10 @@ class Following:
             if claim is not None:
                 return claim
         silent = self._now() - self._heard
+        if self._now() >= self._said + SAID * self._takeover:
+            await self._say(whole=follower.whole)
         released = self.owner is not None and self.owner.released
-        if entries or (silent < self._takeover / 2 and not released and self.answers):
+        if not released and (entries or (silent < self._takeover / 2 and self.answers)):
             return None
         state = await self._stream.state()
         self.answers = True

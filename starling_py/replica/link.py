@@ -133,11 +133,22 @@ class Link:
         self.phase = "connects"
         self._soon(self._left.set)
 
-    def hand_over(self, patience: float) -> None:
-        """End, once the stream has everything; another server may be the owner at once then.
+    def hand_over(self) -> None:
+        """Go from *owns* to following, once the stream has everything; nothing uses the files.
 
-        It waits no longer than ``patience``, in seconds.
+        Another server may be the owner at once then; if none is, this one is it again after a
+        take-over.
         """
+        owner = self._owner
+        if self.phase != "owns" or owner is None:
+            return
+        self._hands_over = True
+        self._following = None  # what it has heard is of the time before
+        self.phase = "connects"
+        self._soon(owner.end)
+
+    def end_in_order(self, patience: float) -> None:
+        """End as the owner hands over; wait no longer than ``patience``, in seconds."""
         self._hands_over = True
         self.end(patience)
 
@@ -207,6 +218,12 @@ class Link:
         if self._owner is not None:
             return self._outbox.added - self._outbox.answered
         return 0 if self._following is None else self._following.lag
+
+    @property
+    def standbys(self) -> list[str]:
+        """The addresses of the servers that could take over at once; of an owner alone."""
+        owner = self._owner
+        return [] if owner is None else owner.standbys()
 
     @property
     def epoch(self) -> int:
@@ -303,6 +320,7 @@ class Link:
             return
         except asyncio.CancelledError:
             follower.stop(follower.position.sequence, follower.position.number)
+            await following.leave()
             raise
         finally:
             lock.close()
@@ -325,15 +343,17 @@ class Link:
             await owner.run()
             if self._hands_over:
                 await owner.hand_over()
+                log.warning("handed over")
                 follower.stop(owner.last, owner.claim.number)
-                log.info("handed over")
-            return
         except LostError:
             log.warning("another server is the owner")
         finally:
             outbox.close("another server is the owner")
             follower.close()
         self._owner = None
+        if self._hands_over or self._ends.is_set():
+            self._hands_over = self._ends.is_set()  # nothing uses the files any more
+            return
         self._enter("lost")
         await self._left.wait()
         self._left.clear()

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import ssl
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -41,6 +42,8 @@ _NOT_FOUND: Final = frozenset({10037, 10059})
 _NOT_LAST: Final = frozenset({10071, 10164})
 _READS: Final = 64
 """Messages that are read at once."""
+_HEARD: Final = 64
+"""Reports of other servers that are kept until they are asked for."""
 _ABOUT: Final = "log of starling-py; do not write to it"
 
 
@@ -79,6 +82,7 @@ class NatsStream:
         self._context: JetStreamContext | None = None
         self._reader: JetStreamContext.PullSubscription | None = None
         self._read_to = -1
+        self._heard: deque[bytes] = deque(maxlen=_HEARD)
         self.id = b""
 
     async def open(self) -> None:
@@ -176,6 +180,17 @@ class NatsStream:
         """Drop all messages before a number."""
         await self._api(f"STREAM.PURGE.{self._name}", {"seq": first})
 
+    async def say(self, data: bytes) -> None:
+        """Tell the other servers something that is not kept, and that they may miss."""
+        with contextlib.suppress(Exception):
+            await self._client.publish(f"{self._name}.standby", data)
+
+    def heard(self) -> list[bytes]:
+        """Return what was said since the last call; the oldest of it may be missing."""
+        heard = list(self._heard)
+        self._heard.clear()
+        return heard
+
     async def _connect(self) -> None:
         cluster = self._cluster
         await self.close()
@@ -202,6 +217,11 @@ class NatsStream:
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise NotAnsweredError(repr(error)) from error
         self._context = self._client.jetstream(timeout=self._patience)
+
+        async def hear(message: Msg) -> None:
+            self._heard.append(message.data)
+
+        await self._client.subscribe(f"{self._name}.standby", cb=hear)
 
     async def _make(self) -> Mapping[str, Any]:
         """Make the stream; whoever else does so at the same time makes the same."""

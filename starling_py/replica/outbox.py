@@ -17,8 +17,10 @@ import attrs
 from starling_py.replica import operations
 from starling_py.replica.operations import Operation
 
-MESSAGE_SIZE: Final = 768 << 10
-"""Bytes of a message at most; NATS takes 1 MiB unless it is told otherwise."""
+MESSAGE_SIZE: Final = 256 << 10
+"""Bytes of a message at most; NATS takes 1 MiB unless it is told otherwise.
+
+Of larger ones, sockets take only a part at once; smaller ones cost NATS more for each byte."""
 
 
 @attrs.frozen

@@ -19,6 +19,7 @@ import attrs
 from starling_py.replica import stream as streams
 from starling_py.replica.outbox import Message, Outbox
 from starling_py.replica.shipped_files import ShippedFiles
+from starling_py.replica.standbys import Standbys
 from starling_py.replica.stream import NotAnsweredError, NotLastError, Stream
 from starling_py.replica.stream_ledger import BOUND, StreamLedger
 
@@ -96,6 +97,7 @@ class Owner:
         self._said = now()
         self._beats = 0
         self._reclaim_at = now() + RECLAIMS
+        self._standbys = Standbys(takeover)
         self._wake = asyncio.Event()
         self._ends = False
         self.lost = False
@@ -110,6 +112,10 @@ class Owner:
         asked = self._asked
         return 0.0 if asked is None else self._now() - asked
 
+    def standbys(self) -> list[str]:
+        """Return the addresses of the servers that could take over at once; in any thread."""
+        return self._standbys.ready(self._now())
+
     async def run(self) -> None:
         """Send what there is until ``end``; ``LostError`` if another server is the owner."""
         while not self._ends:
@@ -119,6 +125,7 @@ class Owner:
                 await self._send(all_of_it=True)
                 if self._now() >= self._said + self._beat:
                     await self._say(self.claim)
+            self._standbys.hear(self._stream.heard(), self._now(), self.last)
             if self._now() >= self._reclaim_at:
                 await self._reclaim()
             wait = max(self._said + self._beat - self._now(), 0.001)

@@ -21,7 +21,7 @@ from starling_py.replica.operations import Operation, with_two_paths
 from starling_py.replica.outbox import Outbox
 from starling_py.replica.shared_names import is_shared
 
-PIECE: Final = 512 << 10
+PIECE: Final = 256 << 10
 """Bytes of a file that are told again at once."""
 
 

@@ -75,3 +75,9 @@ class Stream(Protocol):
 
     async def purge(self, first: int) -> None:
         """Drop all messages before a number."""
+
+    async def say(self, data: bytes) -> None:
+        """Tell the other servers something that is not kept, and that they may miss."""
+
+    def heard(self) -> list[bytes]:
+        """Return what was said since the last call; the oldest of it may be missing."""

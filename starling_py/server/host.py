@@ -15,6 +15,7 @@ from starling_py.server.accounts import Accounts
 from starling_py.server.core import RELOADED, Core, rules_of
 from starling_py.server.fitting import fitted
 from starling_py.server.gate import Gate
+from starling_py.server.membership import ALONE, Membership
 from starling_py.server.tick import Tick
 from starling_py.server.tls import Certificates
 from starling_py.session import audit
@@ -58,7 +59,7 @@ class Host:
         lines: LogLines | None = None,
         gate: Gate | None = None,
         certificates: Certificates | None = None,
-        extra: Callable[[], list[tuple[str, object]]] = list,
+        membership: Membership = ALONE,
         web_certificates: Certificates | None = None,
     ) -> None:
         """``stop`` is set to stop the server.
@@ -66,12 +67,13 @@ class Host:
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
         what the log leaves out, if there is a log. ``gate`` knows the users, if there are any,
         ``certificates`` are for TLS, if it is spoken, ``web_certificates`` the same for HTTP.
-        ``extra`` returns more statistics.
         """
         self._web_certificates = web_certificates
         self._certificates = certificates
         self._gate = gate
-        self._extra = extra
+        self._membership = membership
+        self.hands_over = False
+        """Whether it ends so that another server takes over."""
         self._settings = settings
         self._core = core
         self._counters = counters
@@ -203,7 +205,7 @@ class Host:
             internal_errors=core.commits.guard.errors,
             client_memory_used=self.tick.connections.budget.total,
             clients_paused=len(self.tick.connections.budget.paused),
-            extra=self._extra(),
+            extra=self._membership.numbers(),
         )
 
     def queue_snapshot(self, name: bytes) -> stats.QueueSnapshot | None:
@@ -293,6 +295,19 @@ class Host:
     def reset(self) -> None:
         """Set the server's counters to 0."""
         self._counters.reset()
+
+    @property
+    def unready(self) -> str | None:
+        """Why no client can be served now, as the group is; ``None`` if all is well."""
+        return self._membership.unready()
+
+    def hand_over(self) -> str | None:
+        """Begin to hand the queues over to another server; return why that cannot be, if so."""
+        problem = None if self._stop.is_set() else self._membership.refusal()
+        if problem is None and not self._stop.is_set():
+            self.hands_over = True
+            self._stop.set()
+        return problem
 
     def shut_down(self) -> None:
         """Begin to stop the server; asked for again, it changes nothing."""

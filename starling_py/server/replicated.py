@@ -20,6 +20,8 @@ import trio
 
 from starling_py import __version__, stats
 from starling_py.clock import Clock
+from starling_py.guard import Guard
+from starling_py.http.standby_site import StandbySite
 from starling_py.journal.commit import GroupCommit, Syncer
 from starling_py.journal.errors import SpoolError
 from starling_py.replica.link import Link
@@ -27,6 +29,7 @@ from starling_py.replica.shipped_commit import SILENT, ShippedCommit
 from starling_py.server import process
 from starling_py.server.core import Core, Storage
 from starling_py.server.errors import StartError
+from starling_py.server.membership import Membership, Suspendable
 from starling_py.server.server import Server
 from starling_py.server.signals import Signals, hold
 from starling_py.server.standby import Standby
@@ -34,6 +37,7 @@ from starling_py.server.start_answers import answering
 from starling_py.server.supervisor import READY
 from starling_py.server.surroundings import Surroundings
 from starling_py.server.threads import Threads
+from starling_py.server.web_opening import Opened, Web
 from starling_py.settings.server_settings import Settings
 from starling_py.stats import Pairs
 
@@ -79,6 +83,7 @@ def replica_numbers(link: Link) -> list[tuple[str, object]]:
         ("replica_lag", link.lag),
         ("replica_silent_ms", int(link.silent_for * 1000)),
         ("replica_last_takeover", link.took_over),
+        ("replica_standbys", ",".join(link.standbys)),
     ]
 
 
@@ -117,21 +122,24 @@ class Member:
         self._signals.obey(self._stopped, lambda: self._reload())
         try:
             while not self._stopping:
+                trio.run(self._follow)
+                if link.phase == "failed":
+                    raise StartError(link.why)
+                if self._stopping or link.phase != "elected":
+                    continue  # it is looked at again
                 web = self._around.web
                 asked, secured = ([], None) if web is None else (web.listeners, web.secured)
-                with answering(asked, "following", secured):
-                    trio.run(self._follow)
-                    if link.phase == "failed":
-                        raise StartError(link.why)
-                    if self._stopping or link.phase != "elected":
-                        continue  # it is looked at again
+                with answering(asked, "taking over", secured):
                     server = self._read_back()
                 if server is not None:
                     trio.run(server.run)
-                    self._stopping = self._stopping or not server.lost
+                    if server.hands_over and not server.lost:
+                        link.hand_over()
+                    else:
+                        self._stopping = self._stopping or not server.lost
                 link.leave()
         finally:
-            link.hand_over(5 * self._settings.takeover)
+            link.end_in_order(5 * self._settings.takeover)
 
     def _stopped(self, name: str) -> None:
         self._stopping = True
@@ -161,6 +169,8 @@ class Member:
         told = Told(link, time.monotonic(), 5 * self._settings.takeover)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._standby(told).run)
+            if self._around.web is not None:
+                nursery.start_soon(self._told_by_http(self._around.web, told).run)
             nursery.start_soon(self._tell_supervisor)
             for listener in self._around.listeners:
                 log.info("following; answering on %s", listener.getsockname())
@@ -172,6 +182,17 @@ class Member:
             link.on_change = lambda: None
             self._stop = lambda _: None
             nursery.cancel_scope.cancel()
+
+    def _told_by_http(self, web: Opened, told: Told) -> Web:
+        site = StandbySite(
+            web.gate,
+            lambda: told.refusal() or "this server does not know yet who the owner is",
+            lambda: replica_numbers(self._link),
+            metered=web.settings.metrics,
+        )
+        return web.serve(
+            _again(web.listeners), site, None, Guard(), time.monotonic, web.certificates
+        )
 
     async def _tell_supervisor(self) -> None:
         """Tell that it is ready to take over, and that it is well, until cancelled."""
@@ -226,11 +247,16 @@ class Member:
                 access=attrs.evolve(access, secured=_again(access.secured)),
                 web=None if web is None else attrs.evolve(web, listeners=_again(web.listeners)),
             ),
-            self._watch,
-            lambda: replica_numbers(link),
+            Membership(
+                in_group=True,
+                watch=self._watch,
+                numbers=lambda: replica_numbers(link),
+                standbys=lambda: link.standbys,
+                unready=lambda: SILENT if link.is_stalled or link.is_over else None,
+            ),
         )
 
-    async def _watch(self, server: Server) -> None:
+    async def _watch(self, server: Suspendable) -> None:
         """Look after what the stream has to do with the clients, while the server serves."""
         link = self._link
         answering: trio.CancelScope | None = None

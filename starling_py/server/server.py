@@ -9,7 +9,7 @@ tasks of trio are here and in the tick; they decide nothing about queues.
 import contextlib
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import trio
 
@@ -25,6 +25,7 @@ from starling_py.server.handshakes import Handshakes
 from starling_py.server.host import Host
 from starling_py.server.inner import Inner
 from starling_py.server.listening import address_of
+from starling_py.server.membership import ALONE, Membership
 from starling_py.server.supervisor import READY, STOPPING
 from starling_py.server.surroundings import Obeying, Surroundings
 from starling_py.server.threads import Threads
@@ -56,14 +57,10 @@ class Server:
         core: Core,
         threads: Threads,
         around: Surroundings,
-        watch: Callable[["Server"], Awaitable[None]] | None = None,
-        extra: Callable[[], list[tuple[str, object]]] = list,
+        membership: Membership = ALONE,
     ) -> None:
-        """``threads`` are those of the core, and are started here.
-
-        ``watch`` runs beside the tick; ``extra`` returns more statistics.
-        """
-        self._watch = watch
+        """``threads`` are those of the core, and are started here."""
+        self._membership = membership
         self.lost = False
         """Whether another server has the queues: what is in memory counts no more."""
         self._settings = settings
@@ -114,7 +111,7 @@ class Server:
             around.lines,
             self.gate,
             certificates,
-            extra,
+            membership,
             None if around.web is None else around.web.certificates,
         )
         watched = readiness.best()
@@ -158,8 +155,8 @@ class Server:
                 nursery.start_soon(self._wait_for_stop)
                 if self._web is not None:
                     nursery.start_soon(self._web.run)
-                if self._watch is not None:
-                    nursery.start_soon(self._watch, self)
+                if self._membership.watch is not None:
+                    nursery.start_soon(self._membership.watch, self)
                 for address in self._addresses:
                     log.info("listening on %s", address)
                 task_status.started()
@@ -197,10 +194,15 @@ class Server:
             self._tick.drain(0)
         self._stop.set()
 
+    @property
+    def hands_over(self) -> bool:
+        """Whether it ends as a client has asked for another server to take over."""
+        return self._host.hands_over
+
     async def _wait_for_stop(self) -> None:
         await self._stop.wait()
-        self._around.supervisor.tell(STOPPING)
-        self._tick.drain(self._settings.grace_time)
+        self._around.supervisor.tell("STATUS=handing over" if self.hands_over else STOPPING)
+        self._tick.drain(self._membership.grace(self._settings.grace_time))
 
     def _obey(self, signals: Obeying) -> None:
         soon = functools.partial(_call_soon, trio.lowlevel.current_trio_token())

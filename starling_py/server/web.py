@@ -11,14 +11,15 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
 from starling_py.guard import Guard
 from starling_py.http.exchange import Exchange, RequestRefused
 from starling_py.http.messages import Answer, Events, Parts, Request, Talk, told
-from starling_py.http.site import Site, Told
+from starling_py.http.page import Page
+from starling_py.http.site import Told
 from starling_py.http.talk import TalkError
 from starling_py.server.inner import Inner
 from starling_py.server.listening import address_of, printed
@@ -55,21 +56,33 @@ _REST: Final = 0.5
 """Seconds in which nobody is accepted, after that has failed."""
 
 
+class Answering(Protocol):
+    """What is told at each path."""
+
+    @property
+    def page(self) -> Page | None:
+        """The page, if there is one."""
+
+    def answer(self, request: Request) -> Told:
+        """Return the answer to a request."""
+
+
 class Web:
     """The sockets of HTTP and their clients."""
 
     def __init__(
         self,
         listeners: list[socket.socket],
-        site: Site,
-        inner: Inner,
+        site: Answering,
+        inner: Inner | None,
         guard: Guard,
         now: Callable[[], float],
         certificates: Certificates | None = None,
     ) -> None:
-        """``inner`` talks with the server; ``now`` returns seconds on the monotonic clock.
+        """``inner`` talks with the server, as a page wants it.
 
-        ``certificates`` are what clients are shown, if they speak TLS.
+        ``now`` returns seconds on the monotonic clock; ``certificates`` are what clients are
+        shown, if they speak TLS.
         """
         self._certificates = certificates
         self._listeners = listeners
@@ -252,8 +265,10 @@ class _Visit:
 
     async def _talk(self, talk: Talk) -> Answer:
         """Say something to the server, and return the answer that its replies make."""
+        inner = self._web.inner
+        assert inner is not None, "a site without a page says nothing"
         try:
-            return talk.made(await self._web.inner.say(self.peer, talk.who, talk.commands))
+            return talk.made(await inner.say(self.peer, talk.who, talk.commands))
         except TalkError as problem:
             log.warning("%s: a conversation for the page failed: %s", self.peer, problem)
             return told(503, str(problem))

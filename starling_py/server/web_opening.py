@@ -16,6 +16,7 @@ from starling_py.guard import Guard
 from starling_py.http import tokens
 from starling_py.http.gate import Gate
 from starling_py.http.site import Site
+from starling_py.http.standby_site import StandbySite
 from starling_py.server import culprits
 from starling_py.server.errors import StartError
 from starling_py.server.inner import Inner
@@ -36,7 +37,15 @@ class Web(Protocol):
 
 
 Serve = Callable[
-    [list[socket.socket], Site, Inner, Guard, Callable[[], float], Certificates | None], Web
+    [
+        list[socket.socket],
+        Site | StandbySite,
+        Inner | None,
+        Guard,
+        Callable[[], float],
+        Certificates | None,
+    ],
+    Web,
 ]
 
 

@@ -60,7 +60,7 @@ class WebSource:
             return "the disk is full"
         if self._core.queues.directory.limits.disk_low:
             return "too little of the disk is free"
-        return None
+        return self._host.unready
 
     def now(self) -> float:
         """Return seconds on the monotonic clock."""

@@ -201,6 +201,19 @@ def _taking_snapshot(client: Client, name: str) -> Steps:
     client.replies.add_outcome(Outcome.OK)
 
 
+def handover(client: Client, _: operations.Handover) -> None:
+    """Have another server of the group take over; this one ends its connections, and follows."""
+    if not permitted(client, "handover"):
+        return
+    problem = client.host.hand_over()
+    if problem is None:
+        audit.log.info("%s: asked for the queues to be handed over", client.who)
+        client.replies.add_outcome(Outcome.OK)
+    else:
+        told = client.replies.writer.server_error(problem)
+        client.replies.add_error(told, problem, quiet=False)
+
+
 HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {
     operations.Pause: pause,
     operations.Resume: resume,
@@ -209,4 +222,5 @@ HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {
     operations.Move: move,
     operations.Hello: hello,
     operations.Snapshot: snapshot,
+    operations.Handover: handover,
 }

@@ -211,7 +211,7 @@ _RULES: Final[dict[type[Command], Callable[[User, Any], str | None]]] = {
     operations.Browse: _administer,
     operations.Drop: _administer,
     operations.Move: _move,
-    operations.Snapshot: _server,
+    operations.Handover: _server,
     operations.Hello: _nothing,
     operations.Snapshot: _server,
 }

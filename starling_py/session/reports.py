@@ -103,6 +103,9 @@ class ServerHost(Protocol):
     def refresh_certs(self) -> str | None:
         """Read the certificates again; return why that failed, if it did."""
 
+    def hand_over(self) -> str | None:
+        """Hand the queues over to another server; return why that cannot be, if so."""
+
     def shut_down(self) -> None:
         """Begin to stop the server."""
 

@@ -106,6 +106,10 @@ class View:
         """Read the certificates again; return why that failed, if it did."""
         return self._host.refresh_certs() if self._user.is_admin else "not permitted"
 
+    def hand_over(self) -> str | None:
+        """Hand the queues over to another server; return why that cannot be, if so."""
+        return self._host.hand_over() if self._user.is_admin else "not permitted"
+
     def shut_down(self) -> None:
         """Begin to stop the server."""
         if self._user.is_admin:

@@ -13,6 +13,7 @@ from starling_py.top.cells import Line
 from starling_py.top.formats import format_bytes, format_count, format_rate, format_uptime
 from starling_py.top.rows import NAME, STATE, Column, Row, Table, fit_columns, total
 from starling_py.top.snapshot import Snapshot
+from starling_py.top.wrong import membership
 
 KEYS = (
     "q quit",
@@ -53,6 +54,7 @@ def server_line(
         address,
         f"up {format_uptime(snapshot.number('uptime'))}",
         f"version {snapshot.text('version')}",
+        *membership(snapshot),
     ]
     if restarted_at is not None:
         found.append(f"restarted at {restarted_at}")

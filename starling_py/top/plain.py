@@ -16,7 +16,7 @@ from starling_py.top.rows import (
     total,
 )
 from starling_py.top.snapshot import Snapshot
-from starling_py.top.wrong import alerts, marks
+from starling_py.top.wrong import alerts, marks, membership
 
 _RATES = ("put", "get")
 """What one look cannot tell."""
@@ -66,5 +66,6 @@ def _server(snapshot: Snapshot) -> str:
         *([] if items is None else [f"items {format_count(items, 20)}"]),
         f"bytes {format_bytes(snapshot.number('bytes'))}",
         f"conns {snapshot.text('curr_connections')}",
+        *membership(snapshot),
     ]
     return "   ".join(found)

@@ -4,7 +4,7 @@ Nothing is called wrong that the server does not tell: an older one may have no 
 """
 
 from starling_py.top.course import History
-from starling_py.top.formats import printable
+from starling_py.top.formats import format_uptime, printable
 from starling_py.top.snapshot import Queue, Snapshot
 
 STUCK_MS = 60_000
@@ -47,6 +47,22 @@ def _is_stuck(queue: Queue, snapshot: Snapshot) -> bool:
     return queue.last_get + since >= STUCK_MS
 
 
+def _owns(snapshot: Snapshot) -> bool:
+    return snapshot.stats.get(b"replica_role") == b"owner"
+
+
+def membership(snapshot: Snapshot) -> list[str]:
+    """Return what an owner is in its group, in a few words; nothing of a server alone."""
+    if not _owns(snapshot):
+        return []
+    since, now = snapshot.number("replica_last_takeover"), snapshot.number("time")
+    told = "owner" if not since or now is None else f"owner for {format_uptime(now - since)}"
+    lag = snapshot.number("replica_lag") or 0
+    standbys = snapshot.text("replica_standbys").strip("-").split(",")
+    ready = len(list(filter(None, standbys)))
+    return [f"{told}, {ready} ready to take over, lag {lag}"]
+
+
 def alerts(snapshot: Snapshot) -> list[str]:
     """Return what is wrong with the server, or keeps it from accepting puts, in a few words each.
 
@@ -70,6 +86,8 @@ def alerts(snapshot: Snapshot) -> list[str]:
         found.append(f"follows {owner}, {snapshot.number('replica_lag')} messages behind")
     elif snapshot.number("accepting_conns") == 0:
         found.append("draining: no puts are accepted")
+    if snapshot.stats.get(b"replica_standbys", b"?") in (b"", b"-") and _owns(snapshot):
+        found.append("no other server is ready to take over")
     if silent := (snapshot.number("replica_silent_ms") or 0) // 1000:
         found.append(f"the cluster is silent for {silent} s")
     broken = [printable(name) for name, queue in snapshot.queues.items() if queue.is_broken]

@@ -4,8 +4,11 @@ import re
 
 import pytest
 
+from starling_py.ctl import cli
 from starling_py.ctl.checking import CRITICAL, WARNING, of_habits, of_queue, of_server
-from starling_py.ctl.remote import Queue
+from starling_py.ctl.command import Context
+from starling_py.ctl.output import Output
+from starling_py.ctl.remote import Queue, Remote
 from tests.core import CoreHarness
 from tests.ctl.conftest import Ctl
 
@@ -118,3 +121,53 @@ def test_a_doctor_finds_nothing_or_says_what_to_do(core: CoreHarness, ctl: Ctl) 
         "  (starling-ctl consumers jobs)"
     )
     assert ctl("doctor", "--json").objects()[0]["advice"] == "starling-ctl consumers jobs"
+
+
+class FollowingWire:
+    """A server that follows another one."""
+
+    def __init__(self, *, owner: str = "10.0.0.1:22122") -> None:
+        self._why = f"the owner is {owner}" if owner else "there is no owner yet"
+        self._told = b""
+
+    def send(self, data: bytes) -> None:
+        if data.startswith(b"stats"):
+            self._told += b"STAT replica_role follower\r\nSTAT replica_lag 2\r\nEND\r\n"
+        else:
+            self._told += f"SERVER_ERROR this server follows; {self._why}\r\n".encode()
+
+    def receive(self) -> bytes:
+        told, self._told = self._told, b""
+        return told
+
+    def close(self) -> None:
+        """Let it be."""
+
+
+@pytest.mark.parametrize(
+    ("owner", "check", "doctor", "text"),
+    [
+        ("10.0.0.1:22122", 0, 0, "follows; the owner is 10.0.0.1:22122, 2 messages behind"),
+        ("", 2, 1, "there is no owner yet"),
+    ],
+)
+def test_a_server_that_follows_is_well_while_there_is_an_owner(
+    owner: str, check: int, doctor: int, text: str, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    def connect(_address: Address, _timeout: float) -> Remote:
+        return Remote.over(FollowingWire(owner=owner), "here")
+
+    for command, status in (("check", check), ("doctor", doctor), ("ls", 4)):
+        options = cli.build_parser().parse_args([command])
+        assert cli.run(Context(options, Output(as_json=False), connect)) == status
+        told = capsysbinary.readouterr()
+        assert text.split(",")[0] in (told.out + told.err).decode()
+
+
+def test_an_owner_without_a_server_that_is_ready_is_found() -> None:
+    numbers = {"replica_role": "owner", "replica_standbys": "10.0.0.2:22122"}
+    assert not list(of_server(numbers, draining=False))
+    (found,) = of_server({**numbers, "replica_standbys": "-"}, draining=False)
+    assert (found.state, found.text) == (WARNING, "no other server is ready to take over")
+    (found,) = of_server({**numbers, "replica_silent_ms": "4200"}, draining=False)
+    assert (found.state, found.text) == (CRITICAL, "the cluster is silent for 4 s")

@@ -7,6 +7,7 @@ import attrs
 from starling_py.http.messages import Answer, Parts, Request
 from starling_py.http.site import Site, Told
 from starling_py.http.source import Changed, Numbers
+from starling_py.http.standby_site import StandbySite
 from starling_py.stats import WATCHED, Counters, Histogram, Snapshot
 
 
@@ -94,7 +95,7 @@ def whole(answer: Told) -> bytes:
     return answer.body if isinstance(answer, Answer) else b"".join(answer.parts)
 
 
-def asked(site: Site, path: str, method: str = "GET", **headers: str) -> Told:
+def asked(site: Site | StandbySite, path: str, method: str = "GET", **headers: str) -> Told:
     """Ask for a path of this machine."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return site.answer(Request(method, path, {}, {"host": "localhost", **names}))

@@ -5,6 +5,7 @@ import pytest
 from starling_py.http.gate import Gate
 from starling_py.http.messages import Answer
 from starling_py.http.site import LONGEST_TURN, Offer, Site
+from starling_py.http.standby_site import StandbySite
 from tests.http.parts import FakeSource, asked, whole
 
 LOCKED = Gate({b"a-token-that-is-long": "ops"})
@@ -61,3 +62,42 @@ def test_metrics_come_in_the_form_that_is_asked_for() -> None:
     assert whole(asked(site, "/metrics")).endswith(b"\n")
     told = whole(asked(site, "/metrics", accept="application/openmetrics-text"))
     assert told.endswith(b"# EOF\n")
+
+
+GROUP: list[tuple[str, object]] = [
+    ("replica_role", "follower"),
+    ("replica_owner", "10.0.0.1:22122"),
+    ("replica_epoch", 3),
+    ("replica_lag", 12),
+    ("replica_silent_ms", 1500),
+    ("replica_last_takeover", 0),
+    ("replica_standbys", ""),
+]
+FOLLOWS = "this server follows; the owner is 10.0.0.1:22122"
+
+
+def standby(gate: Gate | None = None, *, metered: bool = True) -> StandbySite:
+    return StandbySite(gate or Gate(), lambda: FOLLOWS, lambda: GROUP, metered=metered)
+
+
+def test_a_server_that_follows_is_well_not_ready_and_tells_of_the_owner() -> None:
+    assert asked(standby(), "/healthz") == Answer(200, b"ok\n")
+    for path in ("/readyz", "/", "/api/queues"):
+        answer = asked(standby(), path)
+        assert isinstance(answer, Answer)
+        assert (answer.status, answer.body) == (503, FOLLOWS.encode() + b"\n")
+    answer = asked(standby(metered=False), "/metrics")
+    assert isinstance(answer, Answer)
+    assert answer.status == 503
+
+
+def test_a_server_that_follows_tells_its_numbers_to_who_has_the_token() -> None:
+    told = whole(asked(standby(), "/metrics"))
+    assert b"\nstarling_ready 0\n" in told
+    assert b"\nstarling_replica_owner 0\n" in told
+    assert b"\nstarling_replica_lag_messages 12\n" in told
+    assert b"\nstarling_replica_silent_seconds 1.5\n" in told
+    answer = asked(standby(LOCKED), "/metrics")
+    assert isinstance(answer, Answer)
+    assert answer.status == 401
+    assert asked(standby(LOCKED), "/healthz", host="anything") == Answer(200, b"ok\n")

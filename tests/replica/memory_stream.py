@@ -20,6 +20,8 @@ class MemoryStream:
     """Returns, for an append, ``question`` or ``answer`` if that is lost."""
     silent: bool = False
     """Whether it has no majority."""
+    said: list[bytes] = attrs.field(factory=list)
+    """What was told to the owner, and it has not asked for."""
     appended: int = 0
     most_size: int = 0
 
@@ -78,6 +80,14 @@ class MemoryStream:
         await self._answer()
         for sequence in [each for each in self.entries if each < first]:
             del self.entries[sequence]
+
+    async def say(self, data: bytes) -> None:
+        if not self.silent:
+            self.said.append(data)
+
+    def heard(self) -> list[bytes]:
+        heard, self.said = self.said, []
+        return heard
 
     async def _answer(self) -> None:
         await asyncio.sleep(0)

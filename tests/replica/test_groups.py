@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
-from starling_py.client import Starling
+from starling_py.client import AsyncStarling, Starling
 from tests.process.raw_client import RawClient
 from tests.process.server_process import COMMAND, environment, expect_refusal, free_port
 from tests.replica.group import Servers, stats_of, wait_until
@@ -146,3 +147,43 @@ def test_a_spool_with_queues_is_not_thrown_away_for_a_stream(
         follower.process = None
         assert "has queues that are not of the stream" in follower.log
         assert (follower.spool / "jobs").exists()
+
+
+def test_the_client_for_trio_finds_the_owner_in_a_list_too(
+    alone: NatsCluster, tmp_path: Path
+) -> None:
+    with Servers(alone, tmp_path, takeover="300ms") as group:
+        names = [f"127.0.0.1:{each.port}" for each in group.nodes]
+
+        async def put_and_take() -> list[object]:
+            client = AsyncStarling(names, timeout=20)
+            for number in range(20):
+                await client.set("jobs", number)
+            await trio.to_thread.run_sync(group.owner.signal, signal.SIGKILL)
+            await client.set("jobs", 20, once="token")
+            found = [await client.get("jobs", timeout=20) for _ in range(21)]
+            assert await client.sizeof("jobs") == 0
+            await client.aclose()
+            return found
+
+        assert trio.run(put_and_take) == list(range(21))
+
+
+def test_the_client_goes_where_the_queues_were_handed_over(
+    alone: NatsCluster, tmp_path: Path
+) -> None:
+    with Servers(alone, tmp_path, takeover="1s") as group:
+        names = [f"127.0.0.1:{each.port}" for each in group.nodes]
+        with Starling(names, timeout=20) as client:
+            for turn in range(3):
+                client.set("jobs", turn)
+                owner = group.owner
+                wait_until(lambda: stats_of(group.owner.port)["replica_standbys"] != "-")
+                assert ask(owner.port, b"handover\r\n") == b"OK\r\n"
+                assert client.get("jobs", timeout=20) == turn
+                wait_until(lambda owner=owner: owner.role == "follower")  # type: ignore[misc]
+                wait_until(lambda: group.find_owner() is not None)
+            assert client.sizeof() == {"jobs": 0}
+            assert client.available_queues() == ["jobs"]
+            roles = {each["replica_role"] for each in client.stats().values()}
+            assert roles == {"owner", "follower"}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from starling_py.replica import operations, stream
 from starling_py.replica.operations import Operation
-from starling_py.replica.outbox import Outbox
+from starling_py.replica.outbox import MESSAGE_SIZE, Outbox
 from starling_py.replica.owner import Claim, LostError, Owner
 from starling_py.replica.shipped_files import ShippedFiles
 from starling_py.replica.stream_ledger import StreamLedger
@@ -103,7 +103,9 @@ def test_messages_under_way_have_the_numbers_that_they_will_get() -> None:
         place, outbox = MemoryStream(), Outbox()
         owner = await new_owner(place, outbox)
         for number in range(8):
-            outbox.add(Operation(operations.WROTE, "jobs/1.segment", number, bytes(700_000)))
+            outbox.add(
+                Operation(operations.WROTE, "jobs/1.segment", number, bytes(MESSAGE_SIZE - 100))
+            )
         async with running(owner):
             await asyncio.to_thread(outbox.flush)
         assert told(place) == list(range(8))

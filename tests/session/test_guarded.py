@@ -136,7 +136,7 @@ COMMANDS = [
     text("version"), text("verbosity 1"), text("cache_memlimit 5"), text("mn"), text("hello me"),
     text("watch fetchers"), text("lru_crawler x"), text("slabs x"), text("nonsense"),
     text("stats changed", "server"), text("STATS changed 5 5", "server"),
-    text("snapshot one", "server"), text("refresh_certs", "server"),
+    text("handover", "server"), text("refresh_certs", "server"),
     text("refresh_certs noreply", "server"),
 ]  # fmt: skip
 

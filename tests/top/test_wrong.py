@@ -2,7 +2,7 @@
 
 from starling_py.top.course import History
 from starling_py.top.snapshot import take_snapshot
-from starling_py.top.wrong import alerts, marks
+from starling_py.top.wrong import alerts, marks, membership
 from tests.top.parts import BY_KEY, only_row, snapshot
 
 
@@ -71,3 +71,21 @@ def test_a_queue_grows_and_its_items_die_within_the_last_minute() -> None:
 def test_marks_come_with_the_worst_first() -> None:
     wrong = {"items": 1, "journal_broken": 1, "paused": 1, "full": 1}
     assert marked(History(), 0, **wrong) == ("broken", "full", "paused")
+
+
+def test_an_owner_tells_its_place_and_whether_another_server_is_ready() -> None:
+    told = {
+        b"replica_role": b"owner",
+        b"replica_last_takeover": b"940",
+        b"replica_lag": b"3",
+        b"replica_standbys": b"10.0.0.2:22122,10.0.0.3:22122",
+        b"time": b"1000",
+    }
+    found = take_snapshot(told, 0.0)
+    assert alerts(found) == []
+    assert membership(found) == ["owner for 1m 0s, 2 ready to take over, lag 3"]
+    for nobody in (b"", b"-"):
+        found = take_snapshot(told | {b"replica_standbys": nobody}, 0.0)
+        assert alerts(found) == ["no other server is ready to take over"]
+        assert membership(found) == ["owner for 1m 0s, 0 ready to take over, lag 3"]
+    assert membership(take_snapshot({b"version": b"1"}, 0.0)) == []
