@@ -50,6 +50,7 @@ class Follower:
         """The sequence number at which files that are being built are whole; ``None``: they are."""
         self._descriptors: dict[str, int] = {}
         self._redo = False
+        self._has_started = False
         self.adopts = False
         """Whether the spool has queues that are to be put into the stream, which is empty."""
 
@@ -64,6 +65,7 @@ class Follower:
         The stream has messages from ``first`` to ``last``. Raises ``OSError``, and
         ``ForeignFilesError``: what was never told to anybody is not thrown away.
         """
+        self._has_started = True
         found = self._file.read()
         if found is None and self._shared_files():
             if last:
@@ -170,8 +172,14 @@ class Follower:
         self._note(attrs.evolve(self.position, state=OWNS))
 
     def stop(self, sequence: int, number: int) -> None:
-        """Note that the files are as the stream is at this number, and safe; close everything."""
+        """Note that the files are as the stream is at this number, and safe; close everything.
+
+        A node that has not started knows nothing of its files, and leaves what is noted.
+        """
         self._close_files()
+        if not self._has_started:
+            self._file.close()
+            return
         position = Position(self._stream, sequence, number)
         if self._files.sync_file_system(self._spool) and self.whole:
             position = attrs.evolve(position, state=STOPPED)

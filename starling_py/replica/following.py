@@ -92,12 +92,15 @@ class Following:
         while True:
             try:
                 state = await self._stream.state()
+                latest = await self._stream.owner()
                 break
             except NotAnsweredError:
                 self.answers = False
                 await asyncio.sleep(AGAIN)
         self.last = state.last
         self._follower.start(state.first, state.last)
+        if latest is not None:
+            self.owner = Claim.decode(latest.data)  # it may not be read again
         await self._stream.read_anew()
         self._heard = self._now()
 

@@ -34,6 +34,7 @@ from starling_py.replica.owner import Claim, LostError, Owner
 from starling_py.replica.position import PositionFile
 from starling_py.replica.shipped_files import ShippedFiles
 from starling_py.replica.stream import ClusterError, NotAnsweredError, Stream
+from starling_py.replica.stream_ledger import BOUND
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ class Group:
     """Where clients find it while it is the owner."""
     takeover: float
     """In seconds."""
+    bound: int = BOUND
+    """Bytes that the stream may take beyond twice those of the files."""
 
 
 class Link:
@@ -329,7 +332,16 @@ class Link:
     async def _own(self, stream: Stream, follower: Follower, claim: Claim) -> None:
         takeover, sequence = self._group.takeover, follower.position.sequence
         self._outbox = outbox = Outbox(claim.number)
-        owner = Owner(stream, outbox, follower.ledger, claim, sequence, takeover, self._now)
+        owner = Owner(
+            stream,
+            outbox,
+            follower.ledger,
+            claim,
+            sequence,
+            takeover,
+            self._now,
+            self._group.bound,
+        )
         owner.files = ShippedFiles(self._files, self._spool, outbox)
         try:
             if follower.adopts:

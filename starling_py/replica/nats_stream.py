@@ -140,18 +140,11 @@ class NatsStream:
 
     async def at(self, sequence: int) -> Entry | None:
         """Return the message with a number; ``None`` if there is none."""
-        if self._context is None:
-            raise NotAnsweredError("not connected")
-        try:
-            async with asyncio.timeout(self._patience):
-                found = await self._context.get_msg(self._name, seq=sequence)
-        except nats.js.errors.NotFoundError:
-            return None
-        except Exception as error:
-            raise NotAnsweredError(repr(error)) from error
-        headers = found.headers or {}
-        kind = str(found.subject).rpartition(".")[2]
-        return Entry(sequence, kind, headers.get("Nats-Msg-Id", ""), found.data or b"")
+        return await self._message(seq=sequence)
+
+    async def owner(self) -> Entry | None:
+        """Return the last message by ``OWNER``; ``None`` if there is none."""
+        return await self._message(subject=f"{self._name}.{OWNER}")
 
     async def read(self, after: int, wait: float) -> list[Entry]:
         """Return some messages behind a number, in order; wait for them for so many seconds."""
@@ -274,6 +267,20 @@ class NatsStream:
                 f" needed, or 'replicas: {replicas}' in the configuration"
             )
         self.id = bytes.fromhex(metadata["starling-id"])
+
+    async def _message(self, **which: int | str) -> Entry | None:
+        if self._context is None:
+            raise NotAnsweredError("not connected")
+        try:
+            async with asyncio.timeout(self._patience):
+                found = await self._context.get_msg(self._name, **which)  # type: ignore[arg-type]
+        except nats.js.errors.NotFoundError:
+            return None
+        except Exception as error:
+            raise NotAnsweredError(repr(error)) from error
+        headers = found.headers or {}
+        kind = str(found.subject).rpartition(".")[2]
+        return Entry(int(found.seq or 0), kind, headers.get("Nats-Msg-Id", ""), found.data or b"")
 
     async def _begin_reading(self, after: int) -> None:
         await self._forget_reader()

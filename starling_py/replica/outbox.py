@@ -86,16 +86,21 @@ class Outbox:
         if before < MESSAGE_SIZE <= self._size:
             self.wake()
 
-    def flush(self) -> None:
-        """Have everything sent, and return when the stream has it. Raises ``OSError``."""
+    def want(self) -> int:
+        """Have everything sent that was added; return up to which operation that is."""
         with self.lock:
             end = self.added
+            if self.answered < end:
+                self._wanted = max(self._wanted, end)
+        self.wake()
+        return end
+
+    def flush(self) -> None:
+        """Have everything sent, and return when the stream has it. Raises ``OSError``."""
+        end = self.want()
+        with self.lock:
             if self.answered >= end:
                 self.check_open()
-                return
-            self._wanted = max(self._wanted, end)
-        self.wake()
-        with self.lock:
             while self.answered < end:
                 self.check_open()
                 self._answered.wait()

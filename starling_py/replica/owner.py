@@ -255,6 +255,8 @@ class Owner:
             needed = self._ledger.first_needed(self.last)
             worth = 1 if self._ledger.is_too_long(state.size, self._bound) else PURGES
             if needed - state.first >= worth:
+                # While there is much to do, the last time that this was said may be long ago.
+                await self._say(self.claim)
                 await self._stream.purge(needed)
         except NotAnsweredError as error:
             log.info("the stream is not made shorter for now: %s", error)

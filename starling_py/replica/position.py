@@ -80,12 +80,18 @@ class PositionFile:
         return Position(stream, sequence, number, done, state)
 
     def write(self, position: Position) -> None:
-        """Write the position; it is there for whoever reads it once this returns."""
+        """Write the position; it is there for whoever reads it once this returns.
+
+        A new file is made safe before any other is made: a node that a power cut has left with
+        queues, and without this file, would not know that they are the stream's.
+        """
+        is_new = False
         if self._descriptor is None:
             with contextlib.suppress(FileNotFoundError):
                 self._descriptor = self._files.open_placed(self._path, new=False)
             if self._descriptor is None:
                 self._descriptor = self._files.open_placed(self._path, new=True)
+                is_new = True
         told = _FORMAT.pack(
             _MAGIC,
             _VERSION,
@@ -99,6 +105,9 @@ class PositionFile:
         )
         told += zlib.crc32(told).to_bytes(4, "little")
         self._files.write_at(self._descriptor, 0, told)
+        if is_new:
+            self._files.sync(self._descriptor)
+            self._files.sync_directory(self._path.rpartition("/")[0])
 
     def sync(self) -> None:
         """Make it safe. Raises ``OSError``."""

@@ -67,6 +67,9 @@ class Stream(Protocol):
     async def at(self, sequence: int) -> Entry | None:
         """Return the message with a number; ``None`` if there is none."""
 
+    async def owner(self) -> Entry | None:
+        """Return the last message by ``OWNER``; ``None`` if there is none."""
+
     async def read(self, after: int, wait: float) -> list[Entry]:
         """Return some messages behind a number, in order; wait for them for so many seconds."""
 

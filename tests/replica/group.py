@@ -21,9 +21,9 @@ from tests.replica.cut import Proxies
 from tests.replica.nats_cluster import NatsCluster
 
 
-def stats_of(port: int) -> dict[str, str]:
+def stats_of(port: int, host: str = "127.0.0.1") -> dict[str, str]:
     """Return what a server tells of itself; empty if it does not."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 2) as client:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), 2) as client:
         client.sendall(b"stats\r\n")
         told = b""
         while not told.endswith(b"END\r\n"):
@@ -52,6 +52,9 @@ class Node:
     spool: Path
     options: tuple[str, ...]
     process: "subprocess.Popen[bytes] | None" = None
+    host: str = "127.0.0.1"
+    enter: tuple[str, ...] = ()
+    """What a command begins with that is run on its machine."""
 
     @property
     def log(self) -> str:
@@ -62,7 +65,7 @@ class Node:
         """Start it, again if it ended."""
         with self.spool.with_suffix(".log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*COMMAND, "-p", str(self.port), "-q", str(self.spool), *self.options],
+                [*self.enter, *COMMAND, "-p", str(self.port), "-q", str(self.spool), *self.options],
                 env=environment(),
                 stdout=log,
                 stderr=log,
@@ -79,12 +82,12 @@ class Node:
     @property
     def role(self) -> str:
         """Return what it says that it is; empty if it does not answer."""
-        return stats_of(self.port).get("replica_role", "")
+        return stats_of(self.port, self.host).get("replica_role", "")
 
     @property
     def is_ready(self) -> bool:
         """Whether it follows and has everything."""
-        told = stats_of(self.port)
+        told = stats_of(self.port, self.host)
         followed = told.get("replica_owner") not in (None, "-", "")
         return told.get("replica_role") == "follower" and followed and told["replica_lag"] == "0"
 
@@ -190,6 +193,8 @@ class Load:
     producers: int = 4
     consumers: int = 1
     queue: str = "jobs"
+    hosts: tuple[str, ...] = ()
+    """Where each port is; by default, on this machine."""
     acknowledged: list[str] = attrs.field(factory=list)
     taken: list[str] = attrs.field(factory=list)
     """Items in the order in which they were handed out."""
@@ -266,7 +271,7 @@ class Load:
 
     def _produce(self, at: int) -> None:
         number = 0
-        connection = _Connection(self.ports, at)
+        connection = _Connection(self.ports, at, self.hosts)
         while not self._puts_stop.is_set():
             item = f"p{at}.{number:07d}"
             number += 1
@@ -282,7 +287,7 @@ class Load:
         connection.close()
 
     def _consume(self, at: int) -> None:
-        connection = _Connection(self.ports, at)
+        connection = _Connection(self.ports, at, self.hosts)
         while not self._stops.is_set():
             reply = connection.ask(f"get {self.queue}/t=100/open\r\n", b"END\r\n")
             if not reply.endswith(b"END\r\n"):
@@ -306,8 +311,9 @@ class Load:
 class _Connection:
     """A connection to one server of a list, the next one when that does not serve."""
 
-    def __init__(self, ports: list[int], at: int) -> None:
+    def __init__(self, ports: list[int], at: int, hosts: tuple[str, ...] = ()) -> None:
         self._ports = ports
+        self._hosts = hosts or ("127.0.0.1",) * len(ports)
         self._at = at % len(ports)
         self._socket: socket.socket | None = None
 
@@ -315,7 +321,7 @@ class _Connection:
         """Return the reply; something else than one if there is none."""
         try:
             if self._socket is None:
-                address = "127.0.0.1", self._ports[self._at]
+                address = self._hosts[self._at], self._ports[self._at]
                 self._socket = socket.create_connection(address, 5)
                 self._socket.settimeout(15)
             self._socket.sendall(command.encode())

@@ -66,6 +66,10 @@ class MemoryStream:
         await self._answer()
         return self.entries.get(sequence)
 
+    async def owner(self) -> Entry | None:
+        await self._answer()
+        return next((each for each in self.entries.values() if each.kind == OWNER), None)
+
     async def read(self, after: int, wait: float) -> list[Entry]:
         await self._answer()
         found = [each for at, each in sorted(self.entries.items()) if at > after]

@@ -7,12 +7,16 @@ import socket
 import subprocess
 import sysconfig
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
 from tests.process.server_process import PATIENCE, free_port
+
+if TYPE_CHECKING:
+    from tests.replica.machines import Machines
 
 CONFIGURATION = """\
 server_name: {name}
@@ -41,12 +45,14 @@ class NatsServer:
     port: int
     folder: Path
     process: "subprocess.Popen[bytes] | None" = None
+    enter: tuple[str, ...] = ()
+    """What a command begins with that is run on its machine."""
 
     def start(self) -> None:
         """Start it, again if it was killed."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [command(), "-c", self.folder / "conf"], stdout=log, stderr=log
+                [*self.enter, command(), "-c", self.folder / "conf"], stdout=log, stderr=log
             )
 
     def signal(self, number: signal.Signals) -> None:
@@ -59,14 +65,31 @@ class NatsServer:
 
     def wipe(self) -> None:
         """Lose its disk."""
-        shutil.rmtree(self.folder / "store")
+        shutil.rmtree(self.store)
+
+    @property
+    def store(self) -> Path:
+        """Where it has its files."""
+        return self.folder / "store"
 
 
 class NatsCluster:
     """Some servers that form one cluster, or one alone."""
 
-    def __init__(self, folder: Path, size: int = 3, sync: str = "always") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        size: int = 3,
+        sync: str = "always",
+        stores: Sequence[Path] = (),
+        machines: "Machines | None" = None,
+    ) -> None:
+        """``stores``: folders that each server's files are in, on disks of their own maybe.
+
+        With ``machines``, each server is on one of these.
+        """
         self._ports = contextlib.ExitStack()
+        self._machines = machines
         ports = [self._ports.enter_context(free_port()) for _ in range(2 * size)]
         routes = ", ".join(f"nats://127.0.0.1:{each}" for each in ports[size:])
         self.servers = []
@@ -82,19 +105,30 @@ class NatsCluster:
                 store=own / "store",
                 sync=sync,
             )
+            if stores:
+                (own / "store").symlink_to(stores[at])
+            server = NatsServer(name, ports[at], own)
+            if machines is not None:
+                text = machines.placed(text, at)
+                server.enter = machines.enter(at)
             (own / "conf").write_text(text)
-            self.servers.append(NatsServer(name, ports[at], own))
+            self.servers.append(server)
 
     @property
     def urls(self) -> str:
         """Return where the servers are."""
-        return ",".join(f"nats://127.0.0.1:{each.port}" for each in self.servers)
+        hosts = ["127.0.0.1"] * len(self.servers)
+        if self._machines is not None:
+            hosts = [self._machines.host(at) for at in range(len(self.servers))]
+        pairs = zip(hosts, self.servers, strict=True)
+        return ",".join(f"nats://{host}:{each.port}" for host, each in pairs)
 
     def __enter__(self) -> Self:
         for each in self.servers:
             each.start()
-        for each in self.servers:
-            until_connected(each.port)
+        for at, each in enumerate(self.servers):
+            host = "127.0.0.1" if self._machines is None else self._machines.host(at)
+            until_connected(each.port, host)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -105,12 +139,12 @@ class NatsCluster:
         self._ports.close()
 
 
-def until_connected(port: int) -> None:
+def until_connected(port: int, host: str = "127.0.0.1") -> None:
     """Return when somebody listens at a port."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
+            socket.create_connection((host, port), 1).close()
             return
         except OSError:
             assert time.monotonic() < deadline, "nobody listens"

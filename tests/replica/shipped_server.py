@@ -57,6 +57,7 @@ class StreamInMemory:
         self._woken, self._ends = threading.Event(), threading.Event()
         self.outbox = Outbox(wake=self._woken.set)
         self._sequence = 0
+        self._error: Exception | None = None
         Path(self.spool).mkdir(parents=True, exist_ok=True)
         self.files = SyncedFiles(files, self.spool, self.outbox)
         self._follower.whole_at = 1 << 60  # until it has all that was there before
@@ -85,6 +86,8 @@ class StreamInMemory:
         self._ends.set()
         self._woken.set()
         self._thread.join()
+        if self._error is not None:
+            raise self._error
         self._send()
         mine, copy = self._files(self.spool), self._files(self._copy.name)
         self._follower.close()
@@ -92,13 +95,24 @@ class StreamInMemory:
         assert copy == mine
 
     def _files(self, spool: str) -> dict[str, bytes]:
-        return {each: (Path(spool) / each).read_bytes() for each in shared_files(Files(), spool)}
+        files = Files()
+        return {
+            each: files.read(f"{spool}/{each}")
+            for each in shared_files(files, spool)
+            if files.kind(f"{spool}/{each}") == "a regular file"
+        }
 
     def _run(self) -> None:
         while not self._ends.is_set():
             self._woken.wait()
             self._woken.clear()
-            self._send()
+            try:
+                self._send()
+            except Exception as error:
+                # Nobody must wait for an answer that will not come.
+                self._error = error
+                self.outbox.close("the follower has failed")
+                return
 
     def _send(self) -> None:
         while (message := self.outbox.take(all_of_it=True)) is not None:

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starling_py.replica.follower import DivergedError, Follower, ForeignFilesError
+from starling_py.replica.position import BUILDS, PositionFile
 from tests.journal.simulated_disk import ProcessKilled, SimulatedDisk
 from tests.journal.spool_harness import SPOOL, Harness, empty_disk
-from tests.replica.shipping import STARTED, Contents, Owner, follow, follower, shared
+from tests.replica.shipping import STARTED, STREAM, Contents, Owner, follow, follower, shared
 
 NAMES = (b"jobs", b"Mail", b"x")
 
@@ -194,6 +195,37 @@ def test_after_a_power_cut_only_a_node_that_had_stopped_goes_on() -> None:
     once_more = follower(disk.after_power_cut(), STARTED)
     once_more.start(1, owner.outbox.sequence)
     assert once_more.whole
+
+
+def test_a_node_that_is_stopped_before_it_has_started_keeps_its_place() -> None:
+    owner, disk, node = some_messages()
+    before = node.position
+    node.close()
+    again = follower(disk.for_next_process())
+    again.stop(again.position.sequence, again.position.number)
+    once_more = follower(disk.for_next_process())
+    once_more.start(1, owner.outbox.sequence)
+    assert once_more.position == before
+    follow(once_more, owner.outbox)
+    assert shared(disk) == shared(owner.disk)
+
+
+def test_queues_for_the_stream_are_so_after_a_stop_before_the_start() -> None:
+    owner = Owner()
+    play(owner, [("put", b"jobs", 20)])
+    disk = SimulatedDisk.holding(shared(owner.disk))
+    follower(disk).stop(0, 0)
+    again = follower(disk.for_next_process())
+    again.start(0, 0)
+    assert again.adopts
+
+
+def test_a_power_cut_leaves_a_new_node_its_position() -> None:
+    disk = empty_disk()
+    follower(disk).start(1, 7)
+    found = PositionFile(disk.after_power_cut(), SPOOL, STARTED).read()
+    assert found is not None
+    assert (found.stream, found.state) == (STREAM, BUILDS)
 
 
 def test_another_stream_is_not_taken_for_the_one_that_was_followed() -> None:

@@ -149,6 +149,27 @@ def test_who_was_handed_the_stream_does_not_wait() -> None:
     asyncio.run(scenario())
 
 
+def test_who_is_started_again_knows_the_owner_and_the_epoch() -> None:
+    async def scenario() -> None:
+        place, time = MemoryStream(), Time()
+        await an_owner(place, time)
+        candidate = Candidate(place, "two", time)
+        following, node = candidate.following()
+        async with follows(following):
+            await until(lambda: following.owner is not None)
+        node.close()
+        again, _ = candidate.following()
+        async with follows(again) as task:
+            await until(lambda: again.owner is not None)
+            assert again.owner is not None
+            assert again.owner.address == "one:22122"
+            time.now = 1.1 * TAKEOVER
+            await until(task.done)
+            assert task.result().epoch == 2
+
+    asyncio.run(scenario())
+
+
 def test_a_claim_whose_answer_is_lost_is_found_in_the_stream() -> None:
     async def scenario() -> None:
         place, time = MemoryStream(), Time()

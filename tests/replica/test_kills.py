@@ -130,21 +130,28 @@ LONG = (
 )
 
 
+def check_load(load: Load, name: str, what: Callable[[], None], times: int) -> None:
+    """Have something done under load, tell what came of it, and expect that nothing was lost."""
+    for _ in range(times):
+        before = len(load.acknowledged)
+        wait_until(lambda before=before: len(load.acknowledged) > before + 200)  # type: ignore[misc]
+        what()
+        before = len(load.acknowledged)
+        wait_until(lambda before=before: len(load.acknowledged) > before + 100)  # type: ignore[misc]
+    load.finish()
+    print(
+        f"{name}: {len(load.acknowledged)} acknowledged,"
+        f" {len(set(load.acknowledged) - set(load.taken))} lost, {load.twice} twice,"
+        f" {len(load.confirmed_again)} of them confirmed, {len(load.disordered)} out of order,"
+        f" {load.outage:.2f} s without an answer"
+    )
+    load.check()
+
+
 def check_survives(group: Servers, what: Callable[[Servers], None], times: int) -> None:
     """Have something done to a group under load, and expect that nothing was lost."""
     with Load([each.port for each in group.nodes]) as load:
-        for _ in range(times):
-            before = len(load.acknowledged)
-            wait_until(lambda before=before: len(load.acknowledged) > before + 200)  # type: ignore[misc]
-            what(group)
-            before = len(load.acknowledged)
-            wait_until(lambda before=before: len(load.acknowledged) > before + 100)  # type: ignore[misc]
-        load.finish()
-    print(
-        f"{what.__name__}: {len(load.acknowledged)} acknowledged, 0 lost, {load.twice} twice,"
-        f" {len(load.disordered)} out of order, {load.outage:.2f} s without an answer"
-    )
-    load.check()
+        check_load(load, what.__name__, lambda: what(group), times)
 
 
 @pytest.mark.parametrize("what", SHORT)

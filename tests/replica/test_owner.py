@@ -198,6 +198,25 @@ def test_the_stream_stays_within_twice_the_files_and_a_bound() -> None:
     asyncio.run(scenario())
 
 
+def test_what_is_reclaimed_leaves_who_owns_the_stream() -> None:
+    async def scenario() -> None:
+        place, outbox = MemoryStream(), Outbox()
+        owner = await new_owner(place, outbox, bound=0)
+        async with running(owner):
+            for number in range(100):
+                outbox.add(Operation(operations.CREATED, "jobs/1.segment"))
+                outbox.add(write(number))
+                await asyncio.to_thread(outbox.flush)
+            owner._reclaim_at = 0
+            owner._wake.set()
+            await until(lambda: min(place.entries) > 100)
+            entry = await place.owner()
+        assert entry is not None
+        assert Claim.decode(entry.data).node == "one"
+
+    asyncio.run(scenario())
+
+
 def test_who_hands_over_says_so_behind_all_that_it_has_done() -> None:
     async def scenario() -> None:
         place, outbox = MemoryStream(), Outbox()
