@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from starling_py.connecting.address import Address
 from starling_py.ctl import cli
 from starling_py.ctl.checking import CRITICAL, WARNING, of_habits, of_queue, of_server
 from starling_py.ctl.command import Context
