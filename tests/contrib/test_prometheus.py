@@ -24,7 +24,10 @@ NEEDS_PROMTOOL = pytest.mark.skipif(
 
 def told() -> set[str]:
     """Return the names of all samples that a server tells."""
-    group = [("replica_role", "owner"), ("replica_lag", 0), ("replica_silent_ms", 0)]
+    group = [
+        *(("replica_role", "owner"), ("replica_standbys", "")),
+        *((f"replica_{each}", 0) for each in ("epoch", "lag", "silent_ms", "last_takeover")),
+    ]
     source = FakeSource([FakeQueue(b"jobs")], group=list(group))
     lines = b"".join(metrics.parts(source, 200, PLAIN)).decode().splitlines()
     names = {re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#")}

@@ -145,6 +145,7 @@ def test_a_server_of_a_group_tells_its_place_in_it(role: str) -> None:
         *(("replica_role", role), ("replica_owner", "10.0.0.1:22122")),
         *(("replica_epoch", 3), ("replica_lag", 17)),
         *(("replica_silent_ms", 2500), ("replica_last_takeover", 1_000_000)),
+        ("replica_standbys", "10.0.0.2:22122,10.0.0.3:22122"),
     ]
     source = FakeSource(group=told if role else [])
     found = {name: each for name, each in families(source).items() if "replica" in name}
@@ -154,7 +155,8 @@ def test_a_server_of_a_group_tells_its_place_in_it(role: str) -> None:
     assert {name: each.samples[0].value for name, each in found.items()} == {
         "starling_replica_owner": float(role == "owner"),
         "starling_replica_epoch": 3,
-        "starling_replica_lag": 17,
+        "starling_replica_lag_messages": 17,
+        "starling_replica_standbys": 2,
         "starling_replica_silent_seconds": 2.5,
         "starling_replica_last_takeover_seconds": 1_000_000,
     }
