@@ -90,6 +90,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--hostile", action="store_true", help="attacks, what others feel of them, and memory"
     )
+    parser.add_argument(
+        "--tries",
+        type=between(1, 10),
+        default=1,
+        metavar="N",
+        help="of an attack that is beyond its bounds (default 1)",
+    )
+    parser.add_argument(
+        "--margin", type=float, default=1.0, help="times the CPU time that an attack may take"
+    )
     parser.add_argument("--json", type=Path, help="a file for all figures")
     for family in FAMILIES:
         searched = SEARCHED.get(family)
@@ -176,7 +186,15 @@ def run_attacks(options: argparse.Namespace, core: int | None) -> list[Row]:
     servers, _ = find({"before": options.before} if options.before else {})
     some = hostile.attackable(servers, options.servers)
     print(surroundings(options.directory, some, {}), flush=True)
-    return hostile.run(rows, some, core, options.directory, quick=options.quick)
+    return hostile.run(
+        rows,
+        some,
+        core,
+        options.directory,
+        quick=options.quick,
+        tries=options.tries,
+        margin=options.margin,
+    )
 
 
 def show(new: Sequence[Row], rows: Sequence[Row], servers: Sequence[Server]) -> None:
