@@ -17,7 +17,7 @@ from starling_py.queues import numbers
 from starling_py.queues.errors import NotLoaded
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_directory import QueueDirectory
-from starling_py.queues.slices import Steps
+from starling_py.queues.slices import Steps, one_by_one
 from starling_py.queues.waiters import Waiters
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Housekeeping:
         memory = 0
         try:
             # The directory changes meanwhile: what is new comes in the next round.
-            for queue in list(directory.by_name.values()):
+            for queue in one_by_one(directory.by_name.values()):
                 if directory.by_name.get(queue.name) is queue:
                     try:
                         self._look_after(queue)
