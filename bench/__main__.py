@@ -93,6 +93,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--users", action="store_true", help="with --hostile: the server has users, and all log in"
     )
+    parser.add_argument(
+        "--tries",
+        type=between(1, 10),
+        default=1,
+        metavar="N",
+        help="of an attack that is beyond its bounds (default 1)",
+    )
+    parser.add_argument(
+        "--margin", type=float, default=1.0, help="times the CPU time that an attack may take"
+    )
     parser.add_argument("--json", type=Path, help="a file for all figures")
     for family in FAMILIES:
         searched = SEARCHED.get(family)
@@ -180,7 +190,14 @@ def run_attacks(options: argparse.Namespace, core: int | None) -> list[Row]:
     some = hostile.attackable(servers, options.servers)
     print(surroundings(options.directory, some, {}), flush=True)
     return hostile.run(
-        rows, some, core, options.directory, quick=options.quick, users=options.users
+        rows,
+        some,
+        core,
+        options.directory,
+        quick=options.quick,
+        users=options.users,
+        tries=options.tries,
+        margin=options.margin,
     )
 
 

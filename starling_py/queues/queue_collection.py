@@ -28,7 +28,7 @@ from starling_py.queues.moves import MovePut, Moves
 from starling_py.queues.open_reads import ReadHolder
 from starling_py.queues.persistent_queue import PersistentQueue
 from starling_py.queues.queue_directory import QueueDirectory, Rules
-from starling_py.queues.slices import WAKING, Steps
+from starling_py.queues.slices import WAKING, Steps, one_by_one
 from starling_py.queues.traffic import Move
 from starling_py.queues.waiters import Hit, Room, Waiter, Waiters
 from starling_py.queues.window import WindowSizes
@@ -225,7 +225,7 @@ class QueueCollection:
         self.slices.start(self._flush_all())
 
     def _flush_all(self) -> Steps:
-        for queue in list(self.directory):
+        for queue in one_by_one(self.directory):
             try:
                 if queue.items:
                     self.flush(queue.name)
@@ -333,7 +333,7 @@ class QueueCollection:
         try:
             yield from self.directory.go_by(rules)
             # Only when all queues have their new settings: serving one may move items to another.
-            for queue in list(self._by_name.values()):
+            for queue in one_by_one(self._by_name.values()):
                 self._serve_those_who_wait(queue)
                 yield None
         finally:

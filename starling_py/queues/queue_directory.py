@@ -25,7 +25,7 @@ from starling_py.queues.errors import NotLoaded, NotNowRefused
 from starling_py.queues.fan_out import FanOut
 from starling_py.queues.limits import ServerLimits
 from starling_py.queues.persistent_queue import PersistentQueue
-from starling_py.queues.slices import MAKING, Slices, Steps
+from starling_py.queues.slices import MAKING, Slices, Steps, one_by_one
 from starling_py.queues.traffic import Mover
 from starling_py.queues.window import WindowSizes
 from starling_py.settings.queue_settings import QueueSettings
@@ -197,7 +197,7 @@ class QueueDirectory:
         self.rules = rules
         self.fan_out.routes = rules.routes
         self.take_care()
-        for queue in list(self.by_name.values()):
+        for queue in one_by_one(self.by_name.values()):
             queue.go_by(self.settings_of(queue.name))
             yield None
 

@@ -9,8 +9,8 @@ however much other work there is.
 """
 
 from collections import deque
-from collections.abc import Generator
-from typing import Final, Protocol
+from collections.abc import Generator, Iterable, Iterator
+from typing import Final, Protocol, TypeVar
 
 from mypy_extensions import mypyc_attr
 
@@ -40,6 +40,9 @@ Steps = Generator[NotLoaded | None, None, None]
 
 Where something must be read from disk, it yields that signal: it goes on when that is there, or
 ``JournalError`` is thrown in where it stands."""
+
+
+Thing = TypeVar("Thing")
 
 
 def _nothing(_: object) -> None:
@@ -160,6 +163,18 @@ def _freeing(things: Stack) -> Steps:
         for _ in range(min(len(things), _FREED)):
             things.pop()
         yield None
+
+
+def one_by_one(things: Iterable[Thing]) -> Iterator[Thing]:
+    """Yield what there is now, and let go of what was yielded.
+
+    Long work that kept ten thousand queues until its end, most of which are deleted by then, would
+    have all of them freed in its last step.
+    """
+    left = list(things)
+    left.reverse()
+    while left:
+        yield left.pop()
 
 
 def next_step(steps: Steps, failure: JournalError | None = None) -> NotLoaded | None:

@@ -16,7 +16,7 @@ from starling_py.protocol.writer import Outcome
 from starling_py.queues.errors import NotLoaded, NotSwept
 from starling_py.queues.expiry import reckoned
 from starling_py.queues.persistent_queue import PersistentQueue
-from starling_py.queues.slices import LATER, Steps
+from starling_py.queues.slices import LATER, Steps, one_by_one
 from starling_py.session import audit, reports
 from starling_py.session.client import Client
 
@@ -124,7 +124,7 @@ def _flushing_all(client: Client, command: commands.FlushAll) -> Steps:
     One that cannot be flushed keeps no other from it, but is answered with an error.
     """
     trouble: JournalError | None = None
-    for queue in list(client.queues.directory):
+    for queue in one_by_one(client.queues.directory):
         try:
             if queue.items and client.queues.flush(queue.name) is not None:
                 client.replies.depend(queue.journal)

@@ -1,6 +1,7 @@
 """Long work in slices: how much of it one turn does, and that all of it gets on."""
 
 import logging
+import weakref
 from collections import deque
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from starling_py.journal.errors import JournalError
 from starling_py.queues.errors import NotLoaded
-from starling_py.queues.slices import LATER, Slices, Steps
+from starling_py.queues.slices import LATER, Slices, Steps, one_by_one
 from tests.queues.parts import Queues
 
 
@@ -138,3 +139,17 @@ def test_much_memory_is_freed_little_by_little(queues: Queues, slices: Slices) -
         left.append(len(things))
     assert not things
     assert len(left) > 3
+
+
+class Something:
+    pass
+
+
+def test_what_was_gone_through_is_not_kept_until_the_last_of_it() -> None:
+    things = {number: Something() for number in range(5)}
+    seen = []
+    for thing in one_by_one(things.values()):
+        seen.append(weakref.ref(thing))
+        del things[len(seen) - 1], thing
+        assert [each() for each in seen] == [None] * len(seen)
+    assert len(seen) == 5

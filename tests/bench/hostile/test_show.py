@@ -14,7 +14,9 @@ from bench.hostile.row import ROWS
 from tests.bench.hostile.foe import ordering, program
 
 if TYPE_CHECKING:
-    from bench.hostile.row import Row
+    from collections.abc import Iterator
+
+    from bench.hostile.row import Row, Scene
 
 PAGE = Path(__file__).parents[3] / "docs/performance.md"
 
@@ -60,6 +62,40 @@ def test_all_rows_within_their_bounds_are_a_success(
     planted(monkeypatch, ordering(b"sleep 1"))
     foe = program(tmp_path).version[0]
     assert run(tmp_path, "--before", foe, "--servers", "before")[0] == 0
+
+
+def first_time(orders: list[bytes]) -> Row:
+    """Return a row that gives one order the first time, and another one each time after that."""
+    row = ordering(b"sleep 1")
+
+    def attack(scene: Scene) -> Iterator[None]:
+        """Give an order."""
+        client = scene.connect()
+        yield
+        client.check(orders.pop(0) + b"\r\n", b"OK\r\n")
+
+    row.attack = attack
+    return row
+
+
+def test_a_row_that_is_tried_again_fails_if_it_is_beyond_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foe = ("--before", program(tmp_path).version[0], "--servers", "before", "--tries", "2")
+    planted(monkeypatch, first_time([b"burn 200", b"sleep 1"]))
+    assert run(tmp_path, *foe)[0] == 0
+    assert capsys.readouterr().out.count("MISSED") == 1
+    planted(monkeypatch, first_time([b"burn 200", b"burn 200"]))
+    assert run(tmp_path, *foe)[0] == 1
+
+
+def test_with_a_margin_so_many_times_the_time_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foe = ("--before", program(tmp_path).version[0], "--servers", "before")
+    planted(monkeypatch, ordering(b"burn 100"))
+    assert run(tmp_path, *foe, "--margin", "2")[0] == 1
+    assert run(tmp_path, *foe, "--margin", "50")[0] == 0
 
 
 def test_the_rows_behind_one_that_failed_have_a_fresh_server(
