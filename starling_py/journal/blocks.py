@@ -89,13 +89,17 @@ class Reading:
         """Read the next block of a segment; return whether there was none left."""
         number, offset = self.position
         end = self.files.size(each.path) if each.compacted else each.size
-        if offset == 0:
-            offset = first_record(self.files, each.path)
+        size = min(max(BLOCK, self.room // 2), end - offset)
+        if offset == 0 and end > 0:
+            # One call reads the header and the first records.
+            data = read_at(self.files, each.path, 0, max(size, min(segment.MAX_HEADER, end)))
+            offset = _first_record(each.path, data)
             self.position = (number, offset)
+            data = data[offset:]
+        else:
+            data = read_at(self.files, each.path, offset, size) if size > 0 else b""
         if offset >= end:
             return True
-        size = min(max(BLOCK, self.room // 2), end - offset)
-        data = read_at(self.files, each.path, offset, size)
         last = self._take(data)
         if last == 0:
             needed = record.needed(memoryview(data), 0)
@@ -164,9 +168,17 @@ def read_at(files: Files, path: str, offset: int, size: int) -> bytes:
 
 
 def first_record(files: Files, path: str) -> int:
-    """Return where the first record of a segment starts. Raises ``JournalDamagedError``."""
+    """Return where the first record of a segment starts.
+
+    Raises ``OSError`` and ``JournalDamagedError``.
+    """
+    return _first_record(path, files.read_at(path, 0, segment.MAX_HEADER))
+
+
+def _first_record(path: str, data: bytes) -> int:
+    """Return where the first record starts of a segment that begins with ``data``."""
     try:
-        return segment.decode(memoryview(files.read_at(path, 0, segment.MAX_HEADER)))[1]
+        return segment.decode(memoryview(data))[1]
     except SegmentError as problem:
         raise JournalDamagedError(path, 0, str(problem)) from problem
 

@@ -9,6 +9,7 @@ import re
 
 POSITION = ".replica"
 """A file in the spool of a server that is one of a group: how far its files have come."""
+_STANDS_AS_IT_IS = re.compile(rb"[a-z0-9_-][a-z0-9_.-]{,199}")
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-.")
 _LONGEST_DIRECTORY_NAME = 200
 _DIRECTORY_NAME = re.compile(
@@ -26,6 +27,8 @@ def directory_name(name: bytes) -> str:
     encoding that is too long for a file system is cut and completed with a digest: it cannot be
     decoded, which is why every segment carries the queue's true name.
     """
+    if _STANDS_AS_IT_IS.fullmatch(name) is not None:
+        return name.decode()
     encoded = "".join(
         chr(byte) if byte in _PLAIN and not (position == 0 and byte == 0x2E) else f"%{byte:02x}"
         for position, byte in enumerate(name)

@@ -13,6 +13,9 @@ from typing import Final
 
 LARGEST: Final = 1024
 """Ranges in a chunk, above which it is cut in two."""
+# Most sets are empty, and there are many of them: these are never added to.
+_NO_CHUNKS: Final[list[list[int]]] = []
+_NO_TOPS: Final[list[int]] = []
 
 
 class IdRanges:
@@ -25,6 +28,12 @@ class IdRanges:
         for start, end in ranges:
             starts.append(start)
             ends.append(end)
+        self._starts = self._ends = _NO_CHUNKS
+        self._tops = _NO_TOPS
+        if starts:
+            self._fill(starts, ends)
+
+    def _fill(self, starts: list[int], ends: list[int]) -> None:
         size = LARGEST // 2
         cuts = range(0, len(starts), size)
         self._starts = [starts[cut : cut + size] for cut in cuts]
@@ -62,9 +71,7 @@ class IdRanges:
         if at == len(tops):
             # Behind all others: the end of the last chunk, so that few chunks are small.
             if not tops:
-                self._starts.append([start])
-                self._ends.append([end])
-                tops.append(end)
+                self._fill([start], [end])
                 return
             at -= 1
         starts, ends = self._starts[at], self._ends[at]

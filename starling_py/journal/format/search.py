@@ -80,6 +80,8 @@ def find_sound_record(
 
     No record can have an id above ``highest_id``.
     """
+    if len(data) - offset < HEADER_SIZE:
+        return None  # at the end of nearly every segment
     return Search(data, len(data), salt, highest_id).first(offset)
 
 
