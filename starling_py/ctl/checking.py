@@ -178,11 +178,11 @@ def doctor(context: Context) -> int:
     remote, output = context.remote, context.output
     numbers, settings, queues = remote.server(), remote.settings(), remote.in_full()
     draining = remote.connection.ask(b"status") == b"READONLY"
-    items, total = numbers.get("curr_items", "?"), int(numbers.get("bytes", "0"))
+    items, total = int(numbers.get("curr_items", "0")), int(numbers.get("bytes", "0"))
     output.line(
         f"starling-py {numbers.get('version')} at {remote.where}, up "
         f"{span(int(numbers.get('uptime', '0')) * 1000)}: {count(len(queues), 'queue')}, "
-        f"{items} items, {size(total)}; spool {settings.get('queue_path')}, "
+        f"{count(items, 'item')}, {size(total)}; spool {settings.get('queue_path')}, "
         f"sync {settings.get('sync')}"
     )
     found = list(of_server(numbers, draining=draining))

@@ -196,7 +196,8 @@ def drop(context: Context) -> int:
             context.remote.act("drop", name, item_id)
         except NotFoundError as problem:
             missing += 1
-            context.output.line(str(problem))
+            values = {"queue": shown, "id": item_id, "dropped": False}
+            context.output.record(values, str(problem))
             continue
         values = {"queue": shown, "id": item_id, "dropped": True}
         context.output.record(values, f"{shown}: item {item_id} dropped")
