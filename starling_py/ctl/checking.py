@@ -13,7 +13,7 @@ import attrs
 from starling_py.ctl.command import Command, Context, queue_patterns, seconds, whole
 from starling_py.ctl.errors import DONE, FAILED, CtlError, NotFoundError, UnreachableError
 from starling_py.ctl.output import count, size, span
-from starling_py.ctl.remote import Queue
+from starling_py.ctl.reports import Queue
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 _STATES: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")

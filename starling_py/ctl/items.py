@@ -18,7 +18,8 @@ from starling_py.ctl.errors import (
     UsageError,
 )
 from starling_py.ctl.output import count, data_fields, safe, size, span, warn
-from starling_py.ctl.remote import HowPut, Item, Listed, Remote
+from starling_py.ctl.remote import HowPut, Item, Remote
+from starling_py.ctl.reports import Listed
 from starling_py.keys import MAX_ITEM_ID, MAX_PEEK, MAX_SECONDS, MAX_TOKEN
 
 _SHOWN = 2000

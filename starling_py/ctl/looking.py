@@ -15,7 +15,7 @@ from starling_py.ctl.command import (
 )
 from starling_py.ctl.errors import DONE
 from starling_py.ctl.output import count, size, span
-from starling_py.ctl.remote import Listed, Queue, plain
+from starling_py.ctl.reports import Listed, Queue, plain
 from starling_py.keys import MAX_ITEM_ID
 
 _SORTS: dict[str, Callable[[Queue], int]] = {

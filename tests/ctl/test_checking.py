@@ -5,7 +5,7 @@ import re
 import pytest
 
 from starling_py.ctl.checking import CRITICAL, WARNING, of_habits, of_queue, of_server
-from starling_py.ctl.remote import Queue
+from starling_py.ctl.reports import Queue
 from tests.core import CoreHarness
 from tests.ctl.conftest import Ctl
 
