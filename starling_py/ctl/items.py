@@ -279,7 +279,9 @@ def _within(text: str) -> float:
 
 def _get_arguments(parser: argparse.ArgumentParser) -> None:
     queue_argument(parser)
-    parser.add_argument("-n", "--number", type=whole(1, 10**9), default=1, metavar="N")
+    parser.add_argument(
+        "-n", "--number", type=whole(1, 10**9), default=1, metavar="N", help="so many; default: 1"
+    )
     parser.add_argument(
         "--wait", type=seconds, default=0, metavar="SPAN", help="how long to wait for each"
     )

@@ -91,7 +91,7 @@ class Remote:
                 f"{self.where} is no starling-py: it answered '{safe(told, 40)}'"
             )
         if told != b"ERROR":  # as one that wants a name and a password first
-            raise UnreachableError(f"{self.where}: {safe(told, 200)}")
+            raise UnreachableError(f"{self.where}: {login.advice(safe(told, 200))}")
         version = safe(self.connection.ask(b"version").removeprefix(b"VERSION "), 40)
         if b"curr_queues" in self.stats():
             raise UnreachableError(

@@ -95,6 +95,12 @@ COMMANDS = (
         "The queues that are named are those that --wait waits for. The server needs\n"
         "allow_drain: true.",
     ),
-    Command("reload", "read the settings of the queues again", reload),
+    Command(
+        "reload",
+        "read the settings of the queues again",
+        reload,
+        more="Settings of the server itself need a restart; those that are others now are named.\n"
+        "The server needs allow_reload: true.",
+    ),
 )
 """What this module brings."""
