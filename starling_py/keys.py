@@ -314,5 +314,21 @@ def _seconds(options: dict[bytes, bytes | None], option: bytes) -> float | None:
 
 
 def printable(name: bytes) -> str:
-    """Return bytes that a client sent as one word of ASCII, for a log or a message."""
+    """Return bytes that a client sent as one word, for a log or a message.
+
+    Text stays readable; blanks, control characters and what is no UTF-8 are escaped.
+    """
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        return _escaped(name)
+    if text.isprintable() and " " not in text and "\\" not in text:
+        return text
+    return "".join(
+        each if each.isprintable() and each not in " \\" else _escaped(each.encode())
+        for each in text
+    )
+
+
+def _escaped(name: bytes) -> str:
     return name.decode("latin-1").encode("unicode_escape").decode("ascii").replace(" ", "\\x20")

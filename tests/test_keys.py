@@ -20,6 +20,7 @@ from starling_py.keys import (
     parse,
     parse_plain,
     parse_store,
+    printable,
 )
 
 names = st.binary(min_size=1, max_size=MAX_KEY).filter(lambda name: b"/" not in name)
@@ -324,3 +325,28 @@ def test_a_parent_is_never_a_child(parent: bytes, child: bytes) -> None:
     assume(b"+" not in parent)
     assert child_of(parent + b"+" + child) == parent
     assert child_of(parent) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"jobs", "jobs"),
+        ("\u0437\u0430\u0434\u0430\u0447\u0438".encode(), "\u0437\u0430\u0434\u0430\u0447\u0438"),
+        ("\u65e5\u672c".encode(), "\u65e5\u672c"),
+        (b"a b", "a\\x20b"),
+        (b"a\\b", "a\\\\b"),
+        (b"\x1b[31m\n", "\\x1b[31m\\n"),
+        (b"\xff\xc3\xa9", "\\xff\\xc3\\xa9"),
+        ("\u200b\u202e\xe9".encode(), "\\xe2\\x80\\x8b\\xe2\\x80\\xae\xe9"),
+    ],
+)
+def test_a_name_is_one_printable_word_and_its_text_readable(name: bytes, shown: str) -> None:
+    assert printable(name) == shown
+    assert shown.isprintable()
+
+
+@given(st.binary())
+def test_any_bytes_are_shown_as_one_printable_word(name: bytes) -> None:
+    shown = printable(name)
+    assert shown.isprintable()
+    assert " " not in shown

@@ -44,8 +44,9 @@ def reason(error: OSError | UnicodeError) -> str:
         return "not a host name"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
-        return "no TLS is spoken there"
+    if isinstance(error, ssl.SSLError):
+        told = (error.reason or "it ended").replace("_", " ").lower()
+        return f"no TLS with it ({told}); is TLS spoken there, and is a certificate wanted?"
     return error.strerror or str(error)
 
 

@@ -47,9 +47,9 @@ class Login:
             return cls(user, os.fsencode(address.password))
         password = _from_environment()
         if password is None:
-            name = user.decode(errors="backslashreplace")
-            asked = ask or ask_terminal
-            password = os.fsencode(asked(f"Password of {ascii(name)[1:-1]} at {address}: "))
+            name = ascii(user.decode(errors="backslashreplace"))[1:-1]
+            where = attrs.evolve(address, user="")
+            password = os.fsencode((ask or ask_terminal)(f"Password of {name} at {where}: "))
         return cls(user, password)
 
     @property
@@ -68,6 +68,13 @@ def is_done(reply: bytes) -> bool:
     One without users says that it is no command.
     """
     return reply == b"STORED" or reply.endswith(b" bad command line format")
+
+
+def advice(told: str) -> str:
+    """Return what a server said, and what to do where it wants to know who asks."""
+    if not told.endswith("unauthenticated"):
+        return told
+    return f"{told}; write USER@ in front of the host, or set {USER}"
 
 
 def ask_terminal(prompt: str) -> str:

@@ -14,7 +14,7 @@ from starling_py.ctl.command import (
 )
 from starling_py.ctl.errors import DONE, CommandRefused, UsageError
 from starling_py.ctl.output import count, progress
-from starling_py.ctl.remote import Queue
+from starling_py.ctl.reports import Queue
 from starling_py.keys import MAX_ITEM_ID, MAX_SECONDS
 
 _MOVED_AT_ONCE = 10_000

@@ -20,7 +20,7 @@ from starling_py.ctl.errors import (
     UnreachableError,
 )
 from starling_py.ctl.output import count, size, span
-from starling_py.ctl.remote import Queue
+from starling_py.ctl.reports import Queue
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 _STATES: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
@@ -209,11 +209,11 @@ def doctor(context: Context) -> int:
         return FAILED if state else DONE
     numbers, settings, queues = remote.server(), remote.settings(), remote.in_full()
     draining = remote.connection.ask(b"status") == b"READONLY"
-    items, total = numbers.get("curr_items", "?"), int(numbers.get("bytes", "0"))
+    items, total = int(numbers.get("curr_items", "0")), int(numbers.get("bytes", "0"))
     output.line(
         f"starling-py {numbers.get('version')} at {remote.where}, up "
         f"{span(int(numbers.get('uptime', '0')) * 1000)}: {count(len(queues), 'queue')}, "
-        f"{items} items, {size(total)}; spool {settings.get('queue_path')}, "
+        f"{count(items, 'item')}, {size(total)}; spool {settings.get('queue_path')}, "
         f"sync {settings.get('sync')}"
     )
     if "replica_role" in numbers:

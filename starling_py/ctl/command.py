@@ -80,7 +80,9 @@ class Command:
 
 def queue_argument(parser: argparse.ArgumentParser, name: str = "queue", **more: Any) -> None:  # noqa: ANN401 - as argparse has it
     """Add an argument that is a queue's name, completed from those of the server."""
-    argument = parser.add_argument(name, metavar=more.pop("metavar", name.upper()), **more)
+    argument = parser.add_argument(
+        name, metavar=more.pop("metavar", name.lstrip("-").upper()), **more
+    )
     argument.completer = complete_queue  # type: ignore[attr-defined]
 
 

@@ -18,7 +18,8 @@ from starling_py.ctl.errors import (
     UsageError,
 )
 from starling_py.ctl.output import count, data_fields, safe, size, span, warn
-from starling_py.ctl.remote import HowPut, Item, Listed, Remote
+from starling_py.ctl.remote import HowPut, Item, Remote
+from starling_py.ctl.reports import Listed
 from starling_py.keys import MAX_ITEM_ID, MAX_PEEK, MAX_SECONDS, MAX_TOKEN
 
 _SHOWN = 2000
@@ -196,7 +197,8 @@ def drop(context: Context) -> int:
             context.remote.act("drop", name, item_id)
         except NotFoundError as problem:
             missing += 1
-            context.output.line(str(problem))
+            values = {"queue": shown, "id": item_id, "dropped": False}
+            context.output.record(values, str(problem))
             continue
         values = {"queue": shown, "id": item_id, "dropped": True}
         context.output.record(values, f"{shown}: item {item_id} dropped")
@@ -277,7 +279,9 @@ def _within(text: str) -> float:
 
 def _get_arguments(parser: argparse.ArgumentParser) -> None:
     queue_argument(parser)
-    parser.add_argument("-n", "--number", type=whole(1, 10**9), default=1, metavar="N")
+    parser.add_argument(
+        "-n", "--number", type=whole(1, 10**9), default=1, metavar="N", help="so many; default: 1"
+    )
     parser.add_argument(
         "--wait", type=seconds, default=0, metavar="SPAN", help="how long to wait for each"
     )

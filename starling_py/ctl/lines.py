@@ -15,7 +15,8 @@ import attrs
 from starling_py.ctl import names
 from starling_py.ctl.errors import UsageError
 from starling_py.ctl.output import data_fields
-from starling_py.ctl.remote import Item, Listed
+from starling_py.ctl.remote import Item
+from starling_py.ctl.reports import Listed
 from starling_py.keys import MAX_SECONDS
 
 _MOST_FLAGS = 2**32 - 1

@@ -1,6 +1,7 @@
 """The commands that look at queues and connections: ls, show, browse, consumers, ping."""
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable
 
@@ -14,7 +15,7 @@ from starling_py.ctl.command import (
 )
 from starling_py.ctl.errors import DONE
 from starling_py.ctl.output import count, size, span
-from starling_py.ctl.remote import Listed, Queue, plain
+from starling_py.ctl.reports import Listed, Queue, plain
 from starling_py.keys import MAX_ITEM_ID
 
 _SORTS: dict[str, Callable[[Queue], int]] = {
@@ -147,10 +148,11 @@ def browse(context: Context) -> int:
         for item in found:
             output.json({"queue": names.shown(name)} | facts(item))
         return DONE
+    first = list(itertools.islice(found, 1))  # before the heads: there may be no such queue
     heads = ("ID", "STATE", "BYTES", "FLAGS", "AGE", "DELIVERIES", "DUE", "EXPIRES", "CAME FROM")
     width = (8, 8, 6, 10, 8, 10, 10, 10, 9)
     output.line("  ".join(head.rjust(cells) for head, cells in zip(heads, width, strict=True)))
-    for item in found:  # a line as it comes: there may be millions
+    for item in itertools.chain(first, found):  # a line as it comes: there may be millions
         row = zip(_item_row(item), width, strict=True)
         output.line("  ".join(cell.rjust(cells) for cell, cells in row).rstrip())
     return DONE

@@ -3,7 +3,8 @@
 Ages and the like are those of the moment at which a queue was told of last.
 """
 
-from starling_py.ctl.remote import Queue, Remote
+from starling_py.ctl.remote import Remote
+from starling_py.ctl.reports import Queue
 
 
 class Overview:

@@ -6,7 +6,7 @@ a server does not tell counts as 0.
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import attrs
@@ -25,6 +25,7 @@ from starling_py.ctl.errors import (
     UsageError,
 )
 from starling_py.ctl.output import safe
+from starling_py.ctl.reports import Changed, Listed, Queue, blocks, numbered, plain
 
 NAME: Final = b"starling-ctl"
 """What the connection is called, in ``stats conns`` and in the server's log."""
@@ -37,80 +38,6 @@ _FOLLOWS: Final = b"this server follows"
 _NO_TOKEN: Final = b"-"
 _LINE: Final = 1800
 """Bytes of names in one line; the server takes 2,048 in all."""
-_BLOCK: Final = re.compile(rb"queue '([^\r\n]*)' \{\r?\n((?:  [^\r\n]*\r?\n)*)\}\r?\n")
-
-
-@attrs.frozen
-class Queue:
-    """The numbers of one queue at one moment."""
-
-    name: bytes
-    shown: str
-    pairs: Mapping[bytes, bytes]
-
-    def number(self, key: str) -> int:
-        """Return one of the numbers that docs/protocol.md lists; 0 if it is not told."""
-        value = self.pairs.get(key.encode(), b"0")
-        return int(value) if value.lstrip(b"-").isdigit() else 0
-
-    def text(self, key: str) -> str:
-        """Return a value as text, empty if there is none."""
-        value = self.pairs.get(key.encode(), b"").decode(errors="backslashreplace")
-        return "" if value == "-" else value
-
-    def values(self) -> dict[str, int | str]:
-        """Return all of it for JSON."""
-        told: dict[str, int | str] = {"queue": self.shown}
-        return told | {key.decode(): plain(value) for key, value in self.pairs.items()}
-
-
-@attrs.frozen
-class Changed:
-    """What ``stats changed`` tells: of the server, and of the queues that have changed."""
-
-    server: dict[str, str]
-    token: bytes
-    """What to ask with the next time."""
-    anew: bool
-    """Whether this is about all queues, and what was known before is void."""
-    left: int
-    """Queues that have changed too."""
-    queues: dict[bytes, Queue]
-    gone: list[bytes]
-
-
-@attrs.frozen
-class Listed:
-    """An item as ``browse`` tells of it, without its data. Times are in milliseconds."""
-
-    id: int
-    size: int
-    flags: int
-    age_ms: int
-    state: str
-    due_ms: int
-    expiry_ms: int
-    deliveries: int
-    origin: str
-    reason: str
-
-    @classmethod
-    def of(cls, line: bytes) -> "Listed":
-        """Read a line of ``browse``."""
-        numbers = line.split(b" ")
-        item_id, size, flags, age, state, due, expiry, deliveries, origin, reason = numbers[1:11]
-        return cls(
-            int(item_id),
-            int(size),
-            int(flags),
-            int(age),
-            state.decode(),
-            int(due),
-            int(expiry),
-            int(deliveries),
-            origin.decode(errors="backslashreplace").removeprefix("-"),
-            reason.decode(errors="backslashreplace").removeprefix("-"),
-        )
 
 
 @attrs.frozen
@@ -177,7 +104,7 @@ class Remote:
         if _FOLLOWS in told:
             raise FollowsError(f"{self.where}: {safe(told, 200)}", self._little())
         if told != b"ERROR":  # as one that wants a name and a password first
-            raise UnreachableError(f"{self.where}: {safe(told, 200)}")
+            raise UnreachableError(f"{self.where}: {login.advice(safe(told, 200))}")
         version = safe(self.connection.ask(b"version").removeprefix(b"VERSION "), 40)
         if b"curr_queues" in self.stats():
             raise UnreachableError(
@@ -208,27 +135,7 @@ class Remote:
         It costs the server what has changed, not what there is; but of a queue, only the numbers
         that monitors want are told.
         """
-        server: dict[str, str] = {}
-        queues: dict[bytes, Queue] = {}
-        gone = []
-        names_told: list[bytes] = []
-        for line in self.connection.block(b"stats changed %b %d" % (token, most)).splitlines():
-            key, _, value = line.removeprefix(b"STAT ").partition(b" ")
-            if not key.startswith(b"queue_"):
-                server[key.decode()] = value.decode(errors="backslashreplace")
-                if key == b"changes_tell":
-                    names_told = value.split(b",")
-                continue
-            shown = key[6:].decode(errors="backslashreplace")
-            name = names.typed(shown)
-            if value == b"gone":
-                gone.append(name)
-            else:
-                numbers = dict(zip(names_told, value.split(b","), strict=False))
-                queues[name] = Queue(name, shown, numbers)
-        next_token = server.get("changes", "").encode()
-        anew, left = server.get("changes_anew") == "1", int(server.get("changes_left", "0"))
-        return Changed(server, next_token, anew, left, queues, gone)
+        return Changed.of(self.connection.block(b"stats changed %b %d" % (token, most)))
 
     def server(self) -> dict[str, str]:
         """Return the numbers of the server alone."""
@@ -293,23 +200,14 @@ class Remote:
 
     def _dumped(self, command: bytes) -> dict[bytes, Queue]:
         """Return a report in Kestrel's form: unlike in ``stats``, no name hides another."""
-        text = self.connection.block(command)
-        found: dict[bytes, Queue] = {}
-        for block in _BLOCK.finditer(text):
-            shown = block[1].decode(errors="backslashreplace")
-            pairs = dict(line[2:].split(b"=", 1) for line in block[2].splitlines())
-            name = names.typed(shown)
-            found[name] = Queue(name, shown, pairs)
-        return found
+        return blocks(self.connection.block(command))
 
     def queue_settings(self, name: bytes) -> dict[str, int | str]:
         """Return the settings that a queue goes by."""
         text = self.connection.block(b"dump_config %b" % names.in_a_line(name))
-        found = next(_BLOCK.finditer(text), None)
-        if found is None:
-            return {}
-        pairs = (line[2:].split(b"=", 1) for line in found[2].splitlines())
-        return {key.decode(): plain(value) for key, value in pairs}
+        found = next(iter(blocks(text).values()), None)
+        pairs = {} if found is None else found.pairs
+        return {key.decode(): plain(value) for key, value in pairs.items()}
 
     def open_reads(self, name: bytes) -> list[dict[str, int | str]]:
         """Return who has which items of a queue open."""
@@ -322,11 +220,11 @@ class Remote:
 
     def consumers(self, name: bytes) -> list[dict[str, int | str]]:
         """Return who takes from a queue, or waits for it."""
-        return _numbered(self.stats(b"consumers %b" % names.in_a_line(name)))
+        return numbered(self.stats(b"consumers %b" % names.in_a_line(name)))
 
     def connections(self) -> list[dict[str, int | str]]:
         """Return what is known of every connection."""
-        return _numbered(self.stats(b"conns"))
+        return numbered(self.stats(b"conns"))
 
     def browse(self, name: bytes, first_id: int = 1, most: int | None = None) -> Iterator[Listed]:
         """Yield the items of a queue from an id on, in the order of their ids.
@@ -454,26 +352,10 @@ class HowPut:
     front: bool = False
 
 
-def plain(value: bytes) -> int | str:
-    """Return a value as a number if it is one, else as text."""
-    text = value.decode(errors="backslashreplace")
-    return int(text) if text.removeprefix("-").isdecimal() else text
-
-
 def _meta_key(name: bytes, options: bytes) -> tuple[bytes, bytes]:
     """Return a key for a meta command, and the flag that it needs if it is in base64."""
     key = name + options
     return (key, b"") if names.is_sayable(name) else (base64.b64encode(key), b" b")
-
-
-def _numbered(pairs: Mapping[bytes, bytes]) -> list[dict[str, int | str]]:
-    """Return the blocks of a report whose names are ``N:name``."""
-    found: dict[bytes, dict[str, int | str]] = {}
-    for key, value in pairs.items():
-        number, colon, name = key.partition(b":")
-        if colon:
-            found.setdefault(number, {})[name.decode()] = plain(value)
-    return list(found.values())
 
 
 def _not_there(verb: str, name: bytes, words: Sequence[object]) -> str:

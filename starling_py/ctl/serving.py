@@ -145,6 +145,12 @@ COMMANDS = (
         _handover_arguments,
         "For servers with engine: jetstream. If no other server is ready, nothing happens.",
     ),
-    Command("reload", "read the settings of the queues again", reload),
+    Command(
+        "reload",
+        "read the settings of the queues again",
+        reload,
+        more="Settings of the server itself need a restart; those that are others now are named.\n"
+        "The server needs allow_reload: true.",
+    ),
 )
 """What this module brings."""

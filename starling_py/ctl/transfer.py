@@ -18,7 +18,8 @@ from starling_py.ctl.command import Command, Context, queue_argument, queue_patt
 from starling_py.ctl.errors import DONE, FAILED, CtlError, UsageError
 from starling_py.ctl.lines import Carried, WrongLineError
 from starling_py.ctl.output import Steps, count, progress, warn
-from starling_py.ctl.remote import HowPut, Item, Listed, Queue, Remote
+from starling_py.ctl.remote import HowPut, Item, Remote
+from starling_py.ctl.reports import Listed, Queue
 from starling_py.keys import MAX_PEEK
 
 _AT_ONCE = 64

@@ -8,7 +8,7 @@ from starling_py.ctl.command import Command, Context, queue_patterns, seconds, w
 from starling_py.ctl.errors import DONE
 from starling_py.ctl.output import size, span
 from starling_py.ctl.overview import Overview
-from starling_py.ctl.remote import Queue
+from starling_py.ctl.reports import Queue
 
 
 def watch(context: Context) -> int:

@@ -55,7 +55,7 @@ def run_verify(options: argparse.Namespace) -> int:
         report = _verify_one(files, place, directory, progress)
         damaged += bool(report.damage)
         for text in _report_lines(report):
-            output.line(text)
+            progress.line(text)
     progress.end()
     for refusal in place.refused:
         output.line(refusal)

@@ -85,6 +85,17 @@ class Progress:
         elif self._is_told and time.monotonic() >= self._next:
             self._tell()
 
+    def line(self, text: str) -> None:
+        """Print a line above the bar, if there is one. Raises as ``line`` of the module does."""
+        if self._bar is not None and sys.stdout.isatty():
+            self._bar.clear()
+            line(text)
+            flush()
+            if time.monotonic() >= self._next:  # before that, it is not shown
+                self._bar.refresh()
+        else:
+            line(text)
+
     def end(self) -> None:
         """Show the final count, if any was shown before or lines were asked for."""
         if self._bar is not None:

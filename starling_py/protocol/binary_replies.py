@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 
-from starling_py.protocol.writer import Outcome, Shown, Writer
+from starling_py.protocol.writer import Outcome, Shown, Writer, in_ascii
 
 REQUEST_MAGIC: Final = 0x80
 """The first byte of every request."""
@@ -257,4 +257,4 @@ class BinaryReplies(Writer):
 
 
 def _ascii(text: str) -> bytes:
-    return text.encode("ascii", "backslashreplace")
+    return in_ascii(text)

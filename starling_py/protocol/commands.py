@@ -266,6 +266,14 @@ class Refusal:
     """Whether the reason is the size of an item."""
 
 
+@dataclass
+class Help:
+    """Ask what can be asked; only text has that."""
+
+    reply: bytes
+    """The answer, which the dialect has."""
+
+
 @dataclass(init=False)
 class Phrased:
     """A command whose reply has a form of its own, as its request asked for."""
@@ -313,6 +321,7 @@ Command = (
     | Reload
     | RefreshCerts
     | Version
+    | Help
     | Authenticate
     | ListMechanisms
     | Acknowledge

@@ -270,6 +270,18 @@ def _fixed(reply: bytes, least: int = 1) -> Parser:
     return lambda words: Refusal(reply if len(words) >= least else ERROR)
 
 
+_HELP: Final = b"\r\n".join(
+    (
+        b"set Q 0 0 N, then N bytes and a line's end: put an item into the queue Q",
+        b"get Q: take the oldest; get Q/t=MS waits; get Q/peek takes nothing",
+        b"get Q/open, then get Q/close or get Q/abort: a read that is confirmed, or given back",
+        b"delete Q, flush Q: remove a queue, or its items",
+        b"browse Q, move FROM TO, drop Q ID, pause Q, resume Q: for operators",
+        b"stats, stats queue Q, stats queues, stats settings, stats conns: what there is",
+        b"version, status, quit",
+        b"END\r\n",
+    )
+)
 _STORAGE: Final = frozenset(verb.value.encode() for verb in Verb)
 _KEY_LISTS: Final = frozenset({b"get", b"gets", b"gat", b"gats"})
 
@@ -295,6 +307,7 @@ _PARSERS: dict[bytes, Parser] = {
     b"status": _status,
     b"reload": _bare(commands.Reload),
     b"version": _bare(commands.Version),
+    b"help": lambda _: commands.Help(_HELP),
     b"verbosity": lambda words: _take_number(words, BAD_FORMAT),
     b"cache_memlimit": lambda words: _take_number(words, ERROR),
     b"refresh_certs": lambda words: commands.RefreshCerts(words[-1] == b"noreply"),

@@ -7,7 +7,7 @@ look the item up by the key they asked for, and lose it otherwise.
 from collections.abc import Sequence
 from typing import Final
 
-from starling_py.protocol.writer import Outcome, Shown, Writer
+from starling_py.protocol.writer import Outcome, Shown, Writer, in_ascii
 
 _OUTCOMES: Final = {
     Outcome.STORED: b"STORED\r\n",
@@ -111,4 +111,4 @@ class TextReplies(Writer):
 
 def _line(text: str) -> bytes:
     """Return a text on one line and in ASCII, so that no text can break the stream."""
-    return " ".join(text.split()).encode("ascii", "backslashreplace")
+    return in_ascii(" ".join(text.split()))

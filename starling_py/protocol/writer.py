@@ -152,3 +152,9 @@ class Writer(ABC):
     @abstractmethod
     def end_of_dump(self) -> bytes:
         """Return what closes the reply with those of all queues that were asked for."""
+
+
+def in_ascii(text: str) -> bytes:
+    """Return a text with every byte beyond ASCII escaped, as names of queues can be typed again."""
+    encoded = text.encode("utf-8", "backslashreplace")
+    return encoded.decode("ascii", "backslashreplace").encode("ascii")

@@ -72,22 +72,7 @@ class Server:
         self._counters = Counters()
         self._stop = trio.Event()
         self._around = around
-        self._policy = Policy(
-            settings.item_size_max,
-            settings.allow_flush_all,
-            settings.allow_shutdown,
-            settings.allow_reload,
-            settings.allow_drain,
-            settings.proxy_protocol,
-            settings.allow_from,
-            Permission(
-                settings.allow_admin,
-                {
-                    verb: getattr(settings, f"allow_{verb}")
-                    for verb in ("pause", "browse", "drop", "move", "snapshot")
-                },
-            ),
-        )
+        self._policy = _policy(settings)
         self._looks_for_idle = False
         self._housework: tuple[Callable[[], None], ...] = (
             self._drop_idle,
@@ -114,32 +99,8 @@ class Server:
             membership,
             None if around.web is None else around.web.certificates,
         )
-        watched = readiness.best()
-        self._handshakes = (
-            None if certificates is None else Handshakes(certificates, watched, self._counters)
-        )
-        self._tick = self._host.tick = Tick(
-            core.queues,
-            core.commits,
-            threads.syncer,
-            threads.background,
-            watched,
-            core.clock,
-            self._counters,
-            self._session,
-            Acceptor(
-                around.listeners,
-                watched,
-                settings.max_connections,
-                self._counters,
-                # Who comes through a proxy on this machine is not of this machine.
-                0 if settings.proxy_protocol else GUESTS,
-                settings.allow_from,
-                around.access.secured,
-            ),
-            Budget(settings.client_memory),
-            self._handshakes,
-        )
+        self._handshakes: Handshakes | None = None
+        self._tick = self._host.tick = self._ticking(threads)
         web = around.web
         self._web = None if web is None else self._served(web, threads.syncer.times)
 
@@ -235,6 +196,36 @@ class Server:
             budget.peak = budget.total
             process.give_memory_back()
 
+    def _ticking(self, threads: Threads) -> Tick:
+        """Make the tick, and what accepts clients and shakes hands with them."""
+        core, access, settings = self._core, self._around.access, self._settings
+        watched = readiness.best()
+        if access.certificates is not None:
+            self._handshakes = Handshakes(access.certificates, watched, self._counters)
+        acceptor = Acceptor(
+            self._around.listeners,
+            watched,
+            settings.max_connections,
+            self._counters,
+            # Who comes through a proxy on this machine is not of this machine.
+            0 if settings.proxy_protocol else GUESTS,
+            settings.allow_from,
+            access.secured,
+        )
+        return Tick(
+            core.queues,
+            core.commits,
+            threads.syncer,
+            threads.background,
+            watched,
+            core.clock,
+            self._counters,
+            self._session,
+            acceptor,
+            Budget(settings.client_memory),
+            self._handshakes,
+        )
+
     def _served(self, web: Opened, syncs: Histogram) -> Web:
         core, tick = self._core, self._tick
         times = tick.times = TurnTimes(core.clock, self._counters)
@@ -276,6 +267,22 @@ class Server:
         if account is not None:
             session.admit(account)
         return session
+
+
+def _policy(settings: Settings) -> Policy:
+    """Return what clients may do by the settings."""
+    verbs = ("pause", "browse", "drop", "move", "snapshot")
+    allowed = {verb: getattr(settings, f"allow_{verb}") for verb in verbs}
+    return Policy(
+        settings.item_size_max,
+        settings.allow_flush_all,
+        settings.allow_shutdown,
+        settings.allow_reload,
+        settings.allow_drain,
+        settings.proxy_protocol,
+        settings.allow_from,
+        Permission(settings.allow_admin, allowed),
+    )
 
 
 def _call_soon(token: trio.lowlevel.TrioToken, call: Callable[..., None], *values: str) -> None:

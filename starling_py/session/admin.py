@@ -260,6 +260,11 @@ def _reloading(client: Client) -> Steps:
     client.replies.add(writer.word(told) if problem is None else writer.server_error(problem))
 
 
+def tell(client: Client, command: commands.Help) -> None:
+    """Answer with what the dialect says of itself."""
+    client.replies.add(command.reply)
+
+
 def unknown(client: Client, _: commands.Authenticate | commands.ListMechanisms) -> None:
     """Answer what only a server with users knows, in binary: a client goes on without it."""
     client.counters.protocol_errors += 1
@@ -307,6 +312,7 @@ HANDLERS: dict[type[commands.Command], Callable[[Client, Any], None]] = {
     commands.DumpStats: report,
     commands.DumpConfig: report,
     commands.Version: report,
+    commands.Help: tell,
     commands.Status: status,
     commands.Reload: reload,
     commands.RefreshCerts: refresh_certs,

@@ -203,6 +203,7 @@ _RULES: Final[dict[type[Command], Callable[[User, Any], str | None]]] = {
     commands.RefreshCerts: _server,
     commands.Shutdown: _server,
     commands.Version: _nothing,
+    commands.Help: _nothing,
     commands.Acknowledge: _nothing,
     commands.Quit: _nothing,
     commands.Refusal: _nothing,

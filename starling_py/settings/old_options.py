@@ -93,6 +93,10 @@ def unrecognized(
     if "-d" in argv and argv[argv.index("-d") + 1 : argv.index("-d") + 2] == left[:1]:
         return f"{what} (-d takes no value; a folder of queues is -q DIR; {_MORE})"
     for each in left:
+        name = each.partition("=")[0].removeprefix("--").replace("-", "_")
+        if each.startswith("--") and any(name == setting.name for setting in TABLE):
+            return f"{what}; a setting without an option of its own is --set {name}=VALUE"
+    for each in left:
         near = difflib.get_close_matches(each.partition("=")[0], known, 1)
         if each.startswith("--") and near:
             return f"{what}; did you mean {near[0]}?"

@@ -17,6 +17,7 @@ from contextlib import closing
 from typing import TextIO
 
 import starling_py
+from starling_py.connecting import login
 from starling_py.connecting.address import (
     DEFAULT_HOST,
     DEFAULT_PORT,
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             everything = options.json or options.raw
             stats = client.stats() if everything else client.changes(b"", 100_000)
         except StatsError as error:
-            return _fail(f"cannot reach {address}: {error}", 1)
+            return _fail(f"cannot reach {address}: {login.advice(str(error))}", 1)
         taken = time.monotonic()
         snapshot = take_changes(None, stats, taken) or take_snapshot(stats, taken)
         if (other := foreign(snapshot)) is not None:

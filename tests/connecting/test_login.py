@@ -57,7 +57,7 @@ def test_without_a_password_it_is_asked_for(environment: pytest.MonkeyPatch) -> 
         return "geheim"
 
     assert Login.of(Address.parse("tls:an\x1bna@host"), ask) == Login(b"an\x1bna", b"geheim")
-    assert prompts == ["Password of an\\x1bna at tls:an%1Bna@host:22122: "]
+    assert prompts == ["Password of an\\x1bna at tls:host:22122: "]
     with pytest.raises(LoginError, match="STARLING_PASSWORD_FILE"):
         Login.of(Address.parse("anna@host"), login.nobody)
 
@@ -79,6 +79,13 @@ def test_a_password_is_said_in_the_servers_form_and_shown_in_none() -> None:
 )
 def test_a_server_without_users_lets_who_says_so_go_on(told: bytes, done: bool) -> None:
     assert login.is_done(told) == done
+
+
+def test_who_has_to_say_who_asks_is_told_how() -> None:
+    assert login.advice("CLIENT_ERROR unauthenticated").endswith(
+        "; write USER@ in front of the host, or set STARLING_USER"
+    )
+    assert login.advice("ERROR this port speaks TLS") == "ERROR this port speaks TLS"
 
 
 def test_the_terminal_shows_nothing_of_a_password() -> None:

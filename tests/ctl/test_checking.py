@@ -9,7 +9,8 @@ from starling_py.ctl import cli
 from starling_py.ctl.checking import CRITICAL, WARNING, of_habits, of_queue, of_server
 from starling_py.ctl.command import Context
 from starling_py.ctl.output import Output
-from starling_py.ctl.remote import Queue, Remote
+from starling_py.ctl.remote import Remote
+from starling_py.ctl.reports import Queue
 from tests.core import CoreHarness
 from tests.ctl.conftest import Ctl
 

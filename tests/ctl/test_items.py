@@ -167,3 +167,13 @@ def test_an_item_that_cannot_be_buried_stays_where_it_is(ctl: Ctl) -> None:
     assert done.status == 1
     assert "no dead_letter" in done.err
     assert ctl("get", "jobs").lines() == ["a"]
+
+
+def test_an_item_that_is_not_there_is_told_as_json_too(ctl: Ctl) -> None:
+    ctl("put", "jobs", "a")
+    done = ctl("drop", "jobs", 1, 2, "--yes", "--json")
+    assert done.status == 3
+    assert done.objects() == [
+        {"queue": "jobs", "id": 1, "dropped": True},
+        {"queue": "jobs", "id": 2, "dropped": False},
+    ]

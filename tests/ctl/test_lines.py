@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starling_py.ctl.lines import WrongLineError, decode, encode
-from starling_py.ctl.remote import Item, Listed
+from starling_py.ctl.remote import Item
+from starling_py.ctl.reports import Listed
 
 NOW_MS = 1_700_000_000_000
 ITEMS = st.builds(

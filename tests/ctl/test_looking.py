@@ -79,3 +79,11 @@ def test_a_name_of_odd_bytes_is_shown_escaped_and_taken_back(client: Client, ctl
         assert ctl(command, r"caf\xe9\x1b").status == 0
     assert ctl("peek", r"caf\xe9*").status == 3  # one queue, so no pattern
     assert ctl("delete", r"caf\xe9*", "--yes").status == 0
+
+
+def test_items_of_no_queue_have_no_heads(ctl: Ctl) -> None:
+    done = ctl("browse", "nosuch")
+    assert (done.status, done.out) == (3, "")
+    ctl("put", "jobs", "a")
+    ctl("get", "jobs")
+    assert len(ctl("browse", "jobs").lines()) == 1

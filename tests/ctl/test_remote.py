@@ -4,7 +4,8 @@ import pytest
 
 from starling_py.ctl.connection import Connection
 from starling_py.ctl.errors import NotFoundError, UnreachableError
-from starling_py.ctl.remote import HowPut, Remote, plain
+from starling_py.ctl.remote import HowPut, Remote
+from starling_py.ctl.reports import plain
 from tests.core import CoreHarness
 from tests.ctl.test_connection import ScriptWire
 

@@ -62,4 +62,6 @@ def test_a_port_that_speaks_no_tls_is_told_as_that(
     environment.setenv(dialing.AUTHORITY, str(guarded.authority))
     where = f"tls:127.0.0.1:{guarded.port}"
     assert main(["-s", where, "ls"]) == 4
-    assert capfd.readouterr().err.startswith(f"starling-ctl: cannot reach {where}: ")
+    told = capfd.readouterr().err
+    assert told.startswith(f"starling-ctl: cannot reach {where}: no TLS with it (")
+    assert "_ssl.c" not in told

@@ -176,6 +176,20 @@ def test_a_bar_with_what_is_left_is_drawn_on_a_terminal(monkeypatch: pytest.Monk
         assert ("100%" in screen.getvalue()) is is_drawn
 
 
+def test_a_line_stands_above_the_bar_and_not_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "_EVERY", 0)
+    screen = Terminal()  # both streams are one terminal
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setattr("sys.stdout", screen)
+    progress = output.Progress(2000, "bytes read", wanted=False)
+    progress(1000)
+    progress.line("jobs: sound")
+    progress.end()
+    before, _, after = screen.getvalue().partition("jobs: sound\n")
+    assert before.rpartition("\r")[2].strip() == ""
+    assert "50%" in after
+
+
 def test_a_dump_counts_each_byte_of_the_segments_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,7 +117,7 @@ def test_a_pipe_that_is_read_again_gets_what_waited(
         while b"queue a: created" not in told:
             told += os.read(reader, 1 << 16)
         first, second = told.lstrip(b".").splitlines()[:2]
-        assert b" INFO starling_py.cli: starling-py " in first
+        assert b" INFO cli: starling-py " in first
         assert b": listening on " in second
         assert stat(port, "log_lines_dropped") == 0
         assert stop(process) == 0
@@ -305,6 +305,6 @@ def test_journald_is_told_the_priority_of_each_line(tmp_path: Path, port: int) -
             assert stop(process) == 0
     lines = said.read_text().splitlines()
     assert all(re.match("<[0-7]>[A-Z]+ starling_py", line) for line in lines)
-    assert "<6>INFO starling_py.server.server: stopped" in lines
+    assert "<6>INFO server: stopped" in lines
     (warning,) = [line for line in lines if line.startswith("<4>WARNING ")]
     assert "queue a: an expiry of 1700000000000 seconds" in warning

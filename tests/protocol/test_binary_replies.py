@@ -112,7 +112,7 @@ def test_a_miss_is_told_unless_it_is_quiet() -> None:
 @pytest.mark.parametrize(
     ("reply", "told"),
     [
-        (writer(p.GET).client_error("no\u00e9"), Packet(p.GET, p.INVALID, value=b"no\\xe9")),
+        (writer(p.GET).client_error("no\u00e9"), Packet(p.GET, p.INVALID, value=b"no\\xc3\\xa9")),
         (writer(p.GET).server_error("disk"), Packet(p.GET, p.TEMPORARY, value=b"disk")),
         (writer(p.GET).disabled("it"), Packet(p.GET, 0x83, value=b"it not enabled")),
         (writer(p.GET).number(258), Packet(p.GET, value=b"\0\0\0\0\0\0\1\2")),

@@ -115,7 +115,7 @@ def test_a_text_of_several_lines_becomes_one() -> None:
 
 
 def test_a_text_beyond_ascii_is_escaped() -> None:
-    assert replies.client_error("caf\u00e9") == b"CLIENT_ERROR caf\\xe9\r\n"
+    assert replies.client_error("caf\u00e9") == b"CLIENT_ERROR caf\\xc3\\xa9\r\n"
 
 
 values = any_text | st.integers() | st.booleans() | st.none() | st.floats()

@@ -239,3 +239,12 @@ class TestFlushAllLater:
         queues.put(b"q", b"1")
         self.later(queues, 1)
         assert unpack(client.ask(ask(GET, b"q"))) == [miss(GET)]
+
+
+def test_help_tells_a_person_of_the_commonest_commands(client: Client) -> None:
+    for line in (b"help\r\n", b"help me\r\n"):
+        told = client.ask(line)
+        assert told.startswith(b"set Q 0 0 N")
+        assert told.endswith(b"\r\nEND\r\n")
+        assert told.isascii()
+        assert max(map(len, told.split(b"\r\n"))) < 90

@@ -131,6 +131,13 @@ def test_an_option_that_is_not_there_is_told_its_nearest(
     assert told(f"{option} 3", capsys).endswith(f"; did you mean {near}?")
 
 
+@pytest.mark.parametrize("option", ["--allow_reload", "--allow-reload=true"])
+def test_a_setting_without_an_option_is_told_how_it_is_given(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(option, capsys).endswith("is --set allow_reload=VALUE")
+
+
 def test_starlings_own_options_mean_what_they_did() -> None:
     line = "-d -h 127.0.0.9 -p 22122 -P /a.pid -q /spool -L /a.log -u www-data -g www-data -t 0 -v"
     settings = parse(line.split()).settings

@@ -48,7 +48,7 @@ def test_it_speaks_tls_and_says_who_asks(
 @pytest.mark.parametrize(
     ("user", "password", "problem"),
     [
-        ("", "", "CLIENT_ERROR unauthenticated"),
+        ("", "", login.advice("CLIENT_ERROR unauthenticated")),
         ("boss", "wrong", "CLIENT_ERROR authentication failure"),
     ],
 )

@@ -10,9 +10,9 @@ import logging
 from types import TracebackType
 from typing import Final
 
-TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-"""A line for people."""
-BARE: Final = "%(levelname)s %(name)s: %(message)s"
+TEXT: Final = "%(asctime)s %(levelname)s %(where)s: %(message)s"
+"""A line for people; ``where`` is the last part of the logger's name."""
+BARE: Final = "%(levelname)s %(where)s: %(message)s"
 """A line for syslog and journald, which have the time themselves."""
 MOST_MESSAGE: Final = 4096
 """Characters of a message; what is longer is cut."""
@@ -51,6 +51,7 @@ class TextFormat(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Make the message one line and put it into the format."""
         record.message = one_line(record.message)
+        record.where = record.name.rpartition(".")[2]
         return super().formatMessage(record)
 
     def formatException(self, ei: _Raised) -> str:  # noqa: N802 - logging's name

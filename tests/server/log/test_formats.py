@@ -31,6 +31,14 @@ def test_a_message_is_one_printable_line(text: str) -> None:
     assert formats.one_line("räksmörgås 漢字") == "räksmörgås 漢字"
 
 
+def test_a_line_of_text_has_the_last_part_of_the_loggers_name() -> None:
+    told = record("hello")
+    told.name = "starling_py.journal.recovery.replay"
+    assert FORMATS[1].format(told) == "ERROR replay: hello"
+    told.name = "audit"
+    assert FORMATS[0].format(told).endswith(" ERROR audit: hello")
+
+
 def test_control_characters_are_told_by_their_names() -> None:
     assert formats.one_line("a\x1b[31m\nb\0\x9b\udc80") == r"a\x1b[31m\nb\x00\x9b\udc80"
 
