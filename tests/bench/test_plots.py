@@ -76,10 +76,10 @@ def test_it_measures_what_it_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(
         plots,
         "SWEEPS",
-        {"queues": (1, 3), "connections": (1, 2), "depth": (1, 2), "backlog": (0, 50)},
+        {"queues": (1, 3), "connections": (1, 2), "depth": (1, 2), "backlog": (0, 30_000)},
     )
     data = tmp_path / "rates.json"
-    arguments = ["--rounds", "1", "--seconds", "0.05", "--data", str(data)]
+    arguments = ["--rounds", "1", "--seconds", "0.02", "--data", str(data)]
     assert main([*arguments, "--directory", str(tmp_path)]) == 0
     rows = json.loads(data.read_text())["rows"]
     for sweep, numbers in plots.SWEEPS.items():
