@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     Row = dict[str, float | str]
     """Figures by their names; what could not be measured is not there, and `trouble` says why."""
 
+SHAPE = ("connections", "depth", "size", "queues", "backlog")
+"""What of a scenario stands in its rows, so that they can be drawn."""
 WARM = 0.2  # seconds of a round that tells how fast a server is
 CALLS = "fsync,fdatasync,sync_file_range,syncfs,msync"
 
@@ -187,6 +189,7 @@ class Contender:
     def rows(self, synced: dict[str, float]) -> Iterator[Row]:
         """Yield a row for each thing that was done."""
         about: Row = {"scenario": self.scenario.name, "server": self.server.name}
+        about |= {name: float(getattr(self.scenario, name)) for name in SHAPE}
         if self.trouble:
             about |= {"operation": "-", "trouble": self.trouble}
             yield {**about, "failed": 1.0} if self.has_failed else about

@@ -17,7 +17,7 @@ from starling_py.queues.deadlines import Deadline, Deadlines
 _ALL: Final = 1 << 30
 
 
-@dataclass(slots=True)
+@dataclass
 class _Known:
     """What is known of one queue."""
 

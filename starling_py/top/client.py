@@ -1,9 +1,10 @@
 """One connection to a server, for the questions of a monitor and the commands of its user.
 
-Invariants: a call takes at most the time-out for the reply (plus, for a new connection, what
-looking up and connecting take), and after any error the socket is closed. It never returns a reply
-that is cut short, and it hands keys and values on as the bytes they came in. A question is asked
-again on a new connection if the old one is lost; a command that changes something never is.
+Invariants: a call takes at most the time-out for the reply (``FOR_ALL`` times that where it is
+about all queues), plus, for a new connection, what looking up and connecting take; and after any
+error the socket is closed. It never returns a reply that is cut short, and it hands keys and values
+on as the bytes they came in. A question is asked again on a new connection if the old one is lost;
+a command that changes something never is.
 
 It speaks over a socket of its own, not through pymemcache, for three reasons. pymemcache tries only
 the first address of a name, so ``localhost`` is refused where ``::1`` comes first and the server
@@ -23,6 +24,9 @@ from starling_py.connecting.errors import LoginError
 from starling_py.connecting.login import Login
 
 DEFAULT_TIMEOUT = 2.0
+FOR_ALL = 15
+"""Times as long a server gets to tell of all its queues at once: it does so beside its other work,
+and ten thousand may take it seconds."""
 _RECEIVE_SIZE = 65536
 
 
@@ -55,8 +59,12 @@ class StatsClient:
 
         Raises ``StatsError`` if it gives none.
         """
+        return self._report(what, FOR_ALL if not what else 1)
+
+    def _report(self, what: bytes, patience: int) -> dict[bytes, bytes]:
         command = b"stats " + what if what else b"stats"
-        return _pairs(self._ask(command, lambda found: _report(found, command), again=True))
+        reply = self._ask(command, lambda found: _report(found, command), True, patience)
+        return _pairs(reply)
 
     def changes(self, token: bytes, most: int) -> dict[bytes, bytes]:
         """Return what has changed since ``token``; all statistics where that cannot be asked.
@@ -65,7 +73,8 @@ class StatsClient:
         """
         if self._knows_changes:
             try:
-                found = self.stats(b"changed %b %d" % (token or b"0", most))
+                asked = b"changed %b %d" % (token or b"0", most)
+                found = self._report(asked, 1 if token else FOR_ALL)
             except RefusedError:
                 found = {}
             except StatsError:
@@ -86,7 +95,7 @@ class StatsClient:
 
         Raises ``RefusedError`` with the server's own words if it is an error, and ``StatsError``.
         """
-        reply = self._ask(command, lambda found: _report(found, command), again=True)
+        reply = self._ask(command, lambda found: _report(found, command), True)
         return reply.split(b"\r\n")[:-2]
 
     def peek(self, queue: bytes, item: int) -> bytes | None:
@@ -94,7 +103,7 @@ class StatsClient:
 
         Raises ``StatsError``.
         """
-        reply = self._ask(b"get %b/peek/id=%d" % (queue, item), _value, again=True)
+        reply = self._ask(b"get %b/peek/id=%d" % (queue, item), _value, True)
         if reply == b"END\r\n":
             return None
         head, _, rest = reply.partition(b"\r\n")
@@ -105,7 +114,7 @@ class StatsClient:
 
         Raises ``StatsError`` if there is none: then nobody knows whether it was done.
         """
-        reply = self._ask(command, _first_line, again=False)
+        reply = self._ask(command, _first_line, False)
         return reply.rstrip().decode(errors="backslashreplace")
 
     def close(self) -> None:
@@ -114,12 +123,22 @@ class StatsClient:
             self._socket.close()
             self._socket = None
 
-    def _ask(self, command: bytes, is_whole: Callable[[bytearray], bool], *, again: bool) -> bytes:
-        """Send a command, and read until ``is_whole`` says that it was answered."""
+    def _ask(
+        self,
+        command: bytes,
+        is_whole: Callable[[bytearray], bool],
+        again: bool,
+        patience: int = 1,
+    ) -> bytes:
+        """Send a command, and read until ``is_whole`` says that it was answered.
+
+        ``again``: whether to ask once more if the connection is lost. The reply may take
+        ``patience`` times the time-out.
+        """
         try:
             if self._socket is not None:
                 try:
-                    return self._try(self._socket, command, is_whole)
+                    return self._try(self._socket, command, is_whole, patience)
                 except ConnectionError:
                     # A server that was restarted since the last call has dropped this connection;
                     # only a new one tells whether it is back.
@@ -127,7 +146,7 @@ class StatsClient:
                     if not again:
                         raise
             self._socket = self._connected()
-            return self._try(self._socket, command, is_whole)
+            return self._try(self._socket, command, is_whole, patience)
         except (OSError, UnicodeError) as error:
             self.close()
             raise StatsError(reason(error)) from error
@@ -144,15 +163,19 @@ class StatsClient:
         self._socket = dial(self.address, self._timeout)
         if self._user is not None:
             line = self._user.command.removesuffix(b"\r\n")
-            told = self._try(self._socket, line, _first_line)
+            told = self._try(self._socket, line, _first_line, 1)
             if not login.is_done(told.rstrip()):
                 raise StatsError(_words(bytearray(told)))
         return self._socket
 
     def _try(
-        self, connection: socket.socket, command: bytes, is_whole: Callable[[bytearray], bool]
+        self,
+        connection: socket.socket,
+        command: bytes,
+        is_whole: Callable[[bytearray], bool],
+        patience: int,
     ) -> bytes:
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + self._timeout * patience
         connection.settimeout(self._timeout)
         connection.sendall(command + b"\r\n")
         reply = bytearray()

@@ -6,32 +6,17 @@ stays on its queue however the table is sorted, so that no action meets another 
 server cannot be reached the last values stay, under a banner that says since when.
 """
 
-from collections.abc import Callable
-
-from attrs import evolve
-
 from starling_py.top import cells, dialogs, help_screen, list_screen, queue_screen, wrong
 from starling_py.top.cells import Line
 from starling_py.top.course import History
-from starling_py.top.detail import Detail, Item
+from starling_py.top.detail import Detail
 from starling_py.top.dialogs import Asked, Dialog
 from starling_py.top.formats import printable
-from starling_py.top.list_screen import Listed
-from starling_py.top.rows import (
-    COLUMNS,
-    Column,
-    Row,
-    Table,
-    fit_columns,
-    make_table,
-    matching,
-    sort_rows,
-)
+from starling_py.top.listing import Listing
+from starling_py.top.moving import MOVES
+from starling_py.top.rows import COLUMNS, Column, Table, make_table
 from starling_py.top.snapshot import Snapshot
-
-_RATE_SECONDS = 60.0
-_MARKED_EVERY = 10
-"""Looks after which the marks of a queue are worked out anew though it has not changed."""
+from starling_py.top.visit import Visit
 
 
 class Monitor:
@@ -39,26 +24,15 @@ class Monitor:
 
     def __init__(self, address: str, sort: Column = COLUMNS[2], reverse: bool = False) -> None:
         """``address`` is shown; ``sort`` and ``reverse`` are the order to begin with."""
-        self.sort = sort
-        self.reverse = reverse
-        self.pattern = ""
         self.quits = False
         self.command: bytes | None = None
         """What the server is to do; who takes it sets it to None."""
-        self.looked_at: bytes | None = None
-        """The queue that is looked at in depth; None on the first screen."""
-        self.detail: Detail | None = None
         self._address = address
         self._snapshot: Snapshot | None = None
         self._table: Table | None = None
         self._history = History()
-        self._rows: list[Row] = []
-        self._all: list[Row] = []
-        self._marked_table: Table | None = None
-        self._seen: dict[bytes, tuple[Row, Row]] = {}
-        """Of each queue its row as it was, and with its marks."""
-        self._looks = 0
-        self._longest_name = 0
+        self._listing = Listing(self._history, sort, reverse)
+        self._visit: Visit | None = None
         self._now = 0.0
         self._restarted_at: str | None = None
         self._down: str | None = None
@@ -67,19 +41,23 @@ class Monitor:
         self._helps = False
         self._help_top = 0
         self._dialog: Dialog | None = None
-        self._cursor: bytes | None = None
-        """The chosen queue; None for the first one, whichever that is."""
-        self._place = 0
-        self._top = 0
-        self._entry = 0
-        self._entry_top = 0
         self._height = 20
         self._width = 80
 
     @property
-    def token(self) -> bytes:
-        """What to ask with for the changes since; empty for everything."""
-        return b"" if self._snapshot is None else self._snapshot.token
+    def sort(self) -> Column:
+        """The column that the queues are sorted by."""
+        return self._listing.sort
+
+    @property
+    def looked_at(self) -> bytes | None:
+        """The queue that is looked at in depth; None on the first screen."""
+        return None if self._visit is None else self._visit.queue
+
+    @property
+    def detail(self) -> Detail | None:
+        """What was told of it last."""
+        return None if self._visit is None else self._visit.detail
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -99,12 +77,12 @@ class Monitor:
         self._history.note(known, snapshot.queues, snapshot.taken)
         self._snapshot, self._table, self._now = snapshot, table, snapshot.taken
         self._down = None
-        self._arrange()
+        self._listing.show(snapshot, table)
 
     def show_detail(self, detail: Detail) -> None:
         """Show what was told of one queue, if it is still looked at."""
-        if detail.queue == self.looked_at:
-            self.detail = detail
+        if self._visit is not None and detail.queue == self._visit.queue:
+            self._visit.detail = detail
 
     def show_error(self, reason: str, now: str) -> None:
         """Say that the server could not be reached, since ``now`` or the first failure in a row."""
@@ -130,28 +108,21 @@ class Monitor:
         if key == "?":
             self._helps, self._help_top = True, 0
             return True
-        if self.looked_at is not None:
-            return self._press_queue(key)
+        if self._visit is not None:
+            return self._press_queue(self._visit, key)
         return self._press_list(key)
 
     def click(self, column: int, line: int) -> None:
         """Take a click: on a heading it sorts, on a row it chooses."""
         heads = self._head_lines()
-        if self._dialog is not None or self._helps or self.looked_at is not None:
+        if self._dialog is not None or self._helps or self._visit is not None:
             return
         if line == len(heads) - 1:
-            end = 0
-            for each, width in fit_columns(self._width, self.sort, self._longest_name):
-                end += width + 1
-                if column < end:
-                    self.pick(each)
-                    return
+            picked = self._listing.column_at(column, self._width)
+            if picked is not None:
+                self._listing.pick(picked)
         elif len(heads) <= line < self._height - 2:
-            self._choose(self._top + line - len(heads))
-
-    def pick(self, column: Column) -> None:
-        """Sort by ``column``; if the rows are in that order already, reverse it."""
-        self._order_by(column, column is self.sort and not self.reverse)
+            self._listing.click(line - len(heads))
 
     def _press_dialog(self, dialog: Dialog, key: str) -> None:
         dialog.press(key)
@@ -162,20 +133,21 @@ class Monitor:
                 self._message = "nothing was changed"
 
     def _press_filter(self, key: str) -> bool:
+        listing = self._listing
         if key == "enter":
             self._editing = False
         elif key == "esc":
-            self._editing, self.pattern = False, ""
+            self._editing = False
+            listing.filter("")
         elif key == "backspace":
-            self.pattern = self.pattern[:-1]
+            listing.filter(listing.pattern[:-1])
         elif len(key) == 1 and key.isprintable():
-            self.pattern += key
-        elif key in _MOVES:
+            listing.filter(listing.pattern + key)
+        elif key in MOVES:
             self._editing = False
             return self._press_list(key)
         else:
             return False
-        self._arrange()
         return True
 
     def _press_help(self, key: str) -> bool:
@@ -189,46 +161,44 @@ class Monitor:
         return True
 
     def _press_list(self, key: str) -> bool:
-        place = COLUMNS.index(self.sort)
+        listing = self._listing
         if key in ("q", "Q"):
             self.quits = True
-        elif key == "<":
-            self._order_by(COLUMNS[place - 1], False)
-        elif key == ">":
-            self._order_by(COLUMNS[(place + 1) % len(COLUMNS)], False)
+        elif key in ("<", ">"):
+            listing.step(1 if key == ">" else -1)
         elif key in ("r", "R"):
-            self._order_by(self.sort, not self.reverse)
+            listing.turn()
         elif key.isascii() and key.isdecimal() and 1 <= int(key) <= len(COLUMNS):
-            self.pick(COLUMNS[int(key) - 1])
+            listing.pick(COLUMNS[int(key) - 1])
         elif key == "/":
             self._editing = True
-        elif key == "esc" and self.pattern:
-            self.pattern = ""
-            self._arrange()
-        elif key in _MOVES:
-            self._choose(_MOVES[key](self._place, self._room(), len(self._rows)))
+        elif key == "esc" and listing.pattern:
+            listing.filter("")
+        elif key in MOVES:
+            listing.move(key, self._room())
         elif key == "enter":
-            self._look_at()
+            self._visit = None if listing.chosen is None else Visit(listing.chosen)
         else:
-            return self._press_action(key)
+            return self._press_action(listing.chosen, key)
         return True
 
-    def _press_queue(self, key: str) -> bool:
+    def _press_queue(self, visit: Visit, key: str) -> bool:
         if key in ("esc", "q", "Q", "backspace", "left"):
-            self.looked_at = self.detail = None
-        elif key in _MOVES:
-            found = queue_screen.entries(self.detail, self._width)
-            self._entry = _MOVES[key](self._entry, self._height - 10, len(found))
-            self._entry = max(0, min(self._entry, len(found) - 1))
+            self._visit = None
+        elif key in MOVES:
+            visit.move(key, self._width, self._height - 10)
         elif key in ("d", "b"):
-            return self._press_item(key)
+            asked = visit.act(key, self._width)
+            if isinstance(asked, Dialog):
+                self._dialog = asked
+            else:
+                self._message = asked
         else:
-            return self._press_action(key)
+            return self._press_action(visit.queue, key)
         return True
 
-    def _press_action(self, key: str) -> bool:
-        """Begin a dialog about the chosen queue."""
-        queue = self.looked_at if self.looked_at is not None else self._chosen()
+    def _press_action(self, queue: bytes | None, key: str) -> bool:
+        """Begin a dialog about a queue."""
         known = self._snapshot.queues.get(queue) if self._snapshot and queue is not None else None
         if queue is None or known is None:
             return False
@@ -246,85 +216,6 @@ class Monitor:
             return False
         return True
 
-    def _press_item(self, key: str) -> bool:
-        """Begin a dialog about the chosen item."""
-        item, detail = self._item(), self.detail
-        if item is None or detail is None or self.looked_at is None:
-            self._message = "choose an item first, with up and down"
-            return True
-        if key == "d":
-            if item.state not in ("waiting", "delayed"):
-                self._message = f"item {item.id} is {item.state}: only what waits can be removed"
-            else:
-                self._dialog = dialogs.drop(self.looked_at, item.id)
-            return True
-        waiting = [each.id for each in detail.items if each.state == "waiting"]
-        is_open = item.state == "open"
-        holder = detail.holders.get(item.id)
-        if not detail.dead_letter:
-            self._message = "the queue has no dead_letter"
-        elif is_open and (holder is None or holder.lease is None):
-            self._message = "open without a lease: only its holder can bury it"
-        elif not is_open and waiting[:1] != [item.id]:
-            self._message = "of those that wait, only the oldest can be buried"
-        else:
-            queue = self.looked_at
-            self._dialog = dialogs.bury(queue, item.id, detail.dead_letter, is_open=is_open)
-        return True
-
-    def _look_at(self) -> None:
-        self.looked_at = self._chosen()
-        self.detail = None
-        self._entry = self._entry_top = 0
-
-    def _chosen(self) -> bytes | None:
-        return self._rows[self._place].key if self._rows else None
-
-    def _item(self) -> Item | None:
-        found = queue_screen.entries(self.detail, self._width)
-        return found[self._entry].item if self._entry < len(found) else None
-
-    def _choose(self, place: int) -> None:
-        self._place = max(0, min(place, len(self._rows) - 1))
-        self._cursor = self._chosen()
-
-    def _order_by(self, column: Column, reverse: bool) -> None:
-        self.sort, self.reverse = column, reverse
-        self._arrange()
-
-    def _arrange(self) -> None:
-        """Filter and sort anew; the cursor stays on its queue."""
-        snapshot, table = self._snapshot, self._table
-        if snapshot is None or table is None:
-            return
-        if table is not self._marked_table:
-            self._marked_table, self._all = table, self._marked(snapshot, table)
-        rows = matching(self._all, self.pattern)
-        self._rows = sort_rows(rows, self.sort, self.reverse)
-        self._longest_name = max((cells.name_width(row.name) for row in rows), default=0)
-        if self._cursor is not None:
-            places = (at for at, row in enumerate(self._rows) if row.key == self._cursor)
-            self._place = next(places, self._place)
-        self._place = max(0, min(self._place, len(self._rows) - 1))
-
-    def _marked(self, snapshot: Snapshot, table: Table) -> list[Row]:
-        """Return all rows with their marks.
-
-        Those of a queue are worked out when it has changed, and now and then, as time alone makes
-        some: of ten thousand queues a tenth in each look.
-        """
-        seen, self._seen = self._seen, {}
-        self._looks += 1
-        rows = []
-        for place, (name, row) in enumerate(table.rows.items(), self._looks):
-            known = seen.get(name)
-            if known is None or known[0] is not row or not place % _MARKED_EVERY:
-                marks = wrong.marks(name, snapshot, self._history)
-                known = (row, _marked(row, marks) if marks else row)
-            self._seen[name] = known
-            rows.append(known[1])
-        return rows
-
     # Lines.
 
     def lines(self, width: int, height: int) -> list[Line]:
@@ -333,8 +224,8 @@ class Monitor:
         if self._helps:
             found = help_screen.lines(width, height - 1, self._help_top)
             last = list_screen.keys_line(["any key: back", "up down scroll"], width)
-        elif self.looked_at is not None:
-            found = self._queue_lines(self.looked_at)
+        elif self._visit is not None:
+            found = self._queue_lines(self._visit)
             last = list_screen.keys_line(queue_screen.KEYS, width)
         else:
             found = self._list_lines()
@@ -368,80 +259,24 @@ class Monitor:
         return found
 
     def _head_lines(self) -> list[Line]:
-        found = self._server_lines()
-        if self.pattern or self._editing:
-            of = len(self._table.rows) if self._table else 0
+        found, listing, width = self._server_lines(), self._listing, self._width
+        if listing.pattern or self._editing:
+            numbers = (len(listing.rows), listing.of)
             found.append(
-                list_screen.filter_line(
-                    self.pattern, len(self._rows), of, self._width, editing=self._editing
-                )
+                list_screen.filter_line(listing.pattern, *numbers, width, editing=self._editing)
             )
-        return [*found, list_screen.head_line(self._listed(), self._width)]
-
-    def _listed(self) -> Listed:
-        of = len(self._table.rows) if self._table else 0
-        return Listed(
-            self._rows,
-            of,
-            self._top,
-            self._place,
-            self.sort,
-            self.reverse,
-            self._longest_name,
-            self._now,
-        )
+        return [*found, list_screen.head_line(listing.listed(self._now), width)]
 
     def _list_lines(self) -> list[Line]:
-        room = self._room()
-        self._top = max(0, min(self._top, len(self._rows) - room))
-        self._top = min(max(self._top, self._place - room + 1), self._place)
-        listed = self._listed()
-        rows = list_screen.row_lines(listed, self._width, room)
-        empty: Line = [("", " " * self._width)]
-        rows += [empty] * (room - len(rows))
-        return [*self._head_lines(), *rows, list_screen.total_line(listed, self._width)]
+        rows = self._listing.lines(self._width, self._room(), self._now)
+        return [*self._head_lines(), *rows]
 
-    def _queue_lines(self, queue: bytes) -> list[Line]:
-        width = self._width
-        row = self._table.rows.get(queue) if self._table else None
+    def _queue_lines(self, visit: Visit) -> list[Line]:
+        width, above = self._width, self._server_lines()
+        row = self._table.rows.get(visit.queue) if self._table else None
         if row is None or self._snapshot is None:
-            gone = f" {printable(queue)} does not exist any more"
-            return [*self._server_lines(), queue_screen.padded([("broken", gone)], width)]
-        marks = wrong.marks(queue, self._snapshot, self._history)
-        row = _marked(row.at(self._now), marks)
-        course = self._history.course(queue, self._now, queue_screen.pieces(width))
-        minute = self._history.course(queue, self._now, 1, _RATE_SECONDS)
-        put, take = minute.puts[0], minute.takes[0]
-        if put is None or take is None:
-            put, take = row.put_rate, row.get_rate
-        drain = queue_screen.drain_time(row, put, take)
-        upper = [*self._server_lines(), *queue_screen.upper_lines(row, course, drain, width)]
-        found = queue_screen.entries(self.detail, width)
-        room = max(1, self._height - len(upper) - 1)
-        self._entry = max(0, min(self._entry, len(found) - 1))
-        self._entry_top = max(0, min(self._entry_top, len(found) - room))
-        self._entry_top = min(max(self._entry_top, self._entry - room + 1), self._entry)
-        lower = []
-        shown = found[self._entry_top : self._entry_top + room]
-        for place, entry in enumerate(shown, self._entry_top):
-            line = entry.line
-            if place == self._entry:
-                line = [("cursor", "".join(text for _, text in line))]
-            lower.append(line)
-        return [*upper, *lower]
-
-
-def _marked(row: Row, marks: tuple[str, ...]) -> Row:
-    return evolve(row, marks=marks)
-
-
-_Move = Callable[[int, int, int], int]
-_MOVES: dict[str, _Move] = {
-    "up": lambda at, page, of: at - 1,
-    "down": lambda at, page, of: at + 1,
-    "page up": lambda at, page, of: at - page,
-    "page down": lambda at, page, of: at + page,
-    "home": lambda at, page, of: 0,
-    "end": lambda at, page, of: of - 1,
-}
-"""Where the cursor goes from a place, with so many lines on a page and in all."""
+            gone = f" {printable(visit.queue)} does not exist any more"
+            return [*above, queue_screen.padded([("broken", gone)], width)]
+        marks = wrong.marks(visit.queue, self._snapshot, self._history)
+        size = (width, self._height - len(above) - 1)
+        return [*above, *visit.lines(row, marks, self._history, self._now, size)]
