@@ -160,7 +160,7 @@ class Scene:
         client = self._new()
         reply = client.ask(b"stats queue %b\r\n" % queue)
         client.close()
-        return reply == b"END\r\n"
+        return reply in (b"END\r\n", b"STAT queue_%b_exists 0\r\nEND\r\n" % queue)
 
     def until(self, is_so: Callable[[], bool], what: str) -> None:
         """Wait until something is so. Raises `BrokenError` if it never is."""
