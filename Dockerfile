@@ -4,6 +4,7 @@
 # For more than that, mount a configuration with users or allow_from (docs/security.md), give its
 # name (--config FILE), and let HEALTHCHECK say who it is: STARLING_USER, STARLING_PASSWORD_FILE.
 
+# Any image of Debian or its kin with Python 3.11 or newer, its venv and its headers.
 ARG PYTHON=python:3.12-slim
 
 FROM ${PYTHON} AS build

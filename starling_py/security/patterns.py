@@ -75,11 +75,12 @@ class Names:
         self.patterns = tuple(patterns)
         """As they were written."""
         self._words = [words_of(each) for each in self.patterns]
+        self._is_all = ANY in self.patterns
         self._found = Memo(self._find, _MOST)
 
     def __contains__(self, name: bytes) -> bool:
         """Tell whether a name is among them."""
-        return self._found.get(name) is _YES
+        return self._is_all or self._found.get(name) is _YES
 
     def __bool__(self) -> bool:
         return bool(self.patterns)

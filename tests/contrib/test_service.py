@@ -69,6 +69,11 @@ def test_the_image_is_of_two_stages_and_not_of_root() -> None:
     for needed in ("pyproject.toml", "README.md", "LICENSE", "starling_py", "man"):
         assert f"!{needed}" in kept
         assert (ROOT / needed).exists()
+    hook = (ROOT / "scripts/compile.py").read_text()
+    beside = [f"scripts/{name}" for name in re.findall(r'with_name\("([^"]+)"\)', hook)]
+    assert beside
+    for needed in ("scripts/compile.py", *beside):
+        assert f"!{needed}" in kept
 
 
 @pytest.mark.parametrize("name", man.COMMANDS)

@@ -329,6 +329,30 @@ def test_a_put_goes_where_routes_take_it_and_tells_nothing_of_them(
     assert b"5" in boss.ask(b"get secret.copies/peek/n=9\r\n")
 
 
+class Counted(Names):
+    """Names that know how often they were asked for."""
+
+    asked = 0
+
+    def __contains__(self, name: bytes) -> bool:
+        self.asked += 1
+        return super().__contains__(name)
+
+
+def test_a_long_get_gives_way_while_it_is_held_against_the_rules(
+    guarded: CoreHarness, gate: FakeGate
+) -> None:
+    names = Counted([b"open.#"])
+    gate.users = {"taker": User(get=names)}
+    client = GuardedClient(guarded, gate).log_in("taker")
+    guarded.queues.slices.allowance = 0.001
+    guarded.clock.step = 0.001
+    client.send(b"get " + b"open.none " * 2000 + b"open.jobs\r\n")
+    assert 0 < names.asked <= 400
+    assert client.told() == b"VALUE open.jobs 0 6\r\nhidden\r\nEND\r\n"
+    assert names.asked == 2001
+
+
 class TestBeforeAnybodyIsKnown:
     def test_what_is_told_is_what_memcached_tells(
         self, guarded: CoreHarness, gate: FakeGate

@@ -78,9 +78,14 @@ class Asking:
             seconds = random.choice((0, 1, 1, 2))
             client.ask(b"gat %d %b\r\n" % (seconds, name), Asked("get", (name,)))
         elif kind == "touch":
-            client.ask(b"touch %b %d\r\n" % (name, random.choice((-1, 0, 1, 2))), Asked("touch"))
+            client.ask(
+                b"touch %b %d\r\n" % (name, random.choice((-1, 0, 1, 2))), Asked("touch", (name,))
+            )
         elif kind == "confirm":
-            client.ask(b"confirm %b %d\r\n" % (name, random.choice((1, 1, 2, 3))), Asked("confirm"))
+            client.ask(
+                b"confirm %b %d\r\n" % (name, random.choice((1, 1, 2, 3))),
+                Asked("confirm", (name,)),
+            )
         elif kind == "monitor":
             most = b" %d" % random.choice((1, 2, 5)) if random.random() < 0.7 else b""
             line = b"monitor %b %d%b\r\n" % (name, random.choice((0, 1, 2)), most)
@@ -89,9 +94,9 @@ class Asking:
             client.ask(b"%b %b\r\n" % (kind.encode(), name), Asked(kind, (name,)))  # type: ignore[arg-type]
         elif kind == "pause":
             time = b" %d" % random.choice((1, 2)) if random.random() < 0.7 else b""
-            client.ask(b"pause %b%b\r\n" % (name, time), Asked("pause"))
+            client.ask(b"pause %b%b\r\n" % (name, time), Asked("pause", (name,)))
         elif kind == "resume":
-            client.ask(b"resume %b\r\n" % name, Asked("resume"))
+            client.ask(b"resume %b\r\n" % name, Asked("resume", (name,)))
         elif kind == "browse":
             first, limit = random.choice((1, random.randint(1, 30))), random.choice((3, 1000))
             asked = Asked("browse", (name,), first=first, most=limit)
@@ -103,7 +108,8 @@ class Asking:
             others = (each for each in (*self._names, b"dead", b"Other") if each != name)
             to = random.choice((*others, b"origin", b"origin"))
             limited = b" %d" % random.choice((1, 2, 5)) if random.random() < 0.6 else b""
-            client.ask(b"move %b %b%b\r\n" % (name, to, limited), Asked("move", (name,)))
+            asked = Asked("move", (name,), to=b"" if to == b"origin" else to)
+            client.ask(b"move %b %b%b\r\n" % (name, to, limited), asked)
         elif kind == "drop":
             ids = [each.id for each in self._models[name].things] or [random.randint(1, 9)]
             client.ask(b"drop %b %d\r\n" % (name, random.choice(ids)), Asked("drop", (name,)))
@@ -113,7 +119,7 @@ class Asking:
             client.ask(b"stats\r\n", Asked("stats"))
             if self.items % 2:
                 client.ask(b"hello c%d\r\n" % (self.items % 5), Asked("hello"))
-                client.ask(b"stats consumers %b\r\n" % name, Asked("consumers"))
+                client.ask(b"stats consumers %b\r\n" % name, Asked("consumers", (name,)))
 
     def close_everywhere(self, client: SimulatedClient) -> None:
         """Let a client close what it has open, one item of each queue."""

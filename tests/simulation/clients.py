@@ -86,6 +86,8 @@ class Asked:
     """The first id that it asks for."""
     most: int = 0
     """The most items that it asks for."""
+    to: bytes = b""
+    """Where items are to be moved, unless it is where they came from."""
 
 
 @attrs.define
@@ -98,6 +100,10 @@ class Told:
     """The key, the flags and the data of each item."""
     listed: list[int] = attrs.field(factory=list)
     """The ids of the items that are listed without their data."""
+    stats: list[bytes] = attrs.field(factory=list)
+    """The names of statistics."""
+    origins: list[bytes] = attrs.field(factory=list)
+    """Where the items that are listed came from."""
     whole: bool = True
     """Whether this is all of it."""
 
@@ -158,9 +164,11 @@ class SimulatedSocket:
 class SimulatedClient:
     """One client of the server."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, user: str = "") -> None:
+        """``user`` is who it is, on a server with users."""
         self.socket = SimulatedSocket(descriptor)
         self.peer = f"client {descriptor}"
+        self.user = user
         self.asked: deque[Asked] = deque()
         """What was asked and not answered yet."""
         self.entries: deque[Entry] = deque()
@@ -208,6 +216,9 @@ class SimulatedClient:
                 position = end + 2
             elif word == b"ITEM" and asked.kind == "browse":
                 told.listed.append(int(rest[0]))
+                told.origins.append(rest[8])
+            elif word == b"STAT" and asked.kind in ("stats", "consumers"):
+                told.stats.append(rest[0])
             elif word != b"STAT" or asked.kind not in ("stats", "consumers"):
                 told.line = line
                 if asked.kind == "monitor":
@@ -223,5 +234,6 @@ class SimulatedClient:
             right = told.line.startswith(b"MOVED ") or told.line == b"NOT_FOUND" or told.failed
         if asked.kind == "flush_expired":
             right = told.line.isdigit() or told.failed
-        if not right:
+        refused = bool(self.user) and told.line.startswith(b"CLIENT_ERROR not permitted: ")
+        if not right and not refused:
             raise Violation(f"{self.peer}: {asked} is answered {told.line!r}")

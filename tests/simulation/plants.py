@@ -52,10 +52,11 @@ from starling_py.queues.sync_waits import SyncWaits
 from starling_py.queues.traffic import Move
 from starling_py.queues.waiters import Waiter, Waiters
 from starling_py.queues.waiting_items import WaitingItems
-from starling_py.session import get, put, reliable, session
+from starling_py.session import get, permission, put, reliable, session
 from starling_py.session.client import Client, Parked
 from starling_py.session.replies import Replies
 from starling_py.session.takes import Takes
+from starling_py.settings.users import User
 from tests.journal.simulated_disk import SimulatedDisk
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -794,7 +795,19 @@ def forgets_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PersistentQueue, "note_change", lambda _: None)
 
 
+def permits_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold no command against what its user may do."""
+    monkeypatch.setattr(permission, "lacks", lambda user, command: None)
+
+
+def tells_users_of_every_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show whoever asks all queues."""
+    monkeypatch.setattr(User, "sees", lambda self, name: True)
+
+
 PLANTS: tuple[Plant, ...] = (
+    permits_everything,
+    tells_users_of_every_queue,
     forgets_a_change,
     tells_the_age_of_the_first_item,
     tells_no_age_of_what_is_on_disk,

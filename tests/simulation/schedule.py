@@ -21,6 +21,7 @@ from tests.simulation.model import QueueModel, State, Violation
 from tests.simulation.moments import Moments
 from tests.simulation.recovery import recovered
 from tests.simulation.rest import come_to_rest
+from tests.simulation.rights import RIGHTS
 from tests.simulation.threads import SimulatedBackground, SimulatedSyncer
 from tests.simulation.world import NAMES, SPOOL, Life, Shape, quietly
 
@@ -81,6 +82,10 @@ class Schedule:
         self.moments = Moments()
         self.takes = seed % 5 == 2
         """Whether snapshots are taken."""
+        self.guarded = seed % 8 == 1
+        """Whether most clients are users, who may not do everything."""
+        if self.guarded:
+            self.asking.weights["move"] = 10
         self.life: Life
         self.working: list[Thread] = []
         """The threads in the middle of a piece of work, the last one running."""
@@ -285,7 +290,7 @@ class Schedule:
         """Let a client do something."""
         random, life = self.random, self.life
         if not life.clients or (len(life.clients) < 4 and random.random() < 0.15):
-            life.connect()
+            life.connect(random.choice(("", "operator", *RIGHTS)) if self.guarded else "")
         client = random.choice(life.clients)
         if random.random() < 0.02:
             life.disconnect(client)

@@ -15,9 +15,11 @@ from starling_py.protocol import commands, operations
 from starling_py.queues.errors import NotLoaded
 from starling_py.server.tick import Tick
 from starling_py.session.client import Client
+from starling_py.session.guarded import Account, GuardedSession
 from starling_py.session.session import Session
 from tests.simulation.clients import Entry, SimulatedClient
 from tests.simulation.model import QueueModel, Reader, Violation
+from tests.simulation.rights import USERS, OpenGate
 
 if TYPE_CHECKING:
     from tests.simulation.world import Life
@@ -179,6 +181,16 @@ class WatchedSession(Session):
             model.reader_gone(self.watched.reader)
         super().disconnected()
         life.queues.come_back(before)
+
+
+class WatchedGuardedSession(WatchedSession, GuardedSession):
+    """The same of a client that is a user from the beginning."""
+
+    def __init__(self, client: WatchedClient) -> None:
+        GuardedSession.__init__(self, client, OpenGate())
+        self.watched = client
+        user = client.simulated.user
+        assert self.admit(Account(user, USERS[user])) is None
 
 
 class WatchedTick(Tick):

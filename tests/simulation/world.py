@@ -48,6 +48,7 @@ from tests.journal.simulated_disk import SimulatedDisk
 from tests.simulation.clients import Asked, Entry, SimulatedClient, Told
 from tests.simulation.model import Found, QueueModel, Thing, Violation
 from tests.simulation.recovery import found_in
+from tests.simulation.rights import USERS, check_permitted, sees
 from tests.simulation.threads import (
     BACKGROUND,
     SYNC,
@@ -61,6 +62,7 @@ from tests.simulation.watched_session import (
     WatchedClient,
     WatchedCommits,
     WatchedGuard,
+    WatchedGuardedSession,
     WatchedSession,
     WatchedTick,
 )
@@ -256,10 +258,10 @@ class Life:
 
     # What happens to the server.
 
-    def connect(self) -> SimulatedClient:
-        """Let another client in."""
+    def connect(self, user: str = "") -> SimulatedClient:
+        """Let another client in, as a user if one is named."""
         self._descriptors += 1
-        client = SimulatedClient(self._descriptors)
+        client = SimulatedClient(self._descriptors, user)
         self._joining = client
         self.tick.add(cast(socket.socket, client.socket), client.peer)
         self.clients.append(client)
@@ -359,6 +361,8 @@ class Life:
         asked = None if session is None else session.command
         if session is None or not isinstance(asked, operations.Move) or asked.key != name:
             return False
+        if session.user and not USERS[session.user].may_put(move.target):
+            raise Violation(f"{session.user} moves an item to {move.target!r}")
         session.entry.moved.append((name, thing.id))
         self.movers[name, thing.id] = session.entry
         source = None if thing.origin is None else thing.origin.source
@@ -424,6 +428,11 @@ class Life:
         entry = client.entries[0]
         if told.whole:
             client.entries.popleft()
+        if check_permitted(client, asked, told.line):
+            if entry.did or entry.puts or entry.hits or entry.stored or told.hits:
+                raise Violation(f"{client.peer}: {asked} was not permitted, and did {entry}")
+            return
+        self._check_sight(client, told)
         if asked.kind == "look" and not told.failed:
             (name,), looked = asked.names, [hit[1:] for hit in told.hits]
             since = entry.begun[name]
@@ -472,6 +481,13 @@ class Life:
             if not self.commits.failures and any(number is not None for *_, number in entry.hits):
                 raise Violation(f"{client.peer}: {asked} was not given {entry.hits}")
 
+    def _check_sight(self, client: SimulatedClient, told: Told) -> None:
+        """Check that a user is told of no queue that it may not know of."""
+        hidden = [name for name in NAMES if not sees(client.user, name)]
+        named = any(stat.startswith(b"queue_%b_" % name) for stat in told.stats for name in hidden)
+        if named or set(told.origins) & set(hidden):
+            raise Violation(f"{client.peer}: {client.user} is told of {told}")
+
     def _check_moved(self, entry: Entry, told: int) -> None:
         """Check that as many items as a client is told of have left for good."""
         left = 0
@@ -502,7 +518,7 @@ class Life:
         client.life = self
         client.simulated = self._joining
         self.readers_of[client.holder] = client
-        return WatchedSession(client)
+        return WatchedGuardedSession(client) if self._joining.user else WatchedSession(client)
 
     def snapshot(self) -> stats.Snapshot:
         """Return the state of the whole."""
