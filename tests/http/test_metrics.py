@@ -117,3 +117,19 @@ def test_promtool_finds_nothing_wrong_with_the_metrics() -> None:
         ["promtool", "check", "metrics"], input=told, capture_output=True, check=False
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+def test_an_owner_tells_what_it_is_in_its_group() -> None:
+    source = FakeSource()
+    assert "starling_replica" not in b"".join(metrics.parts(source, 1, PLAIN)).decode()
+    source.extra = [
+        ("replica_role", "owner"),
+        ("replica_epoch", 2),
+        ("replica_lag", 3),
+        ("replica_silent_ms", 250),
+        ("replica_last_takeover", 1000),
+        ("replica_standbys", "10.0.0.2:22122,10.0.0.3:22122"),
+    ]
+    told = b"".join(metrics.parts(source, 1, PLAIN)).decode()
+    for line in ("owner 1", "standbys 2", "epoch 2", "lag_messages 3", "silent_seconds 0.25"):
+        assert f"\nstarling_replica_{line}\n" in told
