@@ -258,8 +258,11 @@ class NatsStream:
         await self.close()
         self._client = Client()
 
+        errors: list[Exception] = []
+
         async def told(error: Exception) -> None:
             log.debug("NATS: %r", error)
+            errors[:] = [error]
 
         options: dict[str, Any] = {
             "max_reconnect_attempts": -1,
@@ -271,12 +274,24 @@ class NatsStream:
             "tls": cluster.tls(),
             **cluster.login(),
         }
+        connecting = asyncio.ensure_future(
+            self._client.connect(
+                list(cluster.servers), name="starling-py", error_cb=told, **options
+            )
+        )
+        # What it ends with when nobody waits any more is nobody's concern.
+        connecting.add_done_callback(lambda each: each.cancelled() or each.exception())
         try:
-            async with asyncio.timeout(max(4 * self._patience, 5)):
-                await self._client.connect(
-                    list(cluster.servers), name="starling-py", error_cb=told, **options
-                )
-        except (nats.errors.Error, OSError, TimeoutError) as error:
+            # The library may not heed that it is cancelled, so that is not waited for.
+            await asyncio.wait({connecting}, timeout=max(4 * self._patience, 5))
+        finally:
+            in_time = not connecting.cancel()
+        if not in_time:
+            why = repr(errors[-1]) if errors else "it takes too long"
+            raise NotAnsweredError(f"no connection: {why}")
+        try:
+            connecting.result()
+        except (nats.errors.Error, OSError) as error:
             raise NotAnsweredError(repr(error)) from error
         self._context = self._client.jetstream(timeout=self._patience)
 

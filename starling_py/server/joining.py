@@ -6,7 +6,9 @@ told before anything begins.
 
 import asyncio
 import secrets
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from starling_py.journal.disk.files import Files
@@ -23,6 +25,8 @@ from starling_py.settings.server_settings import Settings
 if TYPE_CHECKING:
     from starling_py.replica.nats_stream import NatsStream
 
+_PATIENCE = 30.0
+"""Seconds for all that is asked of a cluster."""
 _STARTS = "/proc/sys/kernel/random/boot_id"
 
 
@@ -51,15 +55,21 @@ def look(settings: Settings) -> str:
     Raises ``ConfigError`` if it must not be used, and ``StartError`` if it does not answer.
     """
     stream = _stream(settings)()
+    found: Future[str] = Future()
 
-    async def looked() -> str:
+    async def looked() -> None:
         try:
-            return await stream.look()
-        finally:
-            await stream.close()
+            found.set_result(await stream.look())
+        except Exception as error:
+            found.set_exception(error)
+        await stream.close()
 
+    # In a thread that nobody waits for: what the client library has begun may not end.
+    threading.Thread(target=lambda: asyncio.run(looked()), daemon=True).start()
     try:
-        return asyncio.run(looked())
+        return found.result(_PATIENCE)
+    except TimeoutError as error:
+        raise StartError("the cluster does not answer") from error
     except ClusterError as error:
         raise ConfigError([str(error)]) from error
     except NotAnsweredError as error:
