@@ -60,13 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"starling-py: {problem}", file=sys.stderr)
         return 2
     if given.check_config:
-        try:
-            Access.read(given.settings)
-        except ConfigError as error:
-            for problem in error.problems:
-                print(f"starling-py: {problem}", file=sys.stderr)
-            return 2
-        return _rehearse(settings, f"{given.config or 'the options'}: ok{_extent(settings)}")
+        return _check(given.config, settings)
     if not given.settings.daemonize:
         return _run(given.settings, given.read_again, lambda: None)
     front = detach()
@@ -79,6 +73,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     code = _run(given.settings, given.read_again, let_go)
     front.refuse(code or 1)
     return code
+
+
+def _check(config: object, settings: Settings) -> int:
+    """Try what can be tried without starting; return the exit code."""
+    try:
+        Access.read(settings)
+        cluster = ""
+        if settings.engine == "jetstream":
+            from starling_py.server.joining import look
+
+            cluster = f"; {look(settings)}"
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"starling-py: {problem}", file=sys.stderr)
+        return 2
+    except StartError as problem:
+        print(f"starling-py: {problem}", file=sys.stderr)
+        return 1
+    return _rehearse(settings, f"{config or 'the options'}: ok{_extent(settings)}{cluster}")
 
 
 def _rehearse(settings: Settings, good: str) -> int:

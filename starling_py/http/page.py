@@ -11,7 +11,7 @@ from starling_py.http.messages import Answer, Events, Request, Talk, told
 from starling_py.http.source import Source
 from starling_py.http.survey import MOST_ROWS, ORDERS, Row, Survey, Wish
 from starling_py.http.talk import NameRefused, Reply
-from starling_py.stats import WATCHED
+from starling_py.stats import WATCHED, Snapshot
 
 _AT: Final = {name: index for index, name in enumerate(WATCHED)}
 _SHOWN: Final = tuple(
@@ -91,6 +91,7 @@ class Page:
             "cpu": snapshot.rusage_user + snapshot.rusage_system,
             "failures": snapshot.journal_failures,
             "disk_free": self._source.disk_free(),
+            "group": _group(snapshot),
             "rows": [self._row(row) for row in rows],
             "one": None if seen is None else self._row(seen),
         }
@@ -147,3 +148,18 @@ class Page:
             return actions.told(request, who, action, replies)
 
         return Talk([action.command], made, who)
+
+
+def _group(snapshot: Snapshot) -> dict[str, object] | None:
+    """Return what an owner is in its group; ``None`` of a server alone."""
+    known = dict(snapshot.extra)
+    since = known.get("replica_last_takeover")
+    if not isinstance(since, int):
+        return None
+    standbys = list(filter(None, str(known["replica_standbys"]).split(",")))
+    return {
+        "role": known["replica_role"],
+        "for": snapshot.time - since,
+        "standbys": len(standbys),
+        "lag": known["replica_lag"],
+    }

@@ -23,7 +23,9 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.client import JetStreamContext
 
+from starling_py.journal.disk.files import Files
 from starling_py.replica import operations
+from starling_py.replica.nats_servers import Seen, look_at
 from starling_py.replica.stream import (
     OWNER,
     ClusterError,
@@ -35,15 +37,23 @@ from starling_py.replica.stream import (
 
 log = logging.getLogger(__name__)
 
-LEAST_VERSION: Final = (2, 12)
-"""Older ones have lost whole streams, or lack what is used."""
 _NOT_FOUND: Final = frozenset({10037, 10059})
 """NATS's numbers for a message and a stream that are not there."""
 _NOT_LAST: Final = frozenset({10071, 10164})
+_WRONG: Final = {
+    10065: "another stream has subjects of this one; name another one with 'stream'",
+    10074: "more than one replica needs a cluster of NATS servers, or 'replicas: 1'",
+    10039: "JetStream is not enabled for this account",
+}
+"""What time does not cure."""
 _READS: Final = 64
 """Messages that are read at once."""
 _HEARD: Final = 64
 """Reports of other servers that are kept until they are asked for."""
+_UNSAFE: Final = (
+    "a power cut of all machines at once loses everything unless each has sync_interval: always, as"
+    " NATS syncs every two minutes otherwise (docs/cluster.md)"
+)
 _ABOUT: Final = "log of starling-py; do not write to it"
 
 
@@ -60,15 +70,44 @@ class Cluster:
     ca: str | None = None
     cert: str | None = None
     key: str | None = None
+    monitoring: int | None = None
+    """The port of their monitoring, where they tell whether they sync."""
+    always: bool = False
+    """Whether what clients are told must survive a power cut of all."""
 
     def tls(self) -> ssl.SSLContext | None:
-        """Return how the servers are trusted, if that is told. Raises ``OSError``."""
+        """Return how the servers are trusted, if that is told. Raises ``ClusterError``."""
         if self.ca is None and self.cert is None:
             return None
-        context = ssl.create_default_context(cafile=self.ca)
-        if self.cert is not None:
-            context.load_cert_chain(self.cert, self.key)
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+            if self.cert is not None:
+                context.load_cert_chain(self.cert, self.key)
+        except OSError as error:
+            files = ", ".join(filter(None, (self.ca, self.cert, self.key)))
+            raise ClusterError(f"{files}: {error.strerror or error}") from error
         return context
+
+    def login(self) -> dict[str, str]:
+        """Return how it says who it is, for the client library. Raises ``ClusterError``."""
+        path = self.credentials
+        if path is None:
+            return {}
+        try:
+            text = Files().read(path).decode("ascii", "replace")
+        except OSError as error:
+            raise ClusterError(f"{path}: {error.strerror}") from error
+        try:
+            import nkeys
+
+            if "BEGIN NATS USER JWT" in text:
+                return {"user_credentials": path}
+            nkeys.from_seed(bytearray(text.strip().encode()))
+        except ImportError as error:
+            raise ClusterError(f"{path} needs the package nkeys ({error})") from error
+        except Exception as error:
+            raise ClusterError(f"{path}: neither credentials nor the seed of an nkey") from error
+        return {"nkeys_seed": path}
 
 
 class NatsStream:
@@ -90,18 +129,41 @@ class NatsStream:
 
         Raises ``NotAnsweredError``, and ``ClusterError`` if it must not be used.
         """
+        await self._look_at_servers()
         await self._connect()
-        told = self._client.connected_server_version
-        version = told.major, told.minor
-        if version < LEAST_VERSION:
-            raise ClusterError(
-                f"a server of the cluster is NATS {'.'.join(map(str, version))}; 2.12 or newer is"
-                " needed, as older ones have lost streams"
-            )
         info = await self._api(f"STREAM.INFO.{self._name}", {})
         if info is None:
             info = await self._make()
         self._judge(info["config"])
+
+    async def look(self) -> str:
+        """Return what is there, in words, and change nothing; raises as ``open``."""
+        seen = await self._look_at_servers()
+        await self._connect()
+        info = await self._api(f"STREAM.INFO.{self._name}", {})
+        there = [each for each in seen if each.version]
+        told = f"{len(there)} of {len(seen)} NATS servers answer"
+        if info is None:
+            return f"{told}; stream {self._name} is not there yet"
+        self._judge(info["config"])
+        replicas, last = info["config"]["num_replicas"], info["state"]["last_seq"]
+        return f"{told}; stream {self._name} has {replicas} replicas, {last} messages so far"
+
+    async def _look_at_servers(self) -> list[Seen]:
+        cluster = self._cluster
+        found = await look_at(cluster.servers, cluster.monitoring)
+        for problem in filter(None, (each.problem() for each in found)):
+            raise ClusterError(problem)
+        if not cluster.always:
+            return found
+        for each in found:
+            if each.syncs is False:
+                log.critical("%s does not sync each message: %s", each.where, _UNSAFE)
+            elif each.syncs is None and cluster.monitoring is not None and each.version:
+                log.warning("%s: its monitoring does not answer: %s", each.where, _UNSAFE)
+        if cluster.monitoring is None:
+            log.warning("whether the NATS servers sync each message is not known: %s", _UNSAFE)
+        return found
 
     async def close(self) -> None:
         """Leave the cluster."""
@@ -189,8 +251,11 @@ class NatsStream:
         await self.close()
         self._client = Client()
 
+        errors: list[Exception] = []
+
         async def told(error: Exception) -> None:
             log.debug("NATS: %r", error)
+            errors[:] = [error]
 
         options: dict[str, Any] = {
             "max_reconnect_attempts": -1,
@@ -200,14 +265,26 @@ class NatsStream:
             "ping_interval": max(0.5, self._patience / 2),
             "max_outstanding_pings": 2,
             "tls": cluster.tls(),
-            "user_credentials": cluster.credentials,
+            **cluster.login(),
         }
+        connecting = asyncio.ensure_future(
+            self._client.connect(
+                list(cluster.servers), name="starling-py", error_cb=told, **options
+            )
+        )
+        # What it ends with when nobody waits any more is nobody's concern.
+        connecting.add_done_callback(lambda each: each.cancelled() or each.exception())
         try:
-            async with asyncio.timeout(max(4 * self._patience, 5)):
-                await self._client.connect(
-                    list(cluster.servers), name="starling-py", error_cb=told, **options
-                )
-        except (nats.errors.Error, OSError, TimeoutError) as error:
+            # The library may not heed that it is cancelled, so that is not waited for.
+            await asyncio.wait({connecting}, timeout=max(4 * self._patience, 5))
+        finally:
+            in_time = not connecting.cancel()
+        if not in_time:
+            why = repr(errors[-1]) if errors else "it takes too long"
+            raise NotAnsweredError(f"no connection: {why}")
+        try:
+            connecting.result()
+        except (nats.errors.Error, OSError) as error:
             raise NotAnsweredError(repr(error)) from error
         self._context = self._client.jetstream(timeout=self._patience)
 
@@ -319,6 +396,8 @@ class NatsStream:
             return answer
         if error.get("err_code") in _NOT_FOUND or (exists and error.get("err_code") == 10058):
             return None
+        if error.get("err_code") in _WRONG:
+            raise ClusterError(f"stream {self._name}: {_WRONG[error['err_code']]}")
         raise NotAnsweredError(str(error.get("description")))
 
     async def _request(

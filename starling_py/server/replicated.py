@@ -112,11 +112,6 @@ class Member:
     def run(self) -> None:
         """Follow and serve until stopped. Raises ``StartError`` and ``SpoolError``."""
         link = self._link
-        if self._settings.sync.kind == "always":
-            log.warning(
-                "a power cut of all machines at once loses everything unless each NATS server has"
-                " sync_interval: always; NATS syncs every two minutes otherwise (docs/cluster.md)"
-            )
         hold()
         link.start()
         self._signals.obey(self._stopped, lambda: self._reload())

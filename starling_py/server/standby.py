@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import trio
 
 from starling_py import __version__
-from starling_py.protocol import commands, dialect_for, proxy_header
+from starling_py.protocol import commands, dialect_for, proxy_header, wary_text
 from starling_py.protocol.commands import Command
 from starling_py.protocol.dialect import Dialect
 from starling_py.protocol.proxy_header import ProxyHeaderError
@@ -23,6 +23,9 @@ from starling_py.stats import Pairs
 log = logging.getLogger(__name__)
 
 _READ: Final = 1 << 16
+_UNKNOWN: Final = wary_text.REFUSAL
+"""What a server without users answers to an authentication; with users, it is not for this one to
+say: the owner knows them."""
 _LOOKS: Final = 0.05
 """Seconds from one look at whether it is given up to the next."""
 
@@ -132,7 +135,7 @@ class Standby:
             command = phrased.command
         if isinstance(command, commands.Quit):
             return None
-        if isinstance(command, commands.Refusal):
+        if isinstance(command, commands.Refusal) and (self._tells or command.reply != _UNKNOWN):
             return command.reply
         if isinstance(command, commands.Version):
             return writer.version(__version__)

@@ -21,6 +21,7 @@ from starling_py.security.networks import Networks
 from starling_py.settings.cluster import (
     ADVERTISED,
     ENGINE,
+    MONITORING,
     REPLICAS,
     SERVERS,
     STREAM,
@@ -233,12 +234,14 @@ class Settings:
         "Stream of the group; servers with the same stream are one group", "--stream NAME")
     replicas: int = setting("Cluster", 3, REPLICAS,
         "Replicas that the stream must have; with fewer than 3, no death is survived")
+    servers_monitoring: int | None = setting("Cluster", None, MONITORING,
+        "Port of the NATS servers' monitoring, where they are asked whether they sync")
     takeover: float = setting("Cluster", "2s", TAKEOVER,
         "Silence of the owner after which another server takes over")
     advertise: str | None = setting("Cluster", None, ADVERTISED,
         "Address that clients of the others are told while this server is the owner")
     servers_credentials: Path | None = setting("Cluster", None, PATH,
-        "File with the credentials for NATS, as nsc makes it")
+        "File with the credentials for NATS, as nsc makes it, or the seed of an nkey")
     servers_ca: Path | None = setting("Cluster", None, PATH,
         "File with the certificates that sign those of the NATS servers")
     servers_cert: Path | None = setting("Cluster", None, PATH,

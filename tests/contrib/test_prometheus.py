@@ -28,7 +28,7 @@ def told() -> set[str]:
         *(("replica_role", "owner"), ("replica_standbys", "")),
         *((f"replica_{each}", 0) for each in ("epoch", "lag", "silent_ms", "last_takeover")),
     ]
-    source = FakeSource([FakeQueue(b"jobs")], group=list(group))
+    source = FakeSource([FakeQueue(b"jobs")], extra=list(group))
     lines = b"".join(metrics.parts(source, 200, PLAIN)).decode().splitlines()
     names = {re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#")}
     # What the source of tests does not know.

@@ -45,7 +45,7 @@ class FakeSource:
     time: float = 100.0
     times: Times = attrs.field(factory=Times)
     counters: Counters = attrs.field(factory=Counters)
-    group: list[tuple[str, object]] = attrs.field(factory=list)
+    extra: list[tuple[str, object]] = attrs.field(factory=list)
     """What it tells of its place in a group."""
 
     def now(self) -> float:
@@ -57,7 +57,7 @@ class FakeSource:
             version=self.version, curr_connections=3, max_connections=4096, limit_maxbytes=0,
             draining=False, fsyncs=7, journal_failures=0, journals_healed=0, files_lost=0,
             disk_full=0, disk_low=0, memory_high=0, log_lines_dropped=0, log_lines_held_back=0,
-            refused_queues=0, counters=self.counters, extra=self.group,
+            refused_queues=0, counters=self.counters, extra=self.extra,
         )  # fmt: skip
 
     def disk_free(self) -> int | None:

@@ -147,7 +147,7 @@ def test_a_server_of_a_group_tells_its_place_in_it(role: str) -> None:
         *(("replica_silent_ms", 2500), ("replica_last_takeover", 1_000_000)),
         ("replica_standbys", "10.0.0.2:22122,10.0.0.3:22122"),
     ]
-    source = FakeSource(group=told if role else [])
+    source = FakeSource(extra=told if role else [])
     found = {name: each for name, each in families(source).items() if "replica" in name}
     if not role:
         assert not found

@@ -85,6 +85,25 @@ def test_what_is_shown_is_the_same_for_all_who_wish_the_same() -> None:
     assert json.loads(page.event(Wish(rows=1), b""))["state"] == "stopping"
 
 
+def test_an_owner_shows_what_it_is_in_its_group() -> None:
+    source = FakeSource()
+    page = site(source).page
+    assert page is not None
+    assert json.loads(page.event(Wish(rows=1), b""))["group"] is None
+    now = source.snapshot().time
+    source.extra = [
+        ("replica_role", "owner"),
+        ("replica_lag", 3),
+        ("replica_last_takeover", now - 60),
+        ("replica_standbys", "10.0.0.2:22122"),
+    ]
+    source.time += 1
+    for _ in page.survey.look():
+        pass
+    told = json.loads(page.event(Wish(rows=1), b""))["group"]
+    assert told == {"role": "owner", "for": 60, "standbys": 1, "lag": 3}
+
+
 @pytest.mark.parametrize(
     "query",
     [

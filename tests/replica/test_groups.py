@@ -1,5 +1,6 @@
 """Groups of real servers: what they refuse, what clients are told, and who comes back."""
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from tests.process.raw_client import RawClient
 from tests.process.server_process import COMMAND, environment, expect_refusal, free_port
 from tests.replica.group import Servers, stats_of, wait_until
 from tests.replica.nats_cluster import NatsCluster
+
+READY = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 @pytest.fixture
@@ -34,9 +37,16 @@ def ask(port: int, command: bytes) -> bytes:
 def test_without_an_answer_clients_wait_and_then_are_told(
     alone: NatsCluster, tmp_path: Path
 ) -> None:
-    with Servers(alone, tmp_path, size=1, takeover="300ms") as group:
+    group = Servers(alone, tmp_path, size=1, takeover="300ms")
+    with free_port() as web:
+        with (tmp_path / "starling.yml").open("a") as file:
+            file.write(f"http: {{listen: '127.0.0.1:{web}'}}\n")
+        group.__enter__()
+    with contextlib.closing(contextlib.ExitStack()) as stack:
+        stack.push(group.__exit__)
         port = group.owner.port
         assert ask(port, b"set jobs 0 0 5\r\nfirst\r\n") == b"STORED\r\n"
+        assert ask(web, READY).startswith(b"HTTP/1.1 200 ")
         alone.servers[0].signal(signal.SIGSTOP)
         begun = time.monotonic()
         # Its outcome is not known, so it is told nothing.
@@ -44,6 +54,9 @@ def test_without_an_answer_clients_wait_and_then_are_told(
         assert time.monotonic() - begun > 0.5
         assert ask(port, b"get jobs\r\n") == b"SERVER_ERROR the cluster does not answer\r\n"
         assert time.monotonic() - begun > 1.4
+        told = ask(web, READY)
+        assert told.startswith(b"HTTP/1.1 503 ")
+        assert told.endswith(b"the cluster does not answer\n")
         alone.servers[0].signal(signal.SIGCONT)
         wait_until(lambda: stats_of(port).get("curr_items") is not None)
         assert ask(port, b"get jobs\r\n") == b"VALUE jobs 0 5\r\nfirst\r\nEND\r\n"

@@ -38,9 +38,15 @@ def listeners() -> Iterator[list[socket.socket]]:
         each.close()
 
 
-async def ask(listeners: list[socket.socket], data: bytes, reason: Reason | None = None) -> bytes:
+async def ask(
+    listeners: list[socket.socket],
+    data: bytes,
+    reason: Reason | None = None,
+    *,
+    tells: bool = True,
+) -> bytes:
     """Return all that a client is told that sends something and then nothing more."""
-    standby = Standby(listeners, reason or Reason(), 1000, 100, proxied=False)
+    standby = Standby(listeners, reason or Reason(), 1000, 100, proxied=False, tells=tells)
     told = b""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(standby.run)
@@ -95,3 +101,11 @@ async def test_a_command_waits_until_it_is_known_what_to_tell(
     told = await ask(listeners, b"get jobs\r\n", reason)
     assert told == b"SERVER_ERROR the cluster does not answer\r\n"
     assert reason.waits == -1
+
+
+async def test_of_a_group_with_users_an_authentication_is_answered_like_all_else(
+    listeners: list[socket.socket],
+) -> None:
+    login = b"set auth 0 0 9\r\nme secret\r\n"
+    assert await ask(listeners, login + b"stats\r\n", tells=False) == REFUSED * 2
+    assert await ask(listeners, login) == b"CLIENT_ERROR authentication failure\r\n"

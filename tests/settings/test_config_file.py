@@ -118,6 +118,7 @@ def test_without_a_file_everything_has_its_default() -> None:
         "servers": None,
         "stream": "starling",
         "replicas": 3,
+        "servers_monitoring": None,
         "takeover": 2.0,
         "advertise": None,
         "servers_credentials": None,

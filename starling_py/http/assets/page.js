@@ -65,6 +65,8 @@ function show(told) {
     ["put/s", short(told.rates[0])], ["taken/s", short(told.rates[1])], ["clients", short(told.connections)],
     ["CPU", Math.round(cpu * 100) + "%"], ["disk free", short(told.disk_free)], ["up", span(told.uptime)]];
   if (told.failures) totals.push(["journal failures", short(told.failures)]);
+  if (told.group) totals.push(["group", told.group.role], ["for", span(told.group.for)], ["standbys", told.group.standbys],
+    ["lag", told.group.lag]);
   pairs(at("totals"), totals);
   at("matching").textContent = told.matching === told.queues ? told.queues + " queues" : told.matching + " of " + told.queues + " queues";
   at("empty").hidden = told.rows.length > 0;
