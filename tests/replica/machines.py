@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import attrs
 import pytest
@@ -107,9 +108,9 @@ def machines(size: int = 3) -> Iterator[Machines]:
 
 def _join(at: int, holder: "subprocess.Popen[bytes]") -> None:
     """Give a machine its two network cards."""
-    own = os.stat("/proc/self/ns/net").st_ino
+    own = Path("/proc/self/ns/net").stat().st_ino
     for _ in range(500):
-        if os.stat(f"/proc/{holder.pid}/ns/net").st_ino != own:
+        if Path(f"/proc/{holder.pid}/ns/net").stat().st_ino != own:
             break
         _run("sleep", "0.02")
     inside = ("nsenter", "--net", "--target", str(holder.pid))

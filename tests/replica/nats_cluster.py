@@ -84,7 +84,7 @@ class NatsCluster:
         stores: Sequence[Path] = (),
         machines: "Machines | None" = None,
     ) -> None:
-        """``stores``: folders that each server's files are in, on disks of their own maybe.
+        """Make some servers; ``stores``: folders for their files, on disks of their own maybe.
 
         With ``machines``, each server is on one of these.
         """

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from itertools import count
+from typing import cast
 
 import attrs
 import pytest
 
+from starling_py.journal.disk.files import Files
 from starling_py.replica.follower import Follower
 from starling_py.replica.link import Link
 from starling_py.replica.outbox import Message, Outbox
@@ -174,7 +176,48 @@ def owner_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Owner, "_reclaim", reclaim)
 
 
+def place_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let who is stopped before it has started note that it is at the beginning."""
+    original = Follower.stop
+
+    def stop(self: Follower, sequence: int, number: int) -> None:
+        self._has_started = True
+        original(self, sequence, number)
+
+    monkeypatch.setattr(Follower, "stop", stop)
+
+
+class _Unsynced:
+    """Files that no sync makes safe."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._files, name)
+
+    def sync(self, descriptor: int) -> None:
+        pass
+
+    def sync_directory(self, path: str) -> None:
+        pass
+
+
+def new_position_is_not_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave a new node's position to a power cut."""
+    original = PositionFile.write
+
+    def write(self: PositionFile, position: Position) -> None:
+        files, self._files = self._files, cast(Files, _Unsynced(self._files))
+        original(self, position)
+        self._files = files
+
+    monkeypatch.setattr(PositionFile, "write", write)
+
+
 PLANTS: Sequence[Plant] = (
+    place_is_forgotten,
+    new_position_is_not_safe,
     follower_skips_a_message,
     position_goes_ahead_of_the_files,
     files_of_an_owner_are_trusted,

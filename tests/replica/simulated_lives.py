@@ -56,6 +56,15 @@ async def stop(group: SimulatedGroup) -> None:
         await victim.stop()
 
 
+async def start_for_a_moment(group: SimulatedGroup) -> None:
+    """Start a dead server, and stop it before or after the stream has answered."""
+    down = [each for each in group.members if not each.is_up]
+    if down:
+        down[0].start()
+        await asyncio.sleep(group.random.uniform(0.001, 0.1))
+        await down[0].stop()
+
+
 async def freeze(group: SimulatedGroup) -> None:
     """Let a server stand still, with its clients connected."""
     victim = group.owner() or group.random.choice(_up(group))
@@ -88,8 +97,8 @@ async def mend(group: SimulatedGroup) -> None:
 
 
 EVENTS: tuple[Callable[[SimulatedGroup], Awaitable[None]], ...] = (
-    kill, kill_owner, kill_owner, kill_all, lose_power, wipe, stop, freeze, freeze, cut_off,
-    cut_off, lose_majority, mend, mend, mend,
+    kill, kill_owner, kill_owner, kill_all, lose_power, wipe, stop, start_for_a_moment,
+    freeze, freeze, cut_off, cut_off, lose_majority, mend, mend, mend,
 )  # fmt: skip
 
 

@@ -46,6 +46,8 @@ class SimulatedStream:
     duplicates: int = 0
     refused: int = 0
     broken: Violation | None = None
+    said: list[bytes] = attrs.field(factory=list)
+    """What servers have told each other beside the stream."""
     told: dict[bytes, float] = attrs.field(factory=dict)
     """When each item came in, by its data."""
     on_log: Callable[[Entry], None] = lambda _: None
@@ -139,7 +141,7 @@ class Line:
     frozen: bool = False
     dead: bool = False
     id: bytes = STREAM
-    asked: int = 0
+    _heard: int = 0
     _held: list[Callable[[], None]] = attrs.field(factory=list)
     _arrived: float = 0.0
     _heard: list[bytes] = attrs.field(factory=list)
@@ -195,6 +197,17 @@ class Line:
     async def purge(self, first: int) -> None:
         await self._ask(lambda: self.stream.purge(first))
 
+    async def say(self, data: bytes) -> None:
+        """Tell the others, unless that is lost on the way; nobody answers."""
+        if self.frozen or self.dead or self.cut in ("both", "to NATS"):
+            return
+        if self.stream.has_majority and self.random.random() >= self.lost:
+            self.stream.said.append(data)
+
+    def heard(self) -> list[bytes]:
+        found, self._heard = self.stream.said[self._heard :], len(self.stream.said)
+        return [] if self.cut in ("both", "from NATS") else found
+
     def go_on(self) -> None:
         """Let what was held go, now that nothing is in its way."""
         held, self._held = self._held, []
@@ -205,7 +218,6 @@ class Line:
         """Send a question, and wait for the answer to it."""
         loop, random = asyncio.get_running_loop(), self.random
         answer: asyncio.Future[Answer] = loop.create_future()
-        self.asked += 1
 
         def answered(outcome: Answer | BaseException) -> None:
             if answer.done():
