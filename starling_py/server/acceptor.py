@@ -118,7 +118,8 @@ class Acceptor:
                 self._counters.total_connections += 1
                 accepted.append((sock, peer))
             else:
-                log.warning("%s: refused, as %d clients are connected", peer, connected)
+                there = connected + len(accepted)
+                log.warning("%s: refused, as %d clients are connected", peer, there)
                 self._refuse(sock)
         return accepted
 

@@ -45,6 +45,8 @@ READ_LEAST: Final = 1 << 12
 """The most bytes that it reads from each of the others beyond that."""
 LARGE: Final = 1 << 16
 """Bytes of replies to one client that count at once, and not only when they have been sent."""
+MADE_AT_ONCE: Final = 1 << 22
+"""Bytes of such replies that one turn makes, about: to send a megabyte takes a millisecond."""
 PAUSE: Final = 0.05
 """Seconds until the next turn after one that failed for a reason that nobody foresaw."""
 MANY: Final = 8
@@ -396,7 +398,9 @@ class Tick:
                 continue
             session = connection.session
             try:
-                if self._made and self._is_too_much():
+                if (self._made and self._is_too_much()) or (
+                    data and connection.aside and self._queues.slices.spent
+                ):
                     session.put_off(data)
                 else:
                     session.run(data)
@@ -407,11 +411,14 @@ class Tick:
             touched[connection] = None
 
     def _is_too_much(self) -> bool:
-        """Tell whether the replies of this turn may exceed the budget: they have to be sent first.
+        """Tell whether the replies of this turn may exceed the budget, or take long to be sent.
 
-        When the server stops, nothing is put off: who has nothing under way is dropped then.
+        They have to be sent first. When the server stops, nothing is put off: who has nothing under
+        way is dropped then.
         """
-        return self._stop_at is None and self._budget.total + self._made > self._budget.limit
+        if self._stop_at is not None:
+            return False
+        return self._made > MADE_AT_ONCE or self._budget.total + self._made > self._budget.limit
 
     def _go_on(self) -> None:
         """Let sessions go on with what they left, those that waited longest, for one slice.

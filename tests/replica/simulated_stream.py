@@ -51,8 +51,6 @@ class SimulatedStream:
     told: dict[bytes, float] = attrs.field(factory=dict)
     """When each item came in, by its data."""
     on_log: Callable[[Entry], None] = lambda _: None
-    lines: list["Line"] = attrs.field(factory=list)
-    """Those of the servers that live."""
     _ids: dict[str, tuple[int, float]] = attrs.field(factory=dict)
 
     def state(self) -> State:
@@ -144,30 +142,12 @@ class Line:
     _heard: int = 0
     _held: list[Callable[[], None]] = attrs.field(factory=list)
     _arrived: float = 0.0
-    _heard: list[bytes] = attrs.field(factory=list)
 
     async def open(self) -> None:
         await self._ask(lambda: None)
-        if self not in self.stream.lines:
-            self.stream.lines.append(self)
 
     async def close(self) -> None:
         pass
-
-    async def say(self, data: bytes) -> None:
-        if self._carries():
-            for other in self.stream.lines:
-                if other is not self and other._carries():
-                    other._heard.append(data)
-
-    def _carries(self) -> bool:
-        """Whether what is said now comes through, on this side."""
-        is_open = not (self.dead or self.frozen or self.cut)
-        return is_open and self.random.random() >= self.lost
-
-    def heard(self) -> list[bytes]:
-        heard, self._heard = self._heard, []
-        return heard
 
     async def state(self) -> State:
         return await self._ask(self.stream.state)

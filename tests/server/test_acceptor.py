@@ -152,6 +152,12 @@ def test_a_few_more_are_accepted_from_this_machine(host: str) -> None:
     assert counters.rejected_connections == 2
 
 
+def test_a_refusal_is_logged_with_how_many_are_connected(caplog: pytest.LogCaptureFixture) -> None:
+    acceptor, _, _ = acceptor_at(FakeListener(FakeSocket(), FakeSocket(), FakeSocket()), most=2)
+    acceptor.accept(LISTENING, 0, NOW)
+    assert caplog.messages == ["192.0.2.1:1000: refused, as 2 clients are connected"]
+
+
 @pytest.mark.parametrize("host", ["10.127.0.1", "::2", "2001:db8::127"])
 def test_no_more_are_accepted_from_elsewhere(host: str) -> None:
     acceptor, _, counters = acceptor_at(FakeListener(FakeSocket(), host=host), most=10)

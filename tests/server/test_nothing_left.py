@@ -4,7 +4,9 @@ The collector hardly ever runs in a server, as it counts objects and not bytes: 
 megabyte in it, made by each client that hangs up, is as good as a leak.
 """
 
+import contextlib
 import gc
+import ssl
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,10 @@ import trio
 from starling_py.queues.queue_directory import Rules
 from starling_py.settings.queue_table import QueueTable
 from tests.core import CoreHarness
-from tests.server.in_process import PATIENCE, RunningServer, Servers, put
+from tests.server import certificates
+from tests.server.in_process import PATIENCE, Client, RunningServer, Servers, put
+from tests.server.test_gate import USERS, hashed, sasl, token
+from tests.server.test_handshakes import connected
 
 ITEM = put(b"big", b"x" * 100_000)
 HALF = ITEM[:-50_000]
@@ -42,10 +47,23 @@ SAID = {
     "a monitor of something": b"monitor big 100000\r\n",
     "a fan-out child": b"get big+1\r\n",
     "statistics": b"stats\r\nstats conns\r\n",
+    "what has changed": b"stats changed\r\nstats consumers big\r\nhello somebody\r\n",
+    "a list": b"browse big 1 1000\r\n" * 50,
+    "the first of many": b"get jobs/first/t=100000000 " + MANY_NAMES + b"\r\n",
+    "a put with a token": put(b"jobs/once=a", b"x") + HALF,
+    "a move and a drop": b"move big jobs 1\r\ndrop jobs 1\r\nmove jobs origin\r\n",
+    "a body beyond a long line": b"get " + b"k " * 30_000 + b"\r\n" + HALF,
     "meta commands": b"mg big v k O123\r\nmn\r\nmg big v t N0\r\n",
 }
 KINDS = (
     "Client",
+    "GuardedSession",
+    "TlsSocket",
+    "SSLSocket",
+    "_Shaking",
+    "_Attempt",
+    "_Visit",
+    "Exchange",
     "Connection",
     "Session",
     "Replies",
@@ -63,10 +81,13 @@ KINDS = (
 )
 
 
+MODULES = ("starling_py", "socket", "ssl")
+
+
 def living() -> Counter[str]:
     """Return how many objects there are of what a client consists of."""
     kinds = (type(each) for each in gc.get_objects())
-    ours = (each for each in kinds if str(each.__module__).startswith(("starling_py", "socket")))
+    ours = (each for each in kinds if str(each.__module__).startswith(MODULES))
     return Counter(each.__name__ for each in ours if each.__name__ in KINDS)
 
 
@@ -105,6 +126,110 @@ async def test_a_client_that_hangs_up_leaves_nothing(start: Servers, said: bytes
         with trio.fail_after(PATIENCE):
             while living() - before:
                 await trio.sleep(0.01)
+
+
+async def until_nobody_is_left(running: RunningServer, before: Counter[str] | None = None) -> None:
+    with trio.fail_after(PATIENCE):
+        while len(running.server._tick.connections) or (before and living() - before):
+            await trio.sleep(0.01)
+
+
+def client_hello() -> bytes:
+    """Return how a client begins to speak TLS."""
+    outgoing = ssl.MemoryBIO()
+    begun = certificates.client_context().wrap_bio(ssl.MemoryBIO(), outgoing)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        begun.do_handshake()
+    return outgoing.read()
+
+
+HANDSHAKES = {
+    "nothing": b"",
+    "half a hello": client_hello()[:100],
+    "a hello": client_hello(),
+    "a hello and garbage": client_hello() + b"\x16\x03\x03\x00\x05wrong",
+    "no TLS": b"version\r\n",
+}
+
+
+@pytest.mark.parametrize("said", HANDSHAKES.values(), ids=HANDSHAKES)
+@pytest.mark.usefixtures("without_collector")
+async def test_a_handshake_that_is_broken_off_leaves_nothing(
+    start: Servers, tmp_path: Path, said: bytes
+) -> None:
+    running = await start(**certificates.write(tmp_path))
+
+    async def hang_up() -> None:
+        async with Client(running.tls_port) as client:
+            await client.send(said)
+            async with running.client() as observer:
+                await observer.expect_reply(b"version\r\n", b"VERSION 1.0.0\r\n")
+
+    await hang_up()
+    await until_nobody_is_left(running)
+    before = living()
+    for _ in range(5):
+        await hang_up()
+    await until_nobody_is_left(running, before)
+
+
+@pytest.mark.parametrize("name", ["half a body", "replies that nobody reads", "a wait", "a list"])
+@pytest.mark.usefixtures("without_collector")
+async def test_a_client_over_tls_that_hangs_up_leaves_nothing(
+    start: Servers, tmp_path: Path, name: str
+) -> None:
+    running = await start(**certificates.write(tmp_path))
+    async with running.client() as client:
+        await client.expect_reply(ITEM, b"STORED\r\n")
+
+    async def hang_up() -> None:
+        async with connected(running) as client:
+            await client.stream.send_all(SAID[name])
+            async with running.client() as observer:
+                await observer.expect_reply(b"version\r\n", b"VERSION 1.0.0\r\n")
+
+    await hang_up()
+    await until_nobody_is_left(running)
+    before = living()
+    before["socket"] += 100  # the test's own clients over TLS keep theirs; the server has SSLSocket
+    for _ in range(5):
+        await hang_up()
+    await until_nobody_is_left(running, before)
+
+
+AUTHENTICATIONS = {
+    "half a token": token("anna")[:-5],
+    "a wrong token": token("anna", "wrong"),
+    "many wrong ones": token("anna", "wrong") * 20,
+    "half of SASL": sasl("anna")[:-3],
+    "a wrong SASL": sasl("anna", "wrong"),
+    "a right one, and half a body": token("anna") + HALF.replace(b"big", b"jobs"),
+    "commands before it": b"version\r\nget jobs\r\nstats\r\n",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("said", AUTHENTICATIONS.values(), ids=AUTHENTICATIONS)
+@pytest.mark.usefixtures("without_collector")
+async def test_who_hangs_up_in_an_authentication_leaves_nothing(
+    start: Servers, tmp_path: Path, said: bytes
+) -> None:
+    users_file = tmp_path / "users"
+    users_file.write_text("".join(f"{name}:{hashed('geheim')}\n" for name in USERS))
+    running = await start(users_file=users_file, users=USERS)
+
+    async def hang_up() -> None:
+        async with running.client() as client:
+            await client.send(said)
+            async with running.client() as observer:
+                await observer.expect_reply(token("boss"), b"STORED\r\n")
+
+    await hang_up()
+    await until_nobody_is_left(running)
+    before = living()
+    for _ in range(5):
+        await hang_up()
+    await until_nobody_is_left(running, before)
 
 
 QUEUE_KINDS = (
