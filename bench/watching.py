@@ -236,7 +236,10 @@ class Trial:
                     each.ask(now)
             left = max(0.0, min(following, end) - time.perf_counter())
             shown = {number: each for each in watchers if (number := each.fileno()) is not None}
-            for number in select.select(list(shown), [], [], left)[0]:
+            ready = select.poll()
+            for number in shown:
+                ready.register(number, select.POLLIN)
+            for number, _ in ready.poll(left * 1000):
                 shown[number].read()
 
 

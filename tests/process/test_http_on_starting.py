@@ -84,7 +84,10 @@ def test_a_server_that_has_no_queues_yet_is_alive_and_follows(tmp_path: Path) ->
         with subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL) as process:
             try:
                 wait_until(lambda: listens(port))
-                assert answer(port, "/readyz") == (503, "following\n")
+                assert answer(port, "/readyz") == (
+                    503,
+                    "this server does not know yet who the owner is\n",
+                )
                 process.terminate()
                 assert process.wait(PATIENCE) == 0
             finally:

@@ -304,7 +304,7 @@ def test_journald_is_told_the_priority_of_each_line(tmp_path: Path, port: int) -
                 client.check_put(Given(b"a", b"x"))
             assert stop(process) == 0
     lines = said.read_text().splitlines()
-    assert all(re.match("<[0-7]>[A-Z]+ starling_py", line) for line in lines)
+    assert all(re.match("<[0-7]>[A-Z]+ [a-z_]+: ", line) for line in lines)
     assert "<6>INFO server: stopped" in lines
     (warning,) = [line for line in lines if line.startswith("<4>WARNING ")]
     assert "queue a: an expiry of 1700000000000 seconds" in warning

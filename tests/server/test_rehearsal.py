@@ -110,9 +110,8 @@ def test_a_server_that_runs_is_not_in_its_own_way(tmp_path: Path) -> None:
 
 @needs_root
 def test_folders_are_looked_at_as_the_user_of_the_server(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(folder.stat().st_mode | 0o055)
     (tmp_path / "users").write_text("")
     (tmp_path / "users").chmod(0o600)
     options = {"user": "nobody", "queue_path": str(tmp_path / "new" / "spool")}

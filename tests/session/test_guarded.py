@@ -134,7 +134,7 @@ COMMANDS = [
     text("flush_all_expired", "server"), text("status"), text("status READONLY", "server"),
     text("status up", "server"), text("reload", "server"), text("shutdown", "server"),
     text("version"), text("verbosity 1"), text("cache_memlimit 5"), text("mn"), text("hello me"),
-    text("watch fetchers"), text("lru_crawler x"), text("slabs x"), text("nonsense"),
+    text("help"), text("watch fetchers"), text("lru_crawler x"), text("slabs x"), text("nonsense"),
     text("stats changed", "server"), text("STATS changed 5 5", "server"),
     text("handover", "server"), text("refresh_certs", "server"),
     text("refresh_certs noreply", "server"),
