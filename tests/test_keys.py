@@ -37,8 +37,11 @@ READS: tuple[frozenset[bytes], ...] = (
 """The ways to ask for an item."""
 ENDS = (frozenset({b"close"}), frozenset({b"abort"}))
 """The ways to end an open read and ask for nothing."""
-GET_OPTIONS = (b"peek", b"n", b"t", b"open", b"lease", b"close", b"abort", b"delay")
-STORE_OPTIONS = (b"sync", b"delay", b"t")
+GET_OPTIONS = (
+    *(b"peek", b"n", b"id", b"first", b"t", b"open", b"lease", b"close", b"abort", b"bury"),
+    b"delay",
+)
+STORE_OPTIONS = (b"sync", b"delay", b"t", b"once")
 
 
 def key_of(name: bytes, options: list[bytes]) -> bytes:

@@ -1,10 +1,12 @@
 """The servers of one client: each is asked through its own connection, and left alone if it fails.
 
-Bytes are stored as they are; any other value is stored as JSON.
+Bytes are stored as they are; any other value is stored as JSON. A connection begins with who the
+client is, where the server's address or the environment says so, and with the client's name.
 """
 
 import json
 import random
+import socket
 import time
 import zlib
 from collections.abc import Callable, Iterable
@@ -14,6 +16,12 @@ import attrs
 from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheError, MemcacheUnexpectedCloseError
 
+from starling_py.connecting import login
+from starling_py.connecting.address import Address
+from starling_py.connecting.dialing import dial
+from starling_py.connecting.errors import LoginError
+from starling_py.connecting.login import Login
+
 RETRY_DELAY = 30.0
 """Seconds for which a server that failed is left alone."""
 FOLLOWS_DELAY = 1.0
@@ -22,7 +30,6 @@ TAKEOVER_TIME = 10.0
 """Seconds for which a call waits until a group has an owner that answers."""
 LOOKS = 0.25
 """Seconds between two looks for it."""
-DEFAULT_PORT = 22122
 
 _READ = 1 << 16
 _FOLLOWS = ("this server follows", "the cluster does not answer")
@@ -48,14 +55,51 @@ class _Values:
         return json.loads(data) if flags == _JSON else data
 
 
+class _Line(Client):  # type: ignore[misc] # it has no types
+    """A connection by any form of an address, on which the server knows who the client is."""
+
+    def __init__(self, address: Address, timeout: float, greeting: str) -> None:
+        where = address.path or (address.host, address.port)
+        super().__init__(where, default_noreply=False, serde=_Values(), timeout=timeout)
+        self._address = address
+        self._greeting = greeting.encode()
+        self._user = Login.of(address, login.nobody)
+
+    def _connect(self) -> None:
+        self.close()
+        try:
+            self.sock = dial(self._address, self.timeout)
+            if not self._address.path:
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._introduce()
+        except (LoginError, UnicodeError) as error:
+            self.close()
+            raise MemcacheError(str(error)) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _introduce(self) -> None:
+        if self._user is not None:
+            self.sock.sendall(self._user.command)
+            told = b""
+            while not told.endswith(b"\n"):
+                data = self.sock.recv(_READ)
+                if not data:
+                    raise MemcacheUnexpectedCloseError
+                told += data
+            if not login.is_done(told.rstrip()):
+                raise MemcacheError(told.rstrip().decode(errors="backslashreplace"))
+        if self._greeting:
+            lines_of(self, self._greeting)
+
+
 @attrs.define(eq=False)
 class Server:
     """One server, and whether it is worth asking."""
 
-    address: tuple[str, int]
+    address: Address
     client: Client
-    greeting: str = ""
-    """What each new connection begins with; empty for nothing."""
     dead_until: float = 0.0
     """The monotonic time until which it is left alone."""
     in_group: bool = False
@@ -64,15 +108,10 @@ class Server:
     def ask(self, what: Callable[[Client], Answer]) -> Answer:
         """Ask the server; ask once more if it has closed the connection since the last time."""
         try:
-            return self._ask(what)
+            return what(self.client)
         except (ConnectionError, MemcacheUnexpectedCloseError):
             self.client.close()
-            return self._ask(what)
-
-    def _ask(self, what: Callable[[Client], Answer]) -> Answer:
-        if self.greeting and self.client.sock is None:
-            lines_of(self.client, self.greeting.encode())
-        return what(self.client)
+            return what(self.client)
 
     def bury(self, error: Exception) -> str:
         """Leave the server alone for a while, unless ``error`` is an answer of its own.
@@ -89,8 +128,8 @@ class Server:
 
     @property
     def where(self) -> str:
-        """Its address, as ``host:port``."""
-        return f"{self.address[0]}:{self.address[1]}"
+        """Its address, without a password."""
+        return str(self.address)
 
 
 def lines_of(client: Client, command: bytes) -> list[bytes]:
@@ -116,20 +155,11 @@ def lines_of(client: Client, command: bytes) -> list[bytes]:
     return bytes(reply).split(b"\r\n")[1:-2]
 
 
-def _address(server: str) -> tuple[str, int]:
-    host, colon, port = server.rpartition(":")
-    if not colon:
-        return server, DEFAULT_PORT
-    if not port.isdigit():
-        raise ValueError(f"{server}: a server is host:port")
-    return host.strip("[]"), int(port)
-
-
 class Servers:
     """One server or several, any of which may be asked."""
 
     def __init__(self, servers: str | Iterable[str], timeout: float, greeting: str = "") -> None:
-        """Take the servers as ``host`` or ``host:port``; connect to none of them yet.
+        """Take the servers as ``Starling`` does; connect to none of them yet.
 
         ``timeout`` is in seconds: how long a server may keep silent before it counts as dead.
         ``greeting`` is what each connection begins with. Raises ``ValueError``.
@@ -137,15 +167,13 @@ class Servers:
         names = [servers] if isinstance(servers, str) else list(servers)
         if not names:
             raise ValueError("no servers")
-        options = {"default_noreply": False, "serde": _Values(), "no_delay": True}
-        self._all = [
-            Server(
-                address,
-                Client(address, timeout=timeout, connect_timeout=timeout, **options),
-                greeting,
-            )
-            for address in map(_address, names)
-        ]
+        try:
+            self._all = [
+                Server(address, _Line(address, timeout, greeting))
+                for address in map(Address.parse, names)
+            ]
+        except LoginError as error:
+            raise ValueError(str(error)) from error
 
     def close(self) -> None:
         """Close every connection."""

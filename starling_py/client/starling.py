@@ -30,7 +30,12 @@ class Starling(QueueCommands):
         timeout: float = 5,
         name: str | None = None,
     ) -> None:
-        """Take the servers as ``host`` or ``host:port``; connect to none of them yet.
+        """Take the servers' addresses; connect to none of them yet.
+
+        Each is ``host``, ``host:port``, ``tls:host:port`` or ``unix:/path``, with ``user@`` before
+        the host at a server with users. The environment says the rest, as for ``starling-ctl``:
+        ``STARLING_USER``, ``STARLING_PASSWORD_FILE`` or ``STARLING_PASSWORD``, ``STARLING_CA`` and
+        ``STARLING_CERT``.
 
         ``timeout`` is in seconds: how long a server may keep silent before it counts as dead.
         ``name`` is what the client is called in ``consumers`` and in the server's log: up to 64
