@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from starling_py.connecting import dialing, login
+from starling_py.connecting.address import SERVER_VARIABLE
 from tests.core import Client, CoreHarness
+from tests.process.guarded import Guarded, guarded_server
 from tests.process.server_process import ServerProcess, free_port
 
 MOST_WORKERS = 4
@@ -66,3 +69,19 @@ def port() -> Iterator[int]:
     """Return a port on which nobody listens, unless the test starts somebody there."""
     with free_port() as kept:
         yield kept
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Empty the environment of what says who connects, and where to."""
+    names = (login.USER, login.PASSWORD, login.PASSWORD_FILE, SERVER_VARIABLE)
+    for name in (*names, dialing.AUTHORITY, dialing.CERTIFICATE):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Guarded]:
+    """Start a server with users and TLS."""
+    with guarded_server(tmp_path) as running:
+        yield running

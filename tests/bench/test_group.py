@@ -1,6 +1,5 @@
 """A group is measured like a server alone: started by one command, and gone with all its parts."""
 
-import os
 import time
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from bench.contest import Contender
 from bench.process import own_cores
 from bench.scenarios import Scenario
 from bench.servers import group
+from tests.process.server_process import wait_until_gone
 from tests.replica.nats_cluster import command
 
 
@@ -29,18 +29,10 @@ def test_a_group_is_measured_and_leaves_nothing_behind(tmp_path: Path) -> None:
         "put": 100,
         "get": 100,
     }
-    assert not any(_is_alive(each) for each in children)
+    for each in children:
+        wait_until_gone(each)
 
 
 def _children(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return [int(each) for task in tasks for each in (task / "children").read_text().split()]
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return state != "Z"

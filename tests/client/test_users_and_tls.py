@@ -1,7 +1,6 @@
 """The Python client at a server with users and TLS: who asks is said by address or environment."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,21 +8,8 @@ import trio
 
 from starling_py.client import AsyncStarling, Starling, StarlingError
 from starling_py.connecting import dialing, login
-from tests.process.guarded import Guarded, guarded_server
+from tests.process.guarded import Guarded
 from tests.process.server_process import ServerProcess, settings_file
-
-
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in (login.USER, login.PASSWORD, login.PASSWORD_FILE, dialing.AUTHORITY):
-        monkeypatch.delenv(name, raising=False)
-    return monkeypatch
-
-
-@pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[Guarded]:
-    with guarded_server(tmp_path) as server:
-        yield server
 
 
 def test_every_connection_of_a_client_says_who_it_is(

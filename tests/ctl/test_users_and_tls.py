@@ -1,27 +1,11 @@
 """The program at a server with users and TLS: who asks is said by address or environment."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from starling_py.connecting import dialing, login
 from starling_py.ctl.cli import main
 from tests.ctl.conftest import Ctl
-from tests.process.guarded import Guarded, guarded_server
-
-
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in (login.USER, login.PASSWORD, login.PASSWORD_FILE, dialing.AUTHORITY):
-        monkeypatch.delenv(name, raising=False)
-    return monkeypatch
-
-
-@pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[Guarded]:
-    with guarded_server(tmp_path) as server:
-        yield server
+from tests.process.guarded import Guarded
 
 
 def test_a_server_without_users_keeps_nothing_of_it(

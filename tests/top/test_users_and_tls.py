@@ -1,9 +1,7 @@
 """starling-top at a server with users and TLS: who asks is said by address or environment."""
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -12,21 +10,7 @@ from starling_py.connecting.address import SERVER_VARIABLE, Address
 from starling_py.connecting.login import Login
 from starling_py.top.cli import main
 from starling_py.top.client import StatsClient, StatsError
-from tests.process.guarded import Guarded, guarded_server
-
-
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    names = (login.USER, login.PASSWORD, login.PASSWORD_FILE, dialing.AUTHORITY, SERVER_VARIABLE)
-    for name in (*names, dialing.CERTIFICATE):
-        monkeypatch.delenv(name, raising=False)
-    return monkeypatch
-
-
-@pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[Guarded]:
-    with guarded_server(tmp_path) as server:
-        yield server
+from tests.process.guarded import Guarded
 
 
 def test_it_speaks_tls_and_says_who_asks(
