@@ -11,7 +11,7 @@ from typing import Final
 
 from starling_py.http import exposition
 from starling_py.http.exposition import Exposition, labels
-from starling_py.http.source import Numbers, Source, text_of
+from starling_py.http.source import Numbers, Source, standbys, text_of
 from starling_py.stats import WATCHED, Snapshot
 
 _AT_ONCE: Final = 50
@@ -108,9 +108,8 @@ def _of_group(numbers: Iterable[tuple[str, object]], write: Exposition) -> Itera
         return
     owns = int(known["replica_role"] == "owner")
     yield write.lone("starling_replica_owner", "gauge", "1 while it is the group's owner", owns)
-    standbys = len(list(filter(None, str(known["replica_standbys"]).split(","))))
     meaning = "Servers that could take over at once, as the owner knows"
-    yield write.lone("starling_replica_standbys", "gauge", meaning, standbys)
+    yield write.lone("starling_replica_standbys", "gauge", meaning, standbys(known))
     for name, field, unit, meaning in _OF_GROUP:
         value = known[field]
         assert isinstance(value, int | float)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from starling_py.http import actions, assets, depth
 from starling_py.http.gate import Gate
 from starling_py.http.messages import Answer, Events, Request, Talk, told
-from starling_py.http.source import Source
+from starling_py.http.source import Source, standbys
 from starling_py.http.survey import MOST_ROWS, ORDERS, Row, Survey, Wish
 from starling_py.http.talk import NameRefused, Reply
 from starling_py.stats import WATCHED, Snapshot
@@ -156,10 +156,9 @@ def _group(snapshot: Snapshot) -> dict[str, object] | None:
     since = known.get("replica_last_takeover")
     if not isinstance(since, int):
         return None
-    standbys = list(filter(None, str(known["replica_standbys"]).split(",")))
     return {
         "role": known["replica_role"],
         "for": snapshot.time - since,
-        "standbys": len(standbys),
+        "standbys": standbys(known),
         "lag": known["replica_lag"],
     }

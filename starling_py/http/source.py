@@ -3,7 +3,7 @@
 Nothing of it is changed.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Protocol
 
 import attrs
@@ -102,6 +102,11 @@ class Histograms(Protocol):
     @property
     def syncs(self) -> Histogram:
         """Batches forced to disk."""
+
+
+def standbys(group: Mapping[str, object]) -> int:
+    """Return how many servers could take over at once, of what ``stats`` tells of a group."""
+    return len([each for each in str(group["replica_standbys"]).split(",") if each])
 
 
 def text_of(name: bytes) -> str:

@@ -48,11 +48,11 @@ class Care:
 
     def plan(self, name: bytes, when: float, wall_ms: int = 0) -> None:
         """Have a queue looked after at a time; both times are as in ``Deadlines.add``."""
-        known, planned = self._of(name), self._of(name).plan
-        if planned is not None and planned.pending:
-            if planned.when <= when:
+        known = self._of(name)
+        if known.plan is not None and known.plan.pending:
+            if known.plan.when <= when:
                 return
-            self._plans.cancel(planned)
+            self._plans.cancel(known.plan)
         known.plan = self._plans.add(when, lambda: self.soon.setdefault(name), wall_ms)
 
     def next(self, names: Iterable[bytes], most: int, in_turn: int) -> list[bytes]:

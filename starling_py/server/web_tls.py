@@ -6,6 +6,7 @@ HTTP shares. Invariant: the lock is never held while the network is waited for.
 """
 
 import contextlib
+import functools
 import ssl
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -57,9 +58,9 @@ class TlsStream:
     async def send_all(self, data: bytes) -> None:
         """Send all of it. Raises ``trio.BrokenResourceError``."""
         for start in range(0, len(data), RECORD):
-            piece = data[start : start + RECORD]
+            write = functools.partial(self._tls.write, data[start : start + RECORD])
             try:
-                await self._do(lambda piece=piece: self._tls.write(piece))  # type: ignore[misc]
+                await self._do(write)
             except ssl.SSLError as error:
                 raise trio.BrokenResourceError(str(error.reason)) from error
 
@@ -77,16 +78,17 @@ class TlsStream:
         """Do something, as soon as enough has come for it. Raises ``ssl.SSLError``."""
         while True:
             async with self._turn:
+                done: list[_Result] = []
                 try:
-                    result, waits = [call()], False
+                    done.append(call())
                 except ssl.SSLWantReadError:
-                    result, waits = [], True
+                    pass
                 finally:
                     told = self._to_be_sent.read()
             if told:
                 await self._stream.send_all(told)
-            if not waits:
-                return result[0]
+            if done:
+                return done[0]
             data = await self._stream.receive_some(RECORD)
             if data:
                 self._came.write(data)

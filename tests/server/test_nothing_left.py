@@ -8,7 +8,7 @@ import contextlib
 import gc
 import ssl
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -134,6 +134,21 @@ async def until_nobody_is_left(running: RunningServer, before: Counter[str] | No
             await trio.sleep(0.01)
 
 
+async def expect_nothing_left(
+    running: RunningServer, hang_up: Callable[[], Awaitable[None]], own: Counter[str] | None = None
+) -> None:
+    """Have clients hang up; the first one brings what is remembered, the others must leave nothing.
+
+    ``own`` is what the clients of the test may leave themselves.
+    """
+    await hang_up()
+    await until_nobody_is_left(running)
+    before = living() + (own or Counter())
+    for _ in range(5):
+        await hang_up()
+    await until_nobody_is_left(running, before)
+
+
 def client_hello() -> bytes:
     """Return how a client begins to speak TLS."""
     outgoing = ssl.MemoryBIO()
@@ -165,12 +180,7 @@ async def test_a_handshake_that_is_broken_off_leaves_nothing(
             async with running.client() as observer:
                 await observer.expect_reply(b"version\r\n", b"VERSION 1.0.0\r\n")
 
-    await hang_up()
-    await until_nobody_is_left(running)
-    before = living()
-    for _ in range(5):
-        await hang_up()
-    await until_nobody_is_left(running, before)
+    await expect_nothing_left(running, hang_up)
 
 
 @pytest.mark.parametrize("name", ["half a body", "replies that nobody reads", "a wait", "a list"])
@@ -188,13 +198,8 @@ async def test_a_client_over_tls_that_hangs_up_leaves_nothing(
             async with running.client() as observer:
                 await observer.expect_reply(b"version\r\n", b"VERSION 1.0.0\r\n")
 
-    await hang_up()
-    await until_nobody_is_left(running)
-    before = living()
-    before["socket"] += 100  # the test's own clients over TLS keep theirs; the server has SSLSocket
-    for _ in range(5):
-        await hang_up()
-    await until_nobody_is_left(running, before)
+    # The test's own clients over TLS keep their sockets; the server has SSLSocket.
+    await expect_nothing_left(running, hang_up, Counter(socket=100))
 
 
 AUTHENTICATIONS = {
@@ -224,12 +229,7 @@ async def test_who_hangs_up_in_an_authentication_leaves_nothing(
             async with running.client() as observer:
                 await observer.expect_reply(token("boss"), b"STORED\r\n")
 
-    await hang_up()
-    await until_nobody_is_left(running)
-    before = living()
-    for _ in range(5):
-        await hang_up()
-    await until_nobody_is_left(running, before)
+    await expect_nothing_left(running, hang_up)
 
 
 QUEUE_KINDS = (
