@@ -37,6 +37,17 @@ Accepted = tuple[socket.socket, str]
 """A non-blocking socket, and the client's address as it is printed."""
 
 
+def is_allowed(address: Address, networks: Networks | None) -> bool:
+    """Tell whether a client may come from where it comes; what no network brings may.
+
+    One that may not is told nothing, and costs next to nothing.
+    """
+    if isinstance(address, str) or networks is None or networks.allow(address[0]):
+        return True
+    log.warning("%s: refused, as allow_from does not name its network", printed(address))
+    return False
+
+
 class Acceptor:
     """Accepts new clients from the listening sockets."""
 
@@ -109,7 +120,8 @@ class Acceptor:
             except MemoryError:
                 self._rest(now)
                 break
-            if self._allow_from is not None and not self._is_allowed(address):
+            if self._allow_from is not None and not is_allowed(address, self._allow_from):
+                self._counters.rejected_connections += 1
                 sock.close()
                 continue
             sock.setblocking(False)
@@ -149,19 +161,6 @@ class Acceptor:
         if self._spare is not None:
             self._spare.close()
             self._spare = None
-
-    def _is_allowed(self, address: Address) -> bool:
-        """Tell whether a client may come from where it comes; what no network brings may.
-
-        One that may not is told nothing, and costs next to nothing.
-        """
-        if isinstance(address, str) or self._allow_from is None:
-            return True
-        if self._allow_from.allow(address[0]):
-            return True
-        self._counters.rejected_connections += 1
-        log.warning("%s: refused, as allow_from does not name its network", printed(address))
-        return False
 
     def _has_place(self, connected: int, address: Address) -> bool:
         """Tell whether there is a place for one more client: for a few more from this machine.

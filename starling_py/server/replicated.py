@@ -197,16 +197,8 @@ class Member:
             await trio.sleep(1)
 
     def _standby(self, told: Told) -> Standby:
-        settings = self._settings
-        return Standby(
-            self._around.listeners,
-            told,
-            settings.item_size_max,
-            settings.max_connections,
-            proxied=settings.proxy_protocol,
-            secured=self._around.access.secured,
-            tells=self._around.access.accounts is None,
-        )
+        around = self._around
+        return Standby(self._settings, around.listeners, around.access, told)
 
     def _read_back(self) -> Server | None:
         """Return the server of this spool's queues; ``None`` if another one owns them by now."""
