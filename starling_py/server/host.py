@@ -11,6 +11,7 @@ from starling_py.keys import printable
 from starling_py.queues.changes import Changes
 from starling_py.queues.errors import NotLoaded
 from starling_py.server import process
+from starling_py.server.access import Access
 from starling_py.server.accounts import Accounts
 from starling_py.server.core import RELOADED, Core, rules_of
 from starling_py.server.fitting import fitted
@@ -26,7 +27,6 @@ from starling_py.settings.http_settings import TABLE as HTTP_TABLE
 from starling_py.settings.http_settings import HttpSettings
 from starling_py.settings.queue_settings import QUEUE_TABLE
 from starling_py.settings.server_settings import TABLE, Settings
-from starling_py.settings.users import Users
 from starling_py.stats import Counters, Pairs
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Host:
         read_settings: Callable[[], Settings] | None = None,
         lines: LogLines | None = None,
         gate: Gate | None = None,
-        certificates: Certificates | None = None,
+        access: Access | None = None,
         membership: Membership = ALONE,
         web_certificates: Certificates | None = None,
     ) -> None:
@@ -66,10 +66,10 @@ class Host:
 
         ``read_settings`` reads the configuration again; it raises ``ConfigError``. ``lines`` counts
         what the log leaves out, if there is a log. ``gate`` knows the users, if there are any,
-        ``certificates`` are for TLS, if it is spoken, ``web_certificates`` the same for HTTP.
+        ``access`` is what clients are shown, ``web_certificates`` the same for HTTP.
         """
         self._web_certificates = web_certificates
-        self._certificates = certificates
+        self._access = access or Access()
         self._gate = gate
         self._membership = membership
         self.hands_over = False
@@ -110,18 +110,14 @@ class Host:
             return "there is no configuration to be read again"
         try:
             settings = self._read_settings()
-            accounts = None if self._gate is None else Accounts.of(settings)
-            if self._certificates is not None:
-                self._certificates.refresh(settings)
-            if self._web_certificates is not None and settings.http is not None:
-                self._web_certificates.refresh(settings.http)
+            access = self._access.read_again(settings, self._web_certificates)
         except ConfigError as error:
             for problem in error.problems:
                 log.error("not reloaded: %s", problem)
             return "; ".join(error.problems)
         self._core.clock.refresh()
-        if self._gate is not None:
-            self._replace_accounts(self._gate, accounts or Accounts(Users()))
+        if self._gate is not None and access.accounts is not None:
+            self._replace_accounts(self._gate, access.accounts)
         queues.reload(rules_of(settings))
         self.tick.nudge()
         log.info("the settings of the queues were read again")
@@ -138,7 +134,8 @@ class Host:
 
     def refresh_certs(self) -> str | None:
         """Read the certificates again; return why that failed, if it did."""
-        known = [each for each in (self._certificates, self._web_certificates) if each is not None]
+        both = self._access.certificates, self._web_certificates
+        known = [each for each in both if each is not None]
         if known:
             try:
                 for each in known:

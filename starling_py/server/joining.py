@@ -38,7 +38,7 @@ def member(
 ) -> Member:
     """Return a server of the group that the settings name. Raises ``StartError``."""
     open_stream = _stream(settings)
-    address = settings.advertise or address_of(around.listeners[0])
+    address = settings.advertise or _own_address(around)
     files = Files()
     try:
         started = bytes.fromhex(files.read(_STARTS).decode().strip().replace("-", ""))
@@ -47,6 +47,13 @@ def member(
     group = Group(address, settings.takeover)
     link = Link(open_stream, group, files, str(settings.queue_path), started)
     return Member(settings, segments, link, signals, around)
+
+
+def _own_address(around: Surroundings) -> str:
+    """Return where clients reach this server, in the form that ``listen`` takes."""
+    if around.listeners:
+        return address_of(around.listeners[0])
+    return f"tls:{address_of(around.access.secured[0])}"
 
 
 def look(settings: Settings) -> str:

@@ -7,7 +7,7 @@ nothing is told to anybody until it answers again; if another server is the owne
 in memory is dropped. A stop hands the stream over, so that another server need not wait.
 """
 
-import contextlib
+import functools
 import itertools
 import logging
 import socket
@@ -27,10 +27,10 @@ from starling_py.journal.errors import SpoolError
 from starling_py.replica.link import Link
 from starling_py.replica.shipped_commit import SILENT, ShippedCommit
 from starling_py.server import process
-from starling_py.server.core import Core, Storage
+from starling_py.server.core import RELOADED, Core, Storage
 from starling_py.server.errors import StartError
 from starling_py.server.membership import Membership, Suspendable
-from starling_py.server.server import Server
+from starling_py.server.server import Server, call_soon
 from starling_py.server.signals import Signals, hold
 from starling_py.server.standby import Standby
 from starling_py.server.start_answers import answering
@@ -38,6 +38,7 @@ from starling_py.server.supervisor import READY
 from starling_py.server.surroundings import Surroundings
 from starling_py.server.threads import Threads
 from starling_py.server.web_opening import Opened, Web
+from starling_py.settings.errors import ConfigError
 from starling_py.settings.server_settings import Settings
 from starling_py.stats import Pairs
 
@@ -108,6 +109,8 @@ class Member:
         self._stopping = False
         self._stop: Callable[[str], None] = lambda _: None
         self._reload: Callable[[], None] = lambda: None
+        self._latest: Settings | None = None
+        """What a server read last when it was told to."""
 
     def run(self) -> None:
         """Follow and serve until stopped. Raises ``StartError`` and ``SpoolError``."""
@@ -128,6 +131,8 @@ class Member:
                     server = self._read_back()
                 if server is not None:
                     trio.run(server.run)
+                    if self._latest is not None:
+                        self._take_up(self._latest)
                     if server.hands_over and not server.lost:
                         link.hand_over()
                     else:
@@ -155,12 +160,10 @@ class Member:
         def set_changed() -> None:
             changed.set()
 
-        def wake() -> None:
-            with contextlib.suppress(trio.RunFinishedError):
-                token.run_sync_soon(set_changed)
-
+        wake = functools.partial(call_soon, token, set_changed)
         link.on_change = wake
         self._stop = lambda _: wake()
+        self._reload = functools.partial(call_soon, token, self._read_again)
         told = Told(link, time.monotonic(), 5 * self._settings.takeover)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._standby(told).run)
@@ -177,6 +180,42 @@ class Member:
             link.on_change = lambda: None
             self._stop = lambda _: None
             nursery.cancel_scope.cancel()
+
+    def _read_again(self) -> None:
+        """Read the configuration again: for the clients of now, and for when this one serves."""
+        read_settings = self._around.read_settings
+        if read_settings is None:
+            return
+        try:
+            settings = read_settings()
+        except ConfigError as error:
+            _not_reloaded(error)
+            return
+        if self._take_up(settings):
+            log.info("the settings of the queues were read again")
+
+    def _take_up(self, settings: Settings) -> bool:
+        """Have what a reload changes as in these settings; return whether it can be had."""
+        web = self._around.web
+        try:
+            access = self._around.access.read_again(
+                settings, None if web is None else web.certificates
+            )
+        except ConfigError as error:
+            _not_reloaded(error)
+            return False
+        self._around = attrs.evolve(self._around, access=access)
+        changed = {name: getattr(settings, name) for name in RELOADED}
+        self._settings = attrs.evolve(
+            self._settings, queues=settings.queues, routes=settings.routes, **changed
+        )
+        return True
+
+    def _settings_of_server(self) -> Settings:
+        """Read the configuration again for a server, and remember what it says."""
+        assert self._around.read_settings is not None
+        self._latest = self._around.read_settings()
+        return self._latest
 
     def _told_by_http(self, web: Opened, told: Told) -> Web:
         site = StandbySite(
@@ -231,6 +270,7 @@ class Member:
                 listeners=_again(around.listeners),
                 signals=self,
                 on_serving=lambda: None,
+                read_settings=None if around.read_settings is None else self._settings_of_server,
                 access=attrs.evolve(access, secured=_again(access.secured)),
                 web=None if web is None else attrs.evolve(web, listeners=_again(web.listeners)),
             ),
@@ -267,6 +307,11 @@ class Member:
         told = Told(self._link, time.monotonic(), 3 * self._settings.takeover)
         with scope:
             await self._standby(told).run()
+
+
+def _not_reloaded(error: ConfigError) -> None:
+    for problem in error.problems:
+        log.error("not reloaded: %s", problem)
 
 
 def _again(listeners: Sequence[socket.socket]) -> list[socket.socket]:

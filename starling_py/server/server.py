@@ -85,7 +85,7 @@ class Server:
         )
         threads.start()
         guard = core.commits.guard
-        accounts, certificates = around.access.accounts, around.access.certificates
+        accounts = around.access.accounts
         self.gate = None if accounts is None else Gate(accounts, guard, lambda: self._tick.nudge())
         self._host = Host(
             settings,
@@ -95,7 +95,7 @@ class Server:
             around.read_settings,
             around.lines,
             self.gate,
-            certificates,
+            around.access,
             membership,
             None if around.web is None else around.web.certificates,
         )
@@ -166,7 +166,7 @@ class Server:
         self._tick.drain(self._membership.grace(self._settings.grace_time))
 
     def _obey(self, signals: Obeying) -> None:
-        soon = functools.partial(_call_soon, trio.lowlevel.current_trio_token())
+        soon = functools.partial(call_soon, trio.lowlevel.current_trio_token())
         signals.obey(
             functools.partial(soon, self._stop_by_signal), functools.partial(soon, self._reload)
         )
@@ -285,7 +285,7 @@ def _policy(settings: Settings) -> Policy:
     )
 
 
-def _call_soon(token: trio.lowlevel.TrioToken, call: Callable[..., None], *values: str) -> None:
+def call_soon(token: trio.lowlevel.TrioToken, call: Callable[..., None], *values: str) -> None:
     """Call a function between the server's turns, once if it waits already; they may be over."""
     with contextlib.suppress(trio.RunFinishedError):
         token.run_sync_soon(call, *values, idempotent=True)

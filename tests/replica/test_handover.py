@@ -60,6 +60,25 @@ def test_an_owner_hands_over_under_load_again_and_again(alone: NatsCluster, tmp_
         assert all("built anew" not in each.log.split("follow", 3)[-1] for each in group.nodes)
 
 
+def test_a_reload_holds_for_who_follows_and_for_who_serves_again(
+    alone: NatsCluster, tmp_path: Path
+) -> None:
+    with Servers(alone, tmp_path) as group:
+        until_ready(group)
+        file = tmp_path / "starling.yml"
+        file.write_text(file.read_text() + "queues: {jobs: {max_items: 1}}\n")
+        for node in group.nodes:
+            node.signal(signal.SIGHUP)
+        wait_until(lambda: all("were read again" in each.log for each in group.nodes))
+        assert ask(group.owner.port, b"set jobs 0 0 1\r\nx\r\n") == b"STORED\r\n"
+        for _ in range(2):
+            until_ready(group)
+            owner, other = group.owner, group.followers[0]
+            assert ctl(owner).returncode == 0
+            wait_until(lambda other=other: other.role == "owner")  # type: ignore[misc]
+            assert ask(other.port, b"set jobs 0 0 1\r\ny\r\n") == b"NOT_STORED\r\n"
+
+
 def test_without_a_server_that_is_ready_nothing_happens(alone: NatsCluster, tmp_path: Path) -> None:
     with Servers(alone, tmp_path) as group:
         owner, other = group.owner, group.followers[0]
