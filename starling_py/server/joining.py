@@ -15,7 +15,6 @@ from starling_py.journal.disk.files import Files
 from starling_py.replica.link import Group, Link
 from starling_py.replica.stream import ClusterError, NotAnsweredError
 from starling_py.server.errors import StartError
-from starling_py.server.listening import address_of
 from starling_py.server.replicated import Member
 from starling_py.server.signals import Signals
 from starling_py.server.surroundings import Surroundings
@@ -38,7 +37,7 @@ def member(
 ) -> Member:
     """Return a server of the group that the settings name. Raises ``StartError``."""
     open_stream = _stream(settings)
-    address = settings.advertise or _own_address(around)
+    address = settings.advertise or around.addresses[0]
     files = Files()
     try:
         started = bytes.fromhex(files.read(_STARTS).decode().strip().replace("-", ""))
@@ -47,13 +46,6 @@ def member(
     group = Group(address, settings.takeover)
     link = Link(open_stream, group, files, str(settings.queue_path), started)
     return Member(settings, segments, link, signals, around)
-
-
-def _own_address(around: Surroundings) -> str:
-    """Return where clients reach this server, in the form that ``listen`` takes."""
-    if around.listeners:
-        return address_of(around.listeners[0])
-    return f"tls:{address_of(around.access.secured[0])}"
 
 
 def look(settings: Settings) -> str:

@@ -170,8 +170,8 @@ class Member:
             if self._around.web is not None:
                 nursery.start_soon(self._told_by_http(self._around.web, told).run)
             nursery.start_soon(self._tell_supervisor)
-            for listener in self._around.listeners:
-                log.info("following; answering on %s", listener.getsockname())
+            for address in self._around.addresses:
+                log.info("following; answering on %s", address)
             self._on_serving()
             self._on_serving = lambda: None
             while link.phase in ("connects", "follows") and not self._stopping:

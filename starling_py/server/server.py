@@ -24,7 +24,6 @@ from starling_py.server.gate import Gate
 from starling_py.server.handshakes import Handshakes
 from starling_py.server.host import Host
 from starling_py.server.inner import Inner
-from starling_py.server.listening import address_of
 from starling_py.server.membership import ALONE, Membership
 from starling_py.server.supervisor import READY, STOPPING
 from starling_py.server.surroundings import Obeying, Surroundings
@@ -65,10 +64,7 @@ class Server:
         """Whether another server has the queues: what is in memory counts no more."""
         self._settings = settings
         self._core = core
-        self._addresses = [
-            *map(address_of, around.listeners),
-            *(f"tls:{address_of(each)}" for each in around.access.secured),
-        ]
+        self._addresses = around.addresses
         self._counters = Counters()
         self._stop = trio.Event()
         self._around = around

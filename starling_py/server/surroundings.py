@@ -8,6 +8,7 @@ import attrs
 
 from starling_py.server.access import Access
 from starling_py.server.host import LogLines
+from starling_py.server.listening import address_of
 from starling_py.server.supervisor import Supervisor
 from starling_py.server.web_opening import Opened
 from starling_py.settings.server_settings import Settings
@@ -39,3 +40,9 @@ class Surroundings:
     """Is told when the server serves, is well, and stops."""
     web: Opened | None = None
     """Where HTTP is served."""
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where clients reach the server, in the form that ``listen`` takes."""
+        secured = (f"tls:{address_of(each)}" for each in self.access.secured)
+        return [*map(address_of, self.listeners), *secured]
