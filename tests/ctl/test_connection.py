@@ -99,9 +99,10 @@ def silent(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_unix_socket_is_spoken_to_and_silence_has_an_end(silent: Path) -> None:
-    wire = SocketWire(Address.parse(f"unix:{silent}"), 0.2)
+    wire = SocketWire(Address.parse(f"unix:{silent}"), 60)
     told = Connection(wire, "there")
     assert told.ask(b"hello") == b"OK"
+    wire._socket.settimeout(0.2)
     with pytest.raises(UnreachableError, match="timed out"):
         told.ask(b"hello")
     told.close()

@@ -532,8 +532,8 @@ def test_a_delay_read_back_while_the_clock_was_behind_ends_in_its_time(
     tmp_path: Path, wall_clock: WallClock, how: str
 ) -> None:
     with ServerProcess(tmp_path / "spool", "--sync", "never") as server:
-        put_later(server, how, 5)
         due = time.time() + 5
+        put_later(server, how, 5)
         server.kill()
         wall_clock.jump("-7d")
         server.start()

@@ -8,6 +8,11 @@ from tests.process.raw_client import RawClient
 from tests.process.server_process import ServerProcess, wait_until
 
 
+def warnings(log: list[str]) -> list[str]:
+    """Return what a log warns of."""
+    return [line.partition(": ")[2].strip() for line in log if "WARNING" in line]
+
+
 def test_a_reload_tells_which_settings_need_a_restart(tmp_path: Path) -> None:
     config = tmp_path / "starling.yml"
     config.write_text("starling: {sync: 50ms, memory_max: 1g, allow_reload: true}\n")
@@ -17,8 +22,9 @@ def test_a_reload_tells_which_settings_need_a_restart(tmp_path: Path) -> None:
         )
         begin = len(server.log)
         os.kill(server.pid, signal.SIGHUP)
-        wait_until(lambda: any("allow_drain" in line for line in server.log[begin:]))
-        told = [line.partition(": ")[2].strip() for line in server.log[begin:] if "WARNING" in line]
+        wait_until(lambda: len(warnings(server.log[begin:])) >= 2)
+        assert server.stop() == 0
+        told = warnings(server.log[begin:])
     assert sorted(told) == [
         "allow_drain: false \u2192 true: this needs a restart",
         "sync: 50ms \u2192 always: this needs a restart",

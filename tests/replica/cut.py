@@ -75,8 +75,9 @@ class Proxies:
             return
         data = b""
         with contextlib.suppress(OSError):
-            data = source.recv(1 << 16)
-            target.sendall(data)
+            more = source.recv(1 << 16)
+            target.sendall(more)
+            data = more  # without all of it, what came later would make no sense
         if not data:
             for each in (source, target):
                 self._selector.unregister(each)

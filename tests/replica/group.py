@@ -36,6 +36,40 @@ def stats_of(port: int, host: str = "127.0.0.1") -> dict[str, str]:
     return {}
 
 
+def numbers_of(port: int, host: str = "127.0.0.1") -> dict[str, str]:
+    """Return what a server that serves tells of itself, as soon as it serves and answers."""
+    found: list[dict[str, str]] = []
+
+    def serves() -> bool:
+        found.append(stats_of(port, host))
+        return "curr_items" in found[-1]
+
+    wait_until(serves)
+    return found[-1]
+
+
+def ask(port: int, command: bytes, host: str = "127.0.0.1") -> bytes:
+    """Return what a server says to one command, or as far as it said it before it hung up."""
+    reply = b""
+    with (
+        contextlib.suppress(ConnectionResetError, BrokenPipeError),
+        socket.create_connection((host, port), PATIENCE) as client,
+    ):
+        client.sendall(command)
+        while not _is_whole(command, reply):
+            more = client.recv(1 << 16)
+            if not more:
+                break
+            reply += more
+    return reply
+
+
+def _is_whole(command: bytes, reply: bytes) -> bool:
+    if command.startswith(b"GET /"):
+        return False  # the connection's end is the reply's
+    return reply.endswith(b"END\r\n" if reply.startswith(b"VALUE ") else b"\r\n")
+
+
 def wait_until(what: Callable[[], bool], patience: float = 3 * PATIENCE) -> None:
     """Return when something is so."""
     deadline = time.monotonic() + patience
@@ -81,8 +115,14 @@ class Node:
 
     @property
     def role(self) -> str:
-        """Return what it says that it is; empty if it does not answer."""
-        return stats_of(self.port, self.host).get("replica_role", "")
+        """Return what it says that it is; empty if it does not answer.
+
+        Who was elected, or hears nothing of the cluster, is an owner that does not serve: its
+        clients are let go soon. Here, it has no role.
+        """
+        told = stats_of(self.port, self.host)
+        role = told.get("replica_role", "")
+        return "" if role == "owner" and "curr_items" not in told else role
 
     @property
     def is_ready(self) -> bool:
@@ -101,11 +141,14 @@ class Servers:
         folder: Path,
         *options: str,
         size: int = 2,
-        takeover: str = "1s",
+        takeover: str = "3s",
         sync: str = "always",
         more: str = "",
     ) -> None:
-        """Make them; ``more`` is more of the configuration, in YAML."""
+        """Make them; ``more`` is more of the configuration, in YAML.
+
+        On a busy machine, an owner may be silent for a second: it is not to lose the stream then.
+        """
         self.cluster = cluster
         self._ports = contextlib.ExitStack()
         file = folder / "starling.yml"
@@ -132,8 +175,7 @@ class Servers:
         try:
             for each in self.nodes:
                 each.start()
-            wait_until(lambda: self.find_owner() is not None)
-            wait_until(lambda: all(self.owner is each or each.is_ready for each in self.nodes))
+            self.until_all_follow()
         except BaseException:
             self.__exit__()
             raise
@@ -148,8 +190,18 @@ class Servers:
             self.cuts.__exit__()
         self._ports.close()
 
+    def until_all_follow(self) -> None:
+        """Return when one node that runs serves, whichever it is, and the others are ready."""
+
+        def all_follow() -> bool:
+            running = [each for each in self.nodes if each.process is not None]
+            owner = self.find_owner()
+            return owner is not None and all(each is owner or each.is_ready for each in running)
+
+        wait_until(all_follow)
+
     def find_owner(self) -> Node | None:
-        """Return the node that says that it is the owner, if one does."""
+        """Return a node that serves as the owner, if one does."""
         return next((each for each in self.nodes if each.role == "owner"), None)
 
     @property
@@ -172,9 +224,16 @@ class Servers:
         return [each for each in self.nodes if each is not owner and each.process is not None]
 
     def stream_leader(self) -> int:
-        """Return which of the NATS servers leads the stream."""
-        name = asyncio.run(self._ask())[0]
-        return next(at for at, each in enumerate(self.cluster.servers) if each.name == name)
+        """Return which of the NATS servers leads the stream, as soon as one does."""
+        names = [each.name for each in self.cluster.servers]
+        found: list[str] = []
+
+        def has_leader() -> bool:
+            found.append(asyncio.run(self._ask())[0])
+            return found[-1] in names
+
+        wait_until(has_leader)
+        return names.index(found[-1])
 
     def is_whole(self) -> bool:
         """Tell whether all NATS servers have the whole stream."""
@@ -192,6 +251,31 @@ class Servers:
         cluster = info.cluster
         assert cluster is not None
         return str(cluster.leader), sum(bool(each.current) for each in cluster.replicas or [])
+
+
+def until_ready(group: Servers) -> None:
+    """Return when the owner knows that another server is ready."""
+    wait_until(lambda: stats_of(group.owner.port).get("replica_standbys", "") not in ("", "-"))
+
+
+NOBODY = b"SERVER_ERROR no other server is ready to take over; nothing has changed\r\n"
+
+
+def hand_over(group: Servers) -> Node:
+    """Have the owner hand over, and return who that was; it may serve for a moment still.
+
+    What it has heard of the others counts for a while only, so it is asked until it knows of one.
+    """
+    owner = group.owner
+    replies: list[bytes] = []
+
+    def is_asked() -> bool:
+        replies.append(ask(owner.port, b"handover\r\n"))
+        return replies[-1] != NOBODY
+
+    wait_until(is_asked)
+    assert replies[-1] == b"OK\r\n"
+    return owner
 
 
 @attrs.define

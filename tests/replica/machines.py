@@ -16,6 +16,8 @@ from pathlib import Path
 import attrs
 import pytest
 
+from tests.process.server_process import wait_until
+
 _NEW_NET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -109,10 +111,7 @@ def machines(size: int = 3) -> Iterator[Machines]:
 def _join(at: int, holder: "subprocess.Popen[bytes]") -> None:
     """Give a machine its two network cards."""
     own = Path("/proc/self/ns/net").stat().st_ino
-    for _ in range(500):
-        if Path(f"/proc/{holder.pid}/ns/net").stat().st_ino != own:
-            break
-        _run("sleep", "0.02")
+    wait_until(lambda: Path(f"/proc/{holder.pid}/ns/net").stat().st_ino != own)
     inside = ("nsenter", "--net", "--target", str(holder.pid))
     _run(*inside, "ip", "link", "set", "lo", "up")
     for network, letter in ((77, "c"), (78, "n")):

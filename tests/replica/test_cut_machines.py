@@ -31,11 +31,13 @@ def cut_owners_machine(group: MachineServers, way: str) -> None:
     owner = group.owner
     at = group.at(owner)
     others = [each for each in group.nodes if each is not owner]
+    before = owner.log
     group.machines.cut(at, way)
     wait_until(lambda: any(each.role == "owner" for each in others))
-    wait_until(lambda: "the clients are let go" in owner.log or "another server" in owner.log)
+    ended = ("the clients are let go", "another server")
+    wait_until(lambda: any(each in owner.log.removeprefix(before) for each in ended))
     group.machines.mend(at, way)
-    wait_until(lambda: owner.is_ready)
+    group.until_all_follow()
 
 
 def cut_owners_machine_off(group: MachineServers) -> None:
@@ -60,7 +62,7 @@ def cut_leaders_machine_off(group: MachineServers) -> None:
     others = [each for each in group.nodes if each is not group.nodes[at]]
     wait_until(lambda: any(each.role == "owner" for each in others))
     group.machines.mend(at, BOTH)
-    wait_until(lambda: all(each.is_ready or each.role == "owner" for each in group.nodes))
+    group.until_all_follow()
 
 
 def cut_followers_machine_off(group: MachineServers) -> None:
@@ -70,7 +72,7 @@ def cut_followers_machine_off(group: MachineServers) -> None:
     group.machines.cut(at, BOTH)
     wait_until(lambda: group.nodes[at].role != "owner")
     group.machines.mend(at, BOTH)
-    wait_until(lambda: group.nodes[at].is_ready)
+    group.until_all_follow()
 
 
 def kill_owners_machine(group: MachineServers) -> None:
@@ -86,7 +88,7 @@ def kill_owners_machine(group: MachineServers) -> None:
     wait_until(lambda: group.find_owner() is not None)
     server.start()
     owner.start()
-    wait_until(lambda: owner.is_ready)
+    group.until_all_follow()
 
 
 SHORT = (cut_owners_machine_off,)

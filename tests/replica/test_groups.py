@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import trio
 from starling_py.client import AsyncStarling, Starling
 from tests.process.raw_client import RawClient
 from tests.process.server_process import COMMAND, environment, expect_refusal, free_port
-from tests.replica.group import Servers, stats_of, wait_until
+from tests.replica.group import Servers, ask, hand_over, numbers_of, stats_of, wait_until
 from tests.replica.nats_cluster import NatsCluster
 
 READY = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -27,17 +26,10 @@ def alone(tmp_path: Path) -> Iterator[NatsCluster]:
         yield cluster
 
 
-def ask(port: int, command: bytes) -> bytes:
-    """Return the first that a server says to a command."""
-    with socket.create_connection(("127.0.0.1", port), 30) as client:
-        client.sendall(command)
-        return client.recv(1 << 16)
-
-
 def test_without_an_answer_clients_wait_and_then_are_told(
     alone: NatsCluster, tmp_path: Path
 ) -> None:
-    group = Servers(alone, tmp_path, size=1, takeover="300ms")
+    group = Servers(alone, tmp_path, size=1, takeover="1s")
     with free_port() as web:
         with (tmp_path / "starling.yml").open("a") as file:
             file.write(f"http: {{listen: '127.0.0.1:{web}'}}\n")
@@ -47,27 +39,27 @@ def test_without_an_answer_clients_wait_and_then_are_told(
         port = group.owner.port
         assert ask(port, b"set jobs 0 0 5\r\nfirst\r\n") == b"STORED\r\n"
         assert ask(web, READY).startswith(b"HTTP/1.1 200 ")
-        alone.servers[0].signal(signal.SIGSTOP)
         begun = time.monotonic()
+        alone.servers[0].signal(signal.SIGSTOP)
         # Its outcome is not known, so it is told nothing.
         assert ask(port, b"set jobs 0 0 6\r\nsecond\r\n") == b""
         assert time.monotonic() - begun > 0.5
         assert ask(port, b"get jobs\r\n") == b"SERVER_ERROR the cluster does not answer\r\n"
-        assert time.monotonic() - begun > 1.4
+        assert time.monotonic() - begun > 3
         told = ask(web, READY)
         assert told.startswith(b"HTTP/1.1 503 ")
         assert told.endswith(b"the cluster does not answer\n")
         alone.servers[0].signal(signal.SIGCONT)
-        wait_until(lambda: stats_of(port).get("curr_items") is not None)
+        numbers_of(port)
         assert ask(port, b"get jobs\r\n") == b"VALUE jobs 0 5\r\nfirst\r\nEND\r\n"
         assert ask(port, b"get jobs\r\n") in (b"VALUE jobs 0 6\r\nsecond\r\nEND\r\n", b"END\r\n")
-        assert stats_of(port)["journal_failures"] == "0"
+        assert numbers_of(port)["journal_failures"] == "0"
 
 
 def test_all_that_a_queue_knows_is_the_same_after_a_fail_over(
     alone: NatsCluster, tmp_path: Path
 ) -> None:
-    with Servers(alone, tmp_path, takeover="300ms") as group:
+    with Servers(alone, tmp_path) as group:
         owner = group.owner
         with RawClient(owner.port) as client:
             for number in range(8):
@@ -82,7 +74,7 @@ def test_all_that_a_queue_knows_is_the_same_after_a_fail_over(
         wait_until(lambda: group.find_owner() is not None)
         port = group.owner.port
         assert ask(port, b"set jobs/once=token 0 0 1\r\n8\r\n") == b"STORED\r\n"
-        numbers = stats_of(port)
+        numbers = numbers_of(port)
         assert numbers["queue_jobs_items"] == "8"
         assert numbers["queue_later_delayed"] == "1"
         assert int(numbers["replica_last_takeover"]) > 0
@@ -106,7 +98,7 @@ def test_a_spool_that_exists_becomes_the_beginning_of_the_stream(
         assert ask(port, b"set jobs 0 0 3\r\nold\r\n") == b"STORED\r\n"
         local.terminate()
         local.wait()
-    group = Servers(alone, tmp_path, takeover="300ms")
+    group = Servers(alone, tmp_path)
     first, second = group.nodes
     try:
         group.cuts.__enter__()
@@ -122,7 +114,7 @@ def test_a_spool_that_exists_becomes_the_beginning_of_the_stream(
 
 
 def test_the_client_finds_the_owner_in_a_list(alone: NatsCluster, tmp_path: Path) -> None:
-    with Servers(alone, tmp_path, takeover="300ms") as group:
+    with Servers(alone, tmp_path) as group:
         names = [f"127.0.0.1:{each.port}" for each in group.nodes]
         with Starling(names, timeout=20) as client:
             for number in range(20):
@@ -147,7 +139,7 @@ def test_what_a_group_must_not_be_built_on_is_refused(alone: NatsCluster, tmp_pa
 def test_a_spool_with_queues_is_not_thrown_away_for_a_stream(
     alone: NatsCluster, tmp_path: Path
 ) -> None:
-    with Servers(alone, tmp_path, takeover="300ms") as group:
+    with Servers(alone, tmp_path) as group:
         owner = group.owner
         assert ask(owner.port, b"set jobs 0 0 1\r\nx\r\n") == b"STORED\r\n"
         follower = group.followers[0]
@@ -165,7 +157,7 @@ def test_a_spool_with_queues_is_not_thrown_away_for_a_stream(
 def test_the_client_for_trio_finds_the_owner_in_a_list_too(
     alone: NatsCluster, tmp_path: Path
 ) -> None:
-    with Servers(alone, tmp_path, takeover="300ms") as group:
+    with Servers(alone, tmp_path) as group:
         names = [f"127.0.0.1:{each.port}" for each in group.nodes]
 
         async def put_and_take() -> list[object]:
@@ -185,14 +177,12 @@ def test_the_client_for_trio_finds_the_owner_in_a_list_too(
 def test_the_client_goes_where_the_queues_were_handed_over(
     alone: NatsCluster, tmp_path: Path
 ) -> None:
-    with Servers(alone, tmp_path, takeover="1s") as group:
+    with Servers(alone, tmp_path, takeover="5s") as group:
         names = [f"127.0.0.1:{each.port}" for each in group.nodes]
         with Starling(names, timeout=20) as client:
             for turn in range(3):
                 client.set("jobs", turn)
-                owner = group.owner
-                wait_until(lambda: stats_of(group.owner.port)["replica_standbys"] != "-")
-                assert ask(owner.port, b"handover\r\n") == b"OK\r\n"
+                owner = hand_over(group)
                 assert client.get("jobs", timeout=20) == turn
                 wait_until(lambda owner=owner: owner.role == "follower")  # type: ignore[misc]
                 wait_until(lambda: group.find_owner() is not None)

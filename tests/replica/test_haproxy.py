@@ -1,5 +1,6 @@
 """HAProxy with what docs/cluster.md says finds the owner, also after a hand-over and a kill."""
 
+import contextlib
 import re
 import shutil
 import signal
@@ -10,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.process.server_process import PATIENCE, ROOT, free_port
-from tests.replica.group import Servers, wait_until
+from tests.replica.group import Servers, ask, until_ready, wait_until
 from tests.replica.nats_cluster import NatsCluster
-from tests.replica.test_groups import ask
-from tests.replica.test_handover import ctl, until_ready
+from tests.replica.test_handover import check_handed_over
 
 pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
 
@@ -54,16 +54,15 @@ def test_haproxy_finds_the_owner(alone: NatsCluster, tmp_path: Path, backend: st
         file.write_text(HEAD.format(port=front) + "\n".join([*lines, ""]))
 
         def stores() -> bool:
-            return ask(front, b"set jobs 0 0 1\r\nx\r\n") == b"STORED\r\n"
+            with contextlib.suppress(OSError):
+                return ask(front, b"set jobs 0 0 1\r\nx\r\n") == b"STORED\r\n"
+            return False
 
         with group:
             proxy = subprocess.Popen(["haproxy", "-db", "-f", file], stderr=subprocess.DEVNULL)
             try:
-                wait_until(lambda: reaches(front))
                 wait_until(stores)
-                until_ready(group)
-                before = group.owner
-                assert ctl(before).returncode == 0
+                before = check_handed_over(group)
                 wait_until(stores)
                 assert group.owner is not before
                 until_ready(group)
@@ -73,11 +72,3 @@ def test_haproxy_finds_the_owner(alone: NatsCluster, tmp_path: Path, backend: st
             finally:
                 proxy.terminate()
                 proxy.wait(PATIENCE)
-
-
-def reaches(port: int) -> bool:
-    """Tell whether somebody listens."""
-    try:
-        return ask(port, b"version\r\n") is not None
-    except OSError:
-        return False

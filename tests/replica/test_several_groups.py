@@ -8,9 +8,9 @@ import pytest
 
 from starling_py.client import Starling
 from tests.process.server_process import ROOT
-from tests.replica.group import Servers, stats_of
+from tests.replica.group import Servers, numbers_of
 from tests.replica.nats_cluster import NatsCluster
-from tests.replica.test_handover import ctl, until_ready
+from tests.replica.test_handover import check_handed_over
 
 
 @pytest.fixture
@@ -40,13 +40,12 @@ def test_queues_go_to_the_group_of_their_names(alone: NatsCluster, tmp_path: Pat
         first, second = groups.values()
         assert isinstance(first, Starling)
         try:
-            until_ready(mail)
-            assert ctl(mail.owner).returncode == 0
+            check_handed_over(mail)
             second.set("orders", 1)
             assert first.get("mail.out", timeout=20) == {"to": "ann"}
             assert second.get("orders", timeout=20) == 1
-            assert "queue_orders_items" not in stats_of(mail.owner.port)
-            assert "queue_mail.out_items" not in stats_of(orders.owner.port)
+            assert "queue_orders_items" not in numbers_of(mail.owner.port)
+            assert "queue_mail.out_items" not in numbers_of(orders.owner.port)
         finally:
             first.close()
             second.close()

@@ -46,13 +46,13 @@ def test_attacks_of_every_part_do_to_this_server_what_they_say(tmp_path: Path) -
 def test_a_row_beyond_its_bounds_fails_the_command_and_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    planted(monkeypatch, ordering(b"burn 200"), ordering(b"sleep 1"))
+    planted(monkeypatch, ordering(b"burn 500"), ordering(b"sleep 1"))
     foe = program(tmp_path).version[0]
     code, rows = run(tmp_path, "--before", foe, "--servers", "before")
     assert code == 1
     assert ["beyond" in row for row in rows] == [True, False]
     told = capsys.readouterr().out.partition("beyond the bounds:\n")[2]
-    assert told.startswith("burn 200: before-50ms: ")
+    assert told.startswith("burn 500: before-50ms: ")
     assert told.count("\n") == 1
 
 
@@ -82,10 +82,10 @@ def test_a_row_that_is_tried_again_fails_if_it_is_beyond_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     foe = ("--before", program(tmp_path).version[0], "--servers", "before", "--tries", "2")
-    planted(monkeypatch, first_time([b"burn 200", b"sleep 1"]))
+    planted(monkeypatch, first_time([b"burn 500", b"sleep 1"]))
     assert run(tmp_path, *foe)[0] == 0
     assert capsys.readouterr().out.count("MISSED") == 1
-    planted(monkeypatch, first_time([b"burn 200", b"burn 200"]))
+    planted(monkeypatch, first_time([b"burn 500", b"burn 500"]))
     assert run(tmp_path, *foe)[0] == 1
 
 
@@ -93,7 +93,7 @@ def test_with_a_margin_so_many_times_the_time_is_allowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     foe = ("--before", program(tmp_path).version[0], "--servers", "before")
-    planted(monkeypatch, ordering(b"burn 100"))
+    planted(monkeypatch, ordering(b"burn 500"))
     assert run(tmp_path, *foe, "--margin", "2")[0] == 1
     assert run(tmp_path, *foe, "--margin", "50")[0] == 0
 

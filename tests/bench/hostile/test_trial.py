@@ -24,12 +24,12 @@ def told_of_memory(row: Row, given: Outcome) -> list[str]:
 
 
 def test_what_the_server_works_before_a_reply_is_what_counts(tmp_path: Path) -> None:
-    row = ordering(b"burn 300")
+    row = ordering(b"burn 600")
     given = outcome(tmp_path, row)
     assert not given.trouble
-    # The innocent client may have begun its request some milliseconds later.
-    assert 0.25 < given.attacked.worst_cpu < given.attacked.worst_wait
-    assert given.cpu >= 0.3
+    # The innocent client may have begun its request later, on a busy machine a good while.
+    assert 0.2 < given.attacked.worst_cpu < given.attacked.worst_wait
+    assert given.cpu >= 0.6
     assert given.baseline.requests > 0
     assert [text.partition(" of")[0][-2:] for text in beyond(row, given, quick=True)] == ["ms"]
 
