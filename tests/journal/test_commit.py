@@ -512,7 +512,7 @@ def test_a_queue_deleted_while_its_sync_is_under_way_disturbs_nobody(
 
 
 @pytest.mark.parametrize("interval", [0, 3600])
-def test_a_queue_put_into_and_deleted_at_once_stays_until_its_sync_has_ended(
+def test_a_queue_put_into_and_deleted_at_once_stays_until_it_is_safe(
     disk: SimulatedDisk, interval: float
 ) -> None:
     harness = Harness(disk, interval=interval, deferred=True)

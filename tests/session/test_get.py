@@ -40,7 +40,7 @@ class TestManyKeys:
         assert client.ask(b"get a b\r\n") == value(b"a", b"1") + item(b"b", b"2")
 
     @pytest.mark.parametrize("wanted", [b"late", b"late/open", b"late/peek"])
-    def test_a_queue_that_changes_as_another_is_read_does_not_look_empty(
+    def test_a_queue_that_changes_as_others_are_read_does_not_look_empty(
         self, tmp_path: Path, wanted: bytes
     ) -> None:
         entries = {

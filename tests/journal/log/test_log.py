@@ -185,7 +185,7 @@ def test_a_segment_that_fails_behind_the_log_is_healed_from_the_log() -> None:
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["removed", "about to be"])
-def test_a_segment_whose_items_all_left_by_the_log_is_not_told_as_lost(held: bool) -> None:
+def test_a_segment_that_all_has_left_by_the_log_is_not_told_as_lost(held: bool) -> None:
     disk = empty_disk()
     disk.next_salt = SALT
     harness = Harness(disk, segment_size=300, log_size=1 << 16)
