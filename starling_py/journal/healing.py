@@ -68,7 +68,7 @@ class Healing:
         try:
             self.restoring.run()
             base = self._base_ledger()
-            self.restoring.give_up_lost(base)
+            self.restoring.give_up_lost(base, self._needed(base))
             self._write(base)
             failed_syncs.forget(self._place.files, self._place.directory)
         except (OSError, JournalDamagedError) as error:
@@ -104,12 +104,35 @@ class Healing:
             self._acknowledged.insert(0, self._logged())
         return state_at(self._place.files, self._place.directory, *self._safe)
 
+    def _needed(self, base: Ledger) -> set[int]:
+        """Return the numbers of the segments of which something is live in the end.
+
+        The file of another one may be gone: what the log alone has made safe counts as safe where
+        segments are removed.
+        """
+        after = self._replayed(self._content(base))
+        return {each.number for each in after.segments if each.items}
+
+    def _content(self, base: Ledger) -> bytes:
+        """Return the bytes of the new segment."""
+        beginning = self._place.beginning(self._number, base, checkpoint.UNLINKED)
+        return beginning + b"".join(self._acknowledged)
+
+    def _replayed(self, content: bytes) -> Ledger:
+        """Return what a start would find in the new segment, with these bytes."""
+        place, replay, data = self._place, Replay(), memoryview(content)
+        opened = open_segment(place.path(self._number), data, self._number, None)
+        assert opened is not None, "the header was made here"
+        start = replay.begin_segment(opened, data)
+        assert start is not None, "the checkpoint was made here"
+        replay.run(opened, data, start)
+        return replay.ledger
+
     def _write(self, base: Ledger) -> None:
         place = self._place
         files = place.files
         path = place.path(self._number)
-        beginning = place.beginning(self._number, base, checkpoint.UNLINKED)
-        content = beginning + b"".join(self._acknowledged)
+        content = self._content(base)
         files.make_directory(place.directory)
         unfinished = path + UNFINISHED_SUFFIX
         with contextlib.suppress(FileNotFoundError):
@@ -122,14 +145,6 @@ class Healing:
         if place.syncs:
             files.sync_directory(place.directory)
             files.sync_directory(place.directory.rpartition("/")[0])
-        # The ledger is what a start would find: the bytes that were written are replayed.
-        replay = Replay()
-        data = memoryview(content)
-        opened = open_segment(path, data, self._number, None)
-        assert opened is not None, "the header was made above"
-        start = replay.begin_segment(opened, data)
-        assert start is not None, "the checkpoint was made above"
-        replay.run(opened, data, start)
-        self.ledger = replay.ledger
+        self.ledger = self._replayed(content)
         for each in self.ledger.segments:
             each.path = place.path(each.number)

@@ -130,6 +130,11 @@ class Journal:
         return self._chores.busy
 
     @property
+    def at_work(self) -> bool:
+        """Whether something needs its files where they are: records to be written, work, a sync."""
+        return self._writing or self.has_pending or self.busy or self._writer.being_synced
+
+    @property
     def rotations(self) -> int:
         """Segments begun since the server started, not counting a journal's first."""
         return self._rotation.count
@@ -381,8 +386,7 @@ class Journal:
         """Tell the owner if all that was written is safe and nothing is under way."""
         # The owner may remove the journal of a deleted queue now. That must not happen in the
         # middle of a write, nor before one, nor while its files are worked on.
-        quiet = not (self._writing or self.has_pending or self.busy)
-        if self.owner is not None and self.all_safe and quiet:
+        if self.owner is not None and self.all_safe and not self.at_work:
             self.owner.on_all_safe()
 
     def tell_if_never_safe(self) -> None:
@@ -395,9 +399,7 @@ class Journal:
             self.owner is not None
             and self._writer.never_safe
             and not self._waits
-            and not self._writing
-            and not self.busy
-            and not self.has_pending
+            and not self.at_work
             and self.broken is None
         ):
             self.owner.on_never_safe()
@@ -471,8 +473,11 @@ class Journal:
         if work.error is not None or work.descriptor is None:
             log.critical("%s: cannot be healed for now: %s", self.path, work.error)
             return
+        # Some may be about to be removed: they were dead before, and must not come into use again.
+        dead = [each.path for each in work.ledger.take_dead()]
         kept = {each.path for each in work.ledger.segments}
-        needless = [each.path for each in self.ledger.segments if each.path not in kept]
+        old = [each.path for each in self.ledger.segments if each.path not in kept]
+        needless = [*old, *(path for path in dead if path not in old)]
         self._reserve.changed(work.ledger.items - self.ledger.items)
         self.ledger = work.ledger
         self.recorder.pending.pushed_id = self.ledger.next_id - 1

@@ -8,7 +8,7 @@ in the ledger, counted, and told. What has a segment's name and is another file 
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import attrs
 
@@ -96,13 +96,16 @@ class Restoring:
                 self._place.files.close(held.descriptor)
         self._held = {}
 
-    def give_up_lost(self, ledger: Ledger) -> None:
-        """Take the items that are lost out of a ledger, and note what stands in other files now."""
+    def give_up_lost(self, ledger: Ledger, needed: Container[int]) -> None:
+        """Take the items that are lost out of a ledger, and note what stands in other files now.
+
+        ``needed`` are the numbers of the segments that have anything which is not removed later.
+        """
         for each in list(ledger.segments):
             size, ids = self._written.get(each.number, (0, set[int]()))
             if size:
                 each.size, each.compacted = size, True
-            elif segment.file_name(each.number) in self._there:
+            elif each.number not in needed or segment.file_name(each.number) in self._there:
                 continue
             self._give_up(ledger, each, ids)
         ledger.take_dead()

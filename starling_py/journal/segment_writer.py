@@ -58,7 +58,7 @@ class SegmentWriter:
         self.put_off_until = 0
         """Bytes of the last segment at which the next one is tried again; 0 if none was put off."""
         self._under_way: Syncing | None = None
-        """The sync that another thread may be doing now."""
+        """The sync that another thread may be doing now; of names alone if the files are closed."""
         self._trouble: OSError | None = None
         """Why an eviction's sync failed; every later sync fails with it, until a healing."""
         self.on_spoiled: Callable[[OSError], None] = _tell_nobody
@@ -73,7 +73,12 @@ class SegmentWriter:
     @property
     def never_safe(self) -> bool:
         """Whether nothing of the journal was ever synced, and nothing is being synced now."""
-        return self._new_directory and self._under_way is None and self._trouble is None
+        return self._new_directory and not self.being_synced and self._trouble is None
+
+    @property
+    def being_synced(self) -> bool:
+        """Whether another thread may be at work on its files, or on their names."""
+        return self._under_way is not None
 
     @property
     def ready(self) -> bool:
@@ -222,6 +227,7 @@ class SegmentWriter:
     def adopt(self, descriptor: int, number: int) -> None:
         """Go on with the segment that a healing wrote, which is open and safe."""
         self.close()
+        self._under_way = None
         self._descriptor = descriptor
         self._note(descriptor, self._place.path(number))
         self._unfinished = None
@@ -290,7 +296,6 @@ class SegmentWriter:
         self._close(self._previous)
         self._close(self._descriptor)
         self._previous = self._descriptor = None
-        self._under_way = None
         self._open_files.closed(self)
 
     def let_go(self) -> None:

@@ -336,11 +336,12 @@ class Spool:
     def remove(self, journal: Journal) -> bool:
         """Remove the journal of a deleted queue; return whether its directory is out of its place.
 
-        If not, that is logged, and the caller may try again later. Once renamed, the directory is
+        It stays there while anything is at work in it, or a snapshot is taken. If it cannot be
+        moved, that is logged. The caller may try again later. Once renamed, the directory is
         removed in the background; what is left of it goes at the next start.
         """
         on_disk = journal.size > 0
-        if on_disk and self._hold.held:
+        if on_disk and (self._hold.held or journal.at_work):
             return False
         next_id = journal.recorder.pending.pushed_id + 1
         try:

@@ -94,7 +94,8 @@ def is_there(files: Files, expected: Expected) -> bool:
     Raises ``OSError``.
     """
     path, identity = expected
-    for name in (path, path + UNFINISHED_SUFFIX):
+    # The final name once more: a sync may give it while the other one is looked for.
+    for name in (path, path + UNFINISHED_SUFFIX, path):
         try:
             found = files.identity(name)
         except (FileNotFoundError, NotADirectoryError):

@@ -159,9 +159,12 @@ class PersistentQueue:
 
     @property
     def ever_existed(self) -> bool:
-        """Whether the journal holds anything of the queue, soon will, or works on its files."""
+        """Whether the journal holds anything of the queue, soon will, or works on its files.
+
+        So too of a queue that was put into and deleted in one commit: the deletion has to be safe.
+        """
         journal = self.journal
-        return self._existed or not self.deleted or journal.has_pending or journal.busy
+        return self._existed or not self.deleted or journal.written > 0 or journal.at_work
 
     def is_elsewhere(self, item_id: int) -> bool:
         """Tell whether an item is open, or on its way to another queue."""

@@ -224,8 +224,9 @@ class _Reading:
     def steps(self) -> Steps:
         """Read from each queue, once the first items of all of them are in memory.
 
-        When one queue has given an item, a short reply cannot wait for another any more: that would
-        look empty. A queue that cannot be read for now is not waited for.
+        If one is not there after all when its turn comes, as what was read before has moved items
+        on, the items that there are go first. A queue that cannot be read for now is not waited
+        for.
         """
         client, requests, answer = self._client, self._requests, self._answer
         if self._first:
@@ -297,8 +298,8 @@ class _Reading:
         answer = self._answer
         for request in self._requests:
             while not self._names_items(request) and (missing := self._read(request)) is not None:
-                if not (answer.streams or answer.empty):
-                    break
+                if not answer.empty:
+                    answer.stream()
                 try:
                     yield missing
                 except JournalError as problem:

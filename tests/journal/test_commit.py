@@ -511,6 +511,60 @@ def test_a_queue_deleted_while_its_sync_is_under_way_disturbs_nobody(
     assert again.datas(b"other") == [b"a"]
 
 
+@pytest.mark.parametrize("interval", [0, 3600])
+def test_a_queue_put_into_and_deleted_at_once_stays_until_it_is_safe(
+    disk: SimulatedDisk, interval: float
+) -> None:
+    harness = Harness(disk, interval=interval, deferred=True)
+    harness.put(b"a")
+    (queue,) = harness.queues.directory
+    harness.commit()
+    harness.clock.monotonic += 4000
+    harness.commits.sync_if_due()
+    assert harness.deferred.waiting
+    # The batch under way does not cover what makes it a queue that never existed.
+    harness.put(b"a", b"other")
+    other = harness.queues.directory.find(b"other")
+    assert other is not None
+    harness.queues.delete(b"other")
+    harness.commit()
+    for name, each in ((NAME, queue), (b"other", other)):
+        # As a put does that is refused.
+        harness.queues.directory.unmake(each)
+        assert harness.queues.directory.by_name.get(name) is each
+    harness.deferred.sync_one()
+    harness.clock.monotonic += 4000
+    harness.commits.sync_if_due()
+    if harness.deferred.waiting:
+        harness.queues.directory.unmake(other)
+        batch = harness.deferred.sync_one()
+        assert batch.errors == [None]
+    assert not harness.commits.broken
+    assert b"other" not in harness.queues.directory.by_name
+    again = Harness(disk.after_power_cut())
+    assert again.queues.names() == [NAME]
+    assert again.datas() == [b"a"]
+
+
+def test_no_directory_leaves_its_place_while_its_sync_is_under_way(disk: SimulatedDisk) -> None:
+    harness = Harness(disk, interval=3600, deferred=True, open_files=1)
+    names = [NAME, b"other"]
+    for name in names:
+        harness.put(b"a", name)
+    harness.commit()
+    journal = harness.queues.directory.by_name[NAME].journal
+    harness.clock.monotonic += 4000
+    harness.commits.sync_if_due()
+    # The file is closed by now, and once more after another write: what is left are the names.
+    for name in names:
+        harness.put(b"b", name)
+        harness.commit()
+    assert not harness.spool.remove(journal)
+    batch = harness.deferred.sync_one()
+    assert batch.errors == [None, None]
+    assert Harness(disk.after_power_cut()).queues.names() == names
+
+
 # An interval.
 
 

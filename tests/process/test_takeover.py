@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from starling_py.journal.format import record, segment
 from starling_py.offline import cli
 from tests.process.raw_client import Given, RawClient
 from tests.process.server_process import COMMAND, ServerProcess, environment
@@ -20,18 +21,25 @@ QUEUES = [b"queue-%d" % number for number in range(1000)]
 KILLS = 10
 PATIENCE = 300.0
 _VERSION_AT = 8
-_NAME_LENGTH_AT = 12
-_FIXED = 44
+_LATER = {2: 12, 3: 8, 4: 0}
+"""Bytes at the end of a checkpoint that an older version did not have, where nothing is told of
+single items: of how many something is, and the next id when the queue was made."""
 
 
 def make_older(path: Path, version: int) -> None:
-    """Make a segment one of an older version: where nothing is paused, the header alone differs."""
-    data = bytearray(path.read_bytes())
-    (length,) = struct.unpack_from("<I", data, _NAME_LENGTH_AT)
-    struct.pack_into("<H", data, _VERSION_AT, version)
-    end = _FIXED + length
-    struct.pack_into("<I", data, end, zlib.crc32(data[:end]))
-    path.write_bytes(data)
+    """Make a segment one of an older version: in what stands here, two things differ.
+
+    These are the header, and how a checkpoint ends.
+    """
+    whole = path.read_bytes()
+    header, start = segment.decode(memoryview(whole))
+    record_type, record_id, offset, end = next(record.walk(memoryview(whole), start, header.salt))
+    assert record_type == record.CHECKPOINT
+    older = bytearray(whole[: start - 4])
+    struct.pack_into("<H", older, _VERSION_AT, version)
+    payload = whole[offset + record.HEADER_SIZE : end - _LATER[version]]
+    checkpoint = record.bare(record.CHECKPOINT, record_id, header.salt, payload)
+    path.write_bytes(older + struct.pack("<I", zlib.crc32(older)) + checkpoint + whole[end:])
 
 
 def spool_of_version(version: int, spool: Path) -> None:
@@ -42,8 +50,8 @@ def spool_of_version(version: int, spool: Path) -> None:
                 client.check_put_all(Given(queue, what + b" of " + queue) for queue in QUEUES)
             assert client.get_all(QUEUES) == [b"first of " + queue for queue in QUEUES]
         server.kill()
-    for segment in spool.glob("*/*.segment"):
-        make_older(segment, version)
+    for path in spool.glob("*/*.segment"):
+        make_older(path, version)
 
 
 def killed_start(spool: Path, seconds: float) -> bool:

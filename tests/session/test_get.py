@@ -39,6 +39,25 @@ class TestManyKeys:
         queues.queue(b"b").waiting.reread()
         assert client.ask(b"get a b\r\n") == value(b"a", b"1") + item(b"b", b"2")
 
+    @pytest.mark.parametrize("wanted", [b"late", b"late/open", b"late/peek"])
+    def test_a_queue_that_changes_as_others_are_read_does_not_look_empty(
+        self, tmp_path: Path, wanted: bytes
+    ) -> None:
+        entries = {
+            "early": {"expire_to": "late", "max_age": 1},
+            "late": {"max_bytes": 700, "discard_old_when_full": True},
+        }
+        queues = Queues(tmp_path / "spool", entries, window_size=300)
+        queues.put(b"first", b"1")
+        queues.put(b"late", b"2" * 400, b"3" * 200)
+        queues.put(b"early", b"4" * 400)
+        queues.clock.advance(2)
+        client = queues.client()
+        # What has died in "early" takes the place of the one item of "late" that is in memory.
+        reply = client.ask(b"get first %b early\r\n" % wanted)
+        assert reply == value(b"first", b"1") + item(wanted, b"3" * 200)
+        assert client.ask(b"get first\r\n") == b"END\r\n"
+
     def test_none_looks_empty_behind_an_item_by_its_id_that_is_on_disk(
         self, tmp_path: Path
     ) -> None:

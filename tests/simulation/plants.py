@@ -28,6 +28,7 @@ from starling_py.journal.log.replay import LogFound, Patch
 from starling_py.journal.recorder import Recorder
 from starling_py.journal.recovery import repair
 from starling_py.journal.recovery.examination import Recovered
+from starling_py.journal.restoring import Restoring
 from starling_py.journal.segment_writer import SegmentWriter
 from starling_py.journal.snapshots import Taking
 from starling_py.journal.spool import Spool
@@ -565,6 +566,39 @@ def lets_a_directory_go_by_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Journal, "_written", written)
 
 
+def removes_what_is_being_synced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the directory of a queue away though its first sync is under way."""
+
+    def ever_existed(self: PersistentQueue) -> bool:
+        journal = self.journal
+        return self._existed or not self.deleted or journal.has_pending or journal.busy
+
+    monkeypatch.setattr(SegmentWriter, "being_synced", property(lambda _: False))
+    monkeypatch.setattr(PersistentQueue, "ever_existed", property(ever_existed))
+
+
+def misses_what_left_by_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up segments that were removed as the log had made it safe that all of them had left."""
+    original = Restoring.give_up_lost
+
+    def give_up_lost(self: Restoring, ledger: Ledger, _: object) -> None:
+        original(self, ledger, range(1 << 62))
+
+    monkeypatch.setattr(Restoring, "give_up_lost", give_up_lost)
+
+
+def takes_dead_segments_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go on after a healing with segments that are about to be removed."""
+    original = Journal._end_healing
+
+    def end_healing(self: Journal, work: Healing) -> None:
+        before, work.ledger.has_dead = work.ledger.has_dead, False
+        original(self, work)
+        work.ledger.has_dead = before
+
+    monkeypatch.setattr(Journal, "_end_healing", end_healing)
+
+
 def writes_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pause a queue in memory alone."""
     original = Recorder.pause
@@ -828,6 +862,9 @@ PLANTS: tuple[Plant, ...] = (
     heals_without_the_log,
     goes_on_with_a_log_that_failed,
     lets_a_directory_go_by_the_log,
+    removes_what_is_being_synced,
+    misses_what_left_by_the_log,
+    takes_dead_segments_up_again,
     forgets_tokens_in_checkpoints,
     keeps_tokens_of_puts_that_failed,
     repeats_what_is_not_synced,

@@ -1,13 +1,14 @@
 """What a new start finds on the disk, and what it may find of all queues together."""
 
+import struct
 from collections.abc import Iterable, Mapping
 
 from starling_py.journal.blocks import Reading
 from starling_py.journal.disk.files import Files
 from starling_py.journal.format.record import Item, MarkedItem
-from starling_py.journal.ledger import Facts
+from starling_py.journal.ledger import Facts, Ledger
 from starling_py.queues.persistent_queue import PersistentQueue
-from tests.simulation.model import Found, QueueModel, State, Thing, Violation
+from tests.simulation.model import Found, QueueModel, State, Thing, Token, Violation
 
 
 def recovered(
@@ -58,6 +59,15 @@ def found_in(disk: Files, queues: Iterable[PersistentQueue]) -> dict[bytes, Foun
         if (len(things), state.bytes) != (ledger.items, ledger.bytes):
             raise Violation(f"{queue.name!r}: {ledger.items} items are counted: {state}")
         found[queue.name] = state
+    return found
+
+
+def tokens_in(ledger: Ledger) -> dict[bytes, list[Token]]:
+    """Return the puts with a token that a journal knows of, by their digests."""
+    packed = b"" if ledger.tokens is None else ledger.tokens.pack()
+    found: dict[bytes, list[Token]] = {}
+    for digest, put_ms, item_id in struct.iter_unpack("<16sqQ", packed):
+        found.setdefault(digest, []).append(Token(item_id, put_ms, 0))
     return found
 
 

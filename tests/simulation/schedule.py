@@ -19,7 +19,7 @@ from tests.journal.simulated_disk import CHANGES, SALT, Fault, ProcessKilled, Si
 from tests.simulation.asking import Asking, queue_entries
 from tests.simulation.model import QueueModel, State, Violation
 from tests.simulation.moments import Moments
-from tests.simulation.recovery import recovered
+from tests.simulation.recovery import recovered, tokens_in
 from tests.simulation.rest import come_to_rest
 from tests.simulation.rights import RIGHTS
 from tests.simulation.threads import SimulatedBackground, SimulatedSyncer
@@ -167,6 +167,9 @@ class Schedule:
             for name, model in self.models.items():
                 self._check_invented(name, found.get(name))
                 model.begin(found.get(name), 0 if model.settings.journal else model.used[-1])
+                if (queue := life.queues.directory.find(name)) is not None:
+                    # Perhaps it is an earlier queue of this name, with the tokens of that one.
+                    model.once = tokens_in(queue.journal.ledger)
         else:
             recovered(self.models, found, floors)
         self.moments.begin()

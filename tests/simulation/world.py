@@ -400,6 +400,8 @@ class Life:
         """Compare what the server counts with the model, and read the replies."""
         if wrong := self.watcher.differs(self.queues):
             raise Violation(f"a monitor was not told: {wrong}")
+        if self.commits.lost_files:
+            raise Violation("files are said to be lost, and nobody has removed any")
         for name, model in self.models.items():
             queue = self.queues.directory.find(name)
             now = model.now
@@ -413,6 +415,8 @@ class Life:
                 is_open = {read.item.id for read in queue.open_reads}
                 if is_open != set(model.open):
                     raise model.fail(f"{is_open} are open instead of {set(model.open)}")
+                if queue.quarantined_items:
+                    raise model.fail(f"{queue.quarantined_items} items are said to be lost")
                 if set(queue.traffic.leaving) != set(model.leaving):
                     raise model.fail(f"{set(queue.traffic.leaving)} leave, not {model.leaving}")
         for client in self.clients:

@@ -184,6 +184,40 @@ def test_a_segment_that_fails_behind_the_log_is_healed_from_the_log() -> None:
         assert again.datas(name) == [b"first", b"first", b"second"]
 
 
+@pytest.mark.parametrize("held", [False, True], ids=["removed", "about to be"])
+def test_a_segment_that_all_has_left_by_the_log_is_not_told_as_lost(held: bool) -> None:
+    disk = empty_disk()
+    disk.next_salt = SALT
+    harness = Harness(disk, segment_size=300, log_size=1 << 16)
+    names = QUEUES[:3]
+    for name in names:
+        for number in range(9):
+            put_everywhere(harness, b"%d" % number * 60, [name])
+    harness.commits.sync_everything()
+    harness.commits._closing = False
+    queue = harness.queues.directory.by_name[names[0]]
+    first = queue.journal.ledger.segments[0]
+    if held:
+        harness.spool._hold.begin()  # as a snapshot does
+    for _ in range(6):
+        for name in names:
+            harness.pop(name)
+        harness.commit()
+    assert behind(harness)
+    assert (first.path in disk.contents()) == held
+    expected = harness.datas(names[0])
+    queue.journal.distrust(OSError(errno.EIO, "as if a sync behind the log had failed"))
+    harness.commits.sync_if_due()
+    assert harness.commits.healed == 1
+    assert queue.quarantined_items == 0
+    harness.spool._hold.end()
+    harness.background.do_all()
+    assert first.path not in disk.contents()
+    assert {each.path for each in queue.journal.ledger.segments} <= set(disk.contents())
+    assert harness.datas(names[0]) == expected
+    assert Harness(disk.after_power_cut()).datas(names[0]) == expected
+
+
 def test_a_file_that_fails_when_it_is_closed_for_others_costs_no_put() -> None:
     disk = empty_disk()
     disk.next_salt = SALT
