@@ -29,15 +29,18 @@ def named_in(path: Path) -> list[str]:
     return [name for name in functions(path) if name.startswith("test_")]
 
 
-NAMES = Counter(name for path in FILES for name in named_in(path))
+@pytest.fixture(scope="module")
+def names() -> Counter[str]:
+    """Return how often each name of a test stands; not found out until that is asked for."""
+    return Counter(name for path in FILES for name in named_in(path))
 
 
-def test_no_name_of_a_test_is_too_long() -> None:
-    assert [name for name in NAMES if len(name) > LONGEST] == []
+def test_no_name_of_a_test_is_too_long(names: Counter[str]) -> None:
+    assert [name for name in names if len(name) > LONGEST] == []
 
 
-def test_no_name_of_a_test_stands_twice() -> None:
-    assert [name for name, count in NAMES.items() if count > 1] == []
+def test_no_name_of_a_test_stands_twice(names: Counter[str]) -> None:
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_a_file_of_tests_has_a_modules_name_only_in_the_modules_folder() -> None:
