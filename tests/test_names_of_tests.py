@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -28,15 +29,18 @@ def named_in(path: Path) -> list[str]:
     return [name for name in functions(path) if name.startswith("test_")]
 
 
-NAMES = Counter(name for path in FILES for name in named_in(path))
+@pytest.fixture(scope="module")
+def names() -> Counter[str]:
+    """Return how often each name of a test stands; not found out until that is asked for."""
+    return Counter(name for path in FILES for name in named_in(path))
 
 
-def test_no_name_of_a_test_is_too_long() -> None:
-    assert [name for name in NAMES if len(name) > LONGEST] == []
+def test_no_name_of_a_test_is_too_long(names: Counter[str]) -> None:
+    assert [name for name in names if len(name) > LONGEST] == []
 
 
-def test_no_name_of_a_test_stands_twice() -> None:
-    assert [name for name, count in NAMES.items() if count > 1] == []
+def test_no_name_of_a_test_stands_twice(names: Counter[str]) -> None:
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_a_file_of_tests_has_a_modules_name_only_in_the_modules_folder() -> None:
@@ -48,6 +52,25 @@ def test_a_file_of_tests_has_a_modules_name_only_in_the_modules_folder() -> None
         if mirrored.name in names and mirrored not in modules:
             wrong.append(path)
     assert wrong == []
+
+
+def test_no_property_fails_as_the_machine_is_slow() -> None:
+    """What a test sets itself takes the place of what all tests have from ``conftest.py``."""
+    right = {"deadline": "None", "suppress_health_check": "HealthCheck.too_slow"}
+    wrong = [
+        (path.name, told.arg, told.value.lineno)
+        for path in FILES
+        for call in ast.walk(ast.parse(path.read_text()))
+        if is_of_hypothesis(call)
+        for told in call.keywords
+        if right.get(str(told.arg), "") not in ast.unparse(told.value)
+    ]
+    assert wrong == []
+
+
+def is_of_hypothesis(node: ast.AST) -> TypeGuard[ast.Call]:
+    """Tell whether a part of a test sets something for the examples of Hypothesis."""
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "settings"
 
 
 def table_of_defects() -> list[tuple[str, str]]:

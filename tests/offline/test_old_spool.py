@@ -261,7 +261,9 @@ def folders(draw: st.DrawFn, server: str) -> tuple[dict[str, bytes], dict[str, l
 @pytest.mark.parametrize("server", SERVERS)
 @given(data=st.data())
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_any_folder_gives_exactly_its_sound_queues(
     server: str, data: st.DataObject, run: Command, tmp_path_factory: pytest.TempPathFactory

@@ -42,6 +42,11 @@ def run(*options: object, timeout: float = PATIENCE) -> subprocess.CompletedProc
     )
 
 
+def obey_sigint() -> None:
+    """Let a new process obey SIGINT; what is started in the background may have to ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 HELD = """\
 import os
 listed = os.listdir

@@ -17,6 +17,7 @@ from tests.process.server_process import (
     PATIENCE,
     ServerProcess,
     environment,
+    obey_sigint,
     settings_file,
     wait_until,
 )
@@ -48,6 +49,7 @@ def begun(server: ServerProcess, *words: object) -> "subprocess.Popen[bytes]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
+        preexec_fn=obey_sigint,
     )
 
 

@@ -20,6 +20,7 @@ from tests.process.server_process import (
     ServerProcess,
     environment_that_holds,
     expect_refusal,
+    obey_sigint,
     run,
     wait_until,
 )
@@ -219,8 +220,7 @@ def test_ctrl_c_while_it_reads_its_journals_is_no_traceback(tmp_path: Path) -> N
             [*COMMAND, "-q", spool, "-p", "0"],
             env=environment_that_holds(tmp_path, spool),
             stderr=file,
-            # Where the tests run in the background, they and their children ignore it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=obey_sigint,
         )
     try:
         wait_until(lambda: f"spool {spool}" in said.read_text())

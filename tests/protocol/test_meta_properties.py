@@ -130,7 +130,7 @@ def connect(tmp_path: Path) -> Callable[[], Client]:
     return connect
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(stores(), stores())
 def test_a_store_with_a_readable_length_has_one_reply_and_shifts_nothing(
     connect: Callable[[], Client], first: bytes, second: bytes
@@ -150,7 +150,7 @@ def test_a_store_with_a_readable_length_has_one_reply_and_shifts_nothing(
             assert b"q" in flags
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(STREAMS, st.lists(st.integers(0, 1000)))
 def test_the_replies_do_not_depend_on_how_the_stream_was_cut(
     connect: Callable[[], Client], stream: list[bytes], places: list[int]
@@ -169,7 +169,7 @@ def without_ids(told: bytes) -> bytes:
     return re.sub(rb"(VALUE [^ ]* \d+ \d+) \d+", rb"\1", told)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(FLAGS.filter(lambda flag: flag != b"v"), max_size=5), KEYS)
 def test_a_get_without_v_takes_nothing(
     connect: Callable[[], Client], flags: list[bytes], key: bytes

@@ -7,10 +7,12 @@ A seed that fails is replayed alone with
 
 import os
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from starling_py.replica.follower import DivergedError
+from tests.planted import Search
 from tests.replica.plants import PLANTS, Plant
 from tests.replica.simulated_lives import run
 from tests.replica.simulated_stream import Violation
@@ -19,8 +21,13 @@ BLOCK = 10
 DEFAULT = 30
 """Seeds of the default run."""
 LONG = 2_000
-ENOUGH = 60
-"""Seeds within which a planted defect must be noticed."""
+PLANTED = Search(
+    PLANTS,
+    run,
+    (Violation, DivergedError, AssertionError),
+    enough=60,
+    file=Path(__file__).with_name("noticed.json"),
+)
 
 
 def replay(seed: int) -> Counter[str]:
@@ -76,9 +83,4 @@ def test_a_planted_defect_of_a_group_is_noticed(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)
-    for seed in range(ENOUGH):
-        try:
-            run(seed)
-        except (Violation, DivergedError, AssertionError):
-            return
-    pytest.fail("nothing was noticed")
+    assert PLANTED.noticed_by(plant.__name__) is not None

@@ -12,9 +12,14 @@ from scripts import check_compiler
 from scripts.compile import COMPILED, PACKAGE, PURE, modules
 from tests.process.server_process import ROOT
 
-needs_compiler = pytest.mark.skipif(
-    check_compiler.problem() is not None, reason="needs a C compiler and Python's headers"
-)
+needs_compiler = pytest.mark.usefixtures("_compiler")
+
+
+@pytest.fixture(scope="module")
+def _compiler() -> None:
+    """Skip a test where nothing can be compiled; nobody is asked before that."""
+    if check_compiler.problem() is not None:
+        pytest.skip("needs a C compiler and Python's headers")
 
 
 def compiled_names(root: Path) -> set[str]:

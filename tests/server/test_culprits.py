@@ -31,4 +31,5 @@ def test_who_listens_on_a_port_is_told(host: str) -> None:
         port = listener.getsockname()[1]
         told = culprits.of_port(port)
     assert told.startswith(f" (process {os.getpid()}, since 20") or not linux
-    assert culprits.of_port(port) == ""
+    # Somebody else may listen there by now.
+    assert culprits.of_port(port) != told or not linux

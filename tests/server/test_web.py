@@ -195,11 +195,11 @@ async def test_who_never_reads_is_closed_in_the_end(
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(slow))
     await stream.socket.connect(("127.0.0.1", running.web_port))
     async with stream:
-        await stream.send_all(GET.replace(b"healthz", b"metrics"))
         visits = running.server._web._visits  # type: ignore[union-attr]
         with trio.fail_after(PATIENCE):
             while not visits:
                 await trio.sleep(0.001)
+            await stream.send_all(GET.replace(b"healthz", b"metrics"))
             while visits:
                 await trio.sleep(0.01)
         told = await to_the_end(stream)

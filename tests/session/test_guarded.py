@@ -481,7 +481,10 @@ class TestBeforeAnybodyIsKnown:
             assert client.session.weight <= 24_000
         client.session.disconnected()
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+        deadline=None,
+    )
     @given(
         st.lists(
             st.sampled_from([

@@ -117,9 +117,7 @@ def test_what_is_no_memcached_server_is_named_by_its_first_words(serve: Serve) -
         assert expect_error(client) == r"it answered 'SSH-2.0-\x1b[31m' to `stats`"
 
 
-def test_a_refused_connection_says_so() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+def test_a_refused_connection_says_so(port: int) -> None:
     assert expect_error(StatsClient(Address(port=port))) == "Connection refused"
 
 
