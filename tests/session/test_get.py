@@ -43,7 +43,7 @@ class TestManyKeys:
     def test_a_queue_that_changes_as_others_are_read_does_not_look_empty(
         self, tmp_path: Path, wanted: bytes
     ) -> None:
-        entries = {
+        entries: dict[str, dict[str, object]] = {
             "early": {"expire_to": "late", "max_age": 1},
             "late": {"max_bytes": 700, "discard_old_when_full": True},
         }
