@@ -120,7 +120,7 @@ class Reading:
         each; everything else is left to ``_take_others``.
         """
         items, salt, after_id = self.items, self.salt, self.after_id
-        removed_ids = self.removed_ids if self.removed_ids else None
+        removed_ids = self.removed_ids or None
         end = 0
         while True:
             item = record.push_at(data, end, salt)
