@@ -1,5 +1,6 @@
 """What tests of every kind may start from."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest folders first, and leave everything else as it is."""
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path.relative_to(TESTS).parts[0], len(ranks)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Have the collector pass over the tests themselves, which stay until the end.
+
+    They are a million objects, and tests that count what is left behind look at all that it knows.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ def test_a_watcher_who_is_told_nothing_makes_the_run_void(monkeypatch: pytest.Mo
             self.waits = []
 
     monkeypatch.setattr(watching, "BEGINNING", 0.01)
+    monkeypatch.setattr(watching, "LATE", 0.0)
     with pytest.raises(LoadError, match="told nothing"):
         Trial(0.01, 1, NoLoad()).phase([Watcher()], works=False)
 

@@ -30,22 +30,30 @@ def starling(server: ServerProcess) -> Iterator[Starling]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starling]:
+    """Return a client for what leaves nothing behind, of a server that all such tests share."""
+    with (
+        ServerProcess(tmp_path_factory.mktemp("shared") / "spool") as process,
+        Starling(f"127.0.0.1:{process.port}", timeout=PATIENCE) as client,
+    ):
+        yield client
+
+
 VALUES = [b"bytes \x00\xff", "text", 7, 1.5, None, True, ["a", {"b": [1, 2]}], {"pid": 1}, b"", ""]
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_a_value_comes_out_as_it_went_in(starling: Starling, value: object) -> None:
-    starling.set("q", value)
-    assert starling.get("q", timeout=5) == value
-    assert starling.sizeof("q") == 0
+def test_a_value_comes_out_as_it_went_in(shared: Starling, value: object) -> None:
+    shared.set("q", value)
+    assert shared.get("q", timeout=5) == value
+    assert shared.sizeof("q") == 0
 
 
 @pytest.mark.parametrize(("value", "data"), [("grüße", "grüße".encode()), (7, b"7"), (b"x", b"x")])
-def test_a_raw_value_is_the_bytes_of_its_text(
-    starling: Starling, value: object, data: bytes
-) -> None:
-    starling.set("q", value, 0, True)
-    assert starling.get("q") == data
+def test_a_raw_value_is_the_bytes_of_its_text(shared: Starling, value: object, data: bytes) -> None:
+    shared.set("q", value, 0, True)
+    assert shared.get("q") == data
 
 
 def test_values_come_in_the_order_in_which_they_were_put(starling: Starling) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -20,13 +21,22 @@ from tests.process.server_process import (
 
 
 def answer(port: int, path: str) -> tuple[int, str]:
-    """Ask a server that has bound its port."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as reply:
-            return reply.status, reply.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
+    """Ask a server that has bound its port.
+
+    While it starts, whoever does not ask within a moment is answered nothing, and asks again.
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{port}{path}", timeout=PATIENCE
+            ) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except ConnectionError:
+            assert time.monotonic() < end
 
 
 def config(folder: Path, port: int, *more: str) -> Path:

@@ -278,6 +278,11 @@ def hand_over(group: Servers) -> Node:
     return owner
 
 
+PAUSE = 0.005
+"""Seconds from a producer's put to its next one: about as long as a put takes, so that those who
+produce do not take the processor from the servers, which have to beat in time."""
+
+
 @attrs.define
 class Load:
     """Clients that put numbered items into one queue, and take them by reads that they confirm."""
@@ -375,6 +380,7 @@ class Load:
                     self.acknowledged.append(item)
                     self.outage = max(self.outage, now - self._last)
                     self._last = now
+                self._puts_stop.wait(PAUSE)
             else:
                 connection.next()
         connection.close()

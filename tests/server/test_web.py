@@ -165,9 +165,14 @@ async def test_what_is_no_request_is_told_so_and_closed(
 async def test_who_asks_slowly_is_told_so_and_closed(
     running: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web, "ASKING_TIME", 0.05)
     async with raw(running.web_port) as stream:
-        await stream.send_all(GET[:20])
+        await stream.send_all(GET[:10])
+        visits = running.server._web._visits  # type: ignore[union-attr]
+        with trio.fail_after(PATIENCE):
+            while not any(each._exchange.begun for each in visits):
+                await trio.sleep(0.001)
+        monkeypatch.setattr(web, "ASKING_TIME", 0.05)  # counts from what comes now
+        await stream.send_all(GET[10:20])
         assert (await to_the_end(stream)).startswith(b"HTTP/1.1 408 ")
     async with raw(running.web_port) as stream:
         assert await to_the_end(stream) == b""
