@@ -159,6 +159,8 @@ class Connections:
             connection.paused = not reads
         session = connection.session
         aside = session.midway or session.stopped_early
+        if aside and not session.stopped_early:
+            connection.large_at = connection.active
         if aside is not connection.aside:
             self._set_aside(connection, aside=aside)
         self._watch(connection)
