@@ -26,7 +26,7 @@ from starling_py.server.connection import READ_SIZE, Connection, Stream
 from starling_py.server.connections import Connections
 from starling_py.server.handshakes import Handshakes
 from starling_py.server.idle_wait import IdleWait
-from starling_py.server.readiness import HANG_UP, READ, WRITE, Readiness, Ready
+from starling_py.server.readiness import HANG_UP, MOST, READ, WRITE, Readiness, Ready
 from starling_py.server.threads import BackgroundThread, SyncThread
 from starling_py.server.turn_times import TurnTimes
 from starling_py.session.session import Session
@@ -291,6 +291,8 @@ class Tick:
         received: list[Received] = []
         now, size, most = self._clock.monotonic, 0, READ_SIZE
         is_guarded = self._is_guarded
+        if len(ready) > MOST // 2:
+            ready = self.connections.fewer_leavers(ready)
         if is_guarded:
             ready = self.connections.fewer_strangers(ready)
         for descriptor, events in ready:
