@@ -32,7 +32,7 @@ def guesses(scene: Scene, clients: int) -> Iterator[None]:
     together([(each, wrong[n % 2], Exactly(FAILURE)) for n, each in enumerate(crowd)])
 
 
-@Row("newcomers", sizes={"clients": (1_000, 300)}, users=True, server=ROOMY, stage=STAGE)
+@Row("newcomers", sizes={"clients": (3_000, 300)}, users=True, server=ROOMY, stage=STAGE)
 def newcomers(scene: Scene, clients: int) -> Iterator[None]:
     """Say who one is on {clients:,} connections at once."""
     crowd = [scene.stranger() for _ in range(clients)]

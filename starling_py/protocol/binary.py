@@ -15,6 +15,7 @@ from starling_py.protocol.binary_replies import REQUEST_MAGIC, BinaryReplies, Op
 from starling_py.protocol.binary_requests import FORMS, Request
 from starling_py.protocol.commands import Command, Quit, Refusal
 from starling_py.protocol.dialect import Dialect
+from starling_py.protocol.pieces import Pieces
 
 _HEADER: Final = struct.Struct(">xBHBxxxIIQ")
 """Opcode, the lengths of key and extras, the length of the body (extras, key and value), opaque,
@@ -37,14 +38,14 @@ class _Body:
     """The request that waits for its value; ``None`` when the rest is only swallowed."""
     refusal: Refusal | None
     """What to answer when the rest is only swallowed."""
-    kept: bytearray = field(default_factory=bytearray)
+    kept: Pieces = field(default_factory=Pieces)
     """What has come of the value."""
 
     def take(self, data: bytes) -> int:
         """Take as much of ``data`` as belongs to the body; return how much that was."""
         taken = min(len(data), self.left)
         if self.request is not None:
-            self.kept += data[:taken]
+            self.kept.add(data[:taken])
         self.left -= taken
         return taken
 
@@ -54,7 +55,7 @@ class _Body:
             return None
         if self.request is None:
             return self.refusal
-        self.request.value = bytes(self.kept)
+        self.request.value = self.kept.take()
         return self.request.command()
 
 
@@ -98,7 +99,7 @@ class BinaryDialect(BinaryReplies, Dialect):
     @property
     def weight(self) -> int:
         """Bytes kept of what came."""
-        kept = 0 if self._body is None else len(self._body.kept)
+        kept = 0 if self._body is None else self._body.kept.size
         return self.buffered + kept
 
     @property

@@ -14,6 +14,7 @@ from typing import Final
 from starling_py.protocol.commands import Command, Refusal
 from starling_py.protocol.dialect import Dialect
 from starling_py.protocol.lines import StoreLine
+from starling_py.protocol.pieces import Pieces
 from starling_py.protocol.text_lines import (
     KNOWN_LINES,
     MAX_KNOWN_LINE,
@@ -43,36 +44,38 @@ class _Body:
     line: StoreLine
     refusal: Refusal | None
     """What to answer to a body that is only swallowed; ``None`` for one that is wanted."""
-    kept: bytearray
-    """What has come; of a body that is swallowed, only its terminator."""
+    kept: Pieces
+    """What has come, but for the terminator; nothing of a body that is swallowed."""
+    end: bytes = b""
+    """What has come of the terminator."""
     came: int = 0
     """Bytes that have come, those of the CRLF behind the body included."""
 
+    @property
+    def weight(self) -> int:
+        """Bytes kept of what came."""
+        return self.kept.size + len(self.end)
+
     def take(self, data: bytes) -> int:
         """Take as much of ``data`` as belongs to the body; return how much that was."""
-        length = self.line.length
-        taken = min(len(data), length + 2 - self.came)
-        if self.refusal is None:
-            self.kept += data[:taken]
-        else:
-            self.kept += data[max(0, length - self.came) : taken]
+        left = self.line.length - self.came
+        taken = min(len(data), left + 2)
+        if left > 0 and self.refusal is None:
+            self.kept.add(data[:left])
+        if taken > left:
+            self.end += data[max(0, left) : taken]
         self.came += taken
         return taken
 
     def result(self) -> Command | None:
         """Return the command once it is whole, or sooner if it can no longer be right."""
-        length = self.line.length
-        if self.came <= length:
-            return None
-        terminator = self.kept[length:] if self.refusal is None else self.kept
-        if not b"\r\n".startswith(terminator):
+        if not b"\r\n".startswith(self.end):
             return Refusal(_BAD_CHUNK, close=True)
-        if len(terminator) < 2:
+        if len(self.end) < 2:
             return None
         if self.refusal is not None:
             return self.refusal
-        with memoryview(self.kept) as kept:
-            return self.line.command(bytes(kept[:length]))
+        return self.line.command(self.kept.take())
 
 
 class TextDialect(TextReplies, Dialect):
@@ -116,8 +119,7 @@ class TextDialect(TextReplies, Dialect):
     @property
     def weight(self) -> int:
         """Bytes kept of what came."""
-        kept = 0 if self._body is None else len(self._body.kept)
-        return self.buffered + kept
+        return self.buffered + (0 if self._body is None else self._body.weight)
 
     @property
     def missing(self) -> int:
@@ -229,7 +231,7 @@ class TextDialect(TextReplies, Dialect):
         refusal = line.refusal
         if refusal is None and line.length > self._item_size_max:
             refusal = Refusal(b"" if line.quiet else _TOO_LARGE, too_large=True)
-        self._body = _Body(line, refusal, bytearray())
+        self._body = _Body(line, refusal, Pieces())
         return self._finish_body()
 
     def _finish_body(self) -> Command | None:

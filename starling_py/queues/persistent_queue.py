@@ -24,7 +24,7 @@ from starling_py.queues.counts import Counts
 from starling_py.queues.once import Once
 from starling_py.queues.open_reads import OpenRead, OpenReads, ReadHolder
 from starling_py.queues.pause import Pause
-from starling_py.queues.slices import MAKING
+from starling_py.queues.slices import LARGE, MAKING, WRITING
 from starling_py.queues.sweep import Sweep
 from starling_py.queues.sync_waits import SyncWaits
 from starling_py.queues.traffic import Move, Mover, Traffic
@@ -190,9 +190,12 @@ class PersistentQueue:
         """
         item = Item(self.next_id, now_ms, expiry_ms, flags, data)
         self._recorder.push(item)
+        size = len(data)
+        if size > LARGE:
+            self._keeper.slices.charge(size * WRITING)
         self.next_id += 1
         self.items += 1
-        self.bytes += len(data)
+        self.bytes += size
         self.deleted = False
         self.counted.last_put_ms = now_ms
         if self._window.behind:
@@ -208,6 +211,8 @@ class PersistentQueue:
         Its id must be ``next_id``. Raises ``JournalError``, and then nothing was added.
         """
         self._recorder.push_marked(item)
+        if len(item.data) > LARGE:
+            self._keeper.slices.charge(len(item.data) * WRITING)
         self.counted.last_put_ms = item.added_ms
         self._count(item)
         if item.due_ms and item.front:

@@ -27,6 +27,10 @@ MAKING: Final = 0.0003
 """Seconds that it takes to make a queue's first segment, or to remove a queue (measured)."""
 WAKING: Final = 0.00003
 """Seconds that it takes to go on with a client whose wait is over (measured)."""
+LARGE: Final = 8192
+"""Bytes of an item beyond which it counts how long it takes to be written."""
+WRITING: Final = 1e-9
+"""Seconds that it takes to write a byte of such an item (measured; twice that on a busy machine)."""
 _WRITING: Final = 0.00003
 """Seconds that it takes to write one journal, as long as it was not measured."""
 _LATEST: Final = 16

@@ -68,6 +68,9 @@ class Connection:
         self.aside = False
         """Whether its socket is set aside, as it was quiet or is in the middle of something large:
         all others come first."""
+        self.large_at = float("-inf")
+        """When it last asked for something large, or was in the middle of sending it, on the
+        monotonic clock."""
         self.guest = False
         """Whether it has one of the places that are kept beyond those of all clients."""
         self._unsent_size = 0

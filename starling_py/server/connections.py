@@ -19,7 +19,7 @@ from starling_py.queues.slices import Steps
 from starling_py.server.acceptor import REFUSAL
 from starling_py.server.budget import Budget
 from starling_py.server.connection import Connection, Stream
-from starling_py.server.readiness import READ, Readiness, Ready
+from starling_py.server.readiness import HANG_UP, READ, Readiness, Ready
 from starling_py.session.session import Session
 from starling_py.stats import Counters
 
@@ -41,6 +41,8 @@ GUEST_SILENCE: Final = 60.0
 """Seconds for which such a client may be silent afterwards."""
 STRANGERS: Final = 8
 """Clients that have not said who they are that are read from in one turn, where they must."""
+LEAVERS: Final = 16
+"""Clients that hang up of which one turn takes leave, where they are many; others are set aside."""
 SPARE: Final = 1 << 20
 """Bytes that are kept to have them when there is no more memory."""
 
@@ -102,6 +104,34 @@ class Connections:
         left = {place for _, place in sorted(found)[STRANGERS:]}
         return [each for place, each in enumerate(ready) if place not in left]
 
+    def fewer_leavers(self, ready: Ready) -> Ready:
+        """Set most of those who hang up aside, if they are many: to drop one takes a while.
+
+        They wait for nothing from now on, so no item is given to them meanwhile.
+        """
+        kept: Ready = []
+        leavers = 0
+        for each in ready:
+            if each[1] & HANG_UP:
+                connection = self.by_descriptor.get(each[0])
+                if (
+                    connection is not None
+                    and connection.interest == READ
+                    and not (connection.aside or connection.lingers)
+                ):
+                    leavers += 1
+                    if leavers > LEAVERS:
+                        self._let_leave_later(connection)
+                        continue
+            kept.append(each)
+        return kept
+
+    def _let_leave_later(self, connection: Connection) -> None:
+        parked = connection.client.parked
+        if parked is not None and parked.over is not None:
+            parked.leave()
+        self._set_aside(connection, aside=True)
+
     def drop(self, connection: Connection) -> None:
         """Let a client go, with all that it holds."""
         if connection.dropped:
@@ -159,6 +189,8 @@ class Connections:
             connection.paused = not reads
         session = connection.session
         aside = session.midway or session.stopped_early
+        if aside and not session.stopped_early:
+            connection.large_at = connection.active
         if aside is not connection.aside:
             self._set_aside(connection, aside=aside)
         self._watch(connection)

@@ -12,7 +12,8 @@ from typing import Final, Protocol
 READ: Final = 1
 WRITE: Final = 4
 HANG_UP: Final = 0x2000
-"""The client sends nothing more, though it may have sent what is not read yet: known to epoll only.
+"""The client sends nothing more, though it may have sent what is not read yet: known to epoll only,
+which reports it to those that watch for ``READ`` as well.
 
 These are epoll's own bits; an error is reported as some other bit, asked for or not."""
 
@@ -51,6 +52,8 @@ turns, those that became ready first before the others."""
 
 FEW: Final = 24
 """The same of descriptors that are set aside."""
+CROWD: Final = 2048
+"""Descriptors that are looked through where many clients hang up at once."""
 
 
 class EpollReadiness:
@@ -65,12 +68,15 @@ class EpollReadiness:
         self._set_aside: set[int] = set()
         self._epoll.register(self._aside.fileno(), READ)
         self.fileno = self._epoll.fileno
-        self.register = self._epoll.register
+
+    def register(self, descriptor: int, interest: int) -> None:
+        """Begin to watch a descriptor."""
+        self._epoll.register(descriptor, _with_hang_up(interest))
 
     def modify(self, descriptor: int, interest: int) -> None:
         """Watch it for something else; for nothing but errors with 0."""
         which = self._aside if descriptor in self._set_aside else self._epoll
-        which.modify(descriptor, interest)
+        which.modify(descriptor, _with_hang_up(interest))
 
     def unregister(self, descriptor: int) -> None:
         """Watch it no more; must happen before it is closed."""
@@ -85,19 +91,33 @@ class EpollReadiness:
         self.unregister(descriptor)
         if aside:
             self._set_aside.add(descriptor)
-            self._aside.register(descriptor, interest)
+            self._aside.register(descriptor, _with_hang_up(interest))
         else:
-            self._epoll.register(descriptor, interest)
+            self._epoll.register(descriptor, _with_hang_up(interest))
 
     def ready(self, seconds: float = 0) -> Ready:
         """Return what is ready, waiting for the first of it up to some seconds."""
         ready = self._epoll.poll(seconds, MOST)
+        if len(ready) == MOST:
+            ready = self._among_leavers(ready)
         if self._set_aside:
             them = (self._aside.fileno(), READ)
             if them in ready:
                 ready.remove(them)
                 ready += self._aside.poll(0, FEW)
         return ready
+
+    def _among_leavers(self, ready: Ready) -> Ready:
+        """Return those who ask something before those who hang up, if many hang up at once.
+
+        All that are found to hang up are returned: it costs little to set them aside.
+        """
+        if sum(events & HANG_UP > 0 for _, events in ready) <= FEW:
+            return ready
+        known = {descriptor for descriptor, _ in ready}
+        ready += [each for each in self._epoll.poll(0, CROWD) if each[0] not in known]
+        asking = [each for each in ready if not each[1] & HANG_UP]
+        return asking[:MOST] + [each for each in ready if each[1] & HANG_UP]
 
     def close(self) -> None:
         """Give the set up, not the sockets in it."""
@@ -148,6 +168,10 @@ class SelectorReadiness:
     def close(self) -> None:
         """Give the set up."""
         self._selector.close()
+
+
+def _with_hang_up(interest: int) -> int:
+    return interest | HANG_UP if interest & READ else interest
 
 
 def _events(interest: int) -> int:

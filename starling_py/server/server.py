@@ -71,6 +71,7 @@ class Server:
         self._policy = _policy(settings)
         self._looks_for_idle = False
         self._housework: tuple[Callable[[], None], ...] = (
+            process.look_at_the_young,
             self._drop_idle,
             lambda: self._tick.connections.drop_overdue(),
             self._drop_overdue_handshakes,

@@ -26,7 +26,7 @@ from starling_py.server.connection import READ_SIZE, Connection, Stream
 from starling_py.server.connections import Connections
 from starling_py.server.handshakes import Handshakes
 from starling_py.server.idle_wait import IdleWait
-from starling_py.server.readiness import HANG_UP, READ, WRITE, Readiness, Ready
+from starling_py.server.readiness import HANG_UP, MOST, READ, WRITE, Readiness, Ready
 from starling_py.server.threads import BackgroundThread, SyncThread
 from starling_py.server.turn_times import TurnTimes
 from starling_py.session.session import Session
@@ -46,7 +46,11 @@ READ_LEAST: Final = 1 << 12
 LARGE: Final = 1 << 16
 """Bytes of replies to one client that count at once, and not only when they have been sent."""
 MADE_AT_ONCE: Final = 1 << 22
-"""Bytes of such replies that one turn makes, about: to send a megabyte takes a millisecond."""
+"""Bytes of such replies that one turn makes, about: to send a megabyte takes a millisecond. As much
+again is for those who have asked for nothing large lately, so that these need not wait for many who
+have."""
+LATELY: Final = 1.0
+"""Seconds for which it is remembered that a client has asked for something large, or sent it."""
 PAUSE: Final = 0.05
 """Seconds until the next turn after one that failed for a reason that nobody foresaw."""
 MANY: Final = 8
@@ -287,6 +291,8 @@ class Tick:
         received: list[Received] = []
         now, size, most = self._clock.monotonic, 0, READ_SIZE
         is_guarded = self._is_guarded
+        if len(ready) > MOST // 2:
+            ready = self.connections.fewer_leavers(ready)
         if is_guarded:
             ready = self.connections.fewer_strangers(ready)
         for descriptor, events in ready:
@@ -399,7 +405,7 @@ class Tick:
                 continue
             session = connection.session
             try:
-                if (self._made and self._is_too_much()) or (
+                if (self._made and self._is_too_much(connection)) or (
                     data and connection.aside and self._queues.slices.spent
                 ):
                     session.put_off(data)
@@ -407,19 +413,22 @@ class Tick:
                     session.run(data)
                     if connection.replies.size > LARGE:
                         self._made += connection.replies.size
+                        connection.large_at = self.turned
             except Exception:
                 self._crashed(connection)
             touched[connection] = None
 
-    def _is_too_much(self) -> bool:
+    def _is_too_much(self, connection: Connection) -> bool:
         """Tell whether the replies of this turn may exceed the budget, or take long to be sent.
 
-        They have to be sent first. When the server stops, nothing is put off: who has nothing under
+        Who has asked for nothing large lately may go on for longer than the others. The replies have to be sent first. When the server stops, nothing is put off: who has nothing under
         way is dropped then.
         """
         if self._stop_at is not None:
             return False
-        return self._made > MADE_AT_ONCE or self._budget.total + self._made > self._budget.limit
+        is_known = self.turned - connection.large_at < LATELY
+        most = MADE_AT_ONCE if is_known else 2 * MADE_AT_ONCE
+        return self._made > most or self._budget.total + self._made > self._budget.limit
 
     def _go_on(self) -> None:
         """Let sessions go on with what they left, those that waited longest, for one slice.

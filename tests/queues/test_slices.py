@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from starling_py.journal.errors import JournalError
+from starling_py.queues.delivery import Put
 from starling_py.queues.errors import NotLoaded
-from starling_py.queues.slices import LATER, Slices, Steps, one_by_one
+from starling_py.queues.slices import LATER, WRITING, Slices, Steps, one_by_one
 from tests.queues.parts import Queues
 
 
@@ -66,6 +67,25 @@ def test_what_a_slice_is_charged_and_what_must_be_written_is_part_of_it(
     for number in range(400):
         queues.put_uncommitted(b"q%d" % number)
     assert slices.spent
+    queues.commit()
+
+
+@pytest.mark.parametrize("kind", ["put", "delayed"])
+def test_the_bytes_of_large_items_are_part_of_a_slice(
+    queues: Queues, slices: Slices, kind: str
+) -> None:
+    body = b"x" * 1_000_000
+    puts = 0
+    slices.begin()
+    while not slices.spent:
+        if kind == "put":
+            queues.put_uncommitted(b"q", body)
+        else:
+            what = Put(b"q", body, 0, 0, due_ms=queues.clock.wall_ms + 60_000)
+            assert not [*queues.queues.put_with_care(what, [])][1:]
+        puts += 1
+        assert puts < 100
+    assert puts <= slices.allowance / (len(body) * WRITING) + 1
     queues.commit()
 
 

@@ -506,3 +506,35 @@ async def test_who_is_idle_is_closed_one_at_a_time(start: Servers) -> None:
     assert left == list(range(70, -1, -1))
     for client in clients:
         client.hang_up()
+
+
+async def test_who_asks_need_not_wait_for_many_who_hang_up_at_once(start: Servers) -> None:
+    running = await start()
+    crowd = running.clients(700)
+    for each in crowd:
+        each.say(b"get jobs\r\n")
+    for each in crowd:
+        await each.expect(b"END\r\n")
+    async with running.client() as client:
+        await client.expect_reply(b"version\r\n", VERSION)
+        for each in crowd:
+            each.hang_up()
+        client.say(b"version\r\n")
+        await client.expect(VERSION)
+        assert len(running.server._tick.connections) > 200
+        await running.until_connected(1)
+
+
+async def test_nothing_is_given_to_many_who_waited_and_have_hung_up(start: Servers) -> None:
+    running = await start()
+    crowd = running.clients(400)
+    for each in crowd:
+        each.say(b"get jobs/t=600000\r\n")
+    await running.until_waiting(400)
+    async with running.client() as client:
+        await client.expect_reply(b"version\r\n", VERSION)
+        for each in crowd:
+            each.hang_up()
+        client.say(put(b"jobs", b"x") + b"get jobs\r\n")
+        await client.expect(b"STORED\r\nVALUE jobs 0 1\r\nx\r\nEND\r\n")
+        await running.until_connected(1)

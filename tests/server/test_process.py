@@ -1,7 +1,12 @@
 """What a server makes of its process: how far Python's collector looks."""
 
+import gc
 import subprocess
 import sys
+
+import trio
+
+from tests.server.in_process import PATIENCE, Servers
 
 SCRIPT = """
 import gc
@@ -23,3 +28,16 @@ def test_the_collector_never_looks_at_all_there_is_at_once() -> None:
     young, older, all_there_is = map(int, done.stdout.split())
     assert young >= 90
     assert (older, all_there_is) == (0, 0)
+
+
+async def test_what_is_new_is_looked_at_though_old_things_go_meanwhile(start: Servers) -> None:
+    """It counts down for what goes: by itself, the collector would never begin."""
+    gc.disable()
+    try:
+        await start()
+        new: list[object] = []
+        with trio.fail_after(PATIENCE):
+            while any(each is new for each in gc.get_objects(generation=0)):
+                await trio.sleep(0.05)
+    finally:
+        gc.enable()

@@ -1,5 +1,6 @@
 """Both kinds of readiness set report the same things."""
 
+import contextlib
 import select
 import socket
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ import pytest
 
 from starling_py.server.readiness import (
     FEW,
+    HANG_UP,
     READ,
     WRITE,
     EpollReadiness,
@@ -135,3 +137,23 @@ def test_the_many_that_are_set_aside_keep_none_of_the_others_waiting(
     for pair in (*crowd, (ours, theirs)):
         for each in pair:
             each.close()
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_who_asks_is_found_behind_many_who_hang_up(kind: type[EpollReadiness]) -> None:
+    with contextlib.ExitStack() as stack:
+        readiness = stack.enter_context(contextlib.closing(kind()))
+        leavers = set()
+        for _ in range(400):
+            ours, theirs = socket.socketpair()
+            stack.enter_context(ours)
+            readiness.register(ours.fileno(), READ)
+            leavers.add(ours.fileno())
+            theirs.close()
+        ours, theirs = map(stack.enter_context, socket.socketpair())
+        readiness.register(ours.fileno(), READ)
+        theirs.send(b"x")
+        ready = readiness.ready()
+        assert ready[0] == (ours.fileno(), READ)
+        assert {descriptor for descriptor, _ in ready[1:]} == leavers
+        assert all(events & HANG_UP for _, events in ready[1:])

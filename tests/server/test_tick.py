@@ -2,6 +2,7 @@
 
 import pytest
 
+from starling_py.queues.slices import WRITING
 from tests.core import ManualClock
 from tests.journal.simulated_disk import SimulatedDisk
 from tests.simulation.clients import Asked, SimulatedClient
@@ -103,3 +104,41 @@ def test_who_waits_for_room_is_served_in_order_a_slice_at_a_time() -> None:
         served.append(sum(not client.asked for client in waiting))
         assert served[-1] - served[-2] <= 2
         assert life.tick._cut_short or served[-1] == len(waiting)
+
+
+def test_a_turn_writes_a_bounded_part_of_what_many_large_puts_bring() -> None:
+    life = life_with(Shape(None, 1 << 24, 1 << 24, slice=0.003))
+    everybody = [life.connect() for _ in range(120)]
+    for number, client in enumerate(everybody):
+        put(life, client, b"%d:" % number + b"x" * 60_000)
+    turns = 0
+    while any(client.asked for client in everybody):
+        before = sum(bool(client.asked) for client in everybody)
+        life.turn()
+        done = before - sum(bool(client.asked) for client in everybody)
+        assert done * 60_000 < 1.5 * life.queues.slices.allowance / WRITING + 60_000
+        turns += 1
+        assert turns < 120
+    assert turns > 1
+
+
+def test_who_asks_for_little_need_not_wait_for_many_large_replies() -> None:
+    life = life_with(Shape(None, 1 << 24, 1 << 27))
+    producer = life.connect()
+    for number in range(40):
+        put(life, producer, b"%d:" % number + b"x" * 500_000)
+        while producer.asked:
+            life.turn()
+    everybody = [life.connect() for _ in range(20)]
+    for _ in range(2):  # they are known only after their first
+        for client in everybody[:19]:
+            client.ask(b"get %b\r\n" % JOBS, Asked("get", (JOBS,)))
+        innocent = everybody[-1]
+        innocent.ask(b"get %b\r\n" % NAMES[1], Asked("get", (NAMES[1],)))
+        life.turn()
+        waits, more = bool(innocent.asked), sum(bool(each.asked) for each in everybody)
+        for _ in range(20):
+            life.turn()
+        assert not any(each.asked for each in everybody)
+    assert more > 5, "they were served in one turn"
+    assert not waits
