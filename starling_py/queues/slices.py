@@ -30,7 +30,7 @@ WAKING: Final = 0.00003
 LARGE: Final = 8192
 """Bytes of an item beyond which it counts how long it takes to be written."""
 WRITING: Final = 1e-9
-"""Seconds that it takes to write a byte of such an item (measured; twice that on a busy machine)."""
+"""Seconds to write a byte of such an item (measured; twice that on a busy machine)."""
 _WRITING: Final = 0.00003
 """Seconds that it takes to write one journal, as long as it was not measured."""
 _LATEST: Final = 16

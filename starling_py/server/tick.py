@@ -421,13 +421,14 @@ class Tick:
     def _is_too_much(self, connection: Connection) -> bool:
         """Tell whether the replies of this turn may exceed the budget, or take long to be sent.
 
-        Who has asked for nothing large lately may go on for longer than the others. The replies have to be sent first. When the server stops, nothing is put off: who has nothing under
-        way is dropped then.
+        They have to be sent first. Who has asked for nothing large lately may go on for longer than
+        the others. When the server stops, nothing is put off: who has nothing under way is dropped
+        then.
         """
         if self._stop_at is not None:
             return False
-        is_known = self.turned - connection.large_at < LATELY
-        most = MADE_AT_ONCE if is_known else 2 * MADE_AT_ONCE
+        asks_for_much = self.turned - connection.large_at < LATELY
+        most = MADE_AT_ONCE if asks_for_much else 2 * MADE_AT_ONCE
         return self._made > most or self._budget.total + self._made > self._budget.limit
 
     def _go_on(self) -> None:
