@@ -132,6 +132,16 @@ def arrivals(scene: Scene, clients: int) -> Iterator[None]:
     scene.connect().check(b"get jobs\r\n", b"END\r\n")
 
 
+@Row("silent-arrivals", sizes={"clients": (4_500, 500)}, server=ROOMY, stage=STAGE)
+def silent_arrivals(scene: Scene, clients: int) -> Iterator[None]:
+    """Connect {clients:,} clients at once that say nothing, and have them hang up."""
+    yield
+    crowd = [scene.connect() for _ in range(clients)]
+    crowd[-1].check(b"get jobs\r\n", b"END\r\n")
+    scene.hang_up()
+    scene.until(lambda: scene.connected() <= 2, "gone")
+
+
 @Row("large", sizes={"clients": (50, 20), "times": (10, 3)})
 def large(scene: Scene, clients: int, times: int) -> Iterator[None]:
     """Put and take {times} items of a mebibyte on each of {clients} connections."""
