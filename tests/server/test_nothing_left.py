@@ -261,7 +261,7 @@ async def test_a_client_of_http_that_hangs_up_leaves_nothing(
     tls: dict[str, Any] = certificates.write(tmp_path) if speaks else {}
     listen: Any = f"{speaks}127.0.0.1:0"
     running = await start(http=HttpSettings(listen=listen, dashboard=True, **tls))
-    web = running.server._web
+    web: Any = running.server._web
     assert web is not None
 
     async def hang_up() -> None:
