@@ -66,7 +66,7 @@ class Exchange:
         try:
             self._connection.receive_data(data)
         except h11.RemoteProtocolError as problem:
-            raise _refused(problem) from problem
+            raise _refused(problem) from _bare(problem)
 
     def next_request(self) -> Request | None:
         """Return the next request, or ``None`` until more has come. Raises ``RequestRefused``."""
@@ -74,7 +74,7 @@ class Exchange:
             try:
                 event = self._connection.next_event()
             except h11.RemoteProtocolError as problem:
-                raise _refused(problem) from problem
+                raise _refused(problem) from _bare(problem)
             if isinstance(event, h11.Request):
                 self._head, self._body = event, b""
                 self._is_bare = event.method == b"HEAD"
@@ -151,3 +151,11 @@ def _fields(query: str) -> dict[str, bytes]:
 
 def _refused(problem: h11.RemoteProtocolError) -> RequestRefused:
     return RequestRefused(told(problem.error_status_hint, "no request that is understood"))
+
+
+def _bare(problem: h11.RemoteProtocolError) -> h11.RemoteProtocolError:
+    """Return a problem without its traceback, in which h11 holds the problem itself.
+
+    That cycle would keep all that the client had, and its socket.
+    """
+    return problem.with_traceback(None)

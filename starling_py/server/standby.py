@@ -24,6 +24,7 @@ from starling_py.protocol.writer import Outcome, Writer
 from starling_py.server.acceptor import REFUSAL, is_allowed
 from starling_py.server.access import Access
 from starling_py.server.handshakes import HELLO, NO_TLS, PATIENCE
+from starling_py.server.web_tls import TlsStream
 from starling_py.settings.server_settings import Settings
 from starling_py.stats import Pairs
 
@@ -65,6 +66,8 @@ class Standby:
         self._listeners = listeners
         self._access = access
         self._reason = reason
+        self._turn = trio.Lock()
+        """Held for each piece of work that TLS is."""
         self._connected = 0
         self._held = 0
         """Bytes that clients have sent of commands that are not whole."""
@@ -101,8 +104,7 @@ class Standby:
                     return
                 stream = await self._shaken(client) if secured else trio.SocketStream(client)
                 if stream is not None:
-                    async with stream:
-                        await self._answer_all(stream)
+                    await self._answer_all(stream)
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         except ProxyHeaderError as problem:
@@ -112,9 +114,7 @@ class Standby:
         finally:
             self._connected -= 1
 
-    async def _shaken(
-        self, client: "trio.socket.SocketType"
-    ) -> "trio.SSLStream[trio.SocketStream] | None":
+    async def _shaken(self, client: "trio.socket.SocketType") -> TlsStream | None:
         """Shake hands with a client; return ``None`` if that does not come about in time."""
         certificates = self._access.certificates
         with trio.move_on_after(PATIENCE):
@@ -126,17 +126,13 @@ class Standby:
                 client.shutdown(socket.SHUT_WR)
                 await client.recv(_READ)  # or the system might throw away what was sent
                 return None
-            stream = trio.SSLStream(
-                trio.SocketStream(client),
-                certificates.context,
-                server_side=True,
-                https_compatible=True,  # clients often hang up without an end of TLS
-            )
-            await stream.do_handshake()
+            # trio's own stream holds itself, and would be kept when its client is gone.
+            stream = TlsStream(trio.SocketStream(client), certificates.context, self._turn)
+            await stream.shake_hands()
             return stream
         return None
 
-    async def _answer_all(self, stream: trio.abc.Stream) -> None:
+    async def _answer_all(self, stream: trio.SocketStream | TlsStream) -> None:
         dialect: Dialect | None = None
         holds = 0
         try:
@@ -160,7 +156,7 @@ class Standby:
         finally:
             self._held -= holds
 
-    async def _introduced(self, stream: trio.abc.Stream) -> bytes:
+    async def _introduced(self, stream: trio.SocketStream | TlsStream) -> bytes:
         """Return a client's first bytes, without its PROXY header; raise ``ProxyHeaderError``."""
         data = await self._receive(stream)
         if not self._settings.proxy_protocol:
@@ -174,7 +170,7 @@ class Standby:
             return b""
         return data[header.size :] or await self._receive(stream)
 
-    async def _receive(self, stream: trio.abc.Stream) -> bytes:
+    async def _receive(self, stream: trio.SocketStream | TlsStream) -> bytes:
         """Return what comes next; nothing at the end, and after a silence that is too long."""
         with trio.move_on_after(self._settings.timeout or math.inf):
             return bytes(await stream.receive_some(_READ))

@@ -1,8 +1,11 @@
-"""TLS for clients of HTTP: a stream like trio's own, whose work is done in pieces between turns.
+"""TLS in tasks of trio: a stream like trio's own, whose work is done in pieces between turns.
+
+It is for clients of HTTP, and for those of a server that does not serve.
 
 A handshake takes a millisecond of the processor, and thirty clients may begin one at once; so each
-step of it, as whatever is encrypted and decrypted, is a piece of work under the lock that all of
-HTTP shares. Invariant: the lock is never held while the network is waited for.
+step of it, as whatever is encrypted and decrypted, is a piece of work under a lock that all of
+them share. Invariants: the lock is never held while the network is waited for, and nothing
+here holds itself, so that what a client had is gone with it.
 """
 
 import contextlib

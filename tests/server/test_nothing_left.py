@@ -10,11 +10,13 @@ import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from starling_py.queues.queue_directory import Rules
+from starling_py.settings.http_settings import HttpSettings
 from starling_py.settings.queue_table import QueueTable
 from tests.core import CoreHarness
 from tests.server import certificates
@@ -63,6 +65,8 @@ KINDS = (
     "_Shaking",
     "_Attempt",
     "_Visit",
+    "TlsStream",
+    "SSLObject",
     "Exchange",
     "Connection",
     "Session",
@@ -228,6 +232,76 @@ async def test_who_hangs_up_in_an_authentication_leaves_nothing(
             await client.send(said)
             async with running.client() as observer:
                 await observer.expect_reply(token("boss"), b"STORED\r\n")
+
+    await expect_nothing_left(running, hang_up)
+
+
+ASKED = {
+    "nothing": b"",
+    "half a line": b"GET /hea",
+    "half a body": b"POST /do HTTP/1.1\r\nHost: x\r\nContent-Length: 8000\r\n\r\nhalf",
+    "answers that nobody reads": b"GET /uplot.js HTTP/1.1\r\nHost: x\r\n\r\n" * 20,
+    "a stream": b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "no HTTP": b"\0\xff\r\n\r\n",
+    "a long line": b"GET /" + b"x" * 9000,
+    "a wrong piece": b"POST /do HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "something behind the end": b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nx",
+    "half a hello": client_hello()[:100],
+    "a hello": client_hello(),
+    "a hello and garbage": client_hello() + b"\x16\x03\x03\x00\x05wrong",
+}
+
+
+@pytest.mark.parametrize("speaks", ["", "tls:"], ids=["plain", "tls"])
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+@pytest.mark.usefixtures("without_collector")
+async def test_a_client_of_http_that_hangs_up_leaves_nothing(
+    start: Servers, tmp_path: Path, asked: bytes, speaks: str
+) -> None:
+    tls: dict[str, Any] = certificates.write(tmp_path) if speaks else {}
+    listen: Any = f"{speaks}127.0.0.1:0"
+    running = await start(http=HttpSettings(listen=listen, dashboard=True, **tls))
+    web: Any = running.server._web
+    assert web is not None
+
+    async def hang_up() -> None:
+        async with Client(running.web_port) as client:
+            client.say(asked)
+            # The server looks at what was said, and perhaps hangs up before the test does.
+            for _ in range(3):
+                async with running.client() as observer:
+                    await observer.expect_reply(b"version\r\n", b"VERSION 1.0.0\r\n")
+        with trio.fail_after(PATIENCE):
+            while web._visits:
+                await trio.sleep(0.001)
+
+    await expect_nothing_left(running, hang_up)
+
+
+HEADERS = {
+    "nothing": b"",
+    "half a header": b"PROXY TCP4 127",
+    "no header": b"version\r\n",
+    "a wrong header": b"PROXY TCP4 no\r\n",
+    "half a binary header": b"\r\n\r\n\0\r\nQUIT\n\x21",
+    "a header, and half a body": b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n" + HALF,
+    "a header, and a wait": b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\nget jobs/t=100000\r\n",
+}
+
+
+@pytest.mark.parametrize("said", HEADERS.values(), ids=HEADERS)
+@pytest.mark.usefixtures("without_collector")
+async def test_a_client_behind_a_proxy_that_hangs_up_leaves_nothing(
+    start: Servers, said: bytes
+) -> None:
+    running = await start(proxy_protocol=True)
+
+    async def hang_up() -> None:
+        async with running.client() as client:
+            client.say(said)
+            async with running.client() as observer:
+                await observer.send(b"PROXY UNKNOWN\r\n")
+                await observer.expect_reply(b"version\r\n", b"VERSION 1.0.0\r\n")
 
     await expect_nothing_left(running, hang_up)
 

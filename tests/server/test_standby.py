@@ -1,7 +1,10 @@
 """A server that does not serve: every dialect is told so, and nothing has an effect."""
 
 import contextlib
+import gc
 import socket
+import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from starling_py.settings.server_settings import Settings
 from starling_py.settings.users import Users
 from starling_py.stats import Pairs
 from tests.server import certificates
+from tests.server.test_nothing_left import client_hello
 
 WHY = "this server follows; the owner is 10.0.0.1:22122"
 
@@ -217,3 +221,60 @@ async def test_a_server_that_follows_lets_go_of_silent_clients(
         await trio.open_tcp_stream(*listeners[0].getsockname()[:2]) as client,
     ):
         assert await end_of(client) == b""
+
+
+LEFT = {
+    "nothing": b"",
+    "a command": b"get jobs\r\n",
+    "half a body": b"set jobs 0 0 900\r\nhalf",
+    "no header": b"\0\xff\r\n",
+    "a wrong header": b"PROXY TCP4 no\r\n",
+    "a wrong binary packet": b"\x80" + bytes(100),
+    "half a hello": client_hello()[:100],
+    "a hello": client_hello(),
+    "a hello and garbage": client_hello() + b"\x16\x03\x03\x00\x05wrong",
+}
+
+
+@pytest.mark.parametrize("way", ["plain", "tls", "proxied"])
+@pytest.mark.parametrize("said", LEFT.values(), ids=LEFT)
+async def test_who_hangs_up_on_a_server_that_follows_leaves_nothing(
+    listeners: list[socket.socket], tmp_path: Path, said: bytes, way: str
+) -> None:
+    loaded = Certificates(Settings(queue_path=tmp_path, **certificates.write(tmp_path)))
+    (secured,) = listen("127.0.0.1", 0)
+    chosen = Settings(queue_path=tmp_path, item_size_max=1000, proxy_protocol=way == "proxied")
+    access = Access(None, [secured], loaded)
+    standby = Standby(chosen, listeners, access, Reason())
+    at = (secured if way == "tls" else listeners[0]).getsockname()
+    found: Counter[str] = Counter()
+
+    async def hang_up(*, resets: bool) -> None:
+        with socket.create_connection(at) as client:
+            client.sendall(said)
+            for _ in range(20):  # it may be answered, or not
+                await trio.sleep(0.001)
+            if resets:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with trio.fail_after(20):
+            while standby._connected:
+                await trio.sleep(0.001)
+
+    with secured:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(standby.run)
+            await hang_up(resets=False)
+            gc.collect()
+            gc.disable()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            try:
+                for number in range(6):
+                    await hang_up(resets=number % 2 == 0)
+                gc.collect()
+                found.update(type(each).__name__ for each in gc.garbage)
+            finally:
+                gc.set_debug(0)
+                gc.garbage.clear()
+                gc.enable()
+            nursery.cancel_scope.cancel()
+    assert not found
