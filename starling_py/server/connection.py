@@ -119,9 +119,8 @@ class Connection:
         What could not be sent before goes alone: the replies may have to wait for a sync. Raises
         ``OSError`` when the client is gone.
         """
-        data: bytes | bytearray | memoryview = self.unsent
-        if not data:
-            data = b"".join(self.replies.take())
+        unsent = self.unsent
+        data = unsent or b"".join(self.replies.take())
         try:
             sent = self.socket.send(data)
         except BlockingIOError:
@@ -130,8 +129,9 @@ class Connection:
             self.active = now
         self._counters.bytes_written += sent
         if sent == len(data):
-            self.unsent = b""
-            self._unsent_size = 0
+            if unsent:
+                self.unsent = b""
+                self._unsent_size = 0
             return True
         if not self._unsent_size:
             self._unsent_size = len(data)

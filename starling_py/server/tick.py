@@ -298,18 +298,19 @@ class Tick:
                     self._guard.caught("accepting, or taking what a thread has done")
                 continue
             try:
-                if events & WRITE and connection.unsent:
-                    # Its input comes later: it has not read the replies to what it sent before.
-                    if connection.send(now):
-                        self._again[connection] = None
-                    continue
-                if events & HANG_UP and connection.interest == HANG_UP:
-                    # It sent too far ahead to be read, but must not be given an item any more.
-                    connection.session.stop_waiting()
-                    self.connections.read_out(connection)
-                    continue
-                is_known = not is_guarded or connection.session.admitted
-                data = connection.socket.recv(most if is_known else READ_LEAST)
+                if events != READ:
+                    if events & WRITE and connection.unsent:
+                        # Its input comes later: it has not read the replies to what came before.
+                        if connection.send(now):
+                            self._again[connection] = None
+                        continue
+                    if events & HANG_UP and connection.interest == HANG_UP:
+                        # It sent too far ahead to be read, but must be given no item any more.
+                        connection.session.stop_waiting()
+                        self.connections.read_out(connection)
+                        continue
+                is_stranger = is_guarded and not connection.session.admitted
+                data = connection.socket.recv(READ_LEAST if is_stranger else most)
                 received.append((connection, data))
             except BlockingIOError:
                 continue

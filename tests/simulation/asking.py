@@ -121,6 +121,15 @@ class Asking:
                 client.ask(b"hello c%d\r\n" % (self.items % 5), Asked("hello"))
                 client.ask(b"stats consumers %b\r\n" % name, Asked("consumers", (name,)))
 
+    def come_and_go(self, client: SimulatedClient) -> None:
+        """Let a client make a queue and delete it at once, or put what is too large into one."""
+        name = self._random.choice(self._names)
+        if self._random.random() < 0.5:
+            self.put(client, name, size=400)
+        else:
+            self.put(client, name, size=10)
+            client.ask(b"delete %b\r\n" % name, Asked("delete", (name,)))
+
     def close_everywhere(self, client: SimulatedClient) -> None:
         """Let a client close what it has open, one item of each queue."""
         for name in self._names:
@@ -163,11 +172,16 @@ class Asking:
         *,
         quiet: bool = False,
         lasts: bool = False,
+        size: int | None = None,
     ) -> None:
-        """Let a client put an item; ``lasts``: nothing is to keep it from being there."""
+        """Let a client put an item; ``lasts``: nothing is to keep it from being there.
+
+        ``size``: bytes of its data behind its number; any without.
+        """
         random = self._random
         self.items += 1
-        size = 10 if lasts else random.choice((0, 0, 10, 40, 40, 90, 170, 400))
+        if size is None:
+            size = 10 if lasts else random.choice((0, 0, 10, 40, 40, 90, 170, 400))
         data = b"%d:%b" % (self.items, random.randbytes(size))
         flags = random.getrandbits(random.choice((1, 32)))
         exptime = 0 if lasts else random.choice((0,) * 12 + (1, 2, -1))

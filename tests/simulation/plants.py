@@ -33,11 +33,12 @@ from starling_py.journal.segment_writer import SegmentWriter
 from starling_py.journal.snapshots import Taking
 from starling_py.journal.spool import Spool
 from starling_py.journal.syncing import Syncing
-from starling_py.keys import RequestError, StoreRequest
+from starling_py.keys import Request, RequestError, StoreRequest
 from starling_py.protocol import commands
 from starling_py.queues import delivery, limits, set_aside, waiting_items
 from starling_py.queues.deadlines import Deadlines
 from starling_py.queues.delivery import Delivery, MoveDelivery
+from starling_py.queues.errors import NotLoaded
 from starling_py.queues.fan_out import FanOut
 from starling_py.queues.listing import Listing
 from starling_py.queues.moves import Moves
@@ -363,8 +364,15 @@ def tells_of_a_sync_that_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def takes_before_all_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take from one queue while another of the same get has to be read from disk first."""
+    """Take from one queue while another of the same get is on disk, and do without that one."""
+    original = get._Reading._read
+
+    def read(self: get._Reading, request: Request) -> NotLoaded | None:
+        missing = original(self, request)
+        return missing if self._answer.empty else None
+
     monkeypatch.setattr(QueueCollection, "require_first", lambda self, name: None)
+    monkeypatch.setattr(get._Reading, "_read", read)
 
 
 def takes_items_while_draining(monkeypatch: pytest.MonkeyPatch) -> None:

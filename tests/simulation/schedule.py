@@ -70,6 +70,14 @@ class Schedule:
             self.clock.step = 0.001
             slice_ = 0.0025 + 0.001 * (seed % 5)
             self.shape = attrs.evolve(self.shape, slice=slice_, at_once_steps=seed % 4)
+        self.brief = seed % 16 == 14
+        """Whether queues come and go."""
+        if self.brief:
+            entries = {
+                name.decode(): {"max_item_size": 200, **self.shape.entries.get(name.decode(), {})}
+                for name in NAMES
+            }
+            self.shape = attrs.evolve(self.shape, entries=entries)
         self.models = {name: QueueModel(name) for name in NAMES}
         self.faulty = random.random() < 0.6
         self.interleaved = random.random() < 0.4
@@ -310,7 +318,10 @@ class Schedule:
         if len(client.asked) > 6:
             return
         for _ in range(random.choice((1, 1, 1, 2, 4))):
-            self.asking.something(client)
+            if self.brief and random.random() < 0.4:
+                self.asking.come_and_go(client)
+            else:
+                self.asking.something(client)
 
     # Faults.
 
