@@ -17,6 +17,7 @@ from starling_py.keys import child_of
 from tests.core import ManualClock
 from tests.journal.simulated_disk import CHANGES, SALT, Fault, ProcessKilled, SimulatedDisk
 from tests.simulation.asking import Asking, queue_entries
+from tests.simulation.lost import lose_names, loses_names
 from tests.simulation.model import QueueModel, State, Violation
 from tests.simulation.moments import Moments
 from tests.simulation.recovery import recovered, tokens_in
@@ -108,6 +109,8 @@ class Schedule:
                 self._end()
             self._live(random.choice((4, 8, 12, 20, 60)))
             come_to_rest(self)
+            if loses_names(self):
+                lose_names(self)
 
     # Starting and ending.
 
