@@ -63,6 +63,7 @@ from starling_py.queues.sync_waits import SyncWaits
 from starling_py.queues.traffic import Move
 from starling_py.queues.waiters import Waiter, Waiters
 from starling_py.queues.waiting_items import WaitingItems
+from starling_py.server.budget import Budget
 from starling_py.session import get, permission, put, reliable, session
 from starling_py.session.client import Client, Parked
 from starling_py.session.replies import Replies
@@ -880,7 +881,13 @@ def restores_no_lost_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Restoring, "run", run_it)
 
 
+def counts_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count what clients that are gone have made the server hold."""
+    monkeypatch.setattr(Budget, "forget", lambda self, client, now: None)
+
+
 PLANTS: tuple[Plant, ...] = (
+    counts_what_is_gone,
     notices_no_lost_names,
     never_looks_for_lost_names,
     restores_no_lost_file,

@@ -101,6 +101,9 @@ def expect_no_errors(schedule: "Schedule", what: str) -> None:
 
 def _check_at_rest(schedule: "Schedule") -> None:
     """Check what holds when nothing is under way."""
+    held = schedule.life.tick.connections.budget.total
+    if held:
+        raise Violation(f"{held} bytes are counted for clients that hold nothing")
     found = schedule.life.found()
     for name, model in schedule.models.items():
         if not model.settings.journal:

@@ -24,7 +24,7 @@ from tests.simulation.recovery import recovered, tokens_in
 from tests.simulation.rest import come_to_rest
 from tests.simulation.rights import RIGHTS
 from tests.simulation.threads import SimulatedBackground, SimulatedSyncer
-from tests.simulation.world import NAMES, SPOOL, Life, Shape, quietly
+from tests.simulation.world import NAMES, SPOOL, TIGHT, Life, Shape, quietly
 
 Thread = SimulatedSyncer | SimulatedBackground
 SYNCS = frozenset({"sync", "sync_directory", "sync_file_system"})
@@ -71,6 +71,8 @@ class Schedule:
             self.clock.step = 0.001
             slice_ = 0.0025 + 0.001 * (seed % 5)
             self.shape = attrs.evolve(self.shape, slice=slice_, at_once_steps=seed % 4)
+        if seed % 12 == 5:
+            self.shape = attrs.evolve(self.shape, memory=TIGHT)
         self.brief = seed % 16 == 14
         """Whether queues come and go."""
         if self.brief:
