@@ -159,6 +159,7 @@ def serve(
     """
     supervisor = Supervisor()
     process.settle()
+    fitting.expect_enough(settings, process.file_limit())
     signals.hold_others()
     preload()
     settings, segments, warnings = fitting.fitted(settings, process.file_limit())

@@ -48,7 +48,8 @@ notes on what a crash leaves, which is no damage.
 """
 _DUMP = """\
 Prints every record of one queue's journal, one a line, oldest first. What is damaged is passed
-over up to the next sound record, and a line says how many bytes that were.
+over up to the next sound record, and a line says how many bytes that were. If something is
+damaged or missing, standard error says at the end that the dump is partial, and the status is 1.
 """
 _STATS = """\
 Prints what each queue of a spool, or the queue in a directory, holds, as a start would find it.

@@ -21,7 +21,8 @@ from starling_py.offline import (
     spool_stats,
     verify,
 )
-from starling_py.offline.dump import Dump, Entry
+from starling_py.offline.dump import Dump
+from starling_py.offline.entry import Entry
 from starling_py.offline.errors import ImportRefused, WrongPathError
 from starling_py.offline.importing import Import, Outcome
 from starling_py.offline.old_spool import Note, OldQueue
@@ -117,10 +118,8 @@ def run_dump(options: argparse.Namespace) -> int:
         if data is not None:
             output.raw(data)
             return 0
-        for warning in dump.warnings:
-            output.warn(warning)
-        skipped = f"; {_count(dump.skipped, 'byte')} damaged" if dump.skipped else ""
-        output.warn(f"{place.path}: there is no item {options.data}{skipped}")
+        _add_missing(dump, place)
+        output.warn(f"{place.path}: there is no item {options.data}{_among(dump)}")
         return 1
     show = _json if options.json else Entry.text
     progress = DumpProgress(QueueFiles.read(files, place.path))
@@ -128,9 +127,30 @@ def run_dump(options: argparse.Namespace) -> int:
         progress.at(entry)
         output.line(show(entry))
     progress.end()
+    if not options.live:
+        _add_missing(dump, place)
+    if dump.is_partial:
+        output.warn(f"{place.path}: this dump is partial{_among(dump)}")
+    return 1 if dump.is_partial else 0
+
+
+def _add_missing(dump: Dump, place: Place) -> None:
+    """Add what a start would miss. Beside a server that changes the queue, only what lasts."""
+    missing = dump.missing()
+    for _ in range(1, _ATTEMPTS):
+        if not missing or not spool_directory.is_in_use(place.lock):
+            break
+        time.sleep(_PAUSE)
+        missing = [each for each in dump.missing() if each in missing]
+    for each in missing:
+        dump.warn(each)
+
+
+def _among(dump: Dump) -> str:
+    """Print what a dump lacks, and return it as the end of the last line."""
     for warning in dump.warnings:
         output.warn(warning)
-    return 1 if dump.skipped or dump.warnings else 0
+    return f"; {_count(dump.skipped, 'byte')} damaged" if dump.skipped else ""
 
 
 def _give_one(place: Place) -> str:

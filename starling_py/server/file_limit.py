@@ -13,10 +13,12 @@ OWN: Final = 40
 trio, what is begun, read or copied in the background; and one to refuse clients with."""
 GUESTS: Final = 4
 """Places beyond those of all clients, for whoever comes from this machine to see what is wrong."""
-FEWEST_SEGMENTS: Final = 16
+FEWEST_SEGMENTS: Final = 8
 """Segments that may be open in any case."""
-FEWEST_CLIENTS: Final = 8
+FEWEST_CLIENTS: Final = 4
 """Clients that may be connected in any case."""
+FEWEST: Final = OWN + GUESTS + FEWEST_SEGMENTS + FEWEST_CLIENTS
+"""Files without which no server starts: clients that come would take what the queues need."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Shares:
 def share_out(limit: int, max_connections: int) -> Shares:
     """Share out ``limit`` files, where as many as ``max_connections`` are wanted for clients.
 
+    ``limit`` is ``FEWEST`` at least.
     Segments get what the clients leave, from an eighth to a quarter of all files.
     """
     left = limit - OWN - GUESTS

@@ -16,7 +16,8 @@ from starling_py.server.errors import ProcessError
 
 MODE: Final = 0o640
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_PID: Final = re.compile(rb"\s*[0-9]{0,20}\s*")
+_PID: Final = re.compile(rb"\s*[0-9]{0,20}\s*|\0+")
+"""What a server has written; nothing but zeros is what a power cut may leave of it."""
 _TRIES: Final = 20
 """How often a file may be gone, as its server ended, between opening and locking it."""
 
@@ -69,7 +70,11 @@ class PidFile:
             content = os.pread(descriptor, 64, 0)
             if not _PID.fullmatch(content):
                 raise ProcessError(f"{self._path}: holds no process id; not replaced")
-            _lock(descriptor, f"{self._path}: a server is running already", content.strip())
+            _lock(
+                descriptor,
+                f"{self._path}: a server is running already",
+                content.strip(b" \t\r\n\0"),
+            )
         except BaseException:
             os.close(descriptor)
             raise

@@ -111,5 +111,13 @@ _TRIM = _trim()
 
 def file_limit() -> int:
     """Return how many files this process may have open."""
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return _as_number(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def most_files() -> int:
+    """Return how many files this process may have open once it has settled."""
+    return _as_number(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+
+
+def _as_number(limit: int) -> int:
     return limit if limit != resource.RLIM_INFINITY else 1 << 20

@@ -14,9 +14,10 @@ from typing import Final
 import attrs
 
 from starling_py.connecting.address import TLS, UNIX, Address
-from starling_py.server import culprits, pid_file, unix_socket
+from starling_py.server import culprits, pid_file, process, unix_socket
 from starling_py.server.access import Access
 from starling_py.server.errors import ProcessError, StartError
+from starling_py.server.fitting import expect_enough
 from starling_py.server.identity import change_identity
 from starling_py.server.listening import listen
 from starling_py.server.log import formats
@@ -41,7 +42,7 @@ class Rehearsal:
 def rehearse(settings: Settings) -> Rehearsal:
     """Find what would keep a server from starting with these settings."""
     running = culprits.holder_of_file(f"{settings.queue_path}/.lock")
-    troubles = [*_addresses(settings, running), *_web(settings, running)]
+    troubles = [*_files(settings), *_addresses(settings, running), *_web(settings, running)]
     if settings.user is None and settings.group is None:
         troubles += _as_the_user(settings, running)
     else:
@@ -96,6 +97,14 @@ def _web(settings: Settings, running: int | None) -> Iterator[str]:
     else:
         if opened is not None:
             opened.close()
+
+
+def _files(settings: Settings) -> list[str]:
+    try:
+        expect_enough(settings, process.most_files())
+    except StartError as problem:
+        return [str(problem)]
+    return []
 
 
 def _in_a_child(find: Callable[[], list[str]]) -> list[str]:

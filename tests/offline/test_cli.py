@@ -150,7 +150,8 @@ def test_a_file_that_the_disk_does_not_hand_out_is_told(
     assert told.status == 1
     told = run("dump", directory)
     assert told.err == [
-        f"starling-journal: {hurt}: the rest of it cannot be read: Input/output error"
+        f"starling-journal: {hurt}: the rest of it cannot be read: Input/output error",
+        f"starling-journal: {directory}: this dump is partial",
     ]
     assert told.status == 1
     assert " put id=40 " in told.out[-1], "the segments behind it are told"

@@ -2,11 +2,12 @@
 
 import base64
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from starling_py.offline.dump import iso
 from tests.journal.make_golden import EXPECTED, GOLDEN, IN_2033, JOURNALS
 from tests.offline.journals import (
     Command,
@@ -233,11 +234,82 @@ def test_live_items_are_found_where_a_start_would_be_refused(
     lost = [line["id"]] if what == "record" else []
     assert found == [*lost, *range(14, 54)]
     told = run("dump", "--live", directory)
-    assert told.err[-1].endswith("Items may be told as live that were taken already")
+    assert told.err[-2].endswith("Items may be told as live that were taken already")
+    assert told.err[-1].startswith(partial(directory))
     assert told.status == 1
 
 
-def test_times_beyond_the_calendar_are_numbers() -> None:
-    assert iso(0) == "1970-01-01T00:00:00.000Z"
-    assert iso(-1) == "1969-12-31T23:59:59.999Z"
-    assert iso(2**63 - 1) == "9223372036854775807ms"
+def partial(directory: Path, more: str = "") -> str:
+    """Return the last line of what a dump says on standard error if it lacks something."""
+    return f"starling-journal: {directory}: this dump is partial{more}"
+
+
+def remove(segment: Path) -> None:
+    segment.unlink()
+
+
+def empty(segment: Path) -> None:
+    segment.write_bytes(b"")
+
+
+def cut(segment: Path) -> None:
+    segment.write_bytes(segment.read_bytes()[:100])
+
+
+def make_fifo(segment: Path) -> None:
+    segment.unlink()
+    os.mkfifo(segment)
+
+
+LOSSES = [
+    pytest.param(remove, 1, "this segment is missing. ", id="removed"),
+    pytest.param(remove, -1, "this segment is missing, and those behind it", id="last-removed"),
+    pytest.param(empty, 1, "the header is missing, and this is not the last segment", id="empty"),
+    pytest.param(cut, 1, "the file ends here, not at byte ", id="cut"),
+    pytest.param(cut, -1, "the checkpoint is missing", id="last-cut"),
+    pytest.param(make_fifo, 1, "this is a FIFO, not a regular file", id="fifo"),
+]
+
+
+@pytest.mark.parametrize("options", [[], ["--live"], ["--json"]], ids=" ".join)
+@pytest.mark.parametrize(("lose", "which", "reason"), LOSSES)
+def test_a_dump_that_lacks_a_segment_says_that_it_is_partial(
+    tmp_path: Path,
+    run: Command,
+    lose: Callable[[Path], None],
+    which: int,
+    reason: str,
+    options: list[str],
+) -> None:
+    directory = make_spool(tmp_path / "spool", items=40)
+    sound = run("dump", *options, directory)
+    assert (sound.status, sound.err) == (0, [])
+    lose(segments(directory)[which])
+    told = run("dump", *options, directory)
+    assert any(reason in line for line in told.err), told.err
+    assert told.err[-1].startswith(partial(directory))
+    assert told.status == 1
+    assert len(told.out) >= 20, "what is left is shown"
+
+
+def test_a_dump_says_how_many_bytes_of_damage_it_passed_over(tmp_path: Path, run: Command) -> None:
+    directory = make_spool(tmp_path / "spool", items=40)
+    flip(segments(directory)[1], segments(directory)[1].stat().st_size // 2)
+    told = run("dump", directory)
+    (damage,) = (line for line in told.out if " damage skipped=" in line)
+    skipped = damage.rpartition("=")[2]
+    assert told.err == [partial(directory, f"; {skipped} bytes damaged")]
+    assert told.status == 1
+
+
+def test_an_item_may_be_missing_with_its_segment_and_that_is_told(
+    tmp_path: Path, run: Command
+) -> None:
+    directory = make_spool(tmp_path / "spool", items=40)
+    lost = segments(directory)[1]
+    (item_id, *_) = ids([line for line in json_lines(run, directory) if line["file"] == lost.name])
+    lost.unlink()
+    told = run("dump", "--data", str(item_id), directory)
+    assert "this segment is missing" in told.err[0]
+    assert told.err[-1] == f"starling-journal: {directory}: there is no item {item_id}"
+    assert told.status == 1

@@ -4,18 +4,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starling_py.server.file_limit import FEWEST_CLIENTS, FEWEST_SEGMENTS, GUESTS, OWN, share_out
-from starling_py.server.fitting import HTTP, fitted
+from starling_py.server.errors import StartError
+from starling_py.server.file_limit import (
+    FEWEST,
+    FEWEST_CLIENTS,
+    FEWEST_SEGMENTS,
+    GUESTS,
+    OWN,
+    share_out,
+)
+from starling_py.server.fitting import HTTP, expect_enough, fitted
 from starling_py.settings.http_settings import HttpSettings
 from starling_py.settings.server_settings import Settings
 
-ENOUGH = OWN + GUESTS + FEWEST_CLIENTS + FEWEST_SEGMENTS
 
-
-@given(st.integers(ENOUGH, 1 << 20), st.integers(1, 1_000_000))
+@given(st.integers(FEWEST, 1 << 20), st.integers(1, 1_000_000))
 def test_all_shares_together_are_within_the_limit(limit: int, wanted: int) -> None:
     shares = share_out(limit, wanted)
-    assert shares.clients + shares.segments + OWN + GUESTS <= max(limit, ENOUGH)
+    assert shares.clients + shares.segments + OWN + GUESTS <= limit
     assert min(wanted, FEWEST_CLIENTS) <= shares.clients <= wanted
     assert shares.segments >= max(FEWEST_SEGMENTS, limit // 8)
 
@@ -47,3 +53,13 @@ def test_what_http_may_open_is_kept_from_clients_and_segments() -> None:
     assert (told.max_connections, fewer) < (plain.max_connections, segments)
     assert told.max_connections + fewer + HTTP <= 1024
     assert len(warnings) == 1
+
+
+def test_a_start_with_fewer_files_than_the_work_takes_is_refused() -> None:
+    plain, web = Settings(), Settings(http=HttpSettings())
+    expect_enough(plain, FEWEST)
+    expect_enough(web, FEWEST + HTTP)
+    with pytest.raises(StartError, match=f"may have {FEWEST - 1} files open, and needs {FEWEST} "):
+        expect_enough(plain, FEWEST - 1)
+    with pytest.raises(StartError, match=f"needs {FEWEST + HTTP} at least"):
+        expect_enough(web, FEWEST)

@@ -20,7 +20,7 @@ def refusal(path: Path) -> str:
     return str(refused.value).removeprefix(f"{path}: ")
 
 
-@pytest.mark.parametrize("stale", [None, "", "1\n", " 123456 ", "99999999999999999999\n"])
+@pytest.mark.parametrize("stale", [None, "", "1\n", " 123456 ", "99999999999999999999\n", "\0" * 7])
 def test_what_was_left_behind_is_replaced(path: Path, stale: str | None) -> None:
     if stale is not None:
         path.parent.mkdir()

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from starling_py.guard import Guard
-from starling_py.journal import checkpoint, compaction, healing, segment_writer
+from starling_py.journal import (
+    checkpoint,
+    compaction,
+    healing,
+    journal,
+    lost_names,
+    segment_writer,
+    syncing,
+)
 from starling_py.journal.blocks import Reading
 from starling_py.journal.commit import GroupCommit, Together
 from starling_py.journal.compaction import Compaction
@@ -25,6 +33,7 @@ from starling_py.journal.ledger import Ledger
 from starling_py.journal.log import batch
 from starling_py.journal.log.log import Entry, Log
 from starling_py.journal.log.replay import LogFound, Patch
+from starling_py.journal.lost_names import Look, LostNames
 from starling_py.journal.recorder import Recorder
 from starling_py.journal.recovery import repair
 from starling_py.journal.recovery.examination import Recovered
@@ -54,6 +63,7 @@ from starling_py.queues.sync_waits import SyncWaits
 from starling_py.queues.traffic import Move
 from starling_py.queues.waiters import Waiter, Waiters
 from starling_py.queues.waiting_items import WaitingItems
+from starling_py.server.budget import Budget
 from starling_py.session import get, permission, put, reliable, session
 from starling_py.session.client import Client, Parked
 from starling_py.session.replies import Replies
@@ -847,7 +857,40 @@ def tells_users_of_every_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(User, "sees", lambda self, name: True)
 
 
+def notices_no_lost_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take every file for one that is still found under its name."""
+    for module in (syncing, lost_names, journal):
+        monkeypatch.setattr(module, "is_there", lambda files, expected: True)
+
+
+def never_looks_for_lost_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at no file but those that are synced."""
+
+    def looked(self: LostNames, work: Look) -> None:
+        self._looking = False
+
+    monkeypatch.setattr(LostNames, "_looked", looked)
+
+
+def restores_no_lost_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heal a queue without what was in the files that lost their names."""
+
+    def run_it(self: Restoring) -> None:
+        self._there = set(self._place.files.list_directory(self._place.directory))
+
+    monkeypatch.setattr(Restoring, "run", run_it)
+
+
+def counts_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count what clients that are gone have made the server hold."""
+    monkeypatch.setattr(Budget, "forget", lambda self, client, now: None)
+
+
 PLANTS: tuple[Plant, ...] = (
+    counts_what_is_gone,
+    notices_no_lost_names,
+    never_looks_for_lost_names,
+    restores_no_lost_file,
     permits_everything,
     tells_users_of_every_queue,
     forgets_a_change,

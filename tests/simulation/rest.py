@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from starling_py.journal.format import end_mark, record, segment
-from tests.simulation.clients import Asked
+from tests.simulation.clients import Asked, SimulatedClient
 from tests.simulation.model import Violation
 from tests.simulation.world import NAMES
 
@@ -23,7 +23,7 @@ def come_to_rest(schedule: "Schedule") -> None:
     for client in (*life.clients, *life.leaving):
         client.socket.piece = 65536
         client.socket.accepts = None
-    _settle(schedule)
+    settle(schedule)
     schedule.check_errors()
     _check_at_rest(schedule)
     life.errors.clear()
@@ -35,30 +35,21 @@ def come_to_rest(schedule: "Schedule") -> None:
     for name in NAMES:
         probe.ask(b"resume %b\r\n" % name, Asked("resume"))
         asking.put(probe, name, lasts=True)
-    _settle(schedule)
-    _no_errors(schedule, "put again")
+    settle(schedule)
+    expect_no_errors(schedule, "put again")
     _check_disk_use(schedule)
-    idle = 0
-    while any(model.things for model in schedule.models.values()):
-        before = sum(model.last for model in schedule.models.values())
-        for name in NAMES * 4:
-            probe.ask(b"get %b/t=10\r\n" % name, Asked("get", (name,)))
-        _settle(schedule)
-        _no_errors(schedule, "get again")
-        idle = idle + 1 if sum(each.last for each in schedule.models.values()) == before else 0
-        if idle > ROUNDS:
-            raise Violation(f"nothing more comes out: {schedule.models}")
+    take_all(schedule, probe)
     for name in NAMES:
         if not schedule.models[name].settings.fanout_only:
             waiter = life.connect()
             waiter.ask(b"get %b/t=1000000\r\n" % name, Asked("get", (name,)))
             life.turn()
         asking.put(probe, name, lasts=True)
-    _settle(schedule)
-    _no_errors(schedule, "wait again")
+    settle(schedule)
+    expect_no_errors(schedule, "wait again")
     for name in NAMES:
         asking.put(probe, name, lasts=True)
-    _settle(schedule)
+    settle(schedule)
     life.stop()
     schedule.disk = schedule.disk.for_next_process()
     if schedule.shape.interval is not None:
@@ -68,7 +59,21 @@ def come_to_rest(schedule: "Schedule") -> None:
     schedule.start(frozenset({"stop"}))
 
 
-def _settle(schedule: "Schedule") -> None:
+def take_all(schedule: "Schedule", probe: SimulatedClient) -> None:
+    """Let a client take everything."""
+    idle = 0
+    while any(model.things for model in schedule.models.values()):
+        before = sum(model.last for model in schedule.models.values())
+        for name in NAMES * 4:
+            probe.ask(b"get %b/t=10\r\n" % name, Asked("get", (name,)))
+        settle(schedule)
+        expect_no_errors(schedule, "get again")
+        idle = idle + 1 if sum(each.last for each in schedule.models.values()) == before else 0
+        if idle > ROUNDS:
+            raise Violation(f"nothing more comes out: {schedule.models}")
+
+
+def settle(schedule: "Schedule") -> None:
     """Let everything finish that is under way."""
     life = schedule.life
     quiet = 0
@@ -87,7 +92,8 @@ def _settle(schedule: "Schedule") -> None:
     raise Violation(f"does not come to rest; waiting for replies: {asked}")
 
 
-def _no_errors(schedule: "Schedule", what: str) -> None:
+def expect_no_errors(schedule: "Schedule", what: str) -> None:
+    """Check that nobody was refused since this was last looked at."""
     errors, schedule.life.errors = schedule.life.errors, []
     if errors:
         raise Violation(f"without faults, clients cannot {what}: {errors[0]}")
@@ -95,6 +101,9 @@ def _no_errors(schedule: "Schedule", what: str) -> None:
 
 def _check_at_rest(schedule: "Schedule") -> None:
     """Check what holds when nothing is under way."""
+    held = schedule.life.tick.connections.budget.total
+    if held:
+        raise Violation(f"{held} bytes are counted for clients that hold nothing")
     found = schedule.life.found()
     for name, model in schedule.models.items():
         if not model.settings.journal:

@@ -17,13 +17,14 @@ from starling_py.keys import child_of
 from tests.core import ManualClock
 from tests.journal.simulated_disk import CHANGES, SALT, Fault, ProcessKilled, SimulatedDisk
 from tests.simulation.asking import Asking, queue_entries
+from tests.simulation.lost import lose_names, loses_names
 from tests.simulation.model import QueueModel, State, Violation
 from tests.simulation.moments import Moments
 from tests.simulation.recovery import recovered, tokens_in
 from tests.simulation.rest import come_to_rest
 from tests.simulation.rights import RIGHTS
 from tests.simulation.threads import SimulatedBackground, SimulatedSyncer
-from tests.simulation.world import NAMES, SPOOL, Life, Shape, quietly
+from tests.simulation.world import NAMES, SPOOL, TIGHT, Life, Shape, quietly
 
 Thread = SimulatedSyncer | SimulatedBackground
 SYNCS = frozenset({"sync", "sync_directory", "sync_file_system"})
@@ -70,6 +71,8 @@ class Schedule:
             self.clock.step = 0.001
             slice_ = 0.0025 + 0.001 * (seed % 5)
             self.shape = attrs.evolve(self.shape, slice=slice_, at_once_steps=seed % 4)
+        if seed % 12 == 5:
+            self.shape = attrs.evolve(self.shape, memory=TIGHT)
         self.brief = seed % 16 == 14
         """Whether queues come and go."""
         if self.brief:
@@ -108,6 +111,8 @@ class Schedule:
                 self._end()
             self._live(random.choice((4, 8, 12, 20, 60)))
             come_to_rest(self)
+            if loses_names(self):
+                lose_names(self)
 
     # Starting and ending.
 
