@@ -201,6 +201,7 @@ def serve(
         if pid_file is not None:
             pid_file.write()
         process.collect_only_the_young()
+        process.keep_freed_memory()
         server = Server(settings, core, threads, around)
         try:
             trio.run(server.run)

@@ -258,6 +258,7 @@ class Member:
                 raise
             return None
         process.collect_only_the_young()
+        process.keep_freed_memory()
         link.serve()
         around = self._around
         access, web = around.access, around.web

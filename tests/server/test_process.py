@@ -30,6 +30,32 @@ def test_the_collector_never_looks_at_all_there_is_at_once() -> None:
     assert (older, all_there_is) == (0, 0)
 
 
+FREED = """
+import resource
+from starling_py.server import process
+
+process.keep_freed_memory()
+
+def turn():
+    return [bytes(102_400) for _ in range(80)]
+
+turn()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(100):
+    turn()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, process._SET is not None)
+"""
+
+
+def test_turns_that_send_large_items_use_the_same_memory_again() -> None:
+    """Eight megabytes are two thousand pages, which the system would have to clear each time."""
+    done = subprocess.run(
+        [sys.executable, "-c", FREED], capture_output=True, text=True, check=True, timeout=60
+    )
+    faults, is_glibc = done.stdout.split()
+    assert int(faults) < 20_000 or is_glibc == "False"
+
+
 async def test_what_is_new_is_looked_at_though_old_things_go_meanwhile(start: Servers) -> None:
     """It counts down for what goes: by itself, the collector would never begin."""
     gc.disable()
