@@ -25,9 +25,11 @@ from starling_py.journal.errors import (
     JournalError,
     unforeseen,
 )
+from starling_py.journal.format.record import Item
 from starling_py.journal.healing import Healing
 from starling_py.journal.ledger import Ledger
 from starling_py.journal.log.batch import Written
+from starling_py.journal.pending import Pending
 from starling_py.journal.reader import Reader, Where
 from starling_py.journal.reclaiming import Reclaiming
 from starling_py.journal.recorder import Recorder
@@ -107,6 +109,8 @@ class Journal:
             self,
             shared.hold,
         )
+        self._rescued: list[Item] = []
+        """What was in memory when it broke, until it is healed."""
         self.owner: JournalOwner | None = None
         """The queue, which is told of the outcome of each ``write``."""
         self.failure = ""
@@ -211,12 +215,12 @@ class Journal:
             data = b"".join(pending.records)
             self._rotation.write(self.ledger, data, pending)
         except (OSError, JournalError) as error:
-            self._not_written(error)
+            self._not_written(error, pending)
             raise JournalError(self.failure) from error
         except Exception as defect:
             # Out of memory, say: how much of it is in the file, nobody knows.
             spoiled = unforeseen(defect)
-            self._not_written(FileSpoiledError(spoiled.errno, spoiled.strerror))
+            self._not_written(FileSpoiledError(spoiled.errno, spoiled.strerror), pending)
             raise JournalError(self.failure) from defect
         finally:
             self._writing = False
@@ -240,13 +244,16 @@ class Journal:
         if self.broken is None and not self.in_memory:
             self._break("cannot be written", unforeseen(defect))
 
-    def _not_written(self, error: OSError | JournalError) -> None:
+    def _not_written(self, error: OSError | JournalError, pending: Pending) -> None:
         """Undo what the dropped records have changed, and keep the reason in ``failure``."""
         self.recorder.pending.pushed_id = self.ledger.next_id - 1
         self._reader.take_back()
         log.error("%s: journal cannot be written: %s", self.end_path, error)
         lost = isinstance(error, LOST) and bool(self.ledger.segments)
         if lost or isinstance(error, FileSpoiledError):
+            # The owner takes back what was dropped, and reads anew what it has in memory: of a file
+            # that is gone, nothing else has it.
+            self._rescued += [*self._in_memory(), *pending.removed]
             self._break("cannot be written", error)
         self.failure = self.broken or f"journal cannot be written: {_reason(error)}"
 
@@ -428,13 +435,16 @@ class Journal:
         place, safety, now = self._place, self._safety, self.ledger.copy()
         last = max((each.number for each in now.segments), default=0)
         number = max(self._writer.highest, last) + 1
-        items = [] if self.owner is None else self.owner.items_in_memory()
+        items = [*self._rescued, *self._in_memory()]
         restoring = Restoring(place, self.ledger.copy(), self._writer.hold(), items)
         # Under ``always``, nothing was told yet of what is not safe.
         kept = [] if self._waits else list(safety.kept)
         told = safety.end, safety.logged
         logged = None if told[0] == told[1] else self._read_back(*told)
         return Healing(place, number, safety.end, self._first_id, now, kept, restoring, logged)
+
+    def _in_memory(self) -> list[Item]:
+        return [] if self.owner is None else self.owner.items_in_memory()
 
     def _written(self) -> Written | None:
         """Return what was written since the last sync, for the log; ``None`` if that cannot be.
@@ -484,6 +494,7 @@ class Journal:
         last = self.ledger.segments[-1]
         self._writer.adopt(work.descriptor, last.number)
         self._safety.healed((last.number, last.size))
+        self._rescued = []
         self._reclaiming.start_over()
         self.recorder.broken = None
         log.warning("%s: goes on with a fresh segment, %s", self.path, last.path)

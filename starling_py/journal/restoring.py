@@ -8,7 +8,7 @@ in the ledger, counted, and told. What has a segment's name and is another file 
 
 import contextlib
 import logging
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 import attrs
 
@@ -45,16 +45,17 @@ class Restoring:
     """The segments of one journal, seen to be there or written anew; ``run`` in any thread."""
 
     def __init__(
-        self, place: Place, ledger: Ledger, held: dict[str, Held], items: list[Item]
+        self, place: Place, ledger: Ledger, held: dict[str, Held], items: Iterable[Item]
     ) -> None:
         """``ledger`` is a copy of what is live, as of the last write.
 
-        ``held`` are the open files, by their paths. ``items`` are those in memory, in any order.
+        ``held`` are the open files, by their paths. ``items`` are those in memory, in any order;
+        one may come twice.
         """
         self._place = place
         self._ledger = ledger
         self._held = held
-        self._items = items
+        self._items = {item.id: item for item in items}
         self._written: dict[int, tuple[int, set[int]]] = {}
         """For each segment written from memory, its size and the ids of the items in it."""
         self._there: set[str] = set()
@@ -112,7 +113,7 @@ class Restoring:
 
     def _give_up(self, ledger: Ledger, each: Segment, ids: set[int]) -> None:
         """Give up the live items of a segment but for those with ``ids``."""
-        kept = [item for item in self._items if item.id in ids and ledger.is_live(item.id)]
+        kept = [item for item in self._items.values() if item.id in ids and ledger.is_live(item.id)]
         items = each.items - len(kept)
         if items <= 0:
             return
@@ -165,7 +166,7 @@ class Restoring:
             self.last_is_held = False
         found = {
             item.id: item
-            for item in self._items
+            for item in self._items.values()
             if ledger.is_live(item.id) and ledger.segment_of(item.id) is each
         }
         if not found:

@@ -108,6 +108,9 @@ class SegmentWriter:
         on them. Raises ``OSError``; nothing changed then.
         """
         files = self._place.files
+        if ledger.segments and self._descriptor is None:
+            # While it was closed, nobody would have seen that it lost its name.
+            self._check_is_there(ledger.segments[-1].path)
         number = max(self.highest, ledger.segments[-1].number if ledger.segments else 0) + 1
         path = self._place.path(number)
         unfinished = path + UNFINISHED_SUFFIX
@@ -330,6 +333,12 @@ class SegmentWriter:
             self._closed = closed
             raise FileLostError(path)
         return descriptor
+
+    def _check_is_there(self, path: str) -> None:
+        """Raise ``OSError`` if the last segment, which is closed, is not the file that it was."""
+        found = self._place.files.identity(path)
+        if self._closed is not None and found != self._closed:
+            raise FileLostError(path)
 
     def _close(self, descriptor: int | None) -> None:
         if descriptor is not None:

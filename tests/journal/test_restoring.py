@@ -82,6 +82,50 @@ def test_what_is_in_memory_or_open_is_there_again_under_any_policy(
 
 
 @pytest.mark.parametrize("interval", POLICIES, ids=POLICY_NAMES)
+@pytest.mark.parametrize("act", ["put", "take"])
+def test_what_is_in_memory_outlives_a_write_that_finds_its_file_gone(
+    disk: SimulatedDisk, interval: float | None, act: str
+) -> None:
+    harness = filled(disk, interval)
+    expected = harness.items()
+    close_idle(harness)
+    for path in segments(disk):
+        disk.unlink(path)
+    if act == "put":
+        harness.put(b"refused")
+    else:
+        harness.pop()
+    harness.commit()
+    assert is_broken(harness)
+    notice(harness)
+    due(harness)
+    assert not is_broken(harness)
+    assert harness.items() == expected
+    again = Harness(disk.after_process_death(), interval=interval)
+    assert again.items() == expected
+
+
+@pytest.mark.parametrize("interval", POLICIES, ids=POLICY_NAMES)
+def test_a_segment_that_is_gone_is_noticed_when_the_next_one_is_begun(
+    disk: SimulatedDisk, interval: float | None
+) -> None:
+    harness = filled(disk, interval)
+    harness.put_all([b"full" * 100])
+    sync_all(harness)
+    due(harness)
+    expected = harness.items()
+    close_idle(harness)
+    disk.unlink(segments(disk)[-1])
+    harness.put(b"refused")
+    harness.commit()
+    assert is_broken(harness)
+    notice(harness)
+    assert harness.items() == expected
+    again = Harness(disk.after_process_death(), interval=interval)
+    assert again.items() == expected
+
+
+@pytest.mark.parametrize("interval", POLICIES, ids=POLICY_NAMES)
 def test_what_nothing_has_any_more_is_counted_and_the_others_stay(
     disk: SimulatedDisk, interval: float | None
 ) -> None:
