@@ -104,6 +104,8 @@ class Server:
     """The monotonic time until which it is left alone."""
     in_group: bool = False
     """Whether it has ever said that another one is the owner."""
+    follows: bool = False
+    """Whether that is why it is left alone."""
 
     def ask(self, what: Callable[[Client], Answer]) -> Answer:
         """Ask the server; ask once more if it has closed the connection since the last time."""
@@ -119,10 +121,11 @@ class Server:
         Returns what to say about it.
         """
         self.client.close()
+        self.follows = False
         if isinstance(error, (OSError, MemcacheUnexpectedCloseError)):
             self.dead_until = time.monotonic() + RETRY_DELAY
         elif any(words in str(error) for words in _FOLLOWS):
-            self.in_group = True
+            self.in_group = self.follows = True
             self.dead_until = time.monotonic() + FOLLOWS_DELAY
         return f"{self.where}: {error}"
 
@@ -199,10 +202,13 @@ class Servers:
             time.sleep(LOOKS)
 
     def ask_all(self, what: Callable[[Client], Answer]) -> list[tuple[Server, Answer]]:
-        """Ask every server that is alive. Raises ``StarlingError`` when none answers."""
+        """Ask every server that is alive. Raises ``StarlingError`` when none answers.
+
+        One that followed a moment ago is asked, too: it may have the queues by now.
+        """
         answers = []
         reason: object = "no server is alive"
-        for server in self._alive():
+        for server in self._alive(or_follows=True):
             try:
                 answers.append((server, server.ask(what)))
             except (OSError, MemcacheError) as error:
@@ -229,10 +235,14 @@ class Servers:
         """Whether one of the servers has said that another one is the owner."""
         return any(server.in_group for server in self._all)
 
-    def _alive(self) -> list[Server]:
+    def _alive(self, *, or_follows: bool = False) -> list[Server]:
         """Return the servers that may be asked, in any order; all of them if all seem dead."""
         now = time.monotonic()
-        alive = [server for server in self._all if server.dead_until <= now]
+        alive = [
+            server
+            for server in self._all
+            if server.dead_until <= now or (or_follows and server.follows)
+        ]
         servers = alive or list(self._all)
         random.shuffle(servers)
         return servers

@@ -46,17 +46,19 @@ def lose_names(schedule: "Schedule") -> None:
         for name in NAMES:
             if random.random() < 0.5:
                 _rob(schedule, name, number)
-        if random.random() < 0.5:
+        is_looked_for = random.random() < 0.5
+        if is_looked_for:
             life.queues.keep_house()
             settle(schedule)
-        for name in NAMES:
-            schedule.asking.put(probe, name, lasts=True)
-        settle(schedule)
-        life.errors.clear()  # a put may be refused while its queue is healed
-        for name in NAMES:
-            schedule.asking.put(probe, name, lasts=True)
-        settle(schedule)
-        expect_no_errors(schedule, "put after files were lost")
+        if not is_looked_for or random.random() < 0.5:
+            for name in NAMES:
+                schedule.asking.put(probe, name, lasts=True)
+            settle(schedule)
+            life.errors.clear()  # a put may be refused while its queue is healed
+            for name in NAMES:
+                schedule.asking.put(probe, name, lasts=True)
+            settle(schedule)
+            expect_no_errors(schedule, "put after files were lost")
         schedule.disk = schedule.disk.for_next_process()
         if random.random() < 0.5:
             schedule.disk = schedule.disk.after_power_cut(random)
