@@ -124,9 +124,7 @@ class WaitingItems:
         """Refer to the queue no more: it is gone, and no item waits."""
         self._owner = _Gone()
         self.set_aside.let_go()
-        asking, self._when_loaded = self._when_loaded, []
-        for ask_again in asking:
-            ask_again(None)  # of the queue that has its name by then, if there is one
+        self._have_asked_again()  # the queue that has its name by then, if there is one
 
     @property
     def waiting(self) -> int:
@@ -292,6 +290,7 @@ class WaitingItems:
         slices.free(ready)
         slices.free(delayed)
         self.missing.clear()
+        self._tell_if_all_is_here()
 
     def reread(self) -> None:
         """Begin again from the ledger: forget items that are not live, read the window anew."""
@@ -308,6 +307,7 @@ class WaitingItems:
                 self.missing[item_id] = None
         if ledger.items:
             self.window.reread(ledger.head - 1)
+        self._tell_if_all_is_here()
 
     def load(self) -> None:
         """Begin to read on, unless a reading is under way or there is nothing to read."""
@@ -331,6 +331,7 @@ class WaitingItems:
         """
         self._when_loaded.append(ask_again)
         self.load()
+        self._tell_if_all_is_here()
 
     def cut_window(self) -> None:
         """Drop the end of the window if it takes over twice its share; it is read back later."""
@@ -389,10 +390,18 @@ class WaitingItems:
             self.window.items or not self.window.behind or not self.waiting
         )
         if done or problem is not None or self.unreadable:
-            waiting, self._when_loaded = self._when_loaded, []
-            for ask_again in waiting:
-                ask_again(problem)
+            self._have_asked_again(problem)
             self._owner.available()
+
+    def _tell_if_all_is_here(self) -> None:
+        """Call those who asked for it, if nothing is read and nothing will be: no reading tells."""
+        if not (self._reading or self.window.behind or self.missing):
+            self._have_asked_again()
+
+    def _have_asked_again(self, problem: JournalError | None = None) -> None:
+        asking, self._when_loaded = self._when_loaded, []
+        for ask_again in asking:
+            ask_again(problem)
 
     def _fetch(self, item_id: int, position: Position | None) -> None:
         """Begin to read one item that was put in front of all others.

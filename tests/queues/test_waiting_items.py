@@ -228,6 +228,28 @@ def test_an_item_in_front_is_fetched_though_the_window_has_filled_up(
     assert queues.take_all(b"q") == [b"0", b"1", b"2", b"3"]
 
 
+def test_who_waits_for_the_disk_is_called_if_nothing_is_read_any_more(tmp_path: Path) -> None:
+    queues = Queues(tmp_path / "spool", window_size=1)
+    queues.put(b"q", b"1", b"2")
+    queues.take(b"q")
+    queues.background.do_all()
+    queues.take(b"q")
+    queue = queues.queue(b"q")
+    for _ in range(3):
+        put_with_care(queues.queues, Put(b"q", b"3", 0, 0))
+    with pytest.raises(NotLoaded) as caught:
+        queues.queues.read(Request(b"q", b"q"))
+        queues.queues.read(Request(b"q", b"q"))
+    called: list[JournalError | None] = []
+    caught.value.when_loaded(called.append)
+    queues.background.do_all()
+    assert not called, "what is not written yet cannot be read"
+    queue.flush()
+    assert called == [None]
+    caught.value.when_loaded(called.append)
+    assert called == [None, None]
+
+
 def test_who_waits_for_the_disk_is_called_if_the_queue_goes(tmp_path: Path) -> None:
     queues = Queues(tmp_path / "spool")
     queues.put(b"q", b"1")

@@ -73,6 +73,7 @@ FOUND = {
     610163: "as the server ended, an open was written on top of the healing that had undone it",
     1012355: "a queue's directory was taken away while its first sync was under way",
     2002844: "a move into a queue that was taken away never ended, and its item was not seen again",
+    4000567: "a get that waited to read items back was never answered after a flush",
     1012435: "a get of several keys told that a queue was empty that another key had changed",
 }
 """Schedules that once broke a promise, and what they found."""
