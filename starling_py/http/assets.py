@@ -1,5 +1,6 @@
 """The files of the page, read once: nothing is read while the server serves."""
 
+import functools
 from importlib import resources
 from typing import Final
 
@@ -30,8 +31,9 @@ _POLICY: Final = "; ".join(
 """What the page may load: its own files, and nothing from elsewhere or written into it."""
 
 
+@functools.cache
 def load() -> dict[str, Answer]:
-    """Return the answers for the files of the page, by their paths."""
+    """Return the answers for the files of the page, by their paths; read only once."""
     folder = resources.files(__package__) / "assets"
     headers = (("content-security-policy", _POLICY), ("x-frame-options", "DENY"))
     return {

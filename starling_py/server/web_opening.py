@@ -13,7 +13,7 @@ import attrs
 
 from starling_py.connecting.address import MODE, TLS, UNIX
 from starling_py.guard import Guard
-from starling_py.http import tokens
+from starling_py.http import assets, tokens
 from starling_py.http.gate import Gate
 from starling_py.http.site import Site
 from starling_py.http.standby_site import StandbySite
@@ -91,6 +91,8 @@ def open_web(settings: HttpSettings | None) -> Opened | None:
     except ImportError as problem:
         needs = "needs the package h11, as in pip install 'starling-py[http]'"
         raise StartError(f"http: {needs}") from problem
+    if settings.dashboard:
+        assets.load()  # whoever stands by for days may then not find them any more
     known = _tokens(settings)
     certificates = _certificates(settings)
     hosts = {settings.listen.host, socket.gethostname(), *(settings.hosts or "").split(",")}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from starling_py.http import assets
 from starling_py.server.errors import StartError
 from starling_py.server.web_opening import open_web
 from starling_py.settings.http_settings import HttpSettings
@@ -90,3 +91,15 @@ def test_a_socket_on_a_path_is_opened_and_its_name_removed(tmp_path: Path) -> No
     assert listener.getsockname() == str(path)
     opened.close()
     assert not path.exists()
+
+
+@pytest.mark.patches
+def test_the_files_of_the_page_are_read_when_it_is_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assets.load.cache_clear()
+    opened = open_web(on_any_port(dashboard=True))
+    assert opened is not None
+    opened.close()
+    monkeypatch.setattr(assets, "resources", None)
+    assert "/page.js" in assets.load()
