@@ -237,8 +237,8 @@ def test_who_waits_for_the_disk_is_called_if_nothing_is_read_any_more(tmp_path: 
     queue = queues.queue(b"q")
     for _ in range(3):
         put_with_care(queues.queues, Put(b"q", b"3", 0, 0))
+    assert queues.queues.read(Request(b"q", b"q")) is not None
     with pytest.raises(NotLoaded) as caught:
-        queues.queues.read(Request(b"q", b"q"))
         queues.queues.read(Request(b"q", b"q"))
     called: list[JournalError | None] = []
     caught.value.when_loaded(called.append)
