@@ -45,7 +45,8 @@ class _Body:
         """Take as much of ``data`` as belongs to the body; return how much that was."""
         taken = min(len(data), self.left)
         if self.request is not None:
-            self.kept.add(data[:taken])
+            # Compiled, a slice of all of it would be a copy.
+            self.kept.add(data if taken == len(data) else data[:taken])
         self.left -= taken
         return taken
 

@@ -61,7 +61,8 @@ class _Body:
         left = self.line.length - self.came
         taken = min(len(data), left + 2)
         if left > 0 and self.refusal is None:
-            self.kept.add(data[:left])
+            # Compiled, a slice of all of it would be a copy.
+            self.kept.add(data if len(data) <= left else data[:left])
         if taken > left:
             self.end += data[max(0, left) : taken]
         self.came += taken
